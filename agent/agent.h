@@ -1,0 +1,19 @@
+/* agent: the daemon as a function, so that `godwit migrate` runs the same code. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+struct agent_conf {
+    char *state_dir;    /* "/var/lib/godwit/agent": keys, op log, catalogues */
+    char *lane_listen;  /* "" is every address */
+    char *lane_address; /* what peers are told; "" is the address that the orchestrator sees */
+    uint32_t lane_port;
+    uint32_t workers;   /* steps at once */
+    char *log_level;
+};
+
+/* Runs until SIGTERM or SIGINT. The host must be enrolled (agent_enrol). Exit code. */
+int agent_run(const struct agent_conf *conf);
+/* Redeems a token (text of token.h) and writes key and orchestrator records below state_dir. Waits up
+ * to wait_ms for approval. Exit code of design.md; errors go to standard error. */
+int agent_enrol(const struct agent_conf *conf, const char *token, int64_t wait_ms);

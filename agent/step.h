@@ -1,0 +1,67 @@
+/* step: what a workload's folder in agent/ offers to the dispatcher, and what it may use. A step runs
+ * on a worker thread of its own; it reports and is cancelled through the calls below. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/fault.h"
+
+struct lane_server; /* agent/lane/lane_server.h */
+struct lane_identity;
+struct step;
+
+/* Same meaning as message Counters in control.proto. */
+struct counters {
+    uint64_t files, bytes, entries, sent_bytes, wire_bytes, unchanged_files, unchanged_bytes, deleted,
+        failed, total_files, total_bytes, skipped_meta, again_bytes, changed_meta, elapsed_ms;
+    uint32_t lanes;
+    bool total_known;
+};
+
+/* What every step may use; lives as long as the agent. */
+struct agent_env {
+    const char *state_dir; /* "/var/lib/godwit/agent": catalogues and the like go below it */
+    struct lane_server *lanes;
+    const struct lane_identity *identity;
+    bool privileged; /* effective uid 0 with the capabilities to own and chown */
+};
+
+enum step_status { STEP_DONE = 1, STEP_PARTIAL, STEP_FAILED, STEP_STOPPED }; /* as Result.Status */
+
+struct failure_group {
+    int err;
+    char what[32]; /* "open", "read", "changed while read", "write", "metadata" */
+    uint64_t count;
+    char *examples[5]; /* printable paths, malloc'd */
+    size_t nexamples;
+};
+
+struct step_result {
+    enum step_status status;
+    struct fault fault; /* when FAILED */
+    struct counters counters;
+    struct failure_group groups[32];
+    size_t ngroups;
+    uint8_t *body; /* packed message of this kind, malloc'd; NULL is fine */
+    size_t body_len;
+};
+void step_result_done(struct step_result *r); /* frees what it owns */
+
+/* One row a kind. All are idempotent: after a crash of either side run() is called again with the
+ * same op_id and arguments, and must end in the same place. */
+struct step_kind {
+    const char *kind; /* "files.send" */
+    void (*run)(struct step *s, struct step_result *ret);
+};
+extern const struct step_kind files_steps[]; /* agent/files/files.c; ends with kind NULL */
+
+/* ── for run(), from its own threads ── */
+const struct agent_env *step_env(const struct step *s);
+const char *step_op_id(const struct step *s);
+const char *step_job(const struct step *s);
+const void *step_args(const struct step *s, size_t *retlen); /* borrowed */
+bool step_cancelled(const struct step *s);                   /* atomic read, any thread */
+int step_cancel_fd(const struct step *s);                    /* readable once cancelled: for poll */
+/* Latest wins; sent on at most once a second. Any thread. doing: a static string. */
+void step_progress(struct step *s, const struct counters *c, unsigned percent, const char *doing);

@@ -1,0 +1,34 @@
+/* clock: wall and monotonic time. Any thread. */
+#include "common/base/clock.h"
+
+#include <time.h>
+
+static int64_t read_us(clockid_t id)
+{
+    struct timespec ts;
+    (void)clock_gettime(id, &ts);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+int64_t clock_wall_ms(void)
+{
+    return read_us(CLOCK_REALTIME) / 1000;
+}
+
+int64_t clock_mono_ms(void)
+{
+    return read_us(CLOCK_MONOTONIC) / 1000;
+}
+
+int64_t clock_mono_us(void)
+{
+    return read_us(CLOCK_MONOTONIC);
+}
+
+void clock_format(int64_t wall_ms, char ret[24])
+{
+    time_t sec = (time_t)(wall_ms / 1000);
+    struct tm tm;
+    if (!gmtime_r(&sec, &tm) || strftime(ret, 24, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+        ret[0] = '\0';
+}

@@ -1,0 +1,113 @@
+/* file: whole small files. Any thread; blocking. */
+#include "common/base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/mem.h"
+
+static int write_all(int fd, const char *p, size_t n)
+{
+    while (n) {
+        ssize_t done = write(fd, p, n);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0)
+            return -errno;
+        p += done;
+        n -= (size_t)done;
+    }
+    return 0;
+}
+
+int file_read(const char *path, size_t max, char **ret, size_t *retlen)
+{
+    CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return -errno;
+    size_t cap = max < 4096 ? max + 1 : 4096, len = 0;
+    CLEANUP(mem_free) char *data = xmalloc(cap + 1);
+    for (;;) {
+        ssize_t n = read(fd, data + len, cap - len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            break;
+        len += (size_t)n;
+        if (len > max)
+            return -EFBIG;
+        if (len == cap) {
+            cap = cap * 2 < max + 1 ? cap * 2 : max + 1;
+            data = xrealloc(data, cap + 1);
+        }
+    }
+    data[len] = '\0';
+    *ret = data;
+    *retlen = len;
+    data = NULL;
+    return 0;
+}
+
+static int sync_parent(const char *path)
+{
+    CLEANUP(mem_free) char *copy = xstrdup(path);
+    CLEANUP(fd_close) int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    return fsync(fd) < 0 ? -errno : 0;
+}
+
+static int write_temp(const char *temp, mode_t mode, const void *data, size_t len)
+{
+    CLEANUP(fd_close) int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    int rc = write_all(fd, data, len);
+    if (rc == 0 && fchmod(fd, mode) < 0)
+        rc = -errno;
+    if (rc == 0 && fsync(fd) < 0)
+        rc = -errno;
+    return rc;
+}
+
+int file_write(const char *path, mode_t mode, const void *data, size_t len)
+{
+    CLEANUP(mem_free) char *temp = xasprintf("%s.new.%d", path, (int)getpid());
+    (void)unlink(temp);
+    int rc = write_temp(temp, mode, data, len);
+    if (rc == 0 && rename(temp, path) < 0)
+        rc = -errno;
+    if (rc < 0) {
+        (void)unlink(temp);
+        return rc;
+    }
+    return sync_parent(path);
+}
+
+int file_mkdirs(const char *path, mode_t mode)
+{
+    CLEANUP(mem_free) char *copy = xstrdup(path);
+    for (char *p = copy + 1; *copy; p++) {
+        if (*p != '/' && *p != '\0')
+            continue;
+        char was = *p;
+        *p = '\0';
+        if (mkdir(copy, mode) < 0 && errno != EEXIST)
+            return -errno;
+        *p = was;
+        if (was == '\0')
+            break;
+    }
+    struct stat st;
+    if (stat(path, &st) < 0)
+        return -errno;
+    return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+}

@@ -1,0 +1,11 @@
+/* file: whole small files, read with a limit and written so that they are old or new. Any thread. */
+#pragma once
+#include <stddef.h>
+#include <sys/types.h>
+
+/* *ret is malloc'd, NUL-terminated beyond *retlen. -EFBIG over max. */
+int file_read(const char *path, size_t max, char **ret, size_t *retlen);
+/* Temporary name, fsync, rename, fsync of the folder. Mode is exact whatever the umask. */
+int file_write(const char *path, mode_t mode, const void *data, size_t len);
+/* Makes every missing folder of path with this mode. 0 when it is there already. */
+int file_mkdirs(const char *path, mode_t mode);

@@ -1,0 +1,51 @@
+/* serve: answers console requests with JSON. One table of commands, one file per noun. Runs on the
+ * main thread; every command is short. */
+#pragma once
+#include <jansson.h>
+
+#include "proto/console.pb-c.h"
+
+struct engine;
+struct fleet;
+struct store;
+
+struct serve {
+    struct store *store;
+    struct fleet *fleet;
+    struct engine *engine;
+};
+
+/* Exit codes of the console; design: "Failures and bad input". */
+enum serve_code {
+    SERVE_DONE = 0,
+    SERVE_FAILED = 1,
+    SERVE_USAGE = 2,
+    SERVE_PARTLY = 3,
+    SERVE_NOT_PERMITTED = 4,
+    SERVE_CONFLICT = 5,
+    SERVE_NOT_FOUND = 6,
+    SERVE_TIMED_OUT = 7,
+    SERVE_PREFLIGHT = 8,
+};
+
+struct serve_reply {
+    enum serve_code code;
+    char error[512];
+    json_t *json; /* owned; NULL when there is none */
+};
+
+struct serve_command {
+    const char *name; /* "job create" */
+    void (*run)(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret);
+};
+
+/* Each ends with name NULL. */
+extern const struct serve_command serve_agent_commands[]; /* agent *, token *, key * */
+extern const struct serve_command serve_job_commands[];   /* job *, inventory * */
+extern const struct serve_command serve_status_commands[];
+
+void serve_request(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret);
+const char *serve_arg(const Godwit__ConsoleRequest *req, const char *name); /* NULL: not given */
+/* Sets code and error. */
+void serve_refuse(struct serve_reply *r, enum serve_code code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));

@@ -1,0 +1,66 @@
+/* workload: the seam between the engine, which knows no workload, and what plans and judges the steps
+ * of one. One file and one row here is what a fifth workload costs on this side. Main thread, pure:
+ * no sockets, no store. */
+#pragma once
+#include <jansson.h>
+#include <stddef.h>
+
+#include "common/base/fault.h"
+#include "proto/control.pb-c.h"
+
+/* One pair as a workload sees it. Borrowed for the call. */
+struct pair_view {
+    const char *job;
+    unsigned n;                  /* number of the pair in its job */
+    const char *source_host, *destination_host;
+    const char *source, *destination; /* paths for files; printable escapes decoded to bytes */
+    const json_t *options;       /* of the job, validated */
+    json_t *facts;               /* what earlier stages left for later ones; kept by the engine */
+    unsigned attempt;
+    bool only_failed;
+    const struct fleet_host *from, *to; /* both online */
+};
+
+enum step_side { SIDE_SOURCE, SIDE_DESTINATION };
+
+/* What one stage sends. Freed by the engine with planned_step_done(). */
+struct planned_step {
+    enum step_side side;
+    const char *kind; /* static */
+    char op_id[17];
+    uint8_t *args; /* packed, malloc'd */
+    size_t args_len;
+};
+
+enum verdict {
+    VERDICT_NEXT,    /* the stage is over */
+    VERDICT_PARTIAL, /* over, some items failed */
+    VERDICT_WAIT,    /* other steps of the stage are still out */
+    VERDICT_AGAIN,   /* run the stage once more, after a pause */
+    VERDICT_FAIL,
+};
+
+struct stage {
+    unsigned percent;
+    const char *phase; /* "inventory", "transfer" */
+    const char *name;  /* "Counting files" */
+    /* Up to 2 steps that run side by side. Returns how many, or -errno with a fault. */
+    int (*plan)(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr);
+    /* Called with each result of the stage; may add to p->facts. results[i] is NULL while out. */
+    enum verdict (*judge)(const struct pair_view *p, const Godwit__Result *const results[2],
+                          struct fault *reterr);
+};
+
+struct workload {
+    const char *name;
+    const struct stage *stages;
+    size_t nstages;
+    /* Checks and completes options in place; -EINVAL with a fault that names the option. */
+    int (*check_options)(json_t *options, struct fault *reterr);
+    /* The inventory body of a pair as JSON, from facts. New reference. */
+    json_t *(*inventory)(const json_t *facts);
+};
+
+const struct workload *workload_find(const char *name); /* NULL: unknown */
+extern const struct workload workload_files;
+void planned_step_done(struct planned_step *s);
