@@ -1,0 +1,60 @@
+/* catalogue: the destination's on-disk list of what it received for one pair: per entry the source's
+ * size, times and inode then, and the digest; and the large files that are partly there. A SQLite
+ * file keyed by folder: one row a folder holds its entries packed. One thread at a time: callers lock. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "agent/store/meta.h"
+
+struct catalogue;
+
+struct catalogue_entry {
+    uint32_t mode;
+    uint64_t size, ino;
+    struct timespec mtime, ctime;
+    uint8_t digest[16]; /* all zero: unknown */
+};
+
+int catalogue_open(struct catalogue **ret, const char *path);
+struct catalogue *catalogue_close(struct catalogue *c);
+
+/* The entries of one folder, loaded for look-up by name. Owned by the caller. */
+struct catalogue_folder;
+int catalogue_load(struct catalogue *c, const char *folder, size_t len, struct catalogue_folder **ret);
+struct catalogue_folder *catalogue_folder_free(struct catalogue_folder *f);
+const struct catalogue_entry *catalogue_find(const struct catalogue_folder *f, const char *name,
+                                             size_t len); /* NULL: not there */
+
+/* Collects rows in memory (bounded: -EAGAIN tells the caller to commit first); durable after
+ * catalogue_commit(), which merges them into their folders in one transaction. */
+int catalogue_put(struct catalogue *c, const char *folder, size_t folder_len, const char *name,
+                  size_t name_len, const struct catalogue_entry *e);
+int catalogue_forget(struct catalogue *c, const char *folder, size_t folder_len, const char *name,
+                     size_t name_len);
+int catalogue_commit(struct catalogue *c);
+
+/* A large file that is partly there; keyed by folder and name. bitmap: one bit a piece that is
+ * durable. */
+struct catalogue_partial {
+    char temp[64]; /* temporary name beside the target */
+    struct catalogue_entry of;
+    uint64_t piece_bytes;
+    uint8_t *bitmap; /* malloc'd */
+    size_t bitmap_len;
+    uint8_t *piece_digests; /* malloc'd, 16 bytes a piece */
+};
+int catalogue_partial_get(struct catalogue *c, const char *folder, size_t folder_len,
+                          const char *name, size_t name_len, struct catalogue_partial *ret); /* -ENOENT */
+int catalogue_partial_put(struct catalogue *c, const char *folder, size_t folder_len,
+                          const char *name, size_t name_len, const struct catalogue_partial *p);
+int catalogue_partial_forget(struct catalogue *c, const char *folder, size_t folder_len,
+                             const char *name, size_t name_len);
+void catalogue_partial_done(struct catalogue_partial *p);
+
+/* All entries in folder order, for manifests. fn returns non-zero to stop with that value. */
+int catalogue_each(struct catalogue *c,
+                   int (*fn)(void *arg, const char *folder, size_t folder_len, const char *name,
+                             size_t name_len, const struct catalogue_entry *e),
+                   void *arg);

@@ -1,0 +1,46 @@
+/* meta: everything of an entry but its name and content; read from and set on an open file, never
+ * through a path that another user could swap. Blocking; any thread. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "common/base/buf.h"
+#include "common/base/fault.h"
+
+#define XATTRS_MAX (1 << 20)     /* packed bytes of one entry; more is a fault of that entry */
+#define SYMLINK_TARGET_MAX 4096
+
+struct meta {
+    uint32_t mode; /* type and permissions, as st_mode */
+    uint32_t uid, gid, nlink;
+    uint64_t size, blocks512, ino, dev, rdev;
+    struct timespec mtime, ctime, atime;
+};
+
+void meta_from_stat(const struct stat *st, struct meta *ret);
+/* Same size, mtime and type (and ctime and inode with strict): what "unchanged" means. */
+bool meta_same_content(const struct meta *a, const struct meta *b, bool strict);
+
+/* Appends all extended attributes (POSIX ACLs are among them) sorted by name, as varint-length name
+ * and value pairs, to ret. fd may be O_PATH. None is 0 with nothing appended. */
+int xattrs_read(int fd, struct buf *ret);
+uint64_t xattrs_digest(const void *packed, size_t len); /* XXH3-64; 0 when len is 0 */
+bool xattrs_valid(const void *packed, size_t len);      /* hostile bytes: shape, limits, order */
+
+/* What could not be kept, as bits. */
+enum meta_loss {
+    META_LOSS_OWNER = 1,
+    META_LOSS_MODE = 2,
+    META_LOSS_TIMES = 4,
+    META_LOSS_XATTR = 8,
+    META_LOSS_ACL = 16,
+};
+
+/* Sets owner, xattrs (removing those that are not in packed), mode and times, in the order that keeps
+ * capabilities and setid bits. fd: an open file or folder, or O_PATH for other types. Attributes that
+ * this user or file system cannot hold are set in *retlosses and are no error; privileged false makes
+ * owner and trusted./security. attributes such losses. Returns 0 or -errno for real errors. */
+int meta_apply(int fd, const struct meta *m, const void *xattrs, size_t xattrs_len, bool privileged,
+               unsigned *retlosses);
