@@ -9,14 +9,15 @@ struct buf {
     uint8_t *data;
     size_t len;
     size_t cap;
-    size_t max;    /* growth beyond it sets overflow and drops the write */
+    size_t max; /* growth beyond it sets overflow and drops the write */
     bool overflow;
 };
 
 void buf_init(struct buf *b, size_t max);
 void buf_done(struct buf *b); /* frees; b may be used again after buf_init() */
 void buf_clear(struct buf *b);
-/* Room for n more bytes; NULL (and overflow) when that would pass max. The caller then adds to len. */
+/* Room for n more bytes; NULL (and overflow) when that would pass max. The caller then adds to len.
+ */
 uint8_t *buf_reserve(struct buf *b, size_t n);
 void buf_put(struct buf *b, const void *p, size_t n);
 void buf_put_u8(struct buf *b, uint8_t v);

@@ -67,7 +67,8 @@ static int sync_parent(const char *path)
 
 static int write_temp(const char *temp, mode_t mode, const void *data, size_t len)
 {
-    CLEANUP(fd_close) int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    CLEANUP(fd_close)
+    int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return -errno;
     int rc = write_all(fd, data, len);

@@ -1,4 +1,5 @@
-/* file: whole small files, read with a limit and written so that they are old or new. Any thread. */
+/* file: whole small files, read with a limit and written so that they are old or new. Any thread.
+ */
 #pragma once
 #include <stddef.h>
 #include <sys/types.h>

@@ -1,7 +1,6 @@
 /* test_buf: bounds of the byte buffer and the cursor. */
-#include "tests/unit/test.h"
-
 #include "common/base/buf.h"
+#include "tests/unit/test.h"
 
 static void numbers_come_back(void **state)
 {
@@ -42,7 +41,8 @@ static void hostile_lengths_are_refused(void **state)
 {
     (void)state;
     static const uint8_t longer_than_data[] = {0x7f, 'a'};
-    static const uint8_t over_64_bits[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f};
+    static const uint8_t over_64_bits[] = {0xff, 0xff, 0xff, 0xff, 0xff,
+                                           0xff, 0xff, 0xff, 0xff, 0x7f};
     size_t n = 0;
     struct cursor c = cursor_of(longer_than_data, sizeof longer_than_data);
     assert_null(cursor_blob(&c, 1000, &n));

@@ -1,0 +1,87 @@
+/* test_file: small files are old or new, never half; reads are bounded. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/file.h"
+#include "common/base/mem.h"
+#include "tests/unit/test.h"
+
+static char dir[] = "/tmp/godwit-file-XXXXXX";
+
+static int setup(void **state)
+{
+    (void)state;
+    return mkdtemp(dir) ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    char *path = xasprintf("%s/a", dir);
+    (void)unlink(path);
+    free(path);
+    return rmdir(dir);
+}
+
+static void what_is_written_comes_back_with_its_mode(void **state)
+{
+    (void)state;
+    char *path = xasprintf("%s/a", dir), *text = NULL;
+    size_t len = 0;
+    mode_t before = umask(0077);
+    assert_int_equal(file_write(path, 0640, "hello", 5), 0);
+    (void)umask(before);
+    assert_int_equal(file_read(path, 100, &text, &len), 0);
+    assert_int_equal(len, 5);
+    assert_string_equal(text, "hello");
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0640);
+    free(text);
+    free(path);
+}
+
+static void a_longer_file_is_refused(void **state)
+{
+    (void)state;
+    char *path = xasprintf("%s/a", dir), *text = NULL;
+    size_t len = 0;
+    assert_int_equal(file_write(path, 0600, "0123456789", 10), 0);
+    assert_int_equal(file_read(path, 9, &text, &len), -EFBIG);
+    assert_null(text);
+    assert_int_equal(file_read(path, 10, &text, &len), 0);
+    free(text);
+    assert_int_equal(file_read("/no/such/file", 9, &text, &len), -ENOENT);
+    free(path);
+}
+
+static void folders_are_made_or_the_error_is_told(void **state)
+{
+    (void)state;
+    char *path = xasprintf("%s/x/y/z", dir);
+    assert_int_equal(file_mkdirs(path, 0700), 0);
+    assert_int_equal(file_mkdirs(path, 0700), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(rmdir(path), 0);
+        *strrchr(path, '/') = '\0';
+    }
+    free(path);
+    path = xasprintf("%s/a", dir);
+    assert_int_equal(file_write(path, 0600, "", 0), 0);
+    assert_int_equal(file_mkdirs(path, 0700), -ENOTDIR);
+    free(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_written_comes_back_with_its_mode),
+        cmocka_unit_test(a_longer_file_is_refused),
+        cmocka_unit_test(folders_are_made_or_the_error_is_told),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
