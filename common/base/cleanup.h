@@ -5,7 +5,7 @@
 
 #define CLEANUP(fn) __attribute__((cleanup(fn##_p)))
 #define DEFINE_CLEANUP(fn, type)                                                                   \
-    static inline void fn##_p(type *p)                                                             \
+    static inline void fn##_p(type *p) /* NOLINT(bugprone-macro-parentheses) */                    \
     {                                                                                              \
         if (*p)                                                                                    \
             (void)fn(*p);                                                                          \

@@ -89,6 +89,17 @@ void text_bytes(uint64_t n, char ret[16])
     (void)snprintf(ret, 16, u == 0 ? "%.0f %s" : "%.1f %s", v, units[u]);
 }
 
+/* May code point cp, encoded in n bytes, be shown as it is? Not if it is overlong, a control, a
+ * mark that turns the direction of text, or no character at all. */
+static bool is_showable(uint32_t cp, size_t n)
+{
+    if ((n == 3 && cp < 0x800) || (n == 4 && cp < 0x10000))
+        return false;
+    if (cp < 0xa0 || (cp >= 0x2028 && cp <= 0x202e) || (cp >= 0x2066 && cp <= 0x2069))
+        return false;
+    return cp <= 0x10ffff && (cp < 0xd800 || cp > 0xdfff);
+}
+
 /* Length of the UTF-8 sequence at p that may be shown as it is, or 0. */
 static size_t utf8_len(const uint8_t *p, size_t left)
 {
@@ -103,10 +114,7 @@ static size_t utf8_len(const uint8_t *p, size_t left)
             return 0;
         cp = cp << 6 | (p[i] & 0x3f);
     }
-    bool overlong = (n == 3 && cp < 0x800) || (n == 4 && cp < 0x10000);
-    bool control = cp < 0xa0 || (cp >= 0x2028 && cp <= 0x202e) || (cp >= 0x2066 && cp <= 0x2069);
-    bool invalid = cp > 0x10ffff || (cp >= 0xd800 && cp <= 0xdfff);
-    return overlong || control || invalid ? 0 : n;
+    return is_showable(cp, n) ? n : 0;
 }
 
 static char *escape(const void *bytes, size_t len, char quote)
