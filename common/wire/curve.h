@@ -20,7 +20,11 @@ int curve_key_load_or_new(const char *path, struct curve_key *ret);
 void curve_z85(const uint8_t key[32], char ret[CURVE_Z85_LEN + 1]);
 int curve_from_z85(const char *z85, uint8_t ret[32]); /* -EINVAL */
 
-/* Server: domain and ZMQ_ZAP_ENFORCE_DOMAIN are both set, limits, heartbeats and MANDATORY too. Call
- * before bind; zap must be running (zap.h). */
+/* Server: domain and ZMQ_ZAP_ENFORCE_DOMAIN are both set, limits, heartbeats and (on a ROUTER)
+ * MANDATORY too. Call before bind. -EINVAL: no domain; -ENOTCONN: zap (zap.h) is not running in
+ * this process. */
 int curve_secure_server(zsock_t *sock, const struct curve_key *key, const char *zap_domain);
 int curve_secure_client(zsock_t *sock, const struct curve_key *key, const uint8_t server[32]);
+/* The one who holds socket has proved this key; NULL when the frame carries no User-Id: drop it.
+ * Z85, borrowed from the frame. */
+const char *curve_user(zframe_t *frame);

@@ -1,5 +1,5 @@
-/* token: the one-time line that lets one host enrol: endpoint, orchestrator key, id, secret. Printed
- * once, read from standard input or a file, never an argument. Any thread. */
+/* token: the one-time line that lets one host enrol: endpoint, orchestrator key, id, secret.
+ * Printed once, read from standard input or a file, never an argument. Any thread. */
 #pragma once
 #include <stdint.h>
 

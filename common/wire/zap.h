@@ -2,6 +2,7 @@
  * before any bind; the daemon exits when it ends. User-Id is the client's public key in Z85. */
 #pragma once
 #include <czmq.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct zap;
@@ -16,3 +17,6 @@ zsock_t *zap_watch(struct zap *z);
 void zap_open_domain(struct zap *z, const char *domain);
 void zap_allow(struct zap *z, const char *domain, const uint8_t key[32]);
 void zap_deny(struct zap *z, const char *domain, const uint8_t key[32]);
+
+/* Whether one answers in this process. */
+bool zap_running(void);
