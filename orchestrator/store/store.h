@@ -1,6 +1,6 @@
-/* store: the orchestrator's durable state. One connection owns all writing and checkpointing (SQLite
- * 3.40.1 has the WAL-reset bug). Callers see nouns, never SQL; PostgreSQL can follow behind the same
- * headers: agents.h, jobs.h, journal.h. Main thread. */
+/* store: the orchestrator's durable state. One connection owns all writing and checkpointing
+ * (SQLite 3.40.1 has the WAL-reset bug). Callers see nouns, never SQL; PostgreSQL can follow behind
+ * the same headers: agents.h, jobs.h, journal.h. Main thread. */
 #pragma once
 #include <stdint.h>
 
@@ -9,8 +9,8 @@
 
 struct store;
 
-/* Opens or creates path (0600), brings its schema up to date (refuses a newer one: -ENOTSUP), raises
- * the epoch by one. */
+/* Opens or creates path (0600), brings its schema up to date (refuses a newer one: -ENOTSUP),
+ * raises the epoch by one. */
 int store_open(struct store **ret, const char *path, struct fault *reterr);
 struct store *store_close(struct store *s);
 DEFINE_CLEANUP(store_close, struct store *)
