@@ -1,0 +1,67 @@
+/* engine: runs jobs: which pair is where, what is sent next, what a crash left open. Knows no
+ * workload (workload.h plans and judges) and no sockets (fleet.h carries). Main thread. */
+#pragma once
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/fault.h"
+
+struct engine;
+struct fleet;
+struct store;
+
+struct engine_limits {
+    uint32_t pairs;          /* at once, in all */
+    uint32_t pairs_per_host; /* at once, per host, either side */
+    uint32_t pairs_per_job;  /* at once, when the job names no limit */
+};
+
+/* Reads every job from the store and takes fleet's events (fleet_set_events). Both are borrowed
+ * until engine_free(). -errno with a fault when the store cannot be read. */
+int engine_new(struct engine **ret, struct store *store, struct fleet *fleet,
+               const struct engine_limits *limits, struct fault *reterr);
+struct engine *engine_free(struct engine *e);
+DEFINE_CLEANUP(engine_free, struct engine *)
+
+/* Timers: back-off, leases, samples of progress, a store that failed. Call it every 100 ms or so.
+ */
+void engine_tick(struct engine *e);
+/* For shutdown: no further orders, progress is written down. What runs on agents goes on. */
+void engine_drain(struct engine *e);
+
+/* NULL, or one sentence: the store cannot be written, so no orders go out. For status. */
+const char *engine_trouble(const struct engine *e);
+/* {"running":2,"done":1,…}: jobs by state, only those above zero. New reference. */
+json_t *engine_job_counts(const struct engine *e);
+
+/* What the console asks for. Errors: -ENOENT no such job; -EEXIST name taken; -EINVAL the spec or
+ * an argument is wrong; -EPROTO not in this state; -EREMOTEIO pre-flight refused; else the store's.
+ * On success *ret is a new reference. */
+int engine_job_create(struct engine *e, const char *spec, json_t **ret, struct fault *reterr);
+int engine_job_list(struct engine *e, json_t **ret, struct fault *reterr);
+int engine_job_show(struct engine *e, const char *job, json_t **ret, struct fault *reterr);
+/* The checks as JSON, also when one of them fails (then -EREMOTEIO). */
+int engine_job_validate(struct engine *e, const char *job, json_t **ret, struct fault *reterr);
+
+struct engine_start {
+    const char *phase; /* only this phase; NULL or "" is all of them */
+    bool dry_run;      /* this run only; the job's own option holds too */
+};
+int engine_job_start(struct engine *e, const char *job, const struct engine_start *how,
+                     json_t **ret, struct fault *reterr);
+int engine_job_pause(struct engine *e, const char *job, json_t **ret, struct fault *reterr);
+int engine_job_resume(struct engine *e, const char *job, json_t **ret, struct fault *reterr);
+int engine_job_stop(struct engine *e, const char *job, json_t **ret, struct fault *reterr);
+/* Pairs that are partial or failed, and of those only the items that failed. */
+int engine_job_retry(struct engine *e, const char *job, json_t **ret, struct fault *reterr);
+/* Journal rows and reports stay. */
+int engine_job_delete(struct engine *e, const char *job, json_t **ret, struct fault *reterr);
+/* run 0: the last one. */
+int engine_job_report(struct engine *e, const char *job, unsigned run, json_t **ret,
+                      struct fault *reterr);
+/* Rows after this sequence number, at most 1000. */
+int engine_job_journal(struct engine *e, const char *job, uint64_t after, json_t **ret,
+                       struct fault *reterr);
+int engine_inventory(struct engine *e, const char *job, json_t **ret, struct fault *reterr);
