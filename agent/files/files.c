@@ -1,0 +1,10 @@
+/* files: the table of the files workload's steps. No work is done here. */
+#include "agent/files/files.h"
+
+#include "agent/step.h"
+
+const struct step_kind files_steps[] = {
+    {"files.receive", files_receive},
+    {"files.send",    files_send   },
+    {NULL,            NULL         },
+};
