@@ -12,8 +12,9 @@ int beneath_root(const char *path, size_t len, bool create);
  * open(2); O_NOFOLLOW and O_CLOEXEC are added. Returns the descriptor or -errno; -ELOOP: a link
  * stands on the way. */
 int beneath_open(int root, const char *rel, size_t len, int flags, mode_t mode);
-/* The folder rel, made with its missing parents (mode 0700 until metadata is set). *retmade: set when
- * the last one was made by this call. Something else in its place is removed only with replace. */
+/* The folder rel, made with its missing parents (mode 0700 until metadata is set). *retmade: set
+ * when the last one was made by this call. Something else in its place is removed only with
+ * replace. Inherits no default ACL. Returns its descriptor (O_RDONLY) or -errno. */
 int beneath_mkdirs(int root, const char *rel, size_t len, bool replace, bool *retmade);
 /* Is rel in the allowed shape? Every path that a peer sends passes here first. */
 bool beneath_valid(const char *rel, size_t len);

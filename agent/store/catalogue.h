@@ -1,6 +1,7 @@
-/* catalogue: the destination's on-disk list of what it received for one pair: per entry the source's
- * size, times and inode then, and the digest; and the large files that are partly there. A SQLite
- * file keyed by folder: one row a folder holds its entries packed. One thread at a time: callers lock. */
+/* catalogue: the destination's on-disk list of what it received for one pair: per entry the
+ * source's size, times and inode then, and the digest; and the large files that are partly there. A
+ * SQLite file keyed by folder: one row a folder holds its entries packed. One thread at a time:
+ * callers lock. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,7 +23,8 @@ struct catalogue *catalogue_close(struct catalogue *c);
 
 /* The entries of one folder, loaded for look-up by name. Owned by the caller. */
 struct catalogue_folder;
-int catalogue_load(struct catalogue *c, const char *folder, size_t len, struct catalogue_folder **ret);
+int catalogue_load(struct catalogue *c, const char *folder, size_t len,
+                   struct catalogue_folder **ret);
 struct catalogue_folder *catalogue_folder_free(struct catalogue_folder *f);
 const struct catalogue_entry *catalogue_find(const struct catalogue_folder *f, const char *name,
                                              size_t len); /* NULL: not there */
@@ -46,7 +48,8 @@ struct catalogue_partial {
     uint8_t *piece_digests; /* malloc'd, 16 bytes a piece */
 };
 int catalogue_partial_get(struct catalogue *c, const char *folder, size_t folder_len,
-                          const char *name, size_t name_len, struct catalogue_partial *ret); /* -ENOENT */
+                          const char *name, size_t name_len,
+                          struct catalogue_partial *ret); /* -ENOENT */
 int catalogue_partial_put(struct catalogue *c, const char *folder, size_t folder_len,
                           const char *name, size_t name_len, const struct catalogue_partial *p);
 int catalogue_partial_forget(struct catalogue *c, const char *folder, size_t folder_len,

@@ -9,7 +9,7 @@
 #include "common/base/buf.h"
 #include "common/base/fault.h"
 
-#define XATTRS_MAX (1 << 20)     /* packed bytes of one entry; more is a fault of that entry */
+#define XATTRS_MAX (1 << 20) /* packed bytes of one entry; more is a fault of that entry */
 #define SYMLINK_TARGET_MAX 4096
 
 struct meta {
@@ -38,9 +38,17 @@ enum meta_loss {
     META_LOSS_ACL = 16,
 };
 
-/* Sets owner, xattrs (removing those that are not in packed), mode and times, in the order that keeps
- * capabilities and setid bits. fd: an open file or folder, or O_PATH for other types. Attributes that
- * this user or file system cannot hold are set in *retlosses and are no error; privileged false makes
- * owner and trusted./security. attributes such losses. Returns 0 or -errno for real errors. */
+/* Sets owner, xattrs (removing those that are not in packed), mode and times, in the order that
+ * keeps capabilities and setid bits. fd: an open file or folder, or O_PATH for other types.
+ * Attributes that this user or file system cannot hold are set in *retlosses and are no error;
+ * privileged false makes owner and trusted./security. attributes such losses; then setid bits go as
+ * well. An ACL that cannot be set narrows the group bits to what it gave the owning group.
+ * retlosses is added to. Returns 0 or -errno for real errors; -EINVAL: type or packed attributes
+ * are not what the caller said. */
 int meta_apply(int fd, const struct meta *m, const void *xattrs, size_t xattrs_len, bool privileged,
                unsigned *retlosses);
+/* The same for an entry that the caller just created and that inherited nothing: in a folder made
+ * by beneath_mkdirs() whose own metadata is not yet set, or any symlink. Saves listing attributes.
+ * In other folders a default ACL may have been inherited: use meta_apply(). */
+int meta_apply_new(int fd, const struct meta *m, const void *xattrs, size_t xattrs_len,
+                   bool privileged, unsigned *retlosses);

@@ -1,5 +1,5 @@
-/* pathstack: the folders still to be visited, last in first out, shared by several workers. Bounded in
- * memory: the oldest half goes to an unlinked file when it grows. Locks inside; any thread. */
+/* pathstack: the folders still to be visited, last in first out, shared by several workers. Bounded
+ * in memory: the oldest half goes to an unlinked file when it grows. Locks inside; any thread. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,6 +14,7 @@ int pathstack_push(struct pathstack *s, const char *path, size_t len, uint32_t f
 /* 1: *retpath is malloc'd. 0: empty and no worker is busy any more: the walk is over. A worker that
  * took one calls pathstack_done() when it has pushed all that it found. With wait false: -EAGAIN
  * instead of waiting for other workers. */
-int pathstack_pop(struct pathstack *s, bool wait, char **retpath, size_t *retlen, uint32_t *retflags);
+int pathstack_pop(struct pathstack *s, bool wait, char **retpath, size_t *retlen,
+                  uint32_t *retflags);
 void pathstack_done(struct pathstack *s);
 void pathstack_abort(struct pathstack *s); /* wakes all; pop returns -ECANCELED from now on */

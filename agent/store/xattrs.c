@@ -1,0 +1,175 @@
+/* xattrs: extended attributes of one entry as one packed, sorted list, and that list checked.
+ * Setting them is meta.c. Any thread. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/xattr.h>
+#include <xxhash.h>
+
+#include "agent/store/meta.h"
+#include "agent/store/meta_priv.h"
+#include "common/base/cleanup.h"
+#include "common/base/mem.h"
+
+#define LIST_FIRST 1024 /* names of nearly every entry that has any */
+#define TRIES 8         /* the list may grow between asking for its size and reading it */
+
+void proc_fd_path(int fd, char ret[PROC_FD_MAX])
+{
+    (void)snprintf(ret, PROC_FD_MAX, "/proc/self/fd/%d", fd);
+}
+
+/* An O_PATH descriptor answers EBADF to the f* calls. Its link in /proc leads to the very entry,
+ * even when that is a symbolic link: the kernel jumps to the inode and follows nothing after it. */
+static ssize_t list_fd(int fd, char *names, size_t cap)
+{
+    ssize_t n = flistxattr(fd, names, cap);
+    if (n < 0 && errno == EBADF) {
+        char path[PROC_FD_MAX];
+        proc_fd_path(fd, path);
+        n = listxattr(path, names, cap);
+    }
+    return n;
+}
+
+static ssize_t get_fd(int fd, const char *name, void *value, size_t cap)
+{
+    ssize_t n = fgetxattr(fd, name, value, cap);
+    if (n < 0 && errno == EBADF) {
+        char path[PROC_FD_MAX];
+        proc_fd_path(fd, path);
+        n = getxattr(path, name, value, cap);
+    }
+    return n;
+}
+
+ssize_t xattrs_list(int fd, char *small, size_t small_cap, char **retbig)
+{
+    ssize_t n = list_fd(fd, small, small_cap);
+    for (int i = 0; n < 0 && errno == ERANGE && i < TRIES; i++) {
+        ssize_t want = list_fd(fd, NULL, 0);
+        if (want < 0)
+            return -errno;
+        free(*retbig);
+        *retbig = xmalloc((size_t)want);
+        n = list_fd(fd, *retbig, (size_t)want);
+    }
+    if (n < 0)
+        return errno == EOPNOTSUPP || errno == ENOSYS ? 0 : -errno;
+    return n;
+}
+
+/* What the kernel computes (system.nfs4_acl and the like) cannot be set elsewhere; ACLs can. */
+bool xattr_is_kept(const char *name, size_t len)
+{
+    static const char system_ns[] = "system.";
+    if (len < sizeof system_ns || strncmp(name, system_ns, sizeof system_ns - 1) != 0)
+        return true;
+    return xattr_is_acl(name, len);
+}
+
+bool xattr_is_acl(const char *name, size_t len)
+{
+    static const char access[] = "system.posix_acl_access", def[] = "system.posix_acl_default";
+    return (len == sizeof access - 1 && memcmp(name, access, len) == 0) ||
+           (len == sizeof def - 1 && memcmp(name, def, len) == 0);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static size_t sorted_names(char *list, size_t len, const char **ret)
+{
+    size_t n = 0;
+    for (char *p = list; p < list + len; p += strlen(p) + 1)
+        if (xattr_is_kept(p, strlen(p)))
+            ret[n++] = p;
+    if (n > 1)
+        qsort(ret, n, sizeof *ret, by_name);
+    return n;
+}
+
+static int append_one(int fd, const char *name, void *value, struct buf *ret)
+{
+    ssize_t n = get_fd(fd, name, value, XATTR_SIZE_MAX);
+    if (n < 0) {
+        /* Gone since it was listed, or listed but never readable: neither belongs to the copy. */
+        return errno == ENODATA || errno == EOPNOTSUPP ? 0 : -errno;
+    }
+    buf_put_blob(ret, name, strlen(name));
+    buf_put_blob(ret, value, (size_t)n);
+    return ret->overflow ? -E2BIG : 0;
+}
+
+int xattrs_read(int fd, struct buf *ret)
+{
+    char small[LIST_FIRST];
+    CLEANUP(mem_free) char *big = NULL;
+    ssize_t len = xattrs_list(fd, small, sizeof small, &big);
+    if (len <= 0)
+        return (int)len;
+    char *list = big ? big : small;
+    CLEANUP(mem_free) const char **names = xcalloc((size_t)len, sizeof *names);
+    size_t count = sorted_names(list, (size_t)len, names);
+    CLEANUP(mem_free) void *value = count ? xmalloc(XATTR_SIZE_MAX) : NULL;
+    size_t from = ret->len;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        rc = append_one(fd, names[i], value, ret);
+        if (rc == 0 && ret->len - from > XATTRS_MAX)
+            rc = -E2BIG;
+    }
+    if (rc < 0)
+        ret->len = from;
+    return rc;
+}
+
+uint64_t xattrs_digest(const void *packed, size_t len)
+{
+    return len ? XXH3_64bits(packed, len) : 0;
+}
+
+bool xattrs_next(struct cursor *c, struct xattr_view *ret)
+{
+    if (c->bad || cursor_left(c) == 0)
+        return false;
+    ret->name = cursor_blob(c, XATTR_NAME_MAX, &ret->name_len);
+    ret->value = cursor_blob(c, XATTR_SIZE_MAX, &ret->value_len);
+    return !c->bad;
+}
+
+int xattr_name_order(const char *a, size_t a_len, const char *b, size_t b_len)
+{
+    int d = memcmp(a, b, a_len < b_len ? a_len : b_len);
+    return d ? d : (a_len > b_len) - (a_len < b_len);
+}
+
+static bool name_valid(const struct xattr_view *x)
+{
+    const char *dot = memchr(x->name, '.', x->name_len);
+    return x->name_len > 0 && !memchr(x->name, '\0', x->name_len) && dot && dot > x->name &&
+           dot < x->name + x->name_len - 1 && xattr_is_kept(x->name, x->name_len);
+}
+
+bool xattrs_valid(const void *packed, size_t len)
+{
+    if (len > XATTRS_MAX)
+        return false;
+    if (len == 0)
+        return true;
+    struct cursor c = cursor_of(packed, len);
+    struct xattr_view x, before = {.name = NULL};
+    while (xattrs_next(&c, &x)) {
+        if (!name_valid(&x))
+            return false;
+        if (before.name && xattr_name_order(before.name, before.name_len, x.name, x.name_len) >= 0)
+            return false;
+        before = x;
+    }
+    return !c.bad;
+}
