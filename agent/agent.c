@@ -1,0 +1,98 @@
+/* agent: puts the daemon together: state directory, lanes, kinds of steps, signals. Main thread. */
+#include "agent/agent.h"
+
+#include <czmq.h>
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+
+#include "agent/facts.h"
+#include "agent/lane/lane_identity.h"
+#include "agent/lane/lane_server.h"
+#include "agent/loop.h"
+#include "agent/status.h"
+#include "agent/step.h"
+#include "common/base/cleanup.h"
+#include "common/base/file.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+
+/* A workload adds its folder's table here. */
+static const struct step_kind *const tables[] = {files_steps, NULL};
+
+static void identity_free_p(struct lane_identity **id)
+{
+    if (*id)
+        (void)lane_identity_free(*id);
+}
+
+static void server_stop_p(struct lane_server **s)
+{
+    if (*s)
+        (void)lane_server_stop(*s);
+}
+
+static int signal_fd(void)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigprocmask(SIG_BLOCK, &set, NULL); /* every thread inherits it */
+    (void)signal(SIGPIPE, SIG_IGN);
+    zsys_handler_set(NULL);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static int run_with_lanes(const struct agent_conf *conf, int stop_fd)
+{
+    CLEANUP(mem_free) char *key = xasprintf("%s/lane.key", conf->state_dir);
+    __attribute__((cleanup(identity_free_p))) struct lane_identity *id = NULL;
+    int rc = lane_identity_load_or_new(key, &id);
+    if (rc < 0) {
+        log_error("cannot use the lane key '%s': %s", key, strerror(-rc));
+        return rc;
+    }
+    const char *listen = conf->lane_listen && *conf->lane_listen ? conf->lane_listen : NULL;
+    __attribute__((cleanup(server_stop_p))) struct lane_server *lanes = NULL;
+    rc = lane_server_start(&lanes, id, listen, (uint16_t)conf->lane_port);
+    if (rc < 0) {
+        log_error("cannot accept lanes on %s port %u: %s", listen ? listen : "every address",
+                  (unsigned)conf->lane_port, strerror(-rc));
+        return rc;
+    }
+    struct agent_env env = {.state_dir = conf->state_dir,
+                            .lanes = lanes,
+                            .identity = id,
+                            .privileged = facts_privileged()};
+    struct loop_setup setup = {.state_dir = conf->state_dir,
+                               .workers = conf->workers,
+                               .env = &env,
+                               .tables = tables,
+                               .lane_pin = lane_identity_pin(id),
+                               .lane_port = lane_server_port(lanes),
+                               .lane_address = conf->lane_address,
+                               .stop_fd = stop_fd};
+    return loop_run(&setup);
+}
+
+int agent_run(const struct agent_conf *conf)
+{
+    CLEANUP(fd_close) int stop_fd = signal_fd();
+    CLEANUP(fd_close) int lock_fd = -1;
+    if (stop_fd < 0)
+        return 1;
+    int rc = file_mkdirs(conf->state_dir, 0700);
+    if (rc == 0)
+        rc = status_lock(conf->state_dir, &lock_fd);
+    if (rc < 0) {
+        log_error(rc == -EBUSY ? "another agent uses '%s' (%s)" : "cannot use '%s': %s",
+                  conf->state_dir, strerror(-rc));
+        return rc == -EBUSY ? 5 : rc == -EACCES ? 4 : 1;
+    }
+    log_info("godwit-agent " GODWIT_VERSION " starts in '%s'", conf->state_dir);
+    rc = run_with_lanes(conf, stop_fd);
+    log_info("stopped");
+    return rc < 0 ? 1 : 0;
+}

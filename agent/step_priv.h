@@ -1,0 +1,36 @@
+/* step_priv: the inside of a step, for worker.c and step.c only. */
+#pragma once
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "agent/step.h"
+
+struct step_report {
+    uint64_t seq;
+    struct counters counters;
+    unsigned percent;
+    const char *doing;
+};
+
+struct step {
+    /* set before the thread starts, then only read */
+    const struct step_kind *kind;
+    const struct agent_env *env;
+    char *op_id;
+    char *job;
+    void *args;
+    size_t args_len;
+    int cancel_fd;
+    int end_fd; /* the end of the step is written here: a pointer to it */
+
+    atomic_bool cancelled;
+    pthread_mutex_t lock; /* guards report */
+    struct step_report report;
+
+    struct step_result result; /* the worker's until the end is written, then main's */
+
+    /* main thread only */
+    pthread_t thread;
+    bool started;
+    struct step *next;
+};
