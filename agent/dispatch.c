@@ -34,7 +34,7 @@ static void refuse(struct dispatch *d, const Godwit__Envelope *e, Godwit__Refusa
     (void)d->setup.send(d->setup.arg, &out);
 }
 
-static void accept(struct dispatch *d, const char *op_id)
+static void say_accepted(struct dispatch *d, const char *op_id)
 {
     Godwit__Accepted body = GODWIT__ACCEPTED__INIT;
     Godwit__Envelope out = GODWIT__ENVELOPE__INIT;
@@ -100,7 +100,7 @@ static int run(struct dispatch *d, const Godwit__Envelope *e)
         return conclude_plain(d, e->op_id, &f);
     }
     log_line(LOG_INFO, &a, "%s accepted", o->kind);
-    accept(d, e->op_id);
+    say_accepted(d, e->op_id);
     return 0;
 }
 
@@ -126,7 +126,7 @@ static int on_order(struct dispatch *d, const Godwit__Envelope *e)
     if (rc < 0)
         return rc;
     if (workers_has(d->setup.workers, e->op_id)) {
-        accept(d, e->op_id);
+        say_accepted(d, e->op_id);
         return 0;
     }
     enum oplog_state state = OPLOG_STARTED;
@@ -194,8 +194,8 @@ int dispatch_message(struct dispatch *d, const Godwit__Envelope *e)
     return -EPROTO;
 }
 
-/* False: nobody asked this step to stop but our own end, and it did not do what was asked. Its order
- * stays started, and runs again when it comes again. */
+/* False: nobody asked this step to stop but our own end, and it did not do what was asked. Its
+ * order stays started, and runs again when it comes again. */
 static bool judge(const struct dispatch *d, struct step_end *end)
 {
     bool whole = end->result.status == STEP_DONE || end->result.status == STEP_PARTIAL;
@@ -216,8 +216,8 @@ static int on_end(struct dispatch *d, struct step_end *end)
     unsigned status = (unsigned)end->result.status < ARRAY_SIZE(names) ? end->result.status : 0;
     struct log_about a = about(d, end->job, end->op_id);
     bool failed = end->result.status == STEP_FAILED;
-    log_line(failed ? LOG_WARNING : LOG_INFO, &a, "step %s%s%s", names[status],
-             failed ? ": " : "", failed ? end->result.fault.text : "");
+    log_line(failed ? LOG_WARNING : LOG_INFO, &a, "step %s%s%s", names[status], failed ? ": " : "",
+             failed ? end->result.fault.text : "");
     if (!keep)
         return 0;
     CLEANUP(mem_free) void *packed = NULL;

@@ -1,5 +1,5 @@
-/* dispatch: what happens to each order: answered from the op log, refused, run or put in line; and how
- * results get to the orchestrator for certain. Knows no sockets. Main thread. */
+/* dispatch: what happens to each order: answered from the op log, refused, run or put in line; and
+ * how results get to the orchestrator for certain. Knows no sockets. Main thread. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,7 +17,7 @@ struct workers;
 #define DISPATCH_STALL_MS 30000  /* nothing moved for so long: "stalled" */
 
 struct dispatch_setup {
-    struct oplog *log;       /* borrowed, as all below */
+    struct oplog *log; /* borrowed, as all below */
     struct workers *workers;
     const struct step_kind *const *tables; /* ends with NULL; each ends with kind NULL */
     /* 0: on its way. -errno: not now; results are tried again by themselves. */
@@ -32,8 +32,8 @@ struct dispatch *dispatch_free(struct dispatch *d);
 DEFINE_CLEANUP(dispatch_free, struct dispatch *)
 void dispatch_set_host(struct dispatch *d, const char *host);
 
-/* order, cancel, result_ack; others are not for it: -EPROTO. Always answers what has to be answered;
- * -errno only when the op log fails. */
+/* order, cancel, result_ack; others are not for it: -EPROTO. Always answers what has to be
+ * answered; -errno only when the op log fails. */
 int dispatch_message(struct dispatch *d, const Godwit__Envelope *e);
 /* Steps that ended: stores their results, then sends them. Call when workers_fd() is readable. */
 int dispatch_reap(struct dispatch *d);

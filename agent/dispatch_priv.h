@@ -1,4 +1,5 @@
-/* dispatch_priv: what dispatch.c (orders) and outbox.c (results and progress on their way out) share. */
+/* dispatch_priv: what dispatch.c (orders) and outbox.c (results and progress on their way out)
+ * share. */
 #pragma once
 #include "agent/dispatch.h"
 #include "agent/oplog.h"
@@ -29,9 +30,9 @@ struct dispatch {
     struct dispatch_setup setup;
     struct outgoing *outgoing; /* oldest first */
     struct watch *watches;
-    int64_t progress_ms; /* when progress was last looked at */
-    bool leaving;        /* steps were cancelled because this process ends */
-    bool revoked;        /* steps were cancelled because this agent was thrown out */
+    int64_t progress_ms;            /* when progress was last looked at */
+    bool leaving;                   /* steps were cancelled because this process ends */
+    bool revoked;                   /* steps were cancelled because this agent was thrown out */
     struct names running, finished; /* what dispatch_running() and dispatch_finished() lent */
 };
 

@@ -113,13 +113,13 @@ int home_save(const struct home *h, const char *path)
     for (size_t i = 0; i < h->nkeys; i++) {
         char z85[CURVE_Z85_LEN + 1];
         curve_z85(h->keys[i].key, z85);
-        (void)json_array_append_new(
-            keys, json_pack("{s:s,s:s,s:I}", "public_key", z85, "endpoint", h->keys[i].endpoint,
-                            "not_after_ms", (json_int_t)h->keys[i].not_after_ms));
+        (void)json_array_append_new(keys, json_pack("{s:s,s:s,s:I}", "public_key", z85, "endpoint",
+                                                    h->keys[i].endpoint, "not_after_ms",
+                                                    (json_int_t)h->keys[i].not_after_ms));
     }
-    CLEANUP(json_free) json_t *j = json_pack("{s:i,s:s,s:s,s:s,s:O}", "schema", 1, "agent_id",
-                                             h->agent_id, "host", h->host, "address", h->address,
-                                             "keys", keys);
+    CLEANUP(json_free)
+    json_t *j = json_pack("{s:i,s:s,s:s,s:s,s:O}", "schema", 1, "agent_id", h->agent_id, "host",
+                          h->host, "address", h->address, "keys", keys);
     CLEANUP(mem_free) char *text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
     if (!text)
         return -EINVAL; /* a name that is no UTF-8 */

@@ -12,15 +12,15 @@
 
 struct home_key {
     uint8_t key[32];
-    char endpoint[HOME_ENDPOINT_MAX]; /* "tcp://*:7401": '*' is home.address */
+    char endpoint[HOME_ENDPOINT_MAX]; /* host part "*": home.address */
     int64_t not_after_ms;             /* 0: no end */
 };
 
 struct home {
     char agent_id[65];
-    char host[LIMIT_HOST_NAME + 1];   /* the name that the orchestrator knows this host by */
-    char address[HOME_ENDPOINT_MAX];  /* of the orchestrator: "orch.example", "[2001:db8::1]" */
-    size_t nkeys;                     /* at least 1 once loaded */
+    char host[LIMIT_HOST_NAME + 1];  /* the name that the orchestrator knows this host by */
+    char address[HOME_ENDPOINT_MAX]; /* of the orchestrator: "orch.example", "[2001:db8::1]" */
+    size_t nkeys;                    /* at least 1 once loaded */
     struct home_key keys[LIMIT_SERVER_KEYS]; /* current first */
 };
 

@@ -42,15 +42,16 @@ int link_open(const struct link_target *t, struct link **ret)
     l->sock = zsock_new(ZMQ_DEALER);
     if (!l->sock)
         return -ENOMEM;
-    /* Nothing waits inside for a peer that is away: what is sent is sent to somebody who is there. */
+    /* Nothing waits inside for a peer that is away: what is sent is sent to somebody who is there.
+     */
     zsock_set_immediate(l->sock, 1);
-    zsock_set_reconnect_ivl(l->sock, (int)t->reconnect_ms);
-    zsock_set_reconnect_ivl_max(l->sock, (int)t->reconnect_max_ms);
     int rc = curve_secure_client(l->sock, t->key, t->server);
     if (rc == 0)
         rc = open_monitor(l);
     if (rc < 0)
         return rc;
+    zsock_set_reconnect_ivl(l->sock, (int)t->reconnect_ms);
+    zsock_set_reconnect_ivl_max(l->sock, (int)t->reconnect_max_ms);
     zsock_set_linger(l->sock, LINGER_MS);
     zsock_set_sndtimeo(l->sock, 0);
     if (zsock_connect(l->sock, "%s", t->endpoint) < 0)

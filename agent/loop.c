@@ -20,7 +20,7 @@
 #include "common/base/mem.h"
 
 #define TICK_MS 200
-#define IN_LINE 1024       /* orders that wait for a worker */
+#define IN_LINE 1024        /* orders that wait for a worker */
 #define STOP_WITHIN_MS 8000 /* systemd and people are told 10 s */
 #define STATUS_EVERY_MS 2000
 
@@ -32,9 +32,9 @@ struct loop {
     struct dispatch *dispatch;
     struct session *session;
     struct facts *facts;
-    int rc;              /* why the loop ended */
-    int64_t stop_ms;     /* 0: not asked to stop; else when to leave in any case */
-    int64_t since_ms;    /* wall clock of the last change of the session */
+    int rc;           /* why the loop ended */
+    int64_t stop_ms;  /* 0: not asked to stop; else when to leave in any case */
+    int64_t since_ms; /* wall clock of the last change of the session */
     bool status_stale;
     int64_t status_ms;
     size_t status_steps;
@@ -180,11 +180,8 @@ static int make_parts(struct loop *l)
     rc = workers_new(s->env, s->workers, IN_LINE, &l->workers);
     if (rc < 0)
         return rc;
-    struct dispatch_setup ds = {.log = l->log,
-                                .workers = l->workers,
-                                .tables = s->tables,
-                                .send = send_out,
-                                .arg = l};
+    struct dispatch_setup ds = {
+        .log = l->log, .workers = l->workers, .tables = s->tables, .send = send_out, .arg = l};
     rc = dispatch_new(&ds, &l->dispatch);
     if (rc < 0)
         return rc;

@@ -1,5 +1,5 @@
-/* loop: the agent's one deciding thread: session, orders, steps, timers. What it works on is handed in,
- * so that tests run it with steps of their own. */
+/* loop: the agent's one deciding thread: session, orders, steps, timers. What it works on is handed
+ * in, so that tests run it with steps of their own. */
 #pragma once
 #include <stdint.h>
 
@@ -10,7 +10,7 @@ struct loop_setup {
     uint32_t workers; /* steps at once */
     const struct agent_env *env;
     const struct step_kind *const *tables; /* ends with NULL */
-    const uint8_t *lane_pin; /* 32 bytes; NULL: no lanes */
+    const uint8_t *lane_pin;               /* 32 bytes; NULL: no lanes */
     uint16_t lane_port;
     const char *lane_address; /* "": what the orchestrator sees */
     int stop_fd;              /* readable: stop the steps, say goodbye, return */

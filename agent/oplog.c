@@ -24,7 +24,8 @@ static const char schema[] =
     "CREATE TABLE IF NOT EXISTS op (op_id TEXT PRIMARY KEY, kind TEXT NOT NULL, job TEXT NOT NULL,"
     " epoch INTEGER NOT NULL, state INTEGER NOT NULL, result BLOB, at INTEGER NOT NULL)"
     " WITHOUT ROWID;"
-    "CREATE TABLE IF NOT EXISTS seen (what TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;";
+    "CREATE TABLE IF NOT EXISTS seen (what TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT "
+    "ROWID;";
 
 static int to_errno(struct oplog *l, int rc)
 {
@@ -123,7 +124,8 @@ int oplog_open(const char *path, struct oplog **ret)
     if (fd < 0)
         return -errno;
     CLEANUP(oplog_close) struct oplog *l = xcalloc(1, sizeof *l);
-    int rc = to_errno(l, sqlite3_open_v2(path, &l->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW, NULL));
+    int rc = to_errno(
+        l, sqlite3_open_v2(path, &l->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW, NULL));
     if (rc < 0)
         return rc;
     (void)sqlite3_busy_timeout(l->db, 5000);
@@ -185,7 +187,8 @@ int oplog_find(struct oplog *l, const char *op_id, enum oplog_state *ret)
     return rc;
 }
 
-int oplog_start(struct oplog *l, const char *op_id, const char *kind, const char *job, uint64_t epoch)
+int oplog_start(struct oplog *l, const char *op_id, const char *kind, const char *job,
+                uint64_t epoch)
 {
     CLEANUP(stmt_free) sqlite3_stmt *s = NULL;
     int rc = prepare(l,

@@ -1,5 +1,5 @@
-/* oplog: what this agent did with each order, so that a repeat is answered and not run again: SQLite,
- * durable before anything is said. Holds the highest epoch seen too. Main thread. */
+/* oplog: what this agent did with each order, so that a repeat is answered and not run again:
+ * SQLite, durable before anything is said. Holds the highest epoch seen too. Main thread. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -17,13 +17,14 @@ int oplog_open(const char *path, struct oplog **ret);
 struct oplog *oplog_close(struct oplog *l); /* NULL is fine; returns NULL */
 DEFINE_CLEANUP(oplog_close, struct oplog *)
 
-uint64_t oplog_epoch(const struct oplog *l); /* highest seen, 0 before any */
+uint64_t oplog_epoch(const struct oplog *l);          /* highest seen, 0 before any */
 int oplog_saw_epoch(struct oplog *l, uint64_t epoch); /* lower or equal: nothing happens */
 
 /* 1: *ret set; 0: not there. */
 int oplog_find(struct oplog *l, const char *op_id, enum oplog_state *ret);
 /* The order is about to run; a row that is there already stays as it is. */
-int oplog_start(struct oplog *l, const char *op_id, const char *kind, const char *job, uint64_t epoch);
+int oplog_start(struct oplog *l, const char *op_id, const char *kind, const char *job,
+                uint64_t epoch);
 /* Stores the packed Result; call before sending it. Makes the row when it is missing. */
 int oplog_finish(struct oplog *l, const char *op_id, const void *result, size_t len);
 /* 1: *ret (malloc'd) set; 0: no result. */

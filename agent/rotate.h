@@ -13,8 +13,8 @@ struct keyring *keyring_free(struct keyring *k); /* wipes */
 
 const struct curve_key *keyring_key(const struct keyring *k); /* to connect with now */
 bool keyring_has_next(const struct keyring *k);
-/* Makes the next key (or finds the one of an earlier try), durable before this returns; from now on it
- * is tried first. */
+/* Makes the next key (or finds the one of an earlier try), durable before this returns; from now on
+ * it is tried first. */
 int keyring_rotate(struct keyring *k, uint8_t ret[32]);
 /* The orchestrator let the present choice in: the next key takes the old one's place for good. */
 int keyring_welcomed(struct keyring *k);

@@ -19,9 +19,9 @@
 #define FIRST_HEARTBEAT_MS 5000
 #define FIRST_MIN_MS 1000
 #define FIRST_MAX_MS 5000
-#define TRY_MS 10000     /* one choice of keys and endpoint gets so long, and half as much by lot */
-#define LONG_MS 30000    /* after a refusal that only people can change */
-#define LOOK_MS 1000     /* for orchestrator.json */
+#define TRY_MS 10000  /* one choice of keys and endpoint gets so long, and half as much by lot */
+#define LONG_MS 30000 /* after a refusal that only people can change */
+#define LOOK_MS 1000  /* for orchestrator.json */
 #define HELLO_AGAIN_MS 3000
 #define SILENT_BEATS 3
 
@@ -33,28 +33,28 @@ static const struct session_row {
     enum session_state next;
     enum session_act act;
 } rows[] = {
-    {SESSION_OFF, SESSION_EV_HOME, SESSION_HELLO, SESSION_ACT_CONNECT},
-    {SESSION_WAIT, SESSION_EV_HOME, SESSION_HELLO, SESSION_ACT_CONNECT},
-    {SESSION_WAIT, SESSION_EV_DUE, SESSION_HELLO, SESSION_ACT_CONNECT},
-    {SESSION_HELLO, SESSION_EV_HOME, SESSION_HELLO, SESSION_ACT_CONNECT},
-    {SESSION_HELLO, SESSION_EV_DUE, SESSION_HELLO, SESSION_ACT_NEXT},
-    {SESSION_HELLO, SESSION_EV_UP, SESSION_HELLO, SESSION_ACT_HELLO},
-    {SESSION_HELLO, SESSION_EV_DOWN, SESSION_HELLO, SESSION_ACT_NONE},
-    {SESSION_HELLO, SESSION_EV_DENIED, SESSION_WAIT, SESSION_ACT_PAUSE_NEXT},
-    {SESSION_HELLO, SESSION_EV_WELCOME, SESSION_LIVE, SESSION_ACT_LIVE},
-    {SESSION_HELLO, SESSION_EV_UNKNOWN, SESSION_HELLO, SESSION_ACT_NONE}, /* hello is repeated */
-    {SESSION_HELLO, SESSION_EV_REFUSED, SESSION_WAIT, SESSION_ACT_PAUSE_LONG},
-    {SESSION_HELLO, SESSION_EV_GOODBYE, SESSION_WAIT, SESSION_ACT_PAUSE},
-    {SESSION_LIVE, SESSION_EV_HOME, SESSION_HELLO, SESSION_ACT_CONNECT},
-    {SESSION_LIVE, SESSION_EV_UP, SESSION_HELLO, SESSION_ACT_HELLO},
-    {SESSION_LIVE, SESSION_EV_DOWN, SESSION_HELLO, SESSION_ACT_NONE},
-    {SESSION_LIVE, SESSION_EV_DENIED, SESSION_HELLO, SESSION_ACT_NONE},
-    {SESSION_LIVE, SESSION_EV_WELCOME, SESSION_LIVE, SESSION_ACT_LIVE},
-    {SESSION_LIVE, SESSION_EV_UNKNOWN, SESSION_HELLO, SESSION_ACT_HELLO},
-    {SESSION_LIVE, SESSION_EV_REFUSED, SESSION_WAIT, SESSION_ACT_PAUSE_LONG},
-    {SESSION_LIVE, SESSION_EV_SILENT, SESSION_HELLO, SESSION_ACT_NEXT},
-    {SESSION_LIVE, SESSION_EV_GOODBYE, SESSION_WAIT, SESSION_ACT_PAUSE},
-    {SESSION_LIVE, SESSION_EV_MOVE, SESSION_HELLO, SESSION_ACT_CONNECT},
+    {SESSION_OFF,   SESSION_EV_HOME,    SESSION_HELLO, SESSION_ACT_CONNECT   },
+    {SESSION_WAIT,  SESSION_EV_HOME,    SESSION_HELLO, SESSION_ACT_CONNECT   },
+    {SESSION_WAIT,  SESSION_EV_DUE,     SESSION_HELLO, SESSION_ACT_CONNECT   },
+    {SESSION_HELLO, SESSION_EV_HOME,    SESSION_HELLO, SESSION_ACT_CONNECT   },
+    {SESSION_HELLO, SESSION_EV_DUE,     SESSION_HELLO, SESSION_ACT_NEXT      },
+    {SESSION_HELLO, SESSION_EV_UP,      SESSION_HELLO, SESSION_ACT_HELLO     },
+    {SESSION_HELLO, SESSION_EV_DOWN,    SESSION_HELLO, SESSION_ACT_NONE      },
+    {SESSION_HELLO, SESSION_EV_DENIED,  SESSION_WAIT,  SESSION_ACT_PAUSE_NEXT},
+    {SESSION_HELLO, SESSION_EV_WELCOME, SESSION_LIVE,  SESSION_ACT_LIVE      },
+    {SESSION_HELLO, SESSION_EV_UNKNOWN, SESSION_HELLO, SESSION_ACT_NONE      }, /* hello is repeated */
+    {SESSION_HELLO, SESSION_EV_REFUSED, SESSION_WAIT,  SESSION_ACT_PAUSE_LONG},
+    {SESSION_HELLO, SESSION_EV_GOODBYE, SESSION_WAIT,  SESSION_ACT_PAUSE     },
+    {SESSION_LIVE,  SESSION_EV_HOME,    SESSION_HELLO, SESSION_ACT_CONNECT   },
+    {SESSION_LIVE,  SESSION_EV_UP,      SESSION_HELLO, SESSION_ACT_HELLO     },
+    {SESSION_LIVE,  SESSION_EV_DOWN,    SESSION_HELLO, SESSION_ACT_NONE      },
+    {SESSION_LIVE,  SESSION_EV_DENIED,  SESSION_HELLO, SESSION_ACT_NONE      },
+    {SESSION_LIVE,  SESSION_EV_WELCOME, SESSION_LIVE,  SESSION_ACT_LIVE      },
+    {SESSION_LIVE,  SESSION_EV_UNKNOWN, SESSION_HELLO, SESSION_ACT_HELLO     },
+    {SESSION_LIVE,  SESSION_EV_REFUSED, SESSION_WAIT,  SESSION_ACT_PAUSE_LONG},
+    {SESSION_LIVE,  SESSION_EV_SILENT,  SESSION_WAIT,  SESSION_ACT_PAUSE_NEXT},
+    {SESSION_LIVE,  SESSION_EV_GOODBYE, SESSION_WAIT,  SESSION_ACT_PAUSE     },
+    {SESSION_LIVE,  SESSION_EV_MOVE,    SESSION_HELLO, SESSION_ACT_CONNECT   },
 };
 
 int session_rule(enum session_state in, enum session_event on, enum session_state *ret,
@@ -156,7 +156,8 @@ static int connect_now(struct session *s)
     struct link_target t = {.key = keyring_key(s->keys),
                             .server = s->home.keys[s->at_key].key,
                             .endpoint = s->endpoint,
-                            .reconnect_ms = (uint32_t)session_draw(s->reconnect_min_ms, s->reconnect_max_ms),
+                            .reconnect_ms =
+                                (uint32_t)session_draw(s->reconnect_min_ms, s->reconnect_max_ms),
                             .reconnect_max_ms = s->reconnect_max_ms};
     rc = link_open(&t, &s->link);
     if (rc < 0)
@@ -184,7 +185,7 @@ static void begin_try(struct session *s)
     s->move_ms = 0;
     int rc = connect_now(s);
     if (rc < 0)
-        (void)snprintf(s->reason, sizeof s->reason, "cannot connect to %s: %s", s->endpoint,
+        (void)snprintf(s->reason, sizeof s->reason, "cannot connect to %.100s: %s", s->endpoint,
                        strerror(-rc));
 }
 
@@ -318,7 +319,8 @@ void session_tick(struct session *s, int64_t now)
     }
     if ((s->state == SESSION_WAIT || s->state == SESSION_HELLO) && now >= s->due_ms)
         session_handle(s, SESSION_EV_DUE,
-                       s->state == SESSION_WAIT ? "trying again" : "no answer from the orchestrator");
+                       s->state == SESSION_WAIT ? "trying again"
+                                                : "no answer from the orchestrator");
     if (s->state == SESSION_HELLO && now - s->hello_ms >= HELLO_AGAIN_MS)
         session_say_hello(s);
     if (s->state != SESSION_LIVE)

@@ -44,10 +44,11 @@ int status_write(const char *state_dir, const struct status *s)
     CLEANUP(json_free) json_t *running = json_array();
     if (s->workers)
         workers_each(s->workers, add_step, running);
-    CLEANUP(json_free) json_t *j = json_pack(
-        "{s:i,s:s,s:s,s:s,s:s,s:s,s:I,s:O}", "pid", (int)getpid(), "version", GODWIT_VERSION,
-        "state", s->state, "reason", s->reason, "endpoint", s->endpoint, "since", since,
-        "unacknowledged", (json_int_t)s->unacknowledged, "running", running);
+    CLEANUP(json_free)
+    json_t *j = json_pack("{s:i,s:s,s:s,s:s,s:s,s:s,s:I,s:O}", "pid", (int)getpid(), "version",
+                          GODWIT_VERSION, "state", s->state, "reason", s->reason, "endpoint",
+                          s->endpoint, "since", since, "unacknowledged",
+                          (json_int_t)s->unacknowledged, "running", running);
     CLEANUP(mem_free) char *text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
     CLEANUP(mem_free) char *path = xasprintf("%s/%s", state_dir, STATUS_FILE);
     return text ? file_write(path, 0600, text, strlen(text)) : -EINVAL;
@@ -92,8 +93,7 @@ static void add_home(json_t *doc, const char *state_dir)
         char z85[CURVE_Z85_LEN + 1], endpoint[HOME_ENDPOINT_MAX + 16] = "";
         curve_z85(home.keys[i].key, z85);
         (void)home_endpoint(&home, i, endpoint, sizeof endpoint);
-        (void)json_array_append_new(keys,
-                                    json_pack("{s:s,s:s}", "key", z85, "endpoint", endpoint));
+        (void)json_array_append_new(keys, json_pack("{s:s,s:s}", "key", z85, "endpoint", endpoint));
     }
     (void)json_object_set_new(doc, "enrolled", json_boolean(enrolled));
     (void)json_object_set_new(doc, "host", json_string(home.host));

@@ -1,5 +1,5 @@
-/* status: what `godwit-agent status` shows: a file that the daemon keeps up to date, and what can be
- * read of keys and orchestrator beside it. The command is another process. Any thread. */
+/* status: what `godwit-agent status` shows: a file that the daemon keeps up to date, and what can
+ * be read of keys and orchestrator beside it. The command is another process. Any thread. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,10 +11,10 @@
 struct workers;
 
 struct status {
-    const char *state;  /* "online", "connecting", "waiting", "unenrolled" */
+    const char *state; /* "online", "connecting", "waiting", "unenrolled" */
     const char *reason;
     const char *endpoint;
-    int64_t since_ms;   /* wall clock */
+    int64_t since_ms;              /* wall clock */
     const struct workers *workers; /* what runs */
     size_t unacknowledged;         /* results that wait to be acknowledged */
 };

@@ -83,8 +83,8 @@ static void on_welcome(struct session *s, const Godwit__Welcome *w)
         return;
     }
     session_set_pace(s, w->heartbeat_ms, w->reconnect_min_ms, w->reconnect_max_ms);
-    bool renamed = *w->host && strlen(w->host) < sizeof s->home.host &&
-                   strcmp(w->host, s->home.host) != 0;
+    bool renamed =
+        *w->host && strlen(w->host) < sizeof s->home.host && strcmp(w->host, s->home.host) != 0;
     if (renamed) {
         (void)snprintf(s->home.host, sizeof s->home.host, "%s", w->host);
         session_save_home(s);
@@ -139,7 +139,8 @@ static void on_rotate(struct session *s)
     if (session_send(s, &e) == 0)
         s->move_ms = clock_mono_ms() + ROTATE_SETTLE_MS;
     else
-        keyring_refused(s->keys); /* the orchestrator does not know the new key: it will ask again */
+        keyring_refused(
+            s->keys); /* the orchestrator does not know the new key: it will ask again */
 }
 
 /* What only a session may hear. */

@@ -23,8 +23,8 @@ struct workers {
     size_t in_line;
     size_t running;
     size_t count;
-    int ends[2];         /* pipe of struct step *: a pointer is written in one piece */
-    struct step *steps;  /* oldest first */
+    int ends[2];        /* pipe of struct step *: a pointer is written in one piece */
+    struct step *steps; /* oldest first */
 };
 
 static struct step *step_free(struct step *s)
@@ -243,7 +243,8 @@ void step_progress(struct step *s, const struct counters *c, unsigned percent, c
     (void)pthread_mutex_unlock(&s->lock);
 }
 
-void workers_each(struct workers *w, void (*fn)(void *arg, const struct step_view *v), void *arg)
+void workers_each(const struct workers *w, void (*fn)(void *arg, const struct step_view *v),
+                  void *arg)
 {
     for (struct step *s = w->steps; s; s = s->next) {
         (void)pthread_mutex_lock(&s->lock);

@@ -1,6 +1,6 @@
 /* worker: runs steps, each on a thread of its own, so many at once; the rest wait in line. The main
- * thread hands in a job slip and gets back an end by message; the only mutexes of the agent are here.
- * All calls are for the main thread. */
+ * thread hands in a job slip and gets back an end by message; the only mutexes of the agent are
+ * here. All calls are for the main thread. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,15 +22,15 @@ struct step_slip {
 struct step_end {
     char op_id[OPLOG_ID_MAX + 1];
     char job[64];
-    bool cancelled; /* somebody asked it to stop */
+    bool cancelled;            /* somebody asked it to stop */
     struct step_result result; /* the caller's: step_result_done() */
 };
 
 struct step_view { /* what a step says about itself */
     const char *op_id;
     const char *job;
-    bool started;      /* false: in line */
-    uint64_t seq;      /* grows with each report; 0 before the first */
+    bool started; /* false: in line */
+    uint64_t seq; /* grows with each report; 0 before the first */
     struct counters counters;
     unsigned percent;
     const char *doing; /* static string, never NULL */
@@ -50,4 +50,5 @@ size_t workers_count(const struct workers *w); /* running and in line */
 /* Asks the step to stop; one in line ends at once as STOPPED. False: no such step. */
 bool workers_cancel(struct workers *w, const char *op_id);
 void workers_cancel_all(struct workers *w);
-void workers_each(struct workers *w, void (*fn)(void *arg, const struct step_view *v), void *arg);
+void workers_each(const struct workers *w, void (*fn)(void *arg, const struct step_view *v),
+                  void *arg);
