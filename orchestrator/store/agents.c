@@ -24,6 +24,8 @@ const char *const schema_agents[] = {
     " id TEXT PRIMARY KEY, host TEXT NOT NULL, secret_hash BLOB NOT NULL,"
     " created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL, uses_left INTEGER NOT NULL) "
     "STRICT;",
+    "CREATE TABLE gates (slot TEXT PRIMARY KEY, created_ms INTEGER NOT NULL,"
+    " not_after_ms INTEGER NOT NULL) STRICT;",
     NULL,
 };
 
@@ -155,4 +157,32 @@ int tokens_get(struct store *s, const char *id, struct token_row *ret)
 int tokens_expire(struct store *s, int64_t now_ms)
 {
     return db_run(s->db, "DELETE FROM tokens WHERE expires_ms < ?", "i", now_ms - DAY_MS);
+}
+
+int gates_each(struct store *s, int (*each)(void *arg, const struct gate_row *row), void *arg)
+{
+    CLEANUP(db_rows_close) struct db_rows *r = NULL;
+    int rc =
+        db_query(&r, s->db, "SELECT slot, created_ms, not_after_ms FROM gates ORDER BY slot", "");
+    while (rc >= 0 && (rc = db_next(r)) > 0) {
+        struct gate_row row = {
+            .slot = db_text(r, 0)[0], .created_ms = db_int(r, 1), .not_after_ms = db_int(r, 2)};
+        rc = each(arg, &row);
+    }
+    return rc;
+}
+
+int gates_put(struct store *s, const struct gate_row *g)
+{
+    char slot[2] = {g->slot, '\0'};
+    return db_run(s->db,
+                  "INSERT INTO gates VALUES (?1,?2,?3) ON CONFLICT (slot) DO UPDATE SET"
+                  " created_ms=?2, not_after_ms=?3",
+                  "tii", slot, g->created_ms, g->not_after_ms);
+}
+
+int gates_delete(struct store *s, char slot)
+{
+    char text[2] = {slot, '\0'};
+    return db_run(s->db, "DELETE FROM gates WHERE slot = ?", "t", text);
 }

@@ -40,9 +40,18 @@ struct token_row {
     uint32_t uses_left;
 };
 
+/* A server key and the slot that it serves. The key itself is a file. */
+struct gate_row {
+    char slot; /* 'a' or 'b' */
+    int64_t created_ms;
+    int64_t not_after_ms; /* 0: the current one */
+};
+
 /* Each calls back for every row; a negative return of the callback ends it and is returned. */
 int agents_each(struct store *s, int (*each)(void *arg, const struct agent_row *row), void *arg);
 int keys_each(struct store *s, int (*each)(void *arg, const struct key_row *row), void *arg);
+
+int gates_each(struct store *s, int (*each)(void *arg, const struct gate_row *row), void *arg);
 
 int agents_put(struct store *s, const struct agent_row *row); /* new or changed, by agent_id */
 int keys_put(struct store *s, const struct key_row *row);     /* new or changed, by key */
@@ -51,3 +60,5 @@ int keys_delete(struct store *s, const uint8_t key[32]);
 int tokens_put(struct store *s, const struct token_row *row);           /* new or changed, by id */
 int tokens_get(struct store *s, const char *id, struct token_row *ret); /* -ENOENT */
 int tokens_expire(struct store *s, int64_t now_ms); /* forgets those that ended a day before */
+int gates_put(struct store *s, const struct gate_row *row); /* new or changed, by slot */
+int gates_delete(struct store *s, char slot);
