@@ -1,0 +1,153 @@
+# host: one booted Debian: an overlay on the base root, a control group of its own, systemd as its
+# init. Sourced by tests/lab/lab.
+
+host_dir() { echo "$lab_dir/hosts/$1"; }
+host_names() { [ ! -d "$lab_dir/hosts" ] || ls "$lab_dir/hosts"; }
+host_check() { [ -d "$(host_dir "$1")" ] || die "lab '$LAB_NAME' has no host '$1'"; }
+host_ip() { host_check "$1" && cat "$(host_dir "$1")/address"; }
+host_group() { echo "$groups/$1"; }
+
+# The process id of the host's init, as seen from here; changes at each reboot.
+host_pid() { # HOST
+    local nspawn
+    nspawn=$(head -1 "$(host_group "$1")/supervisor/cgroup.procs" 2>/dev/null) || return 1
+    [ -n "$nspawn" ] || return 1
+    pgrep -P "$nspawn" | head -1 | grep .
+}
+
+host_write_files() { # HOST NUMBER
+    local root
+    root="$(host_dir "$1")/root"
+    echo "$1" >"$root/etc/hostname"
+    systemd-id128 new >"$root/etc/machine-id"
+    cp "$lab_dir/hosts.txt" "$root/etc/hosts"
+    # 10-: the unit's own 80-container-host0.network would win over a later name.
+    cat >"$root/etc/systemd/network/10-lab.network" <<END
+[Match]
+Name=host0
+[Network]
+Address=$(cat "$(host_dir "$1")/address")/24
+Gateway=$(net_prefix).1
+LinkLocalAddressing=no
+IPv6AcceptRA=no
+END
+}
+
+# /srv is a plain folder of this machine's disk (LAB_SRV=tmpfs: of memory), so that tests see real
+# ext4 or tmpfs and not the overlay.
+host_mount() { # HOST BASE
+    local dir
+    dir=$(host_dir "$1")
+    mkdir -p "$dir/upper" "$dir/work" "$dir/root" "$dir/srv"
+    mount -t overlay "lab-$LAB_NAME-$1" -o "lowerdir=$2,upperdir=$dir/upper,workdir=$dir/work" \
+        "$dir/root"
+    [ "${LAB_SRV:-disk}" != tmpfs ] || mount -t tmpfs -o mode=0755,size=80% "lab-$LAB_NAME" "$dir/srv"
+}
+
+# Runs until the host powers off; a reboot inside ends systemd-nspawn with 133. systemd-nspawn needs a
+# terminal for its console, also where there is none.
+host_loop() { # HOST
+    local dir rc
+    dir=$(host_dir "$1")
+    echo $BASHPID >"$(host_group "$1")/cgroup.procs"
+    while rc=0; do
+        SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 nsenter --net="/run/netns/$netns" \
+            script -qfec "exec systemd-nspawn -q --register=no --keep-unit -b -D $dir/root \
+                --machine=$1 --network-bridge=lab0 --bind=$dir/srv:/srv --capability=CAP_SYS_TIME \
+                --bind-ro=/usr:/media/usr" "$dir/console" </dev/null >/dev/null 2>&1 || rc=$?
+        [ $rc -eq 133 ] || break
+    done
+    echo "$rc" >"$dir/ended"
+}
+
+host_start() { # HOST
+    mkdir -p "$(host_group "$1")"
+    rm -f "$(host_dir "$1")/ended"
+    # The loop must hold no file of ours open: who waits for our output would wait for the host.
+    (
+        exec 0</dev/null 1>/dev/null 2>&1
+        for fd in /proc/self/fd/*; do
+            fd=${fd##*/}
+            [ "$fd" -le 2 ] || eval "exec $fd>&-"
+        done
+        trap '' HUP INT
+        host_loop "$1"
+    ) &
+    disown
+}
+
+host_add() { # HOST NUMBER BASE
+    mkdir -p "$(host_dir "$1")"
+    echo "$(net_prefix).$((10 + $2))" >"$(host_dir "$1")/address"
+    host_mount "$1" "$3"
+    host_write_files "$1" "$2"
+    host_start "$1"
+}
+
+# Up means: systemd has finished starting (a failed unit is the test's business).
+host_wait() { # HOST
+    local limit=$((SECONDS + ${LAB_WAIT:-60})) state
+    host_check "$1"
+    while [ $SECONDS -lt $limit ]; do
+        state=$(host_run "$1" systemctl is-system-running 2>/dev/null) || true
+        case "$state" in running | degraded) return 0 ;; esac
+        sleep 0.1
+    done
+    tail -5 "$(host_dir "$1")/console" >&2
+    die "host '$1' did not come up: see $(host_dir "$1")/console"
+}
+
+host_run() { # HOST CMD…
+    local pid
+    host_check "$1"
+    pid=$(host_pid "$1") || { echo "lab: host '$1' is not running" >&2; return 125; }
+    shift
+    # Not all namespaces by -a: the caller's working folder has no meaning inside.
+    nsenter -t "$pid" -a --wd=/ env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+        HOME=/root TERM="${TERM:-dumb}" LC_ALL=C.UTF-8 "$@"
+}
+
+host_reboot() { # HOST: as a power cut if --hard
+    local before
+    before=$(host_pid "$1") || die "host '$1' is not running"
+    if [ "${2:-}" = --hard ]; then
+        host_stop "$1"
+        host_start "$1"
+    else
+        host_run "$1" systemctl --no-block reboot
+    fi
+    while [ "$(host_pid "$1")" = "$before" ]; do sleep 0.1; done
+    host_wait "$1"
+}
+
+host_kill() { # HOST PROCESS
+    host_run "$1" pkill -KILL -x "$2" || die "host '$1' runs no '$2'"
+}
+
+host_stop() { # HOST: at once, with everything in it
+    local group
+    group=$(host_group "$1")
+    [ -d "$group" ] || return 0
+    while [ -d "$group" ]; do
+        echo 1 >"$group/cgroup.kill"
+        find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || sleep 0.05
+    done
+}
+
+host_remove() { # HOST
+    local dir
+    dir=$(host_dir "$1")
+    host_stop "$1"
+    mountpoint -q "$dir/root" && umount -l "$dir/root"
+    mountpoint -q "$dir/srv" && umount -l "$dir/srv"
+    rm -rf --one-file-system "$dir" 2>/dev/null && return 0
+    chattr -Rf -ia "$dir" || true # a test may have left immutable files
+    rm -rf --one-file-system "$dir"
+}
+
+host_push() { # HOST SRC DST: a file or folder of this machine into the host
+    local pid
+    pid=$(host_pid "$1") || die "host '$1' is not running"
+    tar -C "$(dirname "$2")" --xattrs --acls -cf - "$(basename "$2")" |
+        host_run "$1" sh -c 'mkdir -p "$1" && tar -C "$1" --xattrs --acls -xf -' sh "$3"
+}
