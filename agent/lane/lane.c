@@ -1,0 +1,324 @@
+/* lane: records over one TLS session. A send that must wait keeps reading into the inbox, so that
+ * two peers which both send never wait for each other. One thread; lane_abort() from any. */
+#include "agent/lane/lane.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <openssl/err.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent/lane/lane_out.h"
+#include "agent/lane/lane_priv.h"
+#include "common/base/cleanup.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
+
+#define REKEY_BYTES (64ULL << 30) /* far below what AES-GCM allows under one key */
+#define CLOSE_WAIT_MS 2000
+
+struct inbox_item {
+    struct inbox_item *next;
+    size_t len;
+    uint8_t type, flags;
+    uint8_t data[];
+};
+
+struct lane {
+    SSL *ssl;
+    int fd, cancel_fd;
+    uint8_t pin[LANE_PIN_BYTES];
+    struct lane_out out; /* what TLS made and the socket has not taken yet */
+    uint8_t *fill;       /* the record being received: header and body */
+    size_t filled;
+    uint8_t *lent; /* the record that the caller looks at */
+    struct inbox_item *inbox, **inbox_tail, *lent_item;
+    size_t inbox_bytes;
+    uint64_t blocked_us, wire_bytes, rekey_at;
+    bool broken;
+};
+
+int lane_of(struct lane **ret, SSL *ssl, int fd)
+{
+    uint8_t pin[LANE_PIN_BYTES];
+    X509 *peer = SSL_get1_peer_certificate(ssl);
+    int rc = lane_pin_of(peer, pin);
+    X509_free(peer);
+    if (rc < 0)
+        return -EACCES;
+    struct lane *l = xcalloc(1, sizeof *l);
+    l->ssl = ssl;
+    l->fd = fd;
+    l->cancel_fd = -1;
+    memcpy(l->pin, pin, sizeof pin);
+    l->fill = xmalloc(LANE_RECORD_MAX);
+    l->lent = xmalloc(LANE_RECORD_MAX);
+    l->inbox_tail = &l->inbox;
+    l->rekey_at = REKEY_BYTES;
+    lane_out_attach(&l->out, ssl);
+    *ret = l;
+    return 0;
+}
+
+struct lane *lane_free(struct lane *l)
+{
+    if (!l)
+        return NULL;
+    SSL_free(l->ssl);
+    (void)fd_close(l->fd);
+    lane_out_done(&l->out);
+    free(l->fill);
+    free(l->lent);
+    free(l->lent_item);
+    while (l->inbox) {
+        struct inbox_item *i = l->inbox;
+        l->inbox = i->next;
+        free(i);
+    }
+    free(l);
+    return NULL;
+}
+
+void lane_set_cancel(struct lane *l, int cancel_fd)
+{
+    l->cancel_fd = cancel_fd;
+}
+
+void lane_abort(struct lane *l)
+{
+    (void)shutdown(l->fd, SHUT_RDWR);
+}
+
+const uint8_t *lane_peer_pin(const struct lane *l)
+{
+    return l->pin;
+}
+
+uint64_t lane_blocked_us(const struct lane *l)
+{
+    return l->blocked_us;
+}
+
+uint64_t lane_wire_bytes(const struct lane *l)
+{
+    return l->wire_bytes;
+}
+
+/* 0 or -errno for what SSL_read or SSL_write returned; -EAGAIN: wait for the socket. */
+static int tls_error(struct lane *l, int n)
+{
+    int what = SSL_get_error(l->ssl, n), saved = errno;
+    if (what == SSL_ERROR_WANT_READ || what == SSL_ERROR_WANT_WRITE)
+        return -EAGAIN;
+    l->broken = true;
+    unsigned long code = ERR_peek_last_error();
+    ERR_clear_error();
+    if (what == SSL_ERROR_ZERO_RETURN)
+        return -EPIPE;
+    if (what == SSL_ERROR_SYSCALL)
+        return saved > 0 ? -saved : -ECONNRESET;
+    /* An alert of the peer says that it did not want us; anything else is damage on the way. */
+    int reason = ERR_GET_REASON(code);
+    if (reason == SSL_R_UNEXPECTED_EOF_WHILE_READING)
+        return -ECONNRESET;
+    return reason >= SSL_AD_REASON_OFFSET ? -EACCES : -EBADMSG;
+}
+
+static int tls_read(struct lane *l, void *to, size_t len, size_t *retn)
+{
+    ERR_clear_error();
+    errno = 0;
+    int n = SSL_read_ex(l->ssl, to, len, retn);
+    return n == 1 ? 0 : tls_error(l, n);
+}
+
+static int record_len(const struct lane *l, size_t *ret)
+{
+    uint32_t body = 0;
+    memcpy(&body, l->fill, sizeof body);
+    body = le32toh(body);
+    if (body > LANE_RECORD_MAX - LANE_HEADER_BYTES)
+        return -EMSGSIZE;
+    *ret = LANE_HEADER_BYTES + body;
+    return 0;
+}
+
+/* 1: a whole record is in fill. 0: nothing more to read now. */
+static int fill_some(struct lane *l)
+{
+    for (;;) {
+        size_t want = LANE_HEADER_BYTES, n = 0;
+        int rc = l->filled >= LANE_HEADER_BYTES ? record_len(l, &want) : 0;
+        if (rc < 0) {
+            l->broken = true;
+            return rc;
+        }
+        if (l->filled >= LANE_HEADER_BYTES && l->filled == want)
+            return 1;
+        rc = tls_read(l, l->fill + l->filled, want - l->filled, &n);
+        if (rc == -EAGAIN)
+            return 0;
+        if (rc < 0)
+            return rc;
+        l->filled += n;
+    }
+}
+
+static int drain(struct lane *l)
+{
+    int rc;
+    while ((rc = fill_some(l)) == 1) {
+        size_t len = l->filled - LANE_HEADER_BYTES;
+        if (l->inbox_bytes + l->filled > LANE_INBOX_MAX)
+            return -ENOBUFS;
+        struct inbox_item *i = xmalloc(sizeof *i + len);
+        *i = (struct inbox_item){.len = len, .type = l->fill[4], .flags = l->fill[5]};
+        memcpy(i->data, l->fill + LANE_HEADER_BYTES, len);
+        *l->inbox_tail = i;
+        l->inbox_tail = &i->next;
+        l->inbox_bytes += l->filled;
+        l->filled = 0;
+    }
+    return rc;
+}
+
+/* Waits for the socket, the cancel, or wake_fd. 0: time is over or wake_fd; 1: the socket. */
+static int lane_wait(struct lane *l, short events, int wake_fd, int timeout_ms)
+{
+    struct pollfd p[3] = {
+        {.fd = l->fd,        .events = events},
+        {.fd = l->cancel_fd, .events = POLLIN},
+        {.fd = wake_fd,      .events = POLLIN}
+    };
+    int n = poll(p, 3, timeout_ms);
+    if (n < 0)
+        return errno == EINTR ? 1 : -errno;
+    if (n > 0 && p[1].revents)
+        return -ECANCELED;
+    return n > 0 && p[0].revents ? 1 : 0;
+}
+
+/* Hands out to the socket; reads meanwhile. */
+static int flush(struct lane *l)
+{
+    for (;;) {
+        int rc = lane_out_flush(&l->out, l->fd);
+        if (rc != -EAGAIN)
+            return rc;
+        int64_t from = clock_mono_us();
+        rc = lane_wait(l, POLLIN | POLLOUT, -1, -1);
+        l->blocked_us += (uint64_t)(clock_mono_us() - from);
+        if (rc >= 0)
+            rc = drain(l);
+        if (rc < 0)
+            return rc;
+    }
+}
+
+int lane_send(struct lane *l, uint8_t type, uint8_t flags, uint8_t *head, size_t len)
+{
+    if (l->broken)
+        return -ECONNRESET;
+    if (len > LANE_RECORD_MAX - LANE_HEADER_BYTES)
+        return -EMSGSIZE;
+    uint32_t body = htole32((uint32_t)len);
+    memcpy(head, &body, sizeof body);
+    head[4] = type;
+    head[5] = flags;
+    head[6] = head[7] = 0;
+    for (size_t at = 0, all = LANE_HEADER_BYTES + len; at < all;) {
+        size_t n = 0;
+        ERR_clear_error();
+        errno = 0;
+        int ok = SSL_write_ex(l->ssl, head + at, all - at, &n);
+        int rc = ok == 1 ? 0 : tls_error(l, ok);
+        if (rc == -EAGAIN)
+            rc = flush(l);
+        if (rc < 0)
+            return rc;
+        at += n;
+    }
+    l->wire_bytes += LANE_HEADER_BYTES + len;
+    if (l->wire_bytes >= l->rekey_at) {
+        l->rekey_at += REKEY_BYTES;
+        (void)SSL_key_update(l->ssl, SSL_KEY_UPDATE_NOT_REQUESTED);
+    }
+    return flush(l);
+}
+
+int lane_send_copy(struct lane *l, uint8_t type, uint8_t flags, const void *body, size_t len)
+{
+    uint8_t *head = xmalloc(LANE_HEADER_BYTES + len);
+    if (len)
+        memcpy(head + LANE_HEADER_BYTES, body, len);
+    int rc = lane_send(l, type, flags, head, len);
+    free(head);
+    return rc;
+}
+
+static void lend_item(struct lane *l, struct lane_record *ret)
+{
+    struct inbox_item *i = l->inbox;
+    l->inbox = i->next;
+    if (!l->inbox)
+        l->inbox_tail = &l->inbox;
+    l->inbox_bytes -= LANE_HEADER_BYTES + i->len;
+    l->lent_item = i;
+    *ret = (struct lane_record){i->type, i->flags, i->data, i->len};
+}
+
+static void lend_fill(struct lane *l, struct lane_record *ret)
+{
+    uint8_t *p = l->fill;
+    l->fill = l->lent;
+    l->lent = p;
+    *ret = (struct lane_record){p[4], p[5], p + LANE_HEADER_BYTES, l->filled - LANE_HEADER_BYTES};
+    l->filled = 0;
+}
+
+int lane_receive_or(struct lane *l, int wake_fd, int timeout_ms, struct lane_record *ret)
+{
+    free(l->lent_item);
+    l->lent_item = NULL;
+    if (l->inbox) {
+        lend_item(l, ret);
+        return 1;
+    }
+    if (l->broken)
+        return -ECONNRESET;
+    int64_t until = clock_mono_ms() + timeout_ms;
+    for (;;) {
+        int rc = fill_some(l);
+        if (rc == 1) {
+            lend_fill(l, ret);
+            return 1;
+        }
+        if (rc < 0)
+            return rc;
+        int64_t left = timeout_ms < 0 ? -1 : until - clock_mono_ms();
+        if (timeout_ms >= 0 && left < 0)
+            left = 0;
+        rc = lane_wait(l, POLLIN, wake_fd, (int)left);
+        if (rc <= 0)
+            return rc;
+    }
+}
+
+int lane_receive(struct lane *l, int timeout_ms, struct lane_record *ret)
+{
+    return lane_receive_or(l, -1, timeout_ms, ret);
+}
+
+void lane_close(struct lane *l)
+{
+    if (l->broken)
+        return;
+    (void)SSL_shutdown(l->ssl);
+    int64_t until = clock_mono_ms() + CLOSE_WAIT_MS;
+    while (lane_out_flush(&l->out, l->fd) == -EAGAIN && clock_mono_ms() < until)
+        (void)lane_wait(l, POLLOUT, -1, 50);
+    (void)shutdown(l->fd, SHUT_WR);
+}

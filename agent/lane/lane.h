@@ -1,0 +1,54 @@
+/* lane: one TLS 1.3 connection between two agents, carrying records. One thread uses it at a time;
+ * only lane_abort() may come from another. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/fault.h"
+
+#define LANE_PIN_BYTES 32
+#define LANE_SECRET_BYTES 32
+#define LANE_HEADER_BYTES 8
+#define LANE_RECORD_MAX (1 << 20) /* header and body */
+#define LANE_INBOX_MAX (32 << 20) /* replies kept while a send waits */
+
+struct lane;
+struct lane_identity;
+
+struct lane_record {
+    uint8_t type;
+    uint8_t flags;
+    const uint8_t *data; /* borrowed until the next receive on this lane */
+    size_t len;
+};
+
+/* Connects to "192.0.2.7:7410" or "[2001:db8::7]:7410" or a name, and accepts only the peer whose
+ * key has this pin. cancel_fd is borrowed until free. -EACCES: another key, or the peer refused
+ * ours; -ECANCELED; -ETIMEDOUT; other -errno of connecting. */
+int lane_connect(struct lane **ret, const struct lane_identity *id, const char *endpoint,
+                 const uint8_t pin[LANE_PIN_BYTES], int cancel_fd);
+struct lane *lane_free(struct lane *l); /* closes; NULL is fine */
+void lane_set_cancel(struct lane *l, int cancel_fd);
+/* Any thread: both directions end now; a blocked send or receive returns -ECONNRESET. */
+void lane_abort(struct lane *l);
+const uint8_t *lane_peer_pin(const struct lane *l);
+
+/* Sends one record; while the peer does not read, what it says is put into the inbox. buf has
+ * LANE_HEADER_BYTES free in front of the body: head points there, len counts the body. */
+int lane_send(struct lane *l, uint8_t type, uint8_t flags, uint8_t *head, size_t len);
+/* The same for a body without room in front (copied). */
+int lane_send_copy(struct lane *l, uint8_t type, uint8_t flags, const void *body, size_t len);
+
+/* 1: *ret set. 0: nothing within timeout_ms (-1: for ever). -EPIPE: the peer closed in order.
+ * -EMSGSIZE, -EBADMSG: not our protocol. -ECONNRESET, -ECANCELED, -ETIMEDOUT. */
+int lane_receive(struct lane *l, int timeout_ms, struct lane_record *ret);
+/* As lane_receive(), but wakes early with 0 when wake_fd becomes readable. */
+int lane_receive_or(struct lane *l, int wake_fd, int timeout_ms, struct lane_record *ret);
+
+/* Says that nothing more will be sent. */
+void lane_close(struct lane *l);
+
+/* Microseconds that sends spent waiting for the peer or the link, since the lane began. */
+uint64_t lane_blocked_us(const struct lane *l);
+uint64_t lane_wire_bytes(const struct lane *l); /* records as sent, with headers, before TLS */

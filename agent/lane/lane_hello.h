@@ -1,0 +1,30 @@
+/* lane_hello: the first record in each direction: who the lane says it is, and the answer. */
+#pragma once
+#include "agent/lane/lane.h"
+#include "agent/lane/ticket.h"
+
+#define LANE_VERSION 1
+#define LANE_HELLO_MAX 1024
+
+enum { LANE_REC_HELLO = 1, LANE_REC_WELCOME = 2 }; /* transfer's own types begin at 16 */
+
+struct lane_hello {
+    char id[TICKET_ID_MAX + 1];
+    uint8_t secret[LANE_SECRET_BYTES];
+    char pair[TICKET_PAIR_MAX + 1];
+    struct lane_entry entry;
+};
+
+struct lane_welcome {
+    uint64_t credit; /* bytes that may be sent before the first grant */
+    bool fresh;      /* the destination was empty when this session began */
+};
+
+/* Hostile bytes: 0, -EBADMSG, -EPROTONOSUPPORT (version or a must bit). */
+int lane_hello_parse(const void *data, size_t len, struct lane_hello *ret);
+int lane_hello_send(struct lane *l, const struct lane_hello *h);
+int lane_welcome_send(struct lane *l, const struct lane_welcome *w);
+int lane_refuse(struct lane *l, const struct fault *why); /* a welcome with a fault */
+/* -EACCES: refused, *reterr says why. -EBADMSG, -EPROTONOSUPPORT or what receiving returned. */
+int lane_welcome_receive(struct lane *l, int timeout_ms, struct lane_welcome *ret,
+                         struct fault *reterr);

@@ -1,0 +1,75 @@
+/* lane_out: a BIO that appends to a bounded buffer, and its way to the socket. */
+#include "agent/lane/lane_out.h"
+
+#include <errno.h>
+#include <openssl/bio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "common/base/mem.h"
+
+#define OUT_MAX (320 << 10) /* a record of 256 KiB and what TLS adds */
+
+static BIO_METHOD *method;
+
+static int out_write(BIO *bio, const char *p, int n)
+{
+    struct lane_out *o = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    size_t room = OUT_MAX - o->len;
+    if (room == 0) {
+        BIO_set_retry_write(bio);
+        return -1;
+    }
+    size_t take = (size_t)n < room ? (size_t)n : room;
+    memcpy(o->data + o->len, p, take);
+    o->len += take;
+    return (int)take;
+}
+
+static long out_ctrl(BIO *bio, int cmd, long num, void *ptr)
+{
+    (void)bio;
+    (void)num;
+    (void)ptr;
+    return cmd == BIO_CTRL_FLUSH ? 1 : 0;
+}
+
+__attribute__((constructor)) static void method_make(void)
+{
+    method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "lane out");
+    if (!method || !BIO_meth_set_write(method, out_write) || !BIO_meth_set_ctrl(method, out_ctrl))
+        abort();
+}
+
+void lane_out_attach(struct lane_out *o, SSL *ssl)
+{
+    *o = (struct lane_out){.data = xmalloc(OUT_MAX)};
+    BIO *bio = BIO_new(method);
+    if (!bio)
+        abort();
+    BIO_set_data(bio, o);
+    BIO_set_init(bio, 1);
+    SSL_set0_wbio(ssl, bio);
+}
+
+void lane_out_done(struct lane_out *o)
+{
+    free(o->data);
+    *o = (struct lane_out){0};
+}
+
+int lane_out_flush(struct lane_out *o, int fd)
+{
+    while (o->at < o->len) {
+        ssize_t n = send(fd, o->data + o->at, o->len - o->at, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+        o->at += (size_t)n;
+    }
+    o->at = o->len = 0;
+    return 0;
+}

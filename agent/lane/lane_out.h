@@ -1,0 +1,17 @@
+/* lane_out: where TLS puts what it made, so that many TLS records leave in one system call (OpenSSL
+ * alone makes one of each 16 KiB). One thread, the lane's. */
+#pragma once
+#include <openssl/ssl.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct lane_out {
+    uint8_t *data;
+    size_t at, len; /* data[at … len) waits for the socket */
+};
+
+/* From now on ssl writes into o; reading is left as it is. */
+void lane_out_attach(struct lane_out *o, SSL *ssl);
+void lane_out_done(struct lane_out *o); /* after SSL_free */
+/* 0: all is out. -EAGAIN: the socket is full. */
+int lane_out_flush(struct lane_out *o, int fd);

@@ -1,0 +1,29 @@
+/* lane_priv: what the files of this room share with each other and with their tests. */
+#pragma once
+#include <openssl/ssl.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/lane/lane.h"
+
+struct lane_identity;
+
+/* Puts key and certificate into a context. */
+int lane_identity_use(const struct lane_identity *id, SSL_CTX *ctx);
+int lane_pin_of(X509 *cert, uint8_t ret[LANE_PIN_BYTES]);
+
+/* One side's context: TLS 1.3 only, a peer certificate is required; whether its key is wanted is
+ * asked of allowed(). */
+struct lane_peer_check {
+    bool (*allowed)(void *arg, const uint8_t pin[LANE_PIN_BYTES]);
+    void *arg;
+};
+SSL_CTX *lane_context_new(const struct lane_identity *id, bool server);
+
+/* Wraps a session that has shaken hands; fills in the peer's pin. Owns both on success. */
+int lane_of(struct lane **ret, SSL *ssl, int fd);
+
+/* Takes over the connected, non-blocking fd (closed on failure too) and shakes hands within
+ * timeout_ms. cancel_fd: readable ends the wait; -1: none. */
+int lane_shake(struct lane **ret, SSL_CTX *ctx, int fd, const struct lane_peer_check *check,
+               int cancel_fd, int timeout_ms);

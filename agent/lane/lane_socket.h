@@ -1,0 +1,4 @@
+/* lane_socket: the options that both ends set on a lane's socket. Any thread. */
+#pragma once
+
+void lane_socket_tune(int fd);

@@ -1,0 +1,312 @@
+/* test_lane_server: who gets a lane and who does not; records in both directions at once. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/lane/lane_hello.h"
+#include "agent/lane/lane_identity.h"
+#include "agent/lane/lane_priv.h"
+#include "agent/lane/lane_server.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
+#include "tests/unit/test.h"
+
+static char dir[] = "/tmp/godwit-lane-XXXXXX";
+static struct lane_identity *here, *peer, *stranger;
+static struct lane_server *server;
+static char endpoint[32];
+
+/* The one lane that was let in; the test waits for it. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t came;
+    struct lane *lane;
+    struct lane_entry entry;
+    bool answer;
+} got = {.lock = PTHREAD_MUTEX_INITIALIZER, .came = PTHREAD_COND_INITIALIZER};
+
+static void on_enter(void *arg, struct lane *l, const struct lane_entry *entry)
+{
+    (void)arg;
+    struct lane_welcome w = {.credit = 77, .fresh = true};
+    (void)lane_welcome_send(l, &w);
+    (void)pthread_mutex_lock(&got.lock);
+    got.lane = l;
+    got.entry = *entry;
+    (void)pthread_cond_signal(&got.came);
+    (void)pthread_mutex_unlock(&got.lock);
+}
+
+static struct lane *take_entered(void)
+{
+    (void)pthread_mutex_lock(&got.lock);
+    while (!got.lane)
+        (void)pthread_cond_wait(&got.came, &got.lock);
+    struct lane *l = got.lane;
+    got.lane = NULL;
+    (void)pthread_mutex_unlock(&got.lock);
+    return l;
+}
+
+static struct lane_identity *identity(const char *name)
+{
+    char *path = xasprintf("%s/%s", dir, name);
+    struct lane_identity *id = NULL;
+    assert_int_equal(lane_identity_load_or_new(path, &id), 0);
+    free(path);
+    return id;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    here = identity("here");
+    peer = identity("peer");
+    stranger = identity("stranger");
+    assert_int_equal(lane_server_start(&server, here, "127.0.0.1", 0), 0);
+    (void)snprintf(endpoint, sizeof endpoint, "127.0.0.1:%u", (unsigned)lane_server_port(server));
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    server = lane_server_stop(server);
+    here = lane_identity_free(here);
+    peer = lane_identity_free(peer);
+    stranger = lane_identity_free(stranger);
+    static const char *const names[] = {"here", "peer", "stranger"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        char *path = xasprintf("%s/%s", dir, names[i]);
+        (void)unlink(path);
+        free(path);
+    }
+    return rmdir(dir);
+}
+
+static void ticket_make(struct ticket *ret, const struct lane_identity *whose)
+{
+    *ret = (struct ticket){.id = "0123456789abcdef",
+                           .not_after_ms = clock_wall_ms() + 60000,
+                           .pair = "0000000000000001.1",
+                           .enter = on_enter};
+    memset(ret->secret, 0x5a, sizeof ret->secret);
+    memcpy(ret->peer_pin, lane_identity_pin(whose), LANE_PIN_BYTES);
+}
+
+static void hello_make(struct lane_hello *ret)
+{
+    *ret = (struct lane_hello){
+        .id = "0123456789abcdef", .pair = "0000000000000001.1", .entry = {.session = 9, .lane = 3}
+    };
+    memset(ret->secret, 0x5a, sizeof ret->secret);
+}
+
+/* What a client with this identity, this hello and this idea of the server's key is told. */
+static int attempt(const struct lane_identity *as, const uint8_t *pin, const struct lane_hello *h,
+                   struct lane **ret)
+{
+    struct lane *l = NULL;
+    struct lane_welcome w;
+    struct fault f;
+    int rc = lane_connect(&l, as, endpoint, pin, -1);
+    if (rc == 0)
+        rc = lane_hello_send(l, h);
+    if (rc == 0)
+        rc = lane_welcome_receive(l, 3000, &w, &f);
+    if (rc == 0) {
+        assert_int_equal(w.credit, 77);
+        assert_true(w.fresh);
+        *ret = l;
+        return 0;
+    }
+    (void)lane_free(l);
+    return rc;
+}
+
+static void only_pin_and_ticket_open_a_lane(void **state)
+{
+    (void)state;
+    struct ticket t, old, foreign;
+    struct lane_hello h;
+    struct lane *l = NULL;
+    const uint8_t *pin = lane_identity_pin(here);
+    hello_make(&h);
+    assert_int_equal(attempt(peer, pin, &h, &l), -EACCES); /* no ticket at all: not even TLS */
+
+    ticket_make(&t, peer);
+    assert_int_equal(ticket_add(lane_server_book(server), &t), 0);
+    assert_int_equal(ticket_add(lane_server_book(server), &t), -EEXIST);
+    ticket_make(&old, peer);
+    (void)snprintf(old.id, sizeof old.id, "old");
+    old.not_after_ms = clock_wall_ms() - 1;
+    assert_int_equal(ticket_add(lane_server_book(server), &old), 0);
+    ticket_make(&foreign, stranger);
+    (void)snprintf(foreign.id, sizeof foreign.id, "foreign");
+    assert_int_equal(ticket_add(lane_server_book(server), &foreign), 0);
+
+    assert_int_equal(attempt(peer, lane_identity_pin(stranger), &h, &l),
+                     -EACCES); /* wrong server */
+    h.secret[31] ^= 1;
+    assert_int_equal(attempt(peer, pin, &h, &l), -EACCES);
+    hello_make(&h);
+    h.pair[0] = '9';
+    assert_int_equal(attempt(peer, pin, &h, &l), -EACCES);
+    hello_make(&h);
+    (void)snprintf(h.id, sizeof h.id, "nothing");
+    assert_int_equal(attempt(peer, pin, &h, &l), -EACCES);
+    (void)snprintf(h.id, sizeof h.id, "old");
+    assert_int_equal(attempt(peer, pin, &h, &l), -EACCES);
+    (void)snprintf(h.id, sizeof h.id, "foreign"); /* the secret is right, the key another's */
+    assert_int_equal(attempt(peer, pin, &h, &l), -EACCES);
+    ticket_remove(lane_server_book(server), "foreign");
+    assert_int_equal(attempt(stranger, pin, &h, &l), -EACCES); /* its key is expected no longer */
+
+    hello_make(&h);
+    assert_int_equal(attempt(peer, pin, &h, &l), 0);
+    struct lane *in = take_entered();
+    assert_int_equal(got.entry.session, 9);
+    assert_int_equal(got.entry.lane, 3);
+    (void)lane_free(in);
+    (void)lane_free(l);
+    ticket_remove(lane_server_book(server), t.id);
+    ticket_remove(lane_server_book(server), old.id);
+    assert_int_equal(attempt(peer, pin, &h, &l), -EACCES);
+}
+
+static int raw_connect(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(lane_server_port(server))};
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof at), 0);
+    return fd;
+}
+
+static void silent_strangers_delay_nobody(void **state)
+{
+    (void)state;
+    int fds[40];
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+        fds[i] = raw_connect();
+        if (i % 2)
+            assert_int_equal(write(fds[i], "\x16\x03\x01\x02", 4), 4); /* half a client hello */
+    }
+    struct ticket t;
+    struct lane_hello h;
+    struct lane *l = NULL;
+    ticket_make(&t, peer);
+    hello_make(&h);
+    assert_int_equal(ticket_add(lane_server_book(server), &t), 0);
+    int64_t from = clock_mono_ms();
+    assert_int_equal(attempt(peer, lane_identity_pin(here), &h, &l), 0);
+    assert_true(clock_mono_ms() - from < 2000);
+    (void)lane_free(take_entered());
+    (void)lane_free(l);
+    ticket_remove(lane_server_book(server), t.id);
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+        (void)close(fds[i]);
+}
+
+static void a_client_without_certificate_is_refused(void **state)
+{
+    (void)state;
+    struct ticket t;
+    ticket_make(&t, peer);
+    assert_int_equal(ticket_add(lane_server_book(server), &t), 0);
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    SSL *ssl = SSL_new(ctx);
+    int fd = raw_connect();
+    (void)SSL_set_fd(ssl, fd);
+    char byte;
+    assert_true(SSL_connect(ssl) != 1 || SSL_read(ssl, &byte, 1) <= 0);
+    SSL_free(ssl);
+    SSL_CTX_free(ctx);
+    (void)close(fd);
+    ticket_remove(lane_server_book(server), t.id);
+}
+
+#define ROUNDS 64
+#define PIECE (256 << 10)
+
+/* Sends ROUNDS large records without reading, then reads as many. */
+static void *talk_first(void *arg)
+{
+    struct lane *l = arg;
+    struct lane_record r;
+    uint8_t *head = xcalloc(1, LANE_HEADER_BYTES + PIECE);
+    intptr_t bad = 0;
+    for (uint8_t i = 0; i < ROUNDS; i++) {
+        memset(head + LANE_HEADER_BYTES, i, PIECE);
+        bad |= lane_send(l, 20, i, head, PIECE);
+    }
+    for (uint8_t i = 0; i < ROUNDS; i++) {
+        bad |= lane_receive(l, 10000, &r) - 1;
+        if (!bad)
+            bad = r.type != 20 || r.flags != i || r.len != PIECE || r.data[PIECE - 1] != i;
+    }
+    free(head);
+    void *ret = NULL;
+    memcpy(&ret, &bad, sizeof ret);
+    return ret;
+}
+
+static void both_may_send_at_once(void **state)
+{
+    (void)state;
+    struct ticket t;
+    struct lane_hello h;
+    struct lane *l = NULL;
+    pthread_t thread;
+    void *bad = NULL;
+    ticket_make(&t, peer);
+    hello_make(&h);
+    assert_int_equal(ticket_add(lane_server_book(server), &t), 0);
+    assert_int_equal(attempt(peer, lane_identity_pin(here), &h, &l), 0);
+    struct lane *in = take_entered();
+    assert_int_equal(pthread_create(&thread, NULL, talk_first, in), 0);
+    assert_null(talk_first(l));
+    (void)pthread_join(thread, &bad);
+    assert_null(bad);
+
+    struct lane_record r;
+    lane_close(l);
+    assert_int_equal(lane_receive(in, 1000, &r), -EPIPE);
+    (void)lane_free(l);
+    (void)lane_free(in);
+    ticket_remove(lane_server_book(server), t.id);
+}
+
+static void the_key_file_is_private_and_stays(void **state)
+{
+    (void)state;
+    struct lane_identity *again = identity("peer");
+    assert_memory_equal(lane_identity_pin(again), lane_identity_pin(peer), LANE_PIN_BYTES);
+    assert_memory_not_equal(lane_identity_pin(again), lane_identity_pin(here), LANE_PIN_BYTES);
+    (void)lane_identity_free(again);
+    char *path = xasprintf("%s/peer", dir);
+    assert_int_equal(chmod(path, 0640), 0);
+    assert_int_equal(lane_identity_load_or_new(path, &again), -EPERM);
+    assert_int_equal(chmod(path, 0600), 0);
+    free(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(only_pin_and_ticket_open_a_lane),
+        cmocka_unit_test(silent_strangers_delay_nobody),
+        cmocka_unit_test(a_client_without_certificate_is_refused),
+        cmocka_unit_test(both_may_send_at_once),
+        cmocka_unit_test(the_key_file_is_private_and_stays),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
