@@ -20,7 +20,7 @@ enum session_event {
     SESSION_EV_HOME,   /* orchestrator.json appeared or changed */
     SESSION_EV_DUE,    /* the pause, or the time for this try, is over */
     SESSION_EV_UP,     /* the connection stands */
-    SESSION_EV_DOWN,   /* it is gone; libzmq makes it again by itself */
+    SESSION_EV_DOWN,   /* it is gone */
     SESSION_EV_DENIED, /* the handshake was refused: this key or that server key */
     SESSION_EV_WELCOME,
     SESSION_EV_UNKNOWN, /* say hello first */
