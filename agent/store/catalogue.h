@@ -26,11 +26,13 @@ struct catalogue_folder;
 int catalogue_load(struct catalogue *c, const char *folder, size_t len,
                    struct catalogue_folder **ret);
 struct catalogue_folder *catalogue_folder_free(struct catalogue_folder *f);
-const struct catalogue_entry *catalogue_find(const struct catalogue_folder *f, const char *name,
-                                             size_t len); /* NULL: not there */
+const struct catalogue_entry *
+catalogue_find(const struct catalogue_folder *f, const char *name,
+               size_t len); /* NULL: not there; else valid until the next call */
 
 /* Collects rows in memory (bounded: -EAGAIN tells the caller to commit first); durable after
- * catalogue_commit(), which merges them into their folders in one transaction. */
+ * catalogue_commit(), which merges them into their folders in one transaction. Loading a folder
+ * does not show what was not committed; closing without a commit forgets it. */
 int catalogue_put(struct catalogue *c, const char *folder, size_t folder_len, const char *name,
                   size_t name_len, const struct catalogue_entry *e);
 int catalogue_forget(struct catalogue *c, const char *folder, size_t folder_len, const char *name,
@@ -38,7 +40,7 @@ int catalogue_forget(struct catalogue *c, const char *folder, size_t folder_len,
 int catalogue_commit(struct catalogue *c);
 
 /* A large file that is partly there; keyed by folder and name. bitmap: one bit a piece that is
- * durable. */
+ * durable. Rows are durable after catalogue_commit(). */
 struct catalogue_partial {
     char temp[64]; /* temporary name beside the target */
     struct catalogue_entry of;
