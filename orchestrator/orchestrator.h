@@ -9,16 +9,16 @@ struct orchestrator_conf {
     char *listen;      /* address of the agents and enrolment sockets: "*", "127.0.0.1" */
     char *public_name; /* host name or address that tokens name; "" is this host's name */
     uint32_t agents_port, enrol_port, agents_port_b, enrol_port_b;
-    uint32_t heartbeat_ms;
+    uint64_t heartbeat_ms;
     uint32_t max_pairs;          /* at once, in all */
     uint32_t max_pairs_per_host; /* at once, per host, either side */
     uint32_t max_pairs_per_job;
-    uint32_t enrol_rate;         /* requests a second */
-    bool approve;                /* enrolled agents wait for `godwit agent approve` */
+    uint32_t enrol_rate; /* requests a second */
+    bool approve;        /* enrolled agents wait for `godwit agent approve` */
     char *log_level;
 };
 
 /* Runs until SIGTERM or SIGINT. Exit code. Below state_dir: "godwit.db", "keys/server-a.key",
- * "keys/console.key" and "console.json" (how a console reaches this daemon: endpoint, server key, path
- * of its key). Prints nothing; tells systemd when it is ready. */
+ * "keys/console.key" and "console.json" (how a console reaches this daemon: endpoint, server key,
+ * path of its key). Prints nothing; tells systemd when it is ready. */
 int orchestrator_run(const struct orchestrator_conf *conf);

@@ -49,7 +49,7 @@ void session_end(struct fleet *f, struct agent *a, const char *reason)
 void session_sweep(struct fleet *f)
 {
     struct agent **list = NULL;
-    int64_t lease = (int64_t)LEASE_BEATS * f->conf->heartbeat_ms, now = clock_mono_ms();
+    int64_t lease = (int64_t)(LEASE_BEATS * f->conf->heartbeat_ms), now = clock_mono_ms();
     size_t n = registry_agents(f->reg, &list);
     for (size_t i = 0; i < n; i++) {
         struct session *s = &list[i]->session;
@@ -80,8 +80,8 @@ void session_welcome(struct fleet *f, struct agent *a)
     server_keys(f, &keys);
     w.agent_id = a->row.agent_id;
     w.host = a->row.host;
-    w.heartbeat_ms = f->conf->heartbeat_ms;
-    w.lease_ms = LEASE_BEATS * f->conf->heartbeat_ms;
+    w.heartbeat_ms = (uint32_t)f->conf->heartbeat_ms;
+    w.lease_ms = (uint32_t)(LEASE_BEATS * f->conf->heartbeat_ms);
     w.reconnect_min_ms = RECONNECT_MIN_MS;
     w.reconnect_max_ms = reconnect_max(f);
     w.can = CAN_BITS;
@@ -183,7 +183,7 @@ static void on_heartbeat(struct fleet *f, const struct arrival *from)
 {
     Godwit__HeartbeatReply r = GODWIT__HEARTBEAT_REPLY__INIT;
     Godwit__Envelope e = GODWIT__ENVELOPE__INIT;
-    r.heartbeat_ms = f->conf->heartbeat_ms;
+    r.heartbeat_ms = (uint32_t)f->conf->heartbeat_ms;
     r.reconnect_min_ms = RECONNECT_MIN_MS;
     r.reconnect_max_ms = reconnect_max(f);
     e.body_case = GODWIT__ENVELOPE__BODY_HEARTBEAT_REPLY;

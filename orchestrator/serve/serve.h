@@ -2,10 +2,13 @@
  * main thread; every command is short. */
 #pragma once
 #include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "proto/console.pb-c.h"
 
 struct engine;
+struct fault;
 struct fleet;
 struct store;
 
@@ -13,6 +16,7 @@ struct serve {
     struct store *store;
     struct fleet *fleet;
     struct engine *engine;
+    int64_t started_mono_ms;
 };
 
 /* Exit codes of the console; design: "Failures and bad input". */
@@ -40,8 +44,9 @@ struct serve_command {
 };
 
 /* Each ends with name NULL. */
-extern const struct serve_command serve_agent_commands[]; /* agent *, token *, key * */
-extern const struct serve_command serve_job_commands[];   /* job *, inventory * */
+extern const struct serve_command serve_agent_commands[]; /* agent *, token * */
+extern const struct serve_command serve_key_commands[];
+extern const struct serve_command serve_job_commands[]; /* job *, inventory * */
 extern const struct serve_command serve_status_commands[];
 
 void serve_request(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret);
@@ -49,3 +54,12 @@ const char *serve_arg(const Godwit__ConsoleRequest *req, const char *name); /* N
 /* Sets code and error. */
 void serve_refuse(struct serve_reply *r, enum serve_code code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* Arguments of a command are few and known: false (and refused) when one is not in names
+ * ("host ttl uses"), is given twice, or one of the first required is missing. */
+bool serve_args(const Godwit__ConsoleRequest *req, const char *names, unsigned required,
+                struct serve_reply *ret);
+/* Milliseconds; fallback when it is not given. False: refused as usage. */
+bool serve_arg_ms(const Godwit__ConsoleRequest *req, const char *name, int64_t fallback,
+                  int64_t *retms, struct serve_reply *ret);
+/* Refuses with the code that fits rc and the fault's sentence. */
+void serve_fault(struct serve_reply *r, int rc, const struct fault *f);
