@@ -22,6 +22,7 @@
 #include "common/wire/token.h"
 
 #define ASK_AGAIN_MS 2000 /* while an operator thinks */
+#define WRONG_MAX 3       /* one may be weather */
 #define ANSWER_MS 15000   /* a first answer is due in this time, however short --wait is */
 
 enum {
@@ -45,6 +46,7 @@ struct enrolment {
     int64_t ask_ms; /* when to ask next */
     bool answered;  /* PENDING was heard */
     bool asked;
+    unsigned wrong; /* handshakes that failed */
     char why[256];
 };
 
@@ -114,11 +116,10 @@ enum enrol_verdict enrol_judge(const Godwit__Envelope *e, const struct token *t,
                        wire_type_name(e->body_case));
         return ENROL_BROKEN;
     }
-    if (e->refusal->code == GODWIT__REFUSAL__CODE__RATE ||
-        e->refusal->code == GODWIT__REFUSAL__CODE__PENDING)
-        return ENROL_ASK;
     (void)snprintf(why, whylen, "%.200s", e->refusal->text);
-    return ENROL_DENIED;
+    if (e->refusal->code == GODWIT__REFUSAL__CODE__RATE)
+        return ENROL_BUSY;
+    return e->refusal->code == GODWIT__REFUSAL__CODE__PENDING ? ENROL_ASK : ENROL_DENIED;
 }
 
 static void ask(struct enrolment *n)
@@ -164,9 +165,12 @@ static int on_answer(struct enrolment *n)
     case ENROL_IN:
         return keep(n, &home);
     case ENROL_DENIED:
+        (void)unlink(n->key_path); /* it may be listed as denied: the next token gets a fresh one */
         return fail(EXIT_DENIED, "denied: %s", n->why);
     case ENROL_BROKEN:
         return fail(EXIT_FAILED, "%s", n->why);
+    case ENROL_BUSY:
+        return -1;
     case ENROL_ASK:
     default:
         if (!n->answered)
@@ -186,18 +190,21 @@ static int out_of_time(const struct enrolment *n)
                     "not approved yet; run the same command again later, or with --wait");
     if (n->asked)
         return fail(EXIT_TIME, "%s does not answer", n->token.endpoint);
-    return fail(EXIT_TIME, "cannot reach %s: %s", n->token.endpoint,
-                *n->why ? n->why : "check the address, the firewall, and that godwitd runs there");
+    return fail(EXIT_TIME,
+                "cannot reach %s: check the address, the firewall, and that godwitd runs there",
+                n->token.endpoint);
 }
 
-static void on_monitor(struct enrolment *n)
+/* -1: go on. Else an exit code. */
+static int on_monitor(struct enrolment *n)
 {
     enum link_event ev = link_event(n->link);
     if (ev == LINK_UP)
         n->ask_ms = 0;
-    if (ev == LINK_WRONG || ev == LINK_DENIED)
-        (void)snprintf(n->why, sizeof n->why,
-                       "what answers there is not the orchestrator that made this token");
+    if ((ev != LINK_WRONG && ev != LINK_DENIED) || ++n->wrong < WRONG_MAX)
+        return -1;
+    return fail(EXIT_FAILED, "what answers at %s is not the orchestrator that made this token",
+                n->token.endpoint);
 }
 
 static int converse(struct enrolment *n)
@@ -216,7 +223,7 @@ static int converse(struct enrolment *n)
         if (ready == link_sock(n->link))
             code = on_answer(n);
         else if (ready)
-            on_monitor(n);
+            code = on_monitor(n);
         else if (zpoller_terminated(poller))
             code = fail(EXIT_FAILED, "interrupted");
     }

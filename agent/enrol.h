@@ -13,7 +13,8 @@ struct token;
 /* What an answer to EnrolRequest means. */
 enum enrol_verdict {
     ENROL_IN,     /* *ret is filled */
-    ENROL_ASK,    /* ask again with the same key */
+    ENROL_ASK,    /* an operator has to approve: ask again with the same key */
+    ENROL_BUSY,   /* too many at once: ask again */
     ENROL_DENIED, /* why says so */
     ENROL_BROKEN, /* an answer that makes no sense */
 };

@@ -11,8 +11,9 @@
 #include "common/base/file.h"
 #include "common/base/mem.h"
 
-#define CAPS_NEEDED 0x1fULL /* CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID: bits 0 to 4   \
-                             */
+#define CAPS_NEEDED                                                                                \
+    0x1fULL /* CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID: bits 0 to 4                   \
+             */
 
 struct facts {
     Godwit__HostFacts wire;

@@ -107,7 +107,7 @@ static void on_changed(void *arg)
 static int send_out(void *arg, const Godwit__Envelope *e)
 {
     struct loop *l = arg;
-    return session_send(l->session, e);
+    return session_say(l->session, e);
 }
 
 static int on_ends(zloop_t *loop, zmq_pollitem_t *item, void *arg)

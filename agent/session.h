@@ -69,6 +69,6 @@ const char *session_host(const struct session *s); /* NULL when not enrolled */
 const char *session_endpoint(const struct session *s); /* "" when there is none */
 
 /* -ENOTCONN: no session now. -EAGAIN: no room in the queue. */
-int session_send(struct session *s, const Godwit__Envelope *e);
+int session_say(struct session *s, const Godwit__Envelope *e);
 void session_goodbye(struct session *s, const char *reason);
 void session_tick(struct session *s, int64_t now_ms); /* several times a second */

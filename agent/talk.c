@@ -15,7 +15,7 @@
 #define RECEIVE_AT_ONCE 100   /* then timers get their turn */
 #define ROTATE_SETTLE_MS 1000 /* between the reply with our new key and using it */
 
-int session_send(struct session *s, const Godwit__Envelope *e)
+int session_say(struct session *s, const Godwit__Envelope *e)
 {
     return s->state == SESSION_LIVE && s->link ? link_send(s->link, e) : -ENOTCONN;
 }
@@ -45,7 +45,7 @@ void session_beat(struct session *s, int64_t now_ms)
     Godwit__Envelope e = GODWIT__ENVELOPE__INIT;
     e.body_case = GODWIT__ENVELOPE__BODY_HEARTBEAT;
     e.heartbeat = &body;
-    (void)session_send(s, &e);
+    (void)session_say(s, &e);
 }
 
 void session_goodbye(struct session *s, const char *reason)
@@ -55,7 +55,7 @@ void session_goodbye(struct session *s, const char *reason)
     Godwit__Envelope e = GODWIT__ENVELOPE__INIT;
     e.body_case = GODWIT__ENVELOPE__BODY_GOODBYE;
     e.goodbye = &body;
-    (void)session_send(s, &e);
+    (void)session_say(s, &e);
 }
 
 /* A changed list is kept before it is used. Moves away from a key that is not the current one any
@@ -136,7 +136,7 @@ static void on_rotate(struct session *s)
     Godwit__Envelope e = GODWIT__ENVELOPE__INIT;
     e.body_case = GODWIT__ENVELOPE__BODY_ROTATE_KEY_REPLY;
     e.rotate_key_reply = &body;
-    if (session_send(s, &e) == 0)
+    if (session_say(s, &e) == 0)
         s->move_ms = clock_mono_ms() + ROTATE_SETTLE_MS;
     else
         keyring_refused(
