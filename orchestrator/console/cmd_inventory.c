@@ -1,0 +1,138 @@
+/* cmd_inventory: `godwit inventory show`. Main thread. */
+#include <string.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/mem.h"
+#include "common/base/text.h"
+#include "orchestrator/console/run.h"
+#include "orchestrator/console/show.h"
+
+struct inventory_opts {
+    bool details;
+};
+
+static const struct column columns[] = {
+    {"PAIR",        "n",                     CELL_COUNT},
+    {"SOURCE",      "place",                 CELL_PLACE},
+    {"FILES",       "inventory.files",       CELL_COUNT},
+    {"FOLDERS",     "inventory.folders",     CELL_COUNT},
+    {"BYTES",       "inventory.bytes",       CELL_BYTES},
+    {"LINKS",       "inventory.symlinks",    CELL_COUNT},
+    {"HARD LINKED", "inventory.hard_linked", CELL_COUNT},
+    {"SPARSE",      "inventory.sparse",      CELL_COUNT},
+    {"ACL",         "inventory.with_acl",    CELL_COUNT},
+    {"XATTR",       "inventory.with_xattr",  CELL_COUNT},
+    {"UNREADABLE",  "inventory.unreadable",  CELL_COUNT},
+    {"FILE SYSTEM", "inventory.file_system", CELL_TEXT },
+    {"STATE",       "state",                 CELL_TEXT },
+    {NULL,          NULL,                    CELL_TEXT },
+};
+
+static const struct column details[] = {
+    {"Source",            "place",                     CELL_PLACE},
+    {"Files",             "inventory.files",           CELL_COUNT},
+    {"Folders",           "inventory.folders",         CELL_COUNT},
+    {"Symbolic links",    "inventory.symlinks",        CELL_COUNT},
+    {"Devices",           "inventory.devices",         CELL_COUNT},
+    {"Fifos",             "inventory.fifos",           CELL_COUNT},
+    {"Sockets",           "inventory.sockets",         CELL_COUNT},
+    {"Bytes",             "inventory.bytes",           CELL_BYTES},
+    {"Allocated",         "inventory.allocated_bytes", CELL_BYTES},
+    {"Hard linked",       "inventory.hard_linked",     CELL_COUNT},
+    {"Sparse files",      "inventory.sparse",          CELL_COUNT},
+    {"With ACL",          "inventory.with_acl",        CELL_COUNT},
+    {"With attributes",   "inventory.with_xattr",      CELL_COUNT},
+    {"With capabilities", "inventory.with_capability", CELL_COUNT},
+    {"Set-id files",      "inventory.setid",           CELL_COUNT},
+    {"Names not UTF-8",   "inventory.non_utf8",        CELL_COUNT},
+    {"Longest path",      "inventory.longest_path",    CELL_COUNT},
+    {"Deepest folder",    "inventory.deepest",         CELL_COUNT},
+    {"Largest folder",    "inventory.largest_folder",  CELL_COUNT},
+    {"Unreadable",        "inventory.unreadable",      CELL_COUNT},
+    {"File system",       "inventory.file_system",     CELL_TEXT },
+    {"Its size",          "inventory.fs_size",         CELL_BYTES},
+    {"Used of it",        "inventory.fs_used",         CELL_BYTES},
+    {"Counting took",     "inventory.elapsed_ms",      CELL_AGE  },
+    {"Memory for it",     "inventory.peak_rss",        CELL_BYTES},
+    {NULL,                NULL,                        CELL_TEXT },
+};
+
+/* "[0] empty, [n] sizes below 4^n KiB, last: the rest" as lines. */
+static void show_histogram(const json_t *sizes)
+{
+    size_t n = json_array_size(sizes);
+    for (size_t i = 0; i < n; i++) {
+        char count[32], limit[16];
+        int64_t files = (int64_t)json_integer_value(json_array_get(sizes, i));
+        if (files <= 0)
+            continue;
+        show_count((uint64_t)files, count);
+        text_bytes(i < 20 ? 1024ULL << (2 * i) : UINT64_MAX, limit);
+        if (i == 0)
+            (void)printf("  %15s empty\n", count);
+        else
+            (void)printf("  %15s %s %s\n", count, i + 1 == n ? "larger than before" : "below",
+                         i + 1 == n ? "" : limit);
+    }
+}
+
+static int inventory_show(struct run *r)
+{
+    const struct inventory_opts *o = r->opts;
+    const struct arg args[] = {
+        {"job", r->words[0]},
+        ARGS_END
+    };
+    json_t *doc = NULL;
+    int rc = run_ask(r, "inventory show", args, &doc);
+    if (rc)
+        return rc;
+    size_t i = 0;
+    json_t *pair = NULL;
+    json_array_foreach(show_find(doc, "pairs"), i, pair)(void) json_object_set_new(
+        pair, "place",
+        json_pack("{s:s, s:s}", "host", show_str(pair, "host"), "path", show_str(pair, "path")));
+    if (run_json(r))
+        run_print_json(doc);
+    else if (!o->details)
+        show_table(stdout, columns, show_find(doc, "pairs"));
+    else
+        json_array_foreach(show_find(doc, "pairs"), i, pair)
+        {
+            show_fields(stdout, details, pair);
+            show_histogram(show_find(pair, "inventory.size_histogram"));
+            (void)fputc('\n', stdout);
+        }
+    json_decref(doc);
+    return EXIT_DONE;
+}
+
+static const struct option_row options[] = {
+    {.name = "details",
+     .kind = OPT_BOOL,
+     .off = offsetof(struct inventory_opts, details),
+     .def = "no",
+     .help = "All that was counted, pair by pair, with a histogram of sizes."},
+    {.name = NULL},
+};
+
+static const char *const examples[] = {
+    "godwit job start wave1 --phase inventory --wait",
+    "godwit inventory show wave1 --details",
+    NULL,
+};
+
+const struct command inventory_commands[] = {
+    {.noun = "inventory",
+     .verb = "show",
+     .words = "JOB",
+     .min_words = 1,
+     .max_words = 1,
+     .kind = WORD_JOB,
+     .options = options,
+     .opts_size = sizeof(struct inventory_opts),
+     .help = "Shows what the sources of a job hold, as last counted.",
+     .examples = examples,
+     .run = inventory_show},
+    {.noun = NULL     },
+};

@@ -1,0 +1,315 @@
+/* cmd_job: `godwit job …`: the rows, and the commands that are one question. Main thread. */
+#include "orchestrator/console/cmd_job.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/mem.h"
+#include "orchestrator/console/jobspec.h"
+#include "orchestrator/console/run.h"
+#include "orchestrator/console/show.h"
+#include "orchestrator/console/watch.h"
+
+struct start_opts {
+    struct watch_opts watch;
+    char *phase;
+    bool dry_run;
+    bool wait;
+};
+
+struct show_opts {
+    char *state;
+};
+
+static const struct column list_columns[] = {
+    {"JOB",      "job",      CELL_TEXT   },
+    {"WORKLOAD", "workload", CELL_TEXT   },
+    {"STATE",    "state",    CELL_TEXT   },
+    {"DONE",     "percent",  CELL_PERCENT},
+    {"PAIRS",    "pairs",    CELL_COUNT  },
+    {"RUNNING",  "running",  CELL_COUNT  },
+    {"FINISHED", "done",     CELL_COUNT  },
+    {"PARTIAL",  "partial",  CELL_COUNT  },
+    {"FAILED",   "failed",   CELL_COUNT  },
+    {"CREATED",  "created",  CELL_TEXT   },
+    {NULL,       NULL,       CELL_TEXT   },
+};
+
+static const struct column job_fields[] = {
+    {"Job",      "job",      CELL_TEXT   },
+    {"Id",       "id",       CELL_TEXT   },
+    {"Workload", "workload", CELL_TEXT   },
+    {"State",    "state",    CELL_TEXT   },
+    {"Reason",   "reason",   CELL_TEXT   },
+    {"Done",     "percent",  CELL_PERCENT},
+    {"Created",  "created",  CELL_TEXT   },
+    {NULL,       NULL,       CELL_TEXT   },
+};
+
+static const struct column pair_columns[] = {
+    {"PAIR",        "n",              CELL_COUNT  },
+    {"SOURCE",      "source",         CELL_PLACE  },
+    {"DESTINATION", "destination",    CELL_PLACE  },
+    {"STATE",       "state",          CELL_TEXT   },
+    {"DONE",        "percent",        CELL_PERCENT},
+    {"FILES",       "counters.files", CELL_COUNT  },
+    {"BYTES",       "counters.bytes", CELL_BYTES  },
+    {"RATE",        "rate",           CELL_RATE   },
+    {"DOING",       "doing",          CELL_TEXT   },
+    {"REASON",      "reason",         CELL_TEXT   },
+    {NULL,          NULL,             CELL_TEXT   },
+};
+
+static int job_list(struct run *r)
+{
+    json_t *doc = NULL;
+    int rc = run_ask(r, "job list", NULL, &doc);
+    if (rc)
+        return rc;
+    const json_t *jobs = show_find(doc, "jobs");
+    if (run_json(r))
+        run_print_json(doc);
+    else if (json_array_size(jobs) == 0)
+        run_say("there are no jobs; godwit job create --help tells how to make one");
+    else
+        show_table(stdout, list_columns, jobs);
+    json_decref(doc);
+    return EXIT_DONE;
+}
+
+/* The pairs in that state; state NULL: all. A new reference. */
+static json_t *pairs_in(const json_t *doc, const char *state)
+{
+    json_t *list = json_array();
+    size_t i = 0;
+    json_t *pair = NULL;
+    json_array_foreach(show_find(doc, "pairs"), i,
+                       pair) if (!state || strcmp(show_str(pair, "state"), state) == 0)(void)
+        json_array_append(list, pair);
+    return list;
+}
+
+static int job_show(struct run *r)
+{
+    const struct show_opts *o = r->opts;
+    const struct arg args[] = {
+        {"job", r->words[0]},
+        ARGS_END
+    };
+    json_t *doc = NULL;
+    int rc = run_ask(r, "job show", args, &doc);
+    if (rc)
+        return rc;
+    json_t *pairs = pairs_in(doc, o->state);
+    if (run_json(r)) {
+        if (o->state)
+            (void)json_object_set(doc, "pairs", pairs);
+        run_print_json(doc);
+    } else {
+        show_fields(stdout, job_fields, doc);
+        (void)fputc('\n', stdout);
+        show_table(stdout, pair_columns, pairs);
+    }
+    json_decref(pairs);
+    json_decref(doc);
+    return EXIT_DONE;
+}
+
+static int job_start(struct run *r)
+{
+    const struct start_opts *o = r->opts;
+    const struct arg args[] = {
+        {"job",     r->words[0]              },
+        {"phase",   o->phase                 },
+        {"dry_run", o->dry_run ? "yes" : NULL},
+        ARGS_END
+    };
+    json_t *doc = NULL;
+    int rc = run_ask(r, "job start", args, &doc);
+    if (rc)
+        return rc;
+    if (run_json(r) && !o->wait)
+        run_print_json(doc);
+    json_decref(doc);
+    if (o->wait)
+        return watch_job(r, r->words[0], &o->watch);
+    if (!run_json(r))
+        run_say("%s is running; godwit job watch %s shows it", r->words[0], r->words[0]);
+    return EXIT_DONE;
+}
+
+static int job_validate(struct run *r)
+{
+    return run_each(r, "job", NULL, "can start");
+}
+
+static int job_pause(struct run *r)
+{
+    return run_each(r, "job", NULL, "pauses; godwit job resume goes on from there");
+}
+
+static int job_resume(struct run *r)
+{
+    return run_each(r, "job", NULL, "goes on");
+}
+
+static int job_stop(struct run *r)
+{
+    return run_each(r, "job", NULL, "stops; what has arrived stays");
+}
+
+static int job_retry(struct run *r)
+{
+    return run_each(r, "job", NULL, "does again what failed");
+}
+
+static int job_delete(struct run *r)
+{
+    if (run_declined("Forget %s%s, with its reports? Files stay where they are.", r->words[0],
+                     r->nwords > 1 ? " and the others" : ""))
+        return EXIT_FAILED;
+    return run_each(r, "job", NULL, "is forgotten; files stay where they are");
+}
+
+static const struct option_row show_options[] = {
+    {.name = "pairs-in",
+     .kind = OPT_ENUM,
+     .off = offsetof(struct show_opts, state),
+     .choices = "pending|waiting|running|paused|stopped|done|partial|failed",
+     .value = "STATE",
+     .help = "Only the pairs in this state."},
+    {.name = NULL},
+};
+
+static const struct option_row start_options[] = {
+    {.name = "phase",
+     .kind = OPT_ENUM,
+     .off = offsetof(struct start_opts, phase),
+     .choices = "inventory|transfer",
+     .help = "inventory only counts; transfer counts and copies (the default)."},
+    {.name = "dry-run",
+     .kind = OPT_BOOL,
+     .off = offsetof(struct start_opts, dry_run),
+     .def = "no",
+     .help = "Says what would be done, and changes nothing."},
+    {.name = "wait",
+     .kind = OPT_BOOL,
+     .off = offsetof(struct start_opts, wait),
+     .def = "no",
+     .help = "Watches the job and ends with its exit code."},
+    {.name = "timeout",
+     .kind = OPT_DURATION,
+     .off = offsetof(struct start_opts, watch.timeout_ms),
+     .help = "With --wait: stop watching after this time, with exit code 7; the job goes on."},
+    {.name = NULL                 },
+};
+
+static const struct option_row watch_options[] = {
+    {.name = "timeout",
+     .kind = OPT_DURATION,
+     .off = offsetof(struct watch_opts, timeout_ms),
+     .help = "Stop watching after this time, with exit code 7; the job goes on."},
+    {.name = NULL},
+};
+
+static const struct option_row report_options[] = {
+    {.name = "run",
+     .kind = OPT_STRING,
+     .off = offsetof(struct report_opts, run),
+     .value = "N",
+     .help = "The report of that run; runs are counted from 1. Default: the last one."},
+    {.name = "csv",
+     .kind = OPT_BOOL,
+     .off = offsetof(struct report_opts, csv),
+     .def = "no",
+     .help = "One line for each pair, for spreadsheets."},
+    {.name = NULL                      },
+};
+
+static const struct option_row journal_options[] = {
+    {.name = "after",
+     .kind = OPT_UINT,
+     .off = offsetof(struct journal_opts, after),
+     .def = "0",
+     .value = "SEQ",
+     .help = "Only rows after this number."},
+    {.name = NULL},
+};
+
+static const char *const create_examples[] = {
+    "godwit job create -f wave.yaml",
+    "godwit job create -f wave.csv --name wave1 --delete",
+    "godwit job create files --pair fs1:/srv/data=new1:/srv/data --name data",
+    NULL,
+};
+static const char *const start_examples[] = {
+    "godwit job start wave1 --phase inventory --wait    # what is there?",
+    "godwit job start wave1 --dry-run --wait            # what would be done?",
+    "godwit job start wave1                             # do it",
+    NULL,
+};
+static const char *const watch_examples[] = {
+    "godwit job watch wave1            # Ctrl-C leaves the job running",
+    "godwit job watch wave1 > log      # plain lines when it is no terminal",
+    NULL,
+};
+static const char *const report_examples[] = {
+    "godwit job report wave1",
+    "godwit job report wave1 --run 1 -o json",
+    "godwit job report wave1 --csv > wave1.csv",
+    NULL,
+};
+static const char *const list_examples[] = {"godwit job list -o json", NULL};
+static const char *const show_examples[] = {
+    "godwit job show wave1 --pairs-in failed    # what went wrong, and why", NULL};
+
+/* The shape most rows share: jobs as words. */
+#define ON_JOBS(verb_, max_, help_, run_)                                                          \
+    .noun = "job", .verb = (verb_), .words = (max_) == 1 ? "JOB" : "JOB...", .min_words = 1,       \
+    .max_words = (max_), .kind = WORD_JOB, .help = (help_), .run = (run_)
+
+const struct command job_commands[] = {
+    {.noun = "job",
+     .verb = "create",
+     .words = "[WORKLOAD]",
+     .max_words = 1,
+     .kind = WORD_WORKLOAD,
+     .options = jobspec_options,
+     .opts_size = sizeof(struct jobspec),
+     .help = "Makes a job from a file or from --pair options; it waits until it is started.",
+     .more =
+         "A job file in YAML has the keys name, workload, options, limits (pairs: N) and pairs, "
+         "a list of source: and destination:, or of HOST:PATH=HOST:PATH. A CSV file has lines "
+         "of source,destination. Options given here win over those of the file. An error names "
+         "line and column, and then no job is made. Bytes that are not UTF-8 are written \\xNN.", .examples = create_examples,
+     .run = job_create},
+    {ON_JOBS("validate",                                                                       -1, "Checks whether a job could start now, and changes nothing.",
+     job_validate)},
+    {ON_JOBS("start",                                                                       1, "Starts a job, or its next run.", job_start), .options = start_options,
+     .opts_size = sizeof(struct start_opts), .examples = start_examples},
+    {ON_JOBS("pause",                                                         -1, "Lets a job come to rest at a safe point.", job_pause)},
+    {ON_JOBS("resume", -1, "Lets a paused job go on; nothing durable is sent again.", job_resume)},
+    {ON_JOBS("stop",                                                                           -1, "Ends a job's run at a safe point.", job_stop)},
+    {ON_JOBS("retry",                                                                          -1, "Does again what failed in the last run, and only that.", job_retry)},
+    {ON_JOBS("delete",                               -1, "Forgets a job and its reports; no file is touched.", job_delete)},
+    {.noun = "job",
+     .verb = "list",
+     .words = "",
+     .help = "Lists the jobs.",
+     .examples = list_examples,
+     .run = job_list},
+    {ON_JOBS("show",                    1, "Shows a job and its pairs.", job_show), .options = show_options,
+     .opts_size = sizeof(struct show_opts), .examples = show_examples},
+    {ON_JOBS("watch",                                                                                 1, "Shows a job's pairs while they run; ends with the job's exit code.",
+     job_watch),
+     .options = watch_options, .opts_size = sizeof(struct watch_opts), .examples = watch_examples},
+    {ON_JOBS("report",                                                      1, "Tells what a run did: totals, pairs, and failures by cause.",
+     job_report),
+     .options = report_options, .opts_size = sizeof(struct report_opts),
+     .examples = report_examples},
+    {ON_JOBS("journal",                                                                                           1, "Lists the journal of a job: every intent and result, chained.",
+     job_journal),
+     .options = journal_options, .opts_size = sizeof(struct journal_opts)},
+    {.noun = NULL                                },
+};

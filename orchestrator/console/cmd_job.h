@@ -1,0 +1,21 @@
+/* cmd_job: the commands of `godwit job`; the rows stand in cmd_job.c. Main thread. */
+#pragma once
+#include "orchestrator/console/command.h"
+
+int job_create(struct run *r);  /* job_create.c */
+int job_report(struct run *r);  /* job_report.c */
+int job_journal(struct run *r); /* job_report.c */
+int job_watch(struct run *r);   /* watch.c */
+
+struct report_opts {
+    char *run;
+    bool csv;
+};
+
+struct journal_opts {
+    uint32_t after;
+};
+
+struct watch_opts {
+    uint64_t timeout_ms; /* 0: for ever */
+};

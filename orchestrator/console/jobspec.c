@@ -1,0 +1,305 @@
+/* jobspec: one job as a user described it. Main thread. */
+#include "orchestrator/console/jobspec.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/mem.h"
+#include "common/base/text.h"
+#include "common/wire/limits.h"
+#include "orchestrator/console/show.h"
+
+const struct option_row jobspec_options[] = {
+    {.name = "file",
+     .kind = OPT_STRING,
+     .off = offsetof(struct jobspec, file),
+     .value = "FILE",
+     .letter = 'f',
+     .help = "Job file: YAML, or CSV lines of source,destination (by its name's end, .csv)."},
+    {.name = "pair",
+     .kind = OPT_STRING,
+     .off = offsetof(struct jobspec, pair),
+     .value = "HOST:PATH=HOST:PATH",
+     .repeat = true,
+     .help = "One source and its destination."},
+    {.name = "name",
+     .kind = OPT_STRING,
+     .off = offsetof(struct jobspec, name),
+     .value = "NAME",
+     .help = "What the job is called. Default: the name of the file, or job-TIME."},
+    {.name = "delete",
+     .kind = OPT_BOOL,
+     .off = offsetof(struct jobspec, delete_extras),
+     .def = "no",
+     .help = "Removes from the destination what the source does not have."},
+    {.name = "dry-run",
+     .kind = OPT_BOOL,
+     .off = offsetof(struct jobspec, dry_run),
+     .def = "no",
+     .help = "Says what would be done, and changes nothing."},
+    {.name = "compress",
+     .kind = OPT_ENUM,
+     .off = offsetof(struct jobspec, compress),
+     .def = "auto",
+     .choices = "auto|on|off",
+     .help = "Compression on the way; auto stops trying where it does not pay."},
+    {.name = "lanes",
+     .kind = OPT_UINT,
+     .off = offsetof(struct jobspec, lanes),
+     .def = "0",
+     .max = 64,
+     .help = "Connections for each pair; 0 adapts."},
+    {.name = "one-file-system",
+     .kind = OPT_BOOL,
+     .off = offsetof(struct jobspec, one_file_system),
+     .def = "no",
+     .help = "Stays on the file system of the source folder."},
+    {.name = "checksum",
+     .kind = OPT_BOOL,
+     .off = offsetof(struct jobspec, checksum),
+     .def = "no",
+     .help = "Reads both sides instead of trusting size and times."},
+    {.name = "max-pairs",
+     .kind = OPT_UINT,
+     .off = offsetof(struct jobspec, max_pairs),
+     .def = "0",
+     .max = LIMIT_PAIRS,
+     .help = "Pairs at once; 0 leaves it to the orchestrator."},
+    {.name = NULL                                                                        },
+};
+
+bool jobspec_in_file(const struct option_row *row)
+{
+    static const char *const not_options[] = {"file", "pair", "name", "max-pairs"};
+    for (size_t i = 0; i < ARRAY_SIZE(not_options); i++)
+        if (strcmp(row->name, not_options[i]) == 0)
+            return false;
+    return true;
+}
+
+void jobspec_done(struct jobspec *s)
+{
+    json_decref(s->pairs);
+    json_decref(s->destinations);
+    s->pairs = s->destinations = NULL;
+}
+
+static int refuse(struct fault *reterr, const char *fmt, const char *text)
+{
+    CLEANUP(mem_free) char *shown = text_quote(text, strnlen(text, 100));
+    char line[FAULT_TEXT_MAX];
+    (void)snprintf(line, sizeof line, fmt, shown); /* NOLINT: the formats stand below */
+    return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "%s", line);
+}
+
+/* The length of what stands for one byte of a path at p: itself, or \xNN; 0 when it is no such. */
+static size_t path_unit(const char *p)
+{
+    if ((unsigned char)*p < 0x20 || *p == 0x7f)
+        return 0;
+    if (*p != '\\')
+        return 1;
+    bool hex = p[1] == 'x' && isxdigit((unsigned char)p[2]) && isxdigit((unsigned char)p[3]);
+    return hex && !(p[2] == '0' && p[3] == '0') ? 4 : 0;
+}
+
+static bool has_dotdot(const char *path)
+{
+    for (const char *p = path; (p = strchr(p, '/')) != NULL; p++) {
+        size_t n = strcspn(p + 1, "/");
+        if ((n == 1 && p[1] == '.') || (n == 2 && p[1] == '.' && p[2] == '.'))
+            return true;
+    }
+    return false;
+}
+
+/* path without doubled slashes and the one at the end, in place. */
+static void tidy(char *path)
+{
+    char *to = path;
+    for (const char *p = path; *p; p++)
+        if (*p != '/' || to == path || to[-1] != '/')
+            *to++ = *p;
+    if (to > path + 1 && to[-1] == '/')
+        to--;
+    *to = '\0';
+}
+
+int place_parse(const char *text, char **rethost, char **retpath, size_t *retat,
+                struct fault *reterr)
+{
+    const char *colon = strchr(text, ':');
+    *retat = 0;
+    if (!colon)
+        return refuse(reterr, "%s is not HOST:PATH", text);
+    CLEANUP(mem_free) char *host = xmemdup(text, (size_t)(colon - text));
+    if (!text_is_name(host, LIMIT_HOST_NAME))
+        return refuse(reterr, "%s is not a host name", host);
+    const char *path = colon + 1;
+    *retat = (size_t)(path - text);
+    if (*path != '/')
+        return refuse(reterr, "the path %s does not start with /", path);
+    if (strlen(path) > LIMIT_PATH)
+        return refuse(reterr, "the path %s... is too long", path);
+    for (const char *p = path; *p; p += path_unit(p)) {
+        *retat = (size_t)(p - text);
+        if (path_unit(p) == 0)
+            return refuse(reterr,
+                          "%s: write control bytes, and \\ itself, as \\xNN (two hex digits)", p);
+    }
+    *retat = (size_t)(path - text);
+    if (has_dotdot(path))
+        return refuse(reterr, "the path %s has . or .. in it", path);
+    *rethost = host;
+    host = NULL;
+    *retpath = xstrdup(path);
+    tidy(*retpath);
+    return 0;
+}
+
+static json_t *place_json(const char *host, const char *path)
+{
+    return json_pack("{s:s, s:s}", "host", host, "path", path);
+}
+
+static int add_checked(struct jobspec *s, json_t *from, json_t *to, const char *where,
+                       struct fault *reterr)
+{
+    CLEANUP(mem_free)
+    char *key = xasprintf("%s:%s", show_str(to, "host"), show_str(to, "path"));
+    const char *earlier = json_string_value(json_object_get(s->destinations, key));
+    if (earlier) {
+        CLEANUP(mem_free) char *shown = text_quote(key, strnlen(key, 100));
+        return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "destination %s is already that of %s",
+                         shown, earlier);
+    }
+    if (json_equal(from, to))
+        return refuse(reterr, "%s is both source and destination", key);
+    if (json_array_size(s->pairs) >= LIMIT_PAIRS)
+        return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "more than %d pairs: make several jobs",
+                         LIMIT_PAIRS);
+    json_t *pair = json_pack("{s:O, s:O}", "source", from, "destination", to);
+    if (!pair || json_array_append_new(s->pairs, pair) < 0 ||
+        json_object_set_new(s->destinations, key, json_string(where)) < 0)
+        return refuse(reterr, "%s is not UTF-8: write such bytes as \\xNN", key);
+    return 0;
+}
+
+int jobspec_add(struct jobspec *s, const char *source, const char *destination, const char *where,
+                struct fault *reterr)
+{
+    CLEANUP(mem_free) char *shost = NULL;
+    CLEANUP(mem_free) char *spath = NULL;
+    CLEANUP(mem_free) char *dhost = NULL;
+    CLEANUP(mem_free) char *dpath = NULL;
+    size_t at = 0;
+    if (place_parse(source, &shost, &spath, &at, reterr) < 0 ||
+        place_parse(destination, &dhost, &dpath, &at, reterr) < 0)
+        return -EINVAL;
+    if (!s->pairs) {
+        s->pairs = json_array();
+        s->destinations = json_object();
+    }
+    json_t *from = place_json(shost, spath), *to = place_json(dhost, dpath);
+    int rc = from && to ? add_checked(s, from, to, where, reterr)
+                        : refuse(reterr, "%s is not UTF-8: write such bytes as \\xNN",
+                                 from ? destination : source);
+    json_decref(from);
+    json_decref(to);
+    return rc;
+}
+
+int pair_split(const char *text, size_t *ret)
+{
+    for (const char *eq = strchr(text, '='); eq; eq = strchr(eq + 1, '=')) {
+        const char *colon = strchr(eq, ':');
+        if (!colon)
+            return -EINVAL;
+        CLEANUP(mem_free) char *host = xmemdup(eq + 1, (size_t)(colon - eq - 1));
+        if (colon[1] != '/' || !text_is_name(host, LIMIT_HOST_NAME))
+            continue;
+        *ret = (size_t)(eq - text);
+        return 0;
+    }
+    return -EINVAL;
+}
+
+char *jobspec_name_of(const char *path)
+{
+    const char *base = strrchr(path, '/');
+    base = base ? base + 1 : path;
+    const char *dot = strrchr(base, '.');
+    size_t n = dot && dot > base ? (size_t)(dot - base) : strlen(base);
+    char *name = xmemdup(base, n < LIMIT_JOB_NAME ? n : LIMIT_JOB_NAME);
+    for (char *p = name; *p; p++)
+        if (!isalnum((unsigned char)*p) && !strchr("._-", *p))
+            *p = '-';
+    if (!isalnum((unsigned char)name[0]))
+        name[0] = 'j';
+    return name;
+}
+
+/* With deletion, a destination inside another would be removed as an extra of the outer one. */
+static int check_nested(const struct jobspec *s, struct fault *reterr)
+{
+    const char *key = NULL;
+    json_t *where = NULL;
+    json_object_foreach(s->destinations, key, where)
+    {
+        CLEANUP(mem_free) char *outer = xstrdup(key);
+        for (char *slash; (slash = strrchr(outer, '/')) != NULL;) {
+            bool root = slash == outer || slash[-1] == ':';
+            slash[root ? 1 : 0] = '\0';
+            if (strcmp(outer, key) != 0 && json_object_get(s->destinations, outer))
+                return refuse(reterr,
+                              "%s lies inside another destination: that does not go "
+                              "together with delete",
+                              key);
+            if (root)
+                break;
+        }
+    }
+    return 0;
+}
+
+static json_t *whole(const struct jobspec *s)
+{
+    json_t *options =
+        json_pack("{s:b, s:b, s:s, s:I, s:b, s:b}", "delete", s->delete_extras, "dry_run",
+                  s->dry_run, "compress", s->compress, "lanes", (json_int_t)s->lanes,
+                  "one_file_system", s->one_file_system, "checksum", s->checksum);
+    json_t *limits = json_object();
+    if (s->max_pairs)
+        (void)json_object_set_new(limits, "pairs", json_integer(s->max_pairs));
+    return json_pack("{s:s, s:s, s:o, s:o, s:O}", "name", s->name, "workload",
+                     s->workload ? s->workload : "files", "options", options, "limits", limits,
+                     "pairs", s->pairs);
+}
+
+int jobspec_json(struct jobspec *s, char **ret, struct fault *reterr)
+{
+    if (!s->name || !text_is_name(s->name, LIMIT_JOB_NAME))
+        return refuse(reterr, "%s is not a job name: letters, digits, '.', '_' and '-', at most 63",
+                      s->name ? s->name : "");
+    if (s->workload && strcmp(s->workload, "files") != 0)
+        return refuse(reterr, "there is no workload %s; there is: files", s->workload);
+    if (json_array_size(s->pairs) == 0)
+        return fault_set(reterr, FAULT_STOP_JOB, EINVAL,
+                         "no pair: give --pair HOST:PATH=HOST:PATH or a job file with pairs");
+    int rc = s->delete_extras ? check_nested(s, reterr) : 0;
+    if (rc < 0)
+        return rc;
+    json_t *doc = whole(s);
+    char *text = json_dumps(doc, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    json_decref(doc);
+    if (!text || strlen(text) > LIMIT_CONSOLE_ARG) {
+        free(text);
+        return fault_set(reterr, FAULT_STOP_JOB, EINVAL,
+                         "the list of pairs is too large (512 KiB at most): make several jobs");
+    }
+    *ret = text;
+    return 0;
+}

@@ -1,0 +1,44 @@
+/* jobspec: one job as a user described it, on the way to the canonical JSON that the orchestrator
+ * takes. Checks names, places and pairs; knows no files. Main thread. */
+#pragma once
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/conf/option.h"
+
+struct jobspec {
+    char *file; /* command line only */
+    char *pair; /* command line only: newline between them */
+    char *name;
+    char *workload;
+    bool delete_extras, dry_run, one_file_system, checksum;
+    char *compress;
+    uint32_t lanes;
+    uint32_t max_pairs;
+    json_t *pairs;        /* array of {source, destination} */
+    json_t *destinations; /* "host:path" → where it was given */
+};
+
+/* Rows of struct jobspec: the options of `job create`, and keys of a job file. */
+extern const struct option_row jobspec_options[];
+/* Which of them a job file may set below "options:". */
+bool jobspec_in_file(const struct option_row *row);
+
+void jobspec_done(struct jobspec *s); /* frees pairs; the texts belong to the options */
+
+/* "HOST:PATH" with \xNN escapes; *rethost and *retpath are malloc'd, without a slash at the end.
+ * -EINVAL with a fault that tells what is wrong and *retat, the byte where. */
+int place_parse(const char *text, char **rethost, char **retpath, size_t *retat,
+                struct fault *reterr);
+/* where: "line 7" or "--pair 2", for the error of a later pair with the same destination. */
+int jobspec_add(struct jobspec *s, const char *source, const char *destination, const char *where,
+                struct fault *reterr);
+/* Splits "HOST:PATH=HOST:PATH" at the first "=" that a host name and ":/" follow. -EINVAL. *ret is
+ * the index of the "=". */
+int pair_split(const char *text, size_t *ret);
+/* name from a file's name, when none was given: "/x/wave 1.yaml" is "wave-1". malloc'd. */
+char *jobspec_name_of(const char *path);
+/* All in all: a name, at least one pair, no destination within another when extras are deleted.
+ * *ret is malloc'd compact JSON. */
+int jobspec_json(struct jobspec *s, char **ret, struct fault *reterr);

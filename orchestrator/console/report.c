@@ -1,0 +1,164 @@
+/* report: a run's report as text or CSV. Main thread. */
+#include "orchestrator/console/report.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/mem.h"
+#include "orchestrator/console/command.h"
+#include "orchestrator/console/show.h"
+
+static const struct column head[] = {
+    {"Job",     "job",               CELL_TEXT},
+    {"Run",     "run",               CELL_TEXT},
+    {"State",   "state",             CELL_TEXT},
+    {"Reason",  "reason",            CELL_TEXT},
+    {"Started", "started",           CELL_TEXT},
+    {"Ended",   "ended",             CELL_TEXT},
+    {"Took",    "totals.elapsed_ms", CELL_AGE },
+    {NULL,      NULL,                CELL_TEXT},
+};
+
+/* Counters, in the order people ask for them; those after the first two only when not zero. */
+static const struct column counters[] = {
+    {"Files",               "files",           CELL_COUNT},
+    {"Bytes",               "bytes",           CELL_BYTES},
+    {"Entries",             "entries",         CELL_COUNT},
+    {"Unchanged files",     "unchanged_files", CELL_COUNT},
+    {"Unchanged bytes",     "unchanged_bytes", CELL_BYTES},
+    {"Only attributes",     "changed_meta",    CELL_COUNT},
+    {"Deleted",             "deleted",         CELL_COUNT},
+    {"Failed",              "failed",          CELL_COUNT},
+    {"Attributes not kept", "skipped_meta",    CELL_COUNT},
+    {"Sent",                "sent_bytes",      CELL_BYTES},
+    {"Sent on the wire",    "wire_bytes",      CELL_BYTES},
+    {"Sent again",          "again_bytes",     CELL_BYTES},
+    {NULL,                  NULL,              CELL_TEXT },
+};
+
+static const struct column pair_columns[] = {
+    {"PAIR",        "n",                        CELL_COUNT},
+    {"SOURCE",      "source",                   CELL_PLACE},
+    {"DESTINATION", "destination",              CELL_PLACE},
+    {"STATE",       "state",                    CELL_TEXT },
+    {"FILES",       "counters.files",           CELL_COUNT},
+    {"BYTES",       "counters.bytes",           CELL_BYTES},
+    {"UNCHANGED",   "counters.unchanged_files", CELL_COUNT},
+    {"FAILED",      "counters.failed",          CELL_COUNT},
+    {"RATE",        "rate",                     CELL_RATE },
+    {"REASON",      "reason",                   CELL_TEXT },
+    {NULL,          NULL,                       CELL_TEXT },
+};
+
+int report_exit(const char *state)
+{
+    if (strcmp(state, "partial") == 0)
+        return EXIT_PARTLY;
+    bool bad = strcmp(state, "failed") == 0 || strcmp(state, "stopped") == 0;
+    return bad ? EXIT_FAILED : EXIT_DONE;
+}
+
+static void show_counters(FILE *out, const json_t *totals)
+{
+    struct column few[ARRAY_SIZE(counters)];
+    size_t n = 0;
+    for (size_t i = 0; i + 1 < ARRAY_SIZE(counters); i++)
+        if (i < 2 || show_num(totals, counters[i].key) > 0)
+            few[n++] = counters[i];
+    few[n] = counters[ARRAY_SIZE(counters) - 1];
+    show_fields(out, few, totals);
+}
+
+static void show_failure(FILE *out, const json_t *group)
+{
+    char count[32];
+    show_count((uint64_t)show_int(group, "count"), count);
+    CLEANUP(mem_free) char *what = show_clean(show_str(group, "what"));
+    (void)fprintf(out, "  %s x %s\n", count, *what ? what : show_str(group, "err"));
+    size_t i = 0;
+    const json_t *example = NULL;
+    json_array_foreach(show_find(group, "examples"), i, example)
+    {
+        CLEANUP(mem_free) char *text = show_cell(example, CELL_TEXT);
+        (void)fprintf(out, "      %s\n", text);
+    }
+    CLEANUP(mem_free) char *remedy = show_clean(show_str(group, "remedy"));
+    if (*remedy)
+        (void)fprintf(out, "    What to do: %s\n", remedy);
+}
+
+char *report_not_kept(const json_t *c)
+{
+    uint64_t n = (uint64_t)show_int(c, "skipped_meta");
+    if (n == 0)
+        return NULL;
+    char count[32];
+    show_count(n, count);
+    return xasprintf("On %s entries something could not be kept (owner, group, or attributes that "
+                     "only root may set).",
+                     count);
+}
+
+void report_text(FILE *out, const json_t *doc)
+{
+    const json_t *totals = show_find(doc, "totals"), *failures = show_find(doc, "failures");
+    show_fields(out, head, doc);
+    (void)fputc('\n', out);
+    show_counters(out, totals);
+    (void)fputc('\n', out);
+    show_table(out, pair_columns, show_find(doc, "pairs"));
+    if (json_array_size(failures))
+        (void)fputs("\nFailures, by cause:\n", out);
+    size_t i = 0;
+    const json_t *group = NULL;
+    json_array_foreach(failures, i, group) show_failure(out, group);
+    CLEANUP(mem_free) char *not_kept = report_not_kept(totals);
+    if (not_kept)
+        (void)fprintf(out, "\n%s\n", not_kept);
+}
+
+/* Quoted, and no formula for a spreadsheet that opens it. */
+static void csv_text(FILE *out, const char *text)
+{
+    CLEANUP(mem_free) char *clean = show_clean(text);
+    (void)fputc('"', out);
+    if (*clean && strchr("=+-@", *clean))
+        (void)fputc('\'', out);
+    for (const char *p = clean; *p; p++) {
+        if (*p == '"')
+            (void)fputc('"', out);
+        (void)fputc(*p == '\n' ? ' ' : *p, out);
+    }
+    (void)fputc('"', out);
+}
+
+void report_csv(FILE *out, const json_t *doc)
+{
+    static const char *const names[] = {
+        "files",      "bytes",       "entries",      "unchanged_files", "unchanged_bytes",
+        "deleted",    "failed",      "skipped_meta", "changed_meta",    "sent_bytes",
+        "wire_bytes", "again_bytes", "elapsed_ms"};
+    (void)fputs("pair,source,destination,state,reason", out);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        (void)fprintf(out, ",%s", names[i]);
+    (void)fputs(",rate\n", out);
+    size_t n = 0;
+    const json_t *pair = NULL;
+    json_array_foreach(show_find(doc, "pairs"), n, pair)
+    {
+        CLEANUP(mem_free) char *from = show_cell(show_find(pair, "source"), CELL_PLACE);
+        CLEANUP(mem_free) char *to = show_cell(show_find(pair, "destination"), CELL_PLACE);
+        const char *const texts[] = {from, to, show_str(pair, "state"), show_str(pair, "reason")};
+        const json_t *c = show_find(pair, "counters");
+        (void)fprintf(out, "%.0f", show_num(pair, "n"));
+        for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+            (void)fputc(',', out);
+            csv_text(out, texts[i]);
+        }
+        for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+            (void)fprintf(out, ",%.0f", show_num(c, names[i]));
+        (void)fprintf(out, ",%.0f\n", show_num(pair, "rate"));
+    }
+}
