@@ -3,6 +3,7 @@
 #include "orchestrator/console/client.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -33,11 +34,15 @@ static int exit_of(int err)
     return err == EACCES || err == EPERM ? EXIT_NOT_PERMITTED : EXIT_FAILED;
 }
 
-static int fail(struct fault *reterr, int code, int err, const char *fmt, const char *a,
-                const char *b)
+static int fail(struct fault *reterr, int code, int err, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static int fail(struct fault *reterr, int code, int err, const char *fmt, ...)
 {
-    char text[FAULT_TEXT_MAX];
-    (void)snprintf(text, sizeof text, fmt, a, b); /* NOLINT: the formats stand below */
+    va_list ap;
+    va_start(ap, fmt);
+    CLEANUP(mem_free) char *text = xvasprintf(fmt, ap);
+    va_end(ap);
     (void)fault_set(reterr, FAULT_STOP_JOB, err, "%s", text);
     return code;
 }
@@ -51,8 +56,8 @@ static int address_missing(const char *state_dir, int err, struct fault *reterr)
     if (err == ENOENT)
         return fail(reterr, EXIT_FAILED, err,
                     "no orchestrator has run with %s/console.json: start it (systemctl start "
-                    "godwitd), or name its folder with --state%s",
-                    state_dir, "");
+                    "godwitd), or name its folder with --state",
+                    state_dir);
     return fail(reterr, EXIT_FAILED, err, "cannot read %s/console.json: %s", state_dir,
                 strerror(err));
 }
@@ -69,7 +74,7 @@ static int address_load(const char *state_dir, struct address *ret, struct fault
     if (json_unpack(ret->doc, "{s:s, s:s, s:s}", "endpoint", &ret->endpoint, "server_key",
                     &ret->server_key, "key_file", &ret->key_file) < 0)
         return fail(reterr, EXIT_FAILED, EBADMSG,
-                    "%s is damaged: restart the orchestrator, which writes it anew%s", path, "");
+                    "%s is damaged: restart the orchestrator, which writes it anew", path);
     return EXIT_DONE;
 }
 
@@ -82,8 +87,7 @@ static int check_listening(const char *endpoint, struct fault *reterr)
     const char *path = endpoint + sizeof scheme - 1;
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof to.sun_path)
-        return fail(reterr, EXIT_FAILED, ENAMETOOLONG, "the socket's path is too long: %s%s", path,
-                    "");
+        return fail(reterr, EXIT_FAILED, ENAMETOOLONG, "the socket's path is too long: %s", path);
     memcpy(to.sun_path, path, strlen(path) + 1);
     CLEANUP(fd_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd >= 0 && connect(fd, (const struct sockaddr *)&to, sizeof to) == 0)
@@ -131,7 +135,7 @@ static int client_connect(const struct address *a, struct client **ret, struct f
         c->sock = zsock_new(ZMQ_DEALER);
         if (!c->sock || curve_secure_client(c->sock, &key, server) < 0 ||
             zsock_connect(c->sock, "%s", c->endpoint) < 0) {
-            rc = fail(reterr, EXIT_FAILED, EIO, "cannot connect to %s%s", c->endpoint, "");
+            rc = fail(reterr, EXIT_FAILED, EIO, "cannot connect to %s", c->endpoint);
             c = client_close(c);
         }
     }
@@ -173,7 +177,7 @@ static int client_send(struct client *c, const char *command, const struct arg *
         if (!args->value)
             continue;
         if (strlen(args->value) > LIMIT_CONSOLE_ARG)
-            return fail(reterr, EXIT_USAGE, E2BIG, "%s is too large: split it%s", args->name, "");
+            return fail(reterr, EXIT_USAGE, E2BIG, "%s is too large: split it", args->name);
         Godwit__ConsoleArg *one = &list[req.n_args];
         godwit__console_arg__init(one);
         one->name = (char *)(uintptr_t)args->name;
@@ -185,7 +189,7 @@ static int client_send(struct client *c, const char *command, const struct arg *
     zframe_t *frame = wire_pack(&e);
     if (zframe_send(&frame, c->sock, 0) < 0) {
         zframe_destroy(&frame);
-        return fail(reterr, EXIT_FAILED, EIO, "cannot send to %s%s", c->endpoint, "");
+        return fail(reterr, EXIT_FAILED, EIO, "cannot send to %s", c->endpoint);
     }
     return EXIT_DONE;
 }
@@ -215,23 +219,20 @@ static int take_reply(const Godwit__Envelope *e, struct buf *doc, bool *retmore,
                       struct fault *reterr)
 {
     if (e->body_case == GODWIT__ENVELOPE__BODY_REFUSAL)
-        return fail(reterr, EXIT_NOT_PERMITTED, EPERM, "the orchestrator refused: %s%s",
-                    e->refusal->text, "");
+        return fail(reterr, EXIT_NOT_PERMITTED, EPERM, "the orchestrator refused: %s",
+                    e->refusal->text);
     if (e->body_case != GODWIT__ENVELOPE__BODY_CONSOLE_REPLY)
-        return fail(reterr, EXIT_FAILED, EPROTO,
-                    "the orchestrator sent a %s instead of an answer%s",
-                    wire_type_name(e->body_case), "");
+        return fail(reterr, EXIT_FAILED, EPROTO, "the orchestrator sent a %s instead of an answer",
+                    wire_type_name(e->body_case));
     const Godwit__ConsoleReply *reply = e->console_reply;
     buf_put(doc, reply->json.data, reply->json.len);
     *retmore = reply->more;
     if (doc->overflow)
-        return fail(reterr, EXIT_FAILED, EFBIG, "the answer is larger than this console takes%s%s",
-                    "", "");
+        return fail(reterr, EXIT_FAILED, EFBIG, "the answer is larger than this console takes");
     if (reply->code == 0)
         return EXIT_DONE;
     return fail(reterr, reply->code <= EXIT_PREFLIGHT ? (int)reply->code : EXIT_FAILED, EREMOTEIO,
-                "%s%s", reply->error && *reply->error ? reply->error : "the orchestrator refused",
-                "");
+                "%s", reply->error && *reply->error ? reply->error : "the orchestrator refused");
 }
 
 static int take_message(zmsg_t *msg, struct buf *doc, bool *retmore, struct fault *reterr)
@@ -243,7 +244,7 @@ static int take_message(zmsg_t *msg, struct buf *doc, bool *retmore, struct faul
     int rc = frame ? wire_unpack(zframe_data(frame), zframe_size(frame), WIRE_ORCHESTRATOR, &e)
                    : -EBADMSG;
     if (rc < 0)
-        return fail(reterr, EXIT_FAILED, -rc, "the answer cannot be read: %s%s", strerror(-rc), "");
+        return fail(reterr, EXIT_FAILED, -rc, "the answer cannot be read: %s", strerror(-rc));
     rc = take_reply(e, doc, retmore, reterr);
     wire_free(e);
     return rc;
@@ -261,10 +262,10 @@ static int client_receive(struct client *c, uint64_t timeout_ms, struct buf *doc
         if (got == 0)
             return fail(reterr, EXIT_TIMED_OUT, ETIMEDOUT,
                         "the orchestrator does not answer on %s: journalctl -u godwitd tells what "
-                        "it does%s",
-                        c->endpoint, "");
+                        "it does",
+                        c->endpoint);
         if (got < 0)
-            return fail(reterr, EXIT_FAILED, EINTR, "interrupted%s%s", "", "");
+            return fail(reterr, EXIT_FAILED, EINTR, "interrupted");
         rc = take_message(msg, doc, &more, reterr);
         zmsg_destroy(&msg);
     }
@@ -283,7 +284,7 @@ int client_ask(struct client *c, const char *command, const struct arg *args, ui
     if (doc.len) {
         *retdoc = json_loadb((const char *)doc.data, doc.len, 0, NULL);
         if (!*retdoc && rc == EXIT_DONE)
-            rc = fail(reterr, EXIT_FAILED, EBADMSG, "the answer is not JSON%s%s", "", "");
+            rc = fail(reterr, EXIT_FAILED, EBADMSG, "the answer is not JSON");
     }
     buf_done(&doc);
     return rc;

@@ -87,12 +87,11 @@ void jobspec_done(struct jobspec *s)
     s->pairs = s->destinations = NULL;
 }
 
-static int refuse(struct fault *reterr, const char *fmt, const char *text)
+/* before 'text' after */
+static int refuse(struct fault *reterr, const char *before, const char *text, const char *after)
 {
     CLEANUP(mem_free) char *shown = text_quote(text, strnlen(text, 100));
-    char line[FAULT_TEXT_MAX];
-    (void)snprintf(line, sizeof line, fmt, shown); /* NOLINT: the formats stand below */
-    return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "%s", line);
+    return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "%s%s%s", before, shown, after);
 }
 
 /* The length of what stands for one byte of a path at p: itself, or \xNN; 0 when it is no such. */
@@ -134,25 +133,25 @@ int place_parse(const char *text, char **rethost, char **retpath, size_t *retat,
     const char *colon = strchr(text, ':');
     *retat = 0;
     if (!colon)
-        return refuse(reterr, "%s is not HOST:PATH", text);
+        return refuse(reterr, "", text, " is not HOST:PATH");
     CLEANUP(mem_free) char *host = xmemdup(text, (size_t)(colon - text));
     if (!text_is_name(host, LIMIT_HOST_NAME))
-        return refuse(reterr, "%s is not a host name", host);
+        return refuse(reterr, "", host, " is not a host name");
     const char *path = colon + 1;
     *retat = (size_t)(path - text);
     if (*path != '/')
-        return refuse(reterr, "the path %s does not start with /", path);
+        return refuse(reterr, "the path ", path, " does not start with /");
     if (strlen(path) > LIMIT_PATH)
-        return refuse(reterr, "the path %s... is too long", path);
+        return refuse(reterr, "the path ", path, " (cut) is too long");
     for (const char *p = path; *p; p += path_unit(p)) {
         *retat = (size_t)(p - text);
         if (path_unit(p) == 0)
-            return refuse(reterr,
-                          "%s: write control bytes, and \\ itself, as \\xNN (two hex digits)", p);
+            return refuse(reterr, "", p,
+                          ": write control bytes, and \\ itself, as \\xNN (two hex digits)");
     }
     *retat = (size_t)(path - text);
     if (has_dotdot(path))
-        return refuse(reterr, "the path %s has . or .. in it", path);
+        return refuse(reterr, "the path ", path, " has . or .. in it");
     *rethost = host;
     host = NULL;
     *retpath = xstrdup(path);
@@ -177,14 +176,14 @@ static int add_checked(struct jobspec *s, json_t *from, json_t *to, const char *
                          shown, earlier);
     }
     if (json_equal(from, to))
-        return refuse(reterr, "%s is both source and destination", key);
+        return refuse(reterr, "", key, " is both source and destination");
     if (json_array_size(s->pairs) >= LIMIT_PAIRS)
         return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "more than %d pairs: make several jobs",
                          LIMIT_PAIRS);
     json_t *pair = json_pack("{s:O, s:O}", "source", from, "destination", to);
     if (!pair || json_array_append_new(s->pairs, pair) < 0 ||
         json_object_set_new(s->destinations, key, json_string(where)) < 0)
-        return refuse(reterr, "%s is not UTF-8: write such bytes as \\xNN", key);
+        return refuse(reterr, "", key, " is not UTF-8: write such bytes as \\xNN");
     return 0;
 }
 
@@ -205,8 +204,8 @@ int jobspec_add(struct jobspec *s, const char *source, const char *destination, 
     }
     json_t *from = place_json(shost, spath), *to = place_json(dhost, dpath);
     int rc = from && to ? add_checked(s, from, to, where, reterr)
-                        : refuse(reterr, "%s is not UTF-8: write such bytes as \\xNN",
-                                 from ? destination : source);
+                        : refuse(reterr, "", from ? destination : source,
+                                 " is not UTF-8: write such bytes as \\xNN");
     json_decref(from);
     json_decref(to);
     return rc;
@@ -254,10 +253,9 @@ static int check_nested(const struct jobspec *s, struct fault *reterr)
             bool root = slash == outer || slash[-1] == ':';
             slash[root ? 1 : 0] = '\0';
             if (strcmp(outer, key) != 0 && json_object_get(s->destinations, outer))
-                return refuse(reterr,
-                              "%s lies inside another destination: that does not go "
-                              "together with delete",
-                              key);
+                return refuse(
+                    reterr, "", key,
+                    " lies inside another destination: that does not go together with delete");
             if (root)
                 break;
         }
@@ -282,10 +280,10 @@ static json_t *whole(const struct jobspec *s)
 int jobspec_json(struct jobspec *s, char **ret, struct fault *reterr)
 {
     if (!s->name || !text_is_name(s->name, LIMIT_JOB_NAME))
-        return refuse(reterr, "%s is not a job name: letters, digits, '.', '_' and '-', at most 63",
-                      s->name ? s->name : "");
+        return refuse(reterr, "", s->name ? s->name : "",
+                      " is not a job name: letters, digits, '.', '_' and '-', at most 63");
     if (s->workload && strcmp(s->workload, "files") != 0)
-        return refuse(reterr, "there is no workload %s; there is: files", s->workload);
+        return refuse(reterr, "there is no workload ", s->workload, "; there is: files");
     if (json_array_size(s->pairs) == 0)
         return fault_set(reterr, FAULT_STOP_JOB, EINVAL,
                          "no pair: give --pair HOST:PATH=HOST:PATH or a job file with pairs");

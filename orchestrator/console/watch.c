@@ -9,6 +9,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
+#include "orchestrator/console/client.h"
 #include "orchestrator/console/interrupt.h"
 #include "orchestrator/console/progress.h"
 #include "orchestrator/console/report.h"

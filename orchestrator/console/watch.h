@@ -1,5 +1,6 @@
 /* watch: follows a job until it ends, drawing its pairs. Main thread. */
 #pragma once
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
 
