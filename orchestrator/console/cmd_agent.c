@@ -28,19 +28,31 @@ static const struct column show_columns[] = {
     {"Host",         "host",         CELL_TEXT },
     {"State",        "state",        CELL_TEXT },
     {"Presence",     "presence",     CELL_TEXT },
+    {"For",          "age_ms",       CELL_AGE  },
+    {"Heard",        "heard_ms",     CELL_AGE  },
     {"Reason",       "reason",       CELL_TEXT },
-    {"Seen before",  "age_ms",       CELL_AGE  },
     {"Version",      "version",      CELL_TEXT },
     {"OS",           "os",           CELL_TEXT },
     {"Kernel",       "kernel",       CELL_TEXT },
+    {"Calls itself", "hostname",     CELL_TEXT },
+    {"Machine",      "machine",      CELL_TEXT },
+    {"Processors",   "cpus",         CELL_COUNT},
+    {"Memory",       "memory_bytes", CELL_BYTES},
     {"Address",      "address",      CELL_TEXT },
-    {"Agent",        "agent_id",     CELL_TEXT },
-    {"Keys",         "keys",         CELL_COUNT},
-    {"Fingerprints", "fingerprints", CELL_LIST },
-    {"Lane address", "lane_address", CELL_TEXT },
-    {"Lane port",    "lane_port",    CELL_TEXT },
+    {"Lane port",    "lane_port",    CELL_PLAIN},
     {"Lane key",     "lane_pin",     CELL_TEXT },
+    {"Agent",        "id",           CELL_TEXT },
+    {"Enrolled",     "created",      CELL_TEXT },
+    {"Last seen",    "seen",         CELL_TEXT },
     {NULL,           NULL,           CELL_TEXT },
+};
+
+static const struct column key_columns[] = {
+    {"KEY",     "fingerprint", CELL_TEXT},
+    {"IN USE",  "in_use",      CELL_TEXT},
+    {"CREATED", "created",     CELL_TEXT},
+    {"ENDS",    "ends",        CELL_TEXT},
+    {NULL,      NULL,          CELL_TEXT},
 };
 
 static int agent_list(struct run *r)
@@ -60,19 +72,6 @@ static int agent_list(struct run *r)
     return EXIT_DONE;
 }
 
-/* Facts, whatever the host told: one line each. */
-static void show_facts(const json_t *facts)
-{
-    const char *name = NULL;
-    json_t *value = NULL;
-    json_object_foreach((json_t *)(uintptr_t)facts, name, value)
-    {
-        CLEANUP(mem_free) char *clean = show_clean(name);
-        CLEANUP(mem_free) char *text = show_cell(value, CELL_TEXT);
-        (void)printf("  %s = %s\n", clean, text);
-    }
-}
-
 static int agent_show(struct run *r)
 {
     const struct arg args[] = {
@@ -87,7 +86,8 @@ static int agent_show(struct run *r)
         run_print_json(doc);
     } else {
         show_fields(stdout, show_columns, doc);
-        show_facts(show_find(doc, "facts"));
+        (void)fputc('\n', stdout);
+        show_table(stdout, key_columns, show_find(doc, "key_list"));
     }
     json_decref(doc);
     return EXIT_DONE;

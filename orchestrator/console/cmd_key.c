@@ -12,13 +12,15 @@ struct key_opts {
 };
 
 static const struct column columns[] = {
-    {"SLOT",     "slot",        CELL_TEXT},
-    {"STATE",    "state",       CELL_TEXT},
-    {"KEY",      "fingerprint", CELL_TEXT},
-    {"ENDPOINT", "endpoint",    CELL_TEXT},
-    {"SINCE",    "created",     CELL_TEXT},
-    {"UNTIL",    "until",       CELL_TEXT},
-    {NULL,       NULL,          CELL_TEXT},
+    {"SLOT",    "slot",        CELL_TEXT },
+    {"KEY",     "fingerprint", CELL_TEXT },
+    {"CURRENT", "current",     CELL_TEXT },
+    {"AGENTS",  "agents",      CELL_COUNT},
+    {"PORT",    "agents_port", CELL_PLAIN},
+    {"ENROL",   "enrol_port",  CELL_PLAIN},
+    {"CREATED", "created",     CELL_TEXT },
+    {"ENDS",    "ends",        CELL_TEXT },
+    {NULL,      NULL,          CELL_TEXT },
 };
 
 static int key_list(struct run *r)

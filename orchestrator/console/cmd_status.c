@@ -15,6 +15,7 @@ static const struct column fields[] = {
     {"Hosts lost",    "hosts.lost",    CELL_COUNT},
     {"Hosts waiting", "hosts.pending", CELL_COUNT},
     {"Hosts revoked", "hosts.revoked", CELL_COUNT},
+    {"Trouble",       "trouble",       CELL_TEXT },
     {NULL,            NULL,            CELL_TEXT },
 };
 

@@ -11,14 +11,14 @@
 #include "orchestrator/console/show.h"
 
 static const struct column journal_columns[] = {
-    {"SEQ",    "seq",    CELL_TEXT},
-    {"AT",     "at",     CELL_TEXT},
-    {"PAIR",   "pair",   CELL_TEXT},
-    {"EVENT",  "event",  CELL_TEXT},
-    {"STATE",  "state",  CELL_TEXT},
-    {"OP",     "op_id",  CELL_TEXT},
-    {"DETAIL", "detail", CELL_TEXT},
-    {NULL,     NULL,     CELL_TEXT},
+    {"SEQ",    "seq",    CELL_PLAIN},
+    {"AT",     "at",     CELL_TEXT },
+    {"PAIR",   "pair",   CELL_PLAIN},
+    {"EVENT",  "event",  CELL_TEXT },
+    {"STATE",  "state",  CELL_TEXT },
+    {"OP",     "op_id",  CELL_TEXT },
+    {"DETAIL", "detail", CELL_TEXT },
+    {NULL,     NULL,     CELL_TEXT },
 };
 
 int job_report(struct run *r)

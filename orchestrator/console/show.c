@@ -65,6 +65,8 @@ static char *number_cell(double v, enum cell kind)
         return xstrdup(text);
     case CELL_YES:
         return xstrdup(n ? "yes" : "no");
+    case CELL_PLAIN:
+        return xasprintf("%" PRId64, (int64_t)v);
     case CELL_TEXT:
     case CELL_COUNT:
     case CELL_PLACE:
@@ -112,7 +114,8 @@ char *show_cell(const json_t *value, enum cell kind)
 
 static bool right_aligned(enum cell kind)
 {
-    return kind == CELL_COUNT || kind == CELL_BYTES || kind == CELL_RATE || kind == CELL_PERCENT;
+    return kind == CELL_COUNT || kind == CELL_PLAIN || kind == CELL_BYTES || kind == CELL_RATE ||
+           kind == CELL_PERCENT;
 }
 
 static void put_cell(FILE *out, const char *text, int width, bool right, bool last)

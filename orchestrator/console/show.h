@@ -7,6 +7,7 @@
 
 enum cell {
     CELL_TEXT,
+    CELL_PLAIN,   /* 12345: ports, numbers of rows */
     CELL_COUNT,   /* 12,345 */
     CELL_BYTES,   /* 1.4 GiB */
     CELL_RATE,    /* 1.4 GiB/s */
