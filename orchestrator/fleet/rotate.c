@@ -241,8 +241,7 @@ void rotate_reply(struct fleet *f, struct agent *a, const Godwit__RotateKeyReply
         return; /* asked again at its next hello */
     }
     a->rotation_overlap_ms = 0;
-    log_line(LOG_INFO, &about, "host %s has a new key", a->row.host);
-    session_welcome(f, a); /* tells the agent that the key is known */
+    log_line(LOG_INFO, &about, "host %s has a new key", a->row.host); /* it comes back with it */
 }
 
 /* ── time ── */

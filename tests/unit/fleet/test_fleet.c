@@ -1,0 +1,509 @@
+/* test_fleet: enrolment, sessions, revocation and rotation over real sockets on loopback. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/wire/token.h"
+#include "common/wire/zap.h"
+#include "orchestrator/fleet/fleet_priv.h"
+#include "orchestrator/store/store.h"
+#include "tests/unit/fleet/peer.h"
+#include "tests/unit/test.h"
+
+#define WAIT_MS 3000
+
+/* One orchestrator's control plane, and what it told the engine. */
+struct world {
+    char folder[32];
+    struct orchestrator_conf conf;
+    struct store *store;
+    struct zap *zap;
+    zloop_t *loop;
+    struct fleet *fleet;
+    unsigned online, lost, revoked, messages;
+    char last_lost[160];
+};
+
+static void on_online(void *arg, const char *host, const Godwit__Hello *hello)
+{
+    struct world *w = arg;
+    (void)host;
+    (void)hello;
+    w->online++;
+}
+
+static void on_lost(void *arg, const char *host, const char *reason)
+{
+    struct world *w = arg;
+    (void)host;
+    w->lost++;
+    (void)snprintf(w->last_lost, sizeof w->last_lost, "%s", reason);
+}
+
+static void on_revoked(void *arg, const char *host)
+{
+    struct world *w = arg;
+    (void)host;
+    w->revoked++;
+}
+
+static void on_message(void *arg, const char *host, const Godwit__Envelope *e)
+{
+    struct world *w = arg;
+    (void)host;
+    (void)e;
+    w->messages++;
+}
+
+static void start(struct world *w)
+{
+    char path[64];
+    (void)snprintf(path, sizeof path, "%s/godwit.db", w->folder);
+    assert_int_equal(store_open(&w->store, path, NULL), 0);
+    w->loop = zloop_new();
+    zloop_set_nonstop(w->loop, true);
+    struct fault f = {.err = 0};
+    if (fleet_new(&w->fleet, &w->conf, w->store, w->zap, w->loop, &f) < 0)
+        fail_msg("%s", f.text);
+    const struct fleet_events events = {w, on_online, on_lost, on_revoked, on_message};
+    fleet_set_events(w->fleet, &events);
+}
+
+static void stop(struct world *w)
+{
+    w->fleet = fleet_free(w->fleet);
+    zloop_destroy(&w->loop);
+    w->store = store_close(w->store);
+}
+
+static int set_up(void **state)
+{
+    struct world *w = xcalloc(1, sizeof *w);
+    *state = w;
+    (void)snprintf(w->folder, sizeof w->folder, "/tmp/godwit-fleet-XXXXXX");
+    if (!mkdtemp(w->folder) || zap_start(&w->zap) < 0)
+        return -1;
+    static char address[] = "127.0.0.1", empty[] = "";
+    w->conf = (struct orchestrator_conf){.state_dir = w->folder,
+                                         .run_dir = w->folder,
+                                         .listen = address,
+                                         .public_name = empty,
+                                         .heartbeat_ms = 200,
+                                         .enrol_rate = 1000};
+    start(w);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct world *w = *state;
+    stop(w);
+    (void)zap_stop(w->zap);
+    zdir_t *dir = zdir_new(w->folder, NULL);
+    if (dir)
+        zdir_remove(dir, true);
+    zdir_destroy(&dir);
+    free(w);
+    return 0;
+}
+
+static int end_pump(zloop_t *loop, int id, void *arg)
+{
+    (void)loop;
+    (void)id;
+    (void)arg;
+    return -1;
+}
+
+static void pump(struct world *w, size_t ms)
+{
+    (void)zloop_timer(w->loop, ms, 1, end_pump, NULL);
+    (void)zloop_start(w->loop);
+}
+
+/* The loop runs until the peer hears something; NULL after WAIT_MS. */
+static Godwit__Envelope *hear(struct world *w, struct peer *p)
+{
+    int64_t end = clock_mono_ms() + WAIT_MS;
+    Godwit__Envelope *e = NULL;
+    while (!(e = peer_hear(p)) && clock_mono_ms() < end)
+        pump(w, 10);
+    return e;
+}
+
+static Godwit__Refusal__Code hear_refusal(struct world *w, struct peer *p)
+{
+    CLEANUP(wire_free) Godwit__Envelope *e = hear(w, p);
+    assert_non_null(e);
+    assert_int_equal(e->body_case, GODWIT__ENVELOPE__BODY_REFUSAL);
+    return e->refusal->code;
+}
+
+static void new_token(struct world *w, const char *host, int64_t ttl_ms, struct token *ret)
+{
+    CLEANUP(mem_free) char *line = NULL;
+    int64_t expires = 0;
+    assert_int_equal(fleet_token_new(w->fleet, host, ttl_ms, 1, &line, &expires, NULL), 0);
+    assert_int_equal(token_parse(line, ret), 0);
+    assert_true(expires > clock_wall_ms());
+}
+
+/* One request and the answer's state, whoever answers. */
+static Godwit__EnrolReply__State enrol(struct world *w, struct peer *p, struct token *t)
+{
+    Godwit__EnrolRequest r = GODWIT__ENROL_REQUEST__INIT;
+    Godwit__Envelope e = GODWIT__ENVELOPE__INIT;
+    r.version = 1;
+    r.token_id = t->id;
+    r.secret.data = t->secret;
+    r.secret.len = sizeof t->secret;
+    e.body_case = GODWIT__ENVELOPE__BODY_ENROL_REQUEST;
+    e.enrol_request = &r;
+    peer_say(p, &e);
+    CLEANUP(wire_free) Godwit__Envelope *reply = hear(w, p);
+    assert_non_null(reply);
+    assert_int_equal(reply->body_case, GODWIT__ENVELOPE__BODY_ENROL_REPLY);
+    return reply->enrol_reply->state;
+}
+
+static void agents_endpoint(struct world *w, char ret[64])
+{
+    (void)snprintf(ret, 64, "tcp://127.0.0.1:%u", w->fleet->gates[0]->agents_port);
+}
+
+static void connect_agent(struct world *w, struct peer *p, const struct curve_key *key)
+{
+    char endpoint[64];
+    agents_endpoint(w, endpoint);
+    peer_open(p, endpoint, w->fleet->gates[0]->key.public_key, key);
+}
+
+/* Enrols under this name and says hello. */
+static void join(struct world *w, const char *host, struct peer *ret)
+{
+    struct token t;
+    struct peer enrolee;
+    new_token(w, host, 60000, &t);
+    peer_open(&enrolee, t.endpoint, t.server_key, NULL);
+    assert_int_equal(enrol(w, &enrolee, &t), GODWIT__ENROL_REPLY__STATE__ADMITTED);
+    connect_agent(w, ret, &enrolee.key);
+    peer_close(&enrolee);
+    peer_hello(ret, host);
+    CLEANUP(wire_free) Godwit__Envelope *e = hear(w, ret);
+    assert_non_null(e);
+    assert_int_equal(e->body_case, GODWIT__ENVELOPE__BODY_WELCOME);
+    assert_string_equal(e->welcome->host, host);
+}
+
+static void an_enrolled_host_says_hello_and_is_online(void **state)
+{
+    struct world *w = *state;
+    struct peer p;
+    join(w, "fs1", &p);
+    const struct fleet_host *h = fleet_find(w->fleet, "fs1");
+    assert_non_null(h);
+    assert_true(h->online);
+    assert_string_equal(h->lane_address, "127.0.0.1");
+    assert_int_equal(h->lane_port, 7410);
+    assert_int_equal(w->online, 1);
+    assert_null(fleet_find(w->fleet, "fs2"));
+    Godwit__ResultAck ack = GODWIT__RESULT_ACK__INIT;
+    Godwit__Envelope e = GODWIT__ENVELOPE__INIT;
+    e.body_case = GODWIT__ENVELOPE__BODY_RESULT_ACK;
+    e.result_ack = &ack;
+    assert_int_equal(fleet_send(w->fleet, "fs1", &e), 0);
+    assert_int_equal(fleet_send(w->fleet, "fs2", &e), -ENOTCONN);
+    CLEANUP(wire_free) Godwit__Envelope *got = hear(w, &p);
+    assert_int_equal(got->body_case, GODWIT__ENVELOPE__BODY_RESULT_ACK);
+    peer_close(&p);
+}
+
+static void silence_ends_the_lease_with_a_reason(void **state)
+{
+    struct world *w = *state;
+    struct peer p;
+    join(w, "fs1", &p);
+    for (int i = 0; i < 10; i++) {
+        peer_beat(&p);
+        pump(w, 150);
+    }
+    assert_int_equal(w->lost, 0);
+    pump(w, 2000);
+    assert_int_equal(w->lost, 1);
+    assert_non_null(strstr(w->last_lost, "no heartbeat"));
+    while (peer_hear(&p))
+        ; /* replies to the heartbeats */
+    peer_beat(&p);
+    assert_int_equal(hear_refusal(w, &p), GODWIT__REFUSAL__CODE__UNKNOWN_SESSION);
+    peer_hello(&p, "fs1");
+    pump(w, 300);
+    assert_int_equal(w->online, 2);
+    peer_close(&p);
+}
+
+static void a_token_works_once_for_one_host_in_its_time(void **state)
+{
+    struct world *w = *state;
+    struct token t, bad;
+    struct peer first, second, late;
+    new_token(w, "fs1", 60000, &t);
+    peer_open(&first, t.endpoint, t.server_key, NULL);
+    bad = t;
+    bad.secret[31] ^= 1;
+    assert_int_equal(enrol(w, &first, &bad), GODWIT__ENROL_REPLY__STATE__DENIED);
+    bad = t;
+    memset(bad.id, 'f', 16);
+    assert_int_equal(enrol(w, &first, &bad), GODWIT__ENROL_REPLY__STATE__DENIED);
+    assert_int_equal(enrol(w, &first, &t), GODWIT__ENROL_REPLY__STATE__ADMITTED);
+    assert_int_equal(enrol(w, &first, &t), GODWIT__ENROL_REPLY__STATE__ADMITTED); /* asks again */
+    peer_open(&second, t.endpoint, t.server_key, NULL);
+    assert_int_equal(enrol(w, &second, &t), GODWIT__ENROL_REPLY__STATE__DENIED);
+    new_token(w, "fs2", 1000, &t);
+    pump(w, 1100);
+    peer_open(&late, t.endpoint, t.server_key, NULL);
+    assert_int_equal(enrol(w, &late, &t), GODWIT__ENROL_REPLY__STATE__DENIED);
+    assert_null(fleet_find(w->fleet, "fs2"));
+    peer_close(&first);
+    peer_close(&second);
+    peer_close(&late);
+}
+
+static void a_second_host_of_a_name_is_denied_and_seen(void **state)
+{
+    struct world *w = *state;
+    struct token t1, t2;
+    struct peer owner, thief, sock;
+    new_token(w, "fs1", 60000, &t1);
+    new_token(w, "fs1", 60000, &t2);
+    peer_open(&owner, t1.endpoint, t1.server_key, NULL);
+    peer_open(&thief, t2.endpoint, t2.server_key, NULL);
+    assert_int_equal(enrol(w, &owner, &t1), GODWIT__ENROL_REPLY__STATE__ADMITTED);
+    assert_int_equal(enrol(w, &thief, &t2), GODWIT__ENROL_REPLY__STATE__DENIED);
+    assert_int_equal(enrol(w, &thief, &t2), GODWIT__ENROL_REPLY__STATE__DENIED);
+    connect_agent(w, &sock, &thief.key);
+    peer_hello(&sock, "thief");
+    pump(w, 300);
+    assert_null(peer_hear(&sock)); /* not even a handshake */
+    assert_int_equal(w->online, 0);
+    struct fleet_counts n;
+    fleet_count(w->fleet, &n);
+    assert_int_equal(n.denied, 1);
+    json_t *list = fleet_list(w->fleet);
+    assert_int_equal(json_array_size(list), 2);
+    const char *id = json_string_value(json_object_get(json_array_get(list, 1), "id"));
+    assert_int_equal(fleet_approve(w->fleet, id, NULL), -EEXIST); /* the name is taken */
+    json_decref(list);
+    assert_int_equal(fleet_token_new(w->fleet, "fs1", 60000, 1, NULL, NULL, NULL), -EEXIST);
+    peer_close(&owner);
+    peer_close(&thief);
+    peer_close(&sock);
+}
+
+static void approval_lets_a_pending_host_in(void **state)
+{
+    struct world *w = *state;
+    struct token t;
+    struct peer p, sock;
+    w->conf.approve = true;
+    new_token(w, "fs1", 60000, &t);
+    peer_open(&p, t.endpoint, t.server_key, NULL);
+    assert_int_equal(enrol(w, &p, &t), GODWIT__ENROL_REPLY__STATE__PENDING);
+    assert_null(fleet_find(w->fleet, "fs1"));
+    assert_int_equal(enrol(w, &p, &t), GODWIT__ENROL_REPLY__STATE__PENDING);
+    assert_int_equal(fleet_approve(w->fleet, "fs1", NULL), 0);
+    assert_int_equal(enrol(w, &p, &t), GODWIT__ENROL_REPLY__STATE__ADMITTED);
+    connect_agent(w, &sock, &p.key);
+    peer_hello(&sock, "fs1");
+    CLEANUP(wire_free) Godwit__Envelope *e = hear(w, &sock);
+    assert_int_equal(e->body_case, GODWIT__ENVELOPE__BODY_WELCOME);
+    peer_close(&p);
+    peer_close(&sock);
+}
+
+static void a_revoked_key_is_cut_off_at_its_next_message(void **state)
+{
+    struct world *w = *state;
+    struct peer p, again;
+    join(w, "fs1", &p);
+    assert_int_equal(fleet_revoke(w->fleet, "fs1", NULL), 0);
+    assert_int_equal(w->revoked, 1);
+    assert_null(fleet_find(w->fleet, "fs1"));
+    assert_int_equal(hear_refusal(w, &p), GODWIT__REFUSAL__CODE__REVOKED); /* told at once */
+    peer_beat(&p);
+    assert_int_equal(hear_refusal(w, &p), GODWIT__REFUSAL__CODE__REVOKED);
+    peer_hello(&p, "fs1");
+    assert_int_equal(hear_refusal(w, &p), GODWIT__REFUSAL__CODE__REVOKED);
+    connect_agent(w, &again, &p.key);
+    peer_hello(&again, "fs1");
+    pump(w, 400);
+    assert_null(peer_hear(&again));
+    assert_int_equal(w->online, 1);
+    peer_close(&again);
+    peer_close(&p);
+    join(w, "fs1", &p); /* another machine may have the name now */
+    peer_close(&p);
+}
+
+static void hosts_and_denials_outlive_a_restart(void **state)
+{
+    struct world *w = *state;
+    struct peer kept, gone, sock;
+    join(w, "fs1", &kept);
+    join(w, "fs2", &gone);
+    assert_int_equal(fleet_revoke(w->fleet, "fs2", NULL), 0);
+    peer_close(&kept);
+    peer_close(&gone);
+    stop(w);
+    start(w);
+    assert_non_null(fleet_find(w->fleet, "fs1"));
+    assert_false(fleet_find(w->fleet, "fs1")->online);
+    assert_null(fleet_find(w->fleet, "fs2"));
+    connect_agent(w, &sock, &kept.key);
+    peer_beat(&sock);
+    assert_int_equal(hear_refusal(w, &sock), GODWIT__REFUSAL__CODE__UNKNOWN_SESSION);
+    peer_hello(&sock, "fs1");
+    CLEANUP(wire_free) Godwit__Envelope *e = hear(w, &sock);
+    assert_int_equal(e->body_case, GODWIT__ENVELOPE__BODY_WELCOME);
+    peer_close(&sock);
+}
+
+static void an_enrolee_may_only_enrol(void **state)
+{
+    struct world *w = *state;
+    struct token t;
+    struct peer p;
+    new_token(w, "fs1", 60000, &t);
+    peer_open(&p, t.endpoint, t.server_key, NULL);
+    peer_hello(&p, "fs1");
+    assert_int_equal(hear_refusal(w, &p), GODWIT__REFUSAL__CODE__NOT_ALLOWED);
+    peer_beat(&p);
+    assert_int_equal(hear_refusal(w, &p), GODWIT__REFUSAL__CODE__NOT_ALLOWED);
+    assert_int_equal(w->online + w->messages, 0);
+    peer_close(&p);
+}
+
+static void a_flood_of_enrolments_is_slowed(void **state)
+{
+    struct world *w = *state;
+    struct token t;
+    struct peer p;
+    unsigned refused = 0;
+    w->conf.enrol_rate = 2;
+    new_token(w, "fs1", 60000, &t);
+    peer_open(&p, t.endpoint, t.server_key, NULL);
+    for (int i = 0; i < 20; i++)
+        peer_beat(&p);
+    for (int i = 0; i < 20; i++)
+        refused += hear_refusal(w, &p) == GODWIT__REFUSAL__CODE__RATE;
+    assert_in_range(refused, 14, 16);
+    peer_close(&p);
+}
+
+static void a_cloned_key_does_not_take_turns(void **state)
+{
+    struct world *w = *state;
+    struct peer a, b;
+    join(w, "fs1", &a);
+    connect_agent(w, &b, &a.key);
+    peer_hello(&b, "clone");
+    CLEANUP(wire_free) Godwit__Envelope *e = hear(w, &b);
+    assert_int_equal(e->body_case, GODWIT__ENVELOPE__BODY_WELCOME); /* it may be a restart */
+    peer_hello(&a, "fs1");
+    assert_int_equal(hear_refusal(w, &a), GODWIT__REFUSAL__CODE__NOT_ALLOWED);
+    peer_close(&a);
+    peer_close(&b);
+}
+
+static void a_new_agent_key_and_the_old_one_overlap(void **state)
+{
+    struct world *w = *state;
+    struct peer p, q;
+    struct curve_key next;
+    Godwit__RotateKeyReply r = GODWIT__ROTATE_KEY_REPLY__INIT;
+    Godwit__Envelope e = GODWIT__ENVELOPE__INIT;
+    curve_key_new(&next);
+    r.public_key.data = next.public_key;
+    r.public_key.len = 32;
+    e.body_case = GODWIT__ENVELOPE__BODY_ROTATE_KEY_REPLY;
+    e.rotate_key_reply = &r;
+    join(w, "fs1", &p);
+    peer_say(&p, &e); /* nobody asked */
+    pump(w, 200);
+    struct agent_key **keys = NULL;
+    assert_int_equal(registry_keys(w->fleet->reg, &keys), 1);
+    assert_int_equal(fleet_rotate_agent(w->fleet, "fs1", 1500, NULL), 0);
+    CLEANUP(wire_free) Godwit__Envelope *ask = hear(w, &p);
+    assert_int_equal(ask->body_case, GODWIT__ENVELOPE__BODY_ROTATE_KEY);
+    peer_say(&p, &e);
+    pump(w, 200);
+    connect_agent(w, &q, &next);
+    peer_hello(&q, "fs1");
+    CLEANUP(wire_free) Godwit__Envelope *welcome = hear(w, &q);
+    assert_int_equal(welcome->body_case, GODWIT__ENVELOPE__BODY_WELCOME);
+    peer_beat(&p); /* the old key still speaks, but has no session */
+    assert_int_equal(hear_refusal(w, &p), GODWIT__REFUSAL__CODE__UNKNOWN_SESSION);
+    pump(w, 2200);
+    peer_beat(&p);
+    assert_int_equal(hear_refusal(w, &p), GODWIT__REFUSAL__CODE__REVOKED);
+    assert_int_equal(registry_keys(w->fleet->reg, &keys), 1);
+    peer_close(&p);
+    peer_close(&q);
+}
+
+static void a_new_server_key_and_the_old_one_overlap(void **state)
+{
+    struct world *w = *state;
+    struct peer p, q;
+    join(w, "fs1", &p);
+    uint8_t old[32];
+    memcpy(old, w->fleet->gates[0]->key.public_key, sizeof old);
+    assert_int_equal(fleet_rotate_server(w->fleet, 60000, NULL), 0);
+    assert_int_equal(fleet_rotate_server(w->fleet, 60000, NULL), -EALREADY);
+    CLEANUP(wire_free) Godwit__Envelope *keys = hear(w, &p);
+    assert_int_equal(keys->body_case, GODWIT__ENVELOPE__BODY_SERVER_KEYS);
+    assert_int_equal(keys->server_keys->n_keys, 2);
+    assert_memory_equal(keys->server_keys->keys[1]->public_key.data, old, 32);
+    connect_agent(w, &q, &p.key);
+    peer_hello(&q, "fs1");
+    CLEANUP(wire_free) Godwit__Envelope *e = hear(w, &q);
+    assert_int_equal(e->body_case, GODWIT__ENVELOPE__BODY_WELCOME);
+    peer_close(&q);
+    stop(w); /* both gates come back */
+    start(w);
+    assert_non_null(w->fleet->gates[1]);
+    assert_memory_equal(w->fleet->gates[1]->key.public_key, old, 32);
+    assert_int_equal(fleet_retire_server(w->fleet, NULL), 0);
+    pump(w, 1200);
+    assert_null(w->fleet->gates[1]);
+    stop(w);
+    start(w);
+    assert_int_equal(w->fleet->gates[0]->slot, 'b');
+    assert_null(w->fleet->gates[1]);
+    assert_int_equal(fleet_retire_server(w->fleet, NULL), -ENOENT);
+    peer_close(&p);
+}
+
+int main(void)
+{
+#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        CASE(an_enrolled_host_says_hello_and_is_online),
+        CASE(silence_ends_the_lease_with_a_reason),
+        CASE(a_token_works_once_for_one_host_in_its_time),
+        CASE(a_second_host_of_a_name_is_denied_and_seen),
+        CASE(approval_lets_a_pending_host_in),
+        CASE(a_revoked_key_is_cut_off_at_its_next_message),
+        CASE(hosts_and_denials_outlive_a_restart),
+        CASE(an_enrolee_may_only_enrol),
+        CASE(a_flood_of_enrolments_is_slowed),
+        CASE(a_cloned_key_does_not_take_turns),
+        CASE(a_new_agent_key_and_the_old_one_overlap),
+        CASE(a_new_server_key_and_the_old_one_overlap),
+    };
+    log_init("test", LOG_ERR);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
