@@ -102,8 +102,7 @@ host_run() { # HOST CMD…
     host_check "$1"
     pid=$(host_pid "$1") || { echo "lab: host '$1' is not running" >&2; return 125; }
     shift
-    # Not all namespaces by -a: the caller's working folder has no meaning inside.
-    nsenter -t "$pid" -a --wd=/ env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    nsenter -t "$pid" -a --wdns=/ env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
         HOME=/root TERM="${TERM:-dumb}" LC_ALL=C.UTF-8 "$@"
 }
 
