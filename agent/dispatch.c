@@ -29,7 +29,8 @@ static void refuse(struct dispatch *d, const Godwit__Envelope *e, Godwit__Refusa
     Godwit__Refusal body;
     wire_refusal(&out, &body, code, text);
     out.op_id = e->op_id;
-    struct log_about a = about(d, e->order ? e->order->job : NULL, e->op_id);
+    bool order = e->body_case == GODWIT__ENVELOPE__BODY_ORDER;
+    struct log_about a = about(d, order ? e->order->job : NULL, e->op_id);
     log_line(LOG_WARNING, &a, "order refused: %s", text);
     (void)d->setup.send(d->setup.arg, &out);
 }
