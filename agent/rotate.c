@@ -15,7 +15,8 @@ struct keyring {
     struct curve_key now;
     struct curve_key next;
     bool has_next;
-    bool use_next;
+    bool use_next;   /* for the next connection */
+    bool taken_next; /* for the present one */
     char *now_path;
     char *next_path;
 };
@@ -49,8 +50,9 @@ struct keyring *keyring_free(struct keyring *k)
     return NULL;
 }
 
-const struct curve_key *keyring_key(const struct keyring *k)
+const struct curve_key *keyring_take(struct keyring *k)
 {
+    k->taken_next = k->use_next;
     return k->use_next ? &k->next : &k->now;
 }
 
@@ -76,18 +78,18 @@ int keyring_rotate(struct keyring *k, uint8_t ret[32])
 
 int keyring_welcomed(struct keyring *k)
 {
-    if (!k->use_next)
+    if (!k->taken_next)
         return 0;
     if (rename(k->next_path, k->now_path) < 0)
         return -errno;
     k->now = k->next;
     curve_key_wipe(&k->next);
     k->has_next = false;
-    k->use_next = false;
+    k->use_next = k->taken_next = false;
     return 1;
 }
 
 void keyring_refused(struct keyring *k)
 {
-    k->use_next = k->has_next && !k->use_next;
+    k->use_next = k->has_next && !k->taken_next;
 }

@@ -11,12 +11,13 @@ struct keyring;
 int keyring_load(const char *state_dir, struct keyring **ret);
 struct keyring *keyring_free(struct keyring *k); /* wipes */
 
-const struct curve_key *keyring_key(const struct keyring *k); /* to connect with now */
+/* The one to connect with now; what follows is about a connection made with it. Borrowed. */
+const struct curve_key *keyring_take(struct keyring *k);
 bool keyring_has_next(const struct keyring *k);
 /* Makes the next key (or finds the one of an earlier try), durable before this returns; from now on
  * it is tried first. */
 int keyring_rotate(struct keyring *k, uint8_t ret[32]);
-/* The orchestrator let the present choice in: the next key takes the old one's place for good. */
+/* The orchestrator let the taken key in. 1: it was the next one, and is the key from now on. */
 int keyring_welcomed(struct keyring *k);
 /* It did not: the other one's turn. */
 void keyring_refused(struct keyring *k);

@@ -153,7 +153,7 @@ static int connect_now(struct session *s)
     int rc = home_endpoint(&s->home, s->at_key, s->endpoint, sizeof s->endpoint);
     if (rc < 0)
         return rc;
-    struct link_target t = {.key = keyring_key(s->keys),
+    struct link_target t = {.key = keyring_take(s->keys),
                             .server = s->home.keys[s->at_key].key,
                             .endpoint = s->endpoint,
                             .reconnect_ms =

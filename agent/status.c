@@ -16,6 +16,8 @@
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
+#include "common/base/sha256.h"
+#include "common/base/text.h"
 #include "common/wire/curve.h"
 
 #define STATUS_MAX (4 << 20)
@@ -83,6 +85,17 @@ static json_t *read_json(const char *state_dir, const char *name)
     return file_read(path, STATUS_MAX, &text, &len) == 0 ? json_loadb(text, len, 0, NULL) : NULL;
 }
 
+/* The same form as the orchestrator's lists, so that people can compare. */
+static json_t *key_json(const uint8_t key[32])
+{
+    char z85[CURVE_Z85_LEN + 1], hex[33];
+    uint8_t digest[SHA256_LEN];
+    curve_z85(key, z85);
+    sha256_of(key, 32, digest);
+    text_hex(digest, 16, hex);
+    return json_pack("{s:s,s:s}", "public_key", z85, "fingerprint", hex);
+}
+
 static void add_home(json_t *doc, const char *state_dir)
 {
     CLEANUP(mem_free) char *path = xasprintf("%s/%s", state_dir, HOME_FILE);
@@ -90,10 +103,11 @@ static void add_home(json_t *doc, const char *state_dir)
     struct home home = {0};
     bool enrolled = home_load(path, &home) == 0;
     for (size_t i = 0; i < home.nkeys; i++) {
-        char z85[CURVE_Z85_LEN + 1], endpoint[HOME_ENDPOINT_MAX + 16] = "";
-        curve_z85(home.keys[i].key, z85);
+        char endpoint[HOME_ENDPOINT_MAX + 16] = "";
+        json_t *key = key_json(home.keys[i].key);
         (void)home_endpoint(&home, i, endpoint, sizeof endpoint);
-        (void)json_array_append_new(keys, json_pack("{s:s,s:s}", "key", z85, "endpoint", endpoint));
+        (void)json_object_set_new(key, "endpoint", json_string(endpoint));
+        (void)json_array_append_new(keys, key);
     }
     (void)json_object_set_new(doc, "enrolled", json_boolean(enrolled));
     (void)json_object_set_new(doc, "host", json_string(home.host));
@@ -105,12 +119,10 @@ static void add_key(json_t *doc, const char *state_dir, const char *file, const 
 {
     CLEANUP(mem_free) char *path = xasprintf("%s/%s", state_dir, file);
     struct curve_key key;
-    char z85[CURVE_Z85_LEN + 1];
     if (curve_key_load(path, &key) < 0)
         return;
-    curve_z85(key.public_key, z85);
+    (void)json_object_set_new(doc, name, key_json(key.public_key));
     curve_key_wipe(&key);
-    (void)json_object_set_new(doc, name, json_string(z85));
 }
 
 static json_t *collect(const char *state_dir)
@@ -158,13 +170,15 @@ static void show_text(const json_t *doc)
                      text_of(doc, "agent_id"));
     else
         (void)printf("enrolled       no: run `godwit token create` on the orchestrator\n");
-    (void)printf("key            %s\n", text_of(doc, "key"));
-    if (*text_of(doc, "next_key"))
-        (void)printf("next key       %s\n", text_of(doc, "next_key"));
+    if (json_object_get(doc, "key"))
+        (void)printf("key            %s\n", text_of(json_object_get(doc, "key"), "fingerprint"));
+    if (json_object_get(doc, "next_key"))
+        (void)printf("next key       %s (rotation under way)\n",
+                     text_of(json_object_get(doc, "next_key"), "fingerprint"));
     const json_t *keys = json_object_get(doc, "orchestrator");
     for (size_t i = 0; i < json_array_size(keys); i++)
         (void)printf("orchestrator   %s  key %s\n", text_of(json_array_get(keys, i), "endpoint"),
-                     text_of(json_array_get(keys, i), "key"));
+                     text_of(json_array_get(keys, i), "fingerprint"));
     if (json_object_get(doc, "session"))
         show_session(json_object_get(doc, "session"));
 }
