@@ -4,7 +4,10 @@
 #include "agent/step.h"
 
 const struct step_kind files_steps[] = {
-    {"files.receive", files_receive},
-    {"files.send",    files_send   },
-    {NULL,            NULL         },
+    {"files.inventory", files_inventory},
+    {"files.prepare",   files_prepare  },
+    {"files.clean",     files_clean    },
+    {"files.receive",   files_receive  },
+    {"files.send",      files_send     },
+    {NULL,              NULL           },
 };

@@ -1,4 +1,5 @@
-/* files: the steps of the files workload, one function each; files.c lists them for the dispatcher. */
+/* files: the steps of the files workload, one function each; files.c lists them for the dispatcher.
+ */
 #pragma once
 
 struct step;

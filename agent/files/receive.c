@@ -1,4 +1,5 @@
-/* receive: the step "files.receive": the lanes of one source into one destination tree. Worker thread. */
+/* receive: the step "files.receive": the lanes of one source into one destination tree. Worker
+ * thread. */
 #include <errno.h>
 #include <string.h>
 

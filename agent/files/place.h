@@ -1,0 +1,15 @@
+/* place: what file system a path stands on. Any thread. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+struct place {
+    char file_system[24];      /* "ext4"; a number in hex when it is not known */
+    uint64_t size, used, free; /* bytes; free: for this user */
+    uint64_t inodes_free;
+    bool has_xattr; /* user.* */
+    bool has_acl;
+    bool is_kernel; /* proc, sysfs and the like: no place for files */
+};
+
+int place_of(int fd, struct place *ret);
