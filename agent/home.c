@@ -163,3 +163,16 @@ int home_take_keys(struct home *h, const Godwit__ServerKeys *keys)
     h->nkeys = n;
     return same ? 0 : 1;
 }
+
+static bool is_over(const struct home_key *k, int64_t wall_ms)
+{
+    return k->not_after_ms != 0 && k->not_after_ms <= wall_ms;
+}
+
+bool home_usable(const struct home *h, size_t i, int64_t wall_ms)
+{
+    bool all_over = true; /* or this host's clock is wrong */
+    for (size_t k = 0; k < h->nkeys; k++)
+        all_over = all_over && is_over(&h->keys[k], wall_ms);
+    return all_over || !is_over(&h->keys[i], wall_ms);
+}

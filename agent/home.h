@@ -1,6 +1,7 @@
 /* home: which orchestrator this agent belongs to and which of its keys to trust: orchestrator.json.
  * Knows no sockets. Any thread. */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,3 +35,5 @@ int home_take_keys(struct home *h, const Godwit__ServerKeys *keys);
 int home_address_of(const char *endpoint, char *ret, size_t n);
 /* Endpoint of key i with '*' replaced. -EINVAL when it does not fit. */
 int home_endpoint(const struct home *h, size_t i, char *ret, size_t n);
+/* May key i still be trusted? One that is over may not, as long as there is another. */
+bool home_usable(const struct home *h, size_t i, int64_t wall_ms);

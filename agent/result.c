@@ -115,7 +115,7 @@ static void pack_groups(Godwit__Result *m, const struct step_result *r, void **r
 {
     size_t n = r->ngroups < LIMIT_FAILURE_GROUPS ? r->ngroups : LIMIT_FAILURE_GROUPS;
     CLEANUP(mem_free) struct wire_group *groups = xcalloc(n ? n : 1, sizeof *groups);
-    CLEANUP(mem_free) Godwit__FailureGroup **list = xcalloc(n ? n : 1, sizeof *list);
+    CLEANUP(mem_free) Godwit__FailureGroup **list = xcalloc(n ? n : 1, sizeof(void *));
     for (size_t i = 0; i < n; i++) {
         group_to_wire(&r->groups[i], &groups[i]);
         list[i] = &groups[i].group;

@@ -170,9 +170,13 @@ static int connect_now(struct session *s)
 /* All server keys with one of our keys, then (while ours rotates) with the other. */
 static void next_choice(struct session *s)
 {
-    if (++s->at_key < s->home.nkeys)
-        return;
+    int64_t now = clock_wall_ms();
+    while (++s->at_key < s->home.nkeys)
+        if (home_usable(&s->home, s->at_key, now))
+            return;
     s->at_key = 0;
+    while (!home_usable(&s->home, s->at_key, now))
+        s->at_key++;
     keyring_refused(s->keys);
 }
 

@@ -17,13 +17,18 @@
 
 #define STEPS_MAX 4096
 
+/* The message of a worker to the main thread: this step is yours again. */
+struct end_note {
+    struct step *step;
+};
+
 struct workers {
     const struct agent_env *env;
     size_t at_once;
     size_t in_line;
     size_t running;
     size_t count;
-    int ends[2];        /* pipe of struct step *: a pointer is written in one piece */
+    int ends[2];        /* pipe of struct end_note, each written in one piece */
     struct step *steps; /* oldest first */
 };
 
@@ -87,7 +92,8 @@ static struct step *find(const struct workers *w, const char *op_id)
 static void tell_end(struct step *s)
 {
     /* A pipe holds 8,192 pointers, and workers_new() allows fewer steps: it is never full. */
-    while (write(s->end_fd, &s, sizeof s) < 0 && errno == EINTR)
+    const struct end_note note = {.step = s};
+    while (write(s->end_fd, &note, sizeof note) < 0 && errno == EINTR)
         ;
 }
 
@@ -183,10 +189,11 @@ static void unlink_step(struct workers *w, const struct step *s)
 
 int workers_reap(struct workers *w, struct step_end *ret)
 {
-    struct step *s = NULL;
-    ssize_t n = read(w->ends[0], &s, sizeof s);
-    if (n != (ssize_t)sizeof s)
+    struct end_note note;
+    ssize_t n = read(w->ends[0], &note, sizeof note);
+    if (n != (ssize_t)sizeof note)
         return 0;
+    struct step *s = note.step;
     if (s->started)
         (void)pthread_join(s->thread, NULL);
     unlink_step(w, s);

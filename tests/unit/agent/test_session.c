@@ -168,6 +168,20 @@ static void a_malformed_list_of_keys_changes_nothing(void **state)
     assert_int_equal(home_take_keys(&h, &none), -EINVAL);
 }
 
+static void a_key_that_is_over_is_trusted_only_when_there_is_no_other(void **state)
+{
+    (void)state;
+    struct home h = {
+        .nkeys = 2, .keys = {{.not_after_ms = 0}, {.not_after_ms = 1000}}
+    };
+    assert_true(home_usable(&h, 1, 999));
+    assert_false(home_usable(&h, 1, 1000));
+    assert_true(home_usable(&h, 0, 1000));
+    h.keys[0].not_after_ms = 500;
+    assert_false(home_usable(&h, 0, 700));
+    assert_true(home_usable(&h, 0, 1000)); /* both are: or this clock is wrong */
+}
+
 static void a_rotation_survives_a_kill_at_any_point(void **state)
 {
     (void)state;
@@ -209,6 +223,7 @@ int main(void)
         cmocka_unit_test(endpoints_are_taken_apart),
         cmocka_unit_test(home_is_kept_and_a_damaged_one_refused),
         cmocka_unit_test(a_malformed_list_of_keys_changes_nothing),
+        cmocka_unit_test(a_key_that_is_over_is_trusted_only_when_there_is_no_other),
         cmocka_unit_test(a_rotation_survives_a_kill_at_any_point),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
