@@ -41,17 +41,18 @@ const struct option_row global_options[] = {
 };
 
 const struct noun nouns[] = {
-    {"status",     "the orchestrator at a glance",                   status_commands    },
-    {"token",      "one-time tokens that let a host enrol",          token_commands     },
-    {"agent",      "the hosts: who may take part, and who is there", agent_commands     },
-    {"key",        "the orchestrator's own key",                     key_commands       },
-    {"job",        "migrations: create, run, watch, report",         job_commands       },
-    {"inventory",  "what the sources of a job hold",                 inventory_commands },
+    {"status",     "the orchestrator at a glance",                     status_commands    },
+    {"token",      "one-time tokens that let a host enrol",            token_commands     },
+    {"agent",      "the hosts: who may take part, and who is there",   agent_commands     },
+    {"key",        "the orchestrator's own key",                       key_commands       },
+    {"job",        "migrations: create, run, watch, report",           job_commands       },
+    {"inventory",  "what the sources of a job hold",                   inventory_commands },
 
-    {"console",    "these commands at a prompt",                     prompt_commands    },
-    {"completion", "completion for shells",                          completion_commands},
-    {"man",        "manual pages",                                   man_commands       },
-    {NULL,         NULL,                                             NULL               },
+    {"migrate",    "one folder to another on this machine, no set-up", migrate_commands   },
+    {"console",    "these commands at a prompt",                       prompt_commands    },
+    {"completion", "completion for shells",                            completion_commands},
+    {"man",        "manual pages",                                     man_commands       },
+    {NULL,         NULL,                                               NULL               },
 };
 
 const struct noun *noun_find(const char *name)
