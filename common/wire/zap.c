@@ -126,6 +126,7 @@ static void zap_thread(zsock_t *pipe, void *arg)
     }
     atomic_store(&running, false);
     zpoller_destroy(&poller);
+    (void)zsock_unbind(t.rep, ENDPOINT); /* at once: destroying leaves that to another thread */
     zsock_destroy(&t.rep);
     zhashx_destroy(&t.allowed);
 }
