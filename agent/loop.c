@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
-#include <unistd.h>
 
 #include "agent/dispatch.h"
 #include "agent/facts.h"
@@ -221,9 +220,9 @@ static void free_parts(struct loop *l)
     l->session = session_free(l->session);
     l->dispatch = dispatch_free(l->dispatch);
     if (workers_free(l->workers) < 0) {
-        /* Freeing below running threads would be worse than leaving it to the kernel. */
-        log_warning("steps do not stop; leaving without them");
-        _exit(l->rc < 0 ? 1 : 0);
+        log_warning("%zu steps do not stop", workers_count(l->workers));
+        l->rc = -ETIME; /* they use what is left here */
+        return;
     }
     l->log = oplog_close(l->log);
     l->facts = facts_free(l->facts);
