@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof *(a))
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 void *xmalloc(size_t n);
 void *xcalloc(size_t n, size_t size);

@@ -3,6 +3,7 @@
 #include "common/wire/envelope.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "common/base/mem.h"
 #include "common/wire/limits.h"
@@ -124,12 +125,19 @@ const char *wire_type_name(Godwit__Envelope__BodyCase type)
     return f && type >= GODWIT__ENVELOPE__BODY_HELLO ? f->name : "unknown";
 }
 
+char *wire_text(const char *text)
+{
+    char *same;
+    memcpy(&same, &text, sizeof same);
+    return same;
+}
+
 void wire_refusal(Godwit__Envelope *ret, Godwit__Refusal *body, Godwit__Refusal__Code code,
                   const char *text)
 {
     *body = (Godwit__Refusal)GODWIT__REFUSAL__INIT;
     body->code = code;
-    body->text = (char *)(uintptr_t)text; /* packing only reads */
+    body->text = wire_text(text);
     *ret = (Godwit__Envelope)GODWIT__ENVELOPE__INIT;
     ret->body_case = GODWIT__ENVELOPE__BODY_REFUSAL;
     ret->refusal = body;

@@ -28,6 +28,9 @@ zframe_t *wire_pack(const Godwit__Envelope *e);
 /* The name of a body's type for logs: "hello". */
 const char *wire_type_name(Godwit__Envelope__BodyCase type);
 
+/* For a message's fields, which packing only reads. */
+char *wire_text(const char *text);
+
 /* Fills *ret and *body (the caller's) as a refusal; text is borrowed. */
 void wire_refusal(Godwit__Envelope *ret, Godwit__Refusal *body, Godwit__Refusal__Code code,
                   const char *text);

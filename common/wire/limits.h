@@ -5,23 +5,23 @@
 #define WIRE_VERSION 1
 #define WIRE_VERSION_MIN 1 /* the orchestrator serves nothing older */
 
-#define LIMIT_CONTROL_BYTES (1 << 20)   /* one ZeroMQ message (ZMQ_MAXMSGSIZE) */
-#define LIMIT_ENROL_BYTES (16 << 10)    /* one message on the enrolment socket */
-#define LIMIT_STRING 1024               /* any string field but the ones below */
+#define LIMIT_CONTROL_BYTES (1 << 20) /* one ZeroMQ message (ZMQ_MAXMSGSIZE) */
+#define LIMIT_ENROL_BYTES (16 << 10)  /* one message on the enrolment socket */
+#define LIMIT_STRING 1024             /* any string field but the ones below */
 #define LIMIT_HOST_NAME 63
 #define LIMIT_JOB_NAME 63
-#define LIMIT_PATH (64 << 10)           /* a path as bytes: trees may be deeper than PATH_MAX */
-#define LIMIT_RUNNING 1024              /* op_ids in one hello */
+#define LIMIT_PATH (64 << 10) /* a path as bytes: trees may be deeper than PATH_MAX */
+#define LIMIT_RUNNING 1024    /* op_ids in one hello */
 #define LIMIT_FAILURE_GROUPS 32
 #define LIMIT_FAILURE_EXAMPLES 5
 #define LIMIT_CONSOLE_ARGS 64
-#define LIMIT_CONSOLE_ARG (512 << 10)   /* one console argument: a wave file as JSON */
-#define LIMIT_PAIRS 10000               /* pairs of one job */
+#define LIMIT_CONSOLE_ARG (512 << 10) /* one console argument: a wave file as JSON */
+#define LIMIT_PAIRS 10000             /* pairs of one job */
 #define LIMIT_SERVER_KEYS 4
 
-#define WIRE_HEARTBEAT_IVL_MS 15000     /* ZMQ_HEARTBEAT_*: libzmq's own, against dead links */
+#define WIRE_HEARTBEAT_IVL_MS 15000 /* ZMQ_HEARTBEAT_*: libzmq's own, against dead links */
 #define WIRE_HEARTBEAT_TIMEOUT_MS 45000
-#define WIRE_HEARTBEAT_TTL_MS 60000     /* over 60,000 libzmq 4.3.4 reconnects in a loop */
+#define WIRE_HEARTBEAT_TTL_MS 60000 /* over 60,000 libzmq 4.3.4 reconnects in a loop */
 #define WIRE_HANDSHAKE_IVL_MS 10000
 #define WIRE_BACKLOG 4096
 

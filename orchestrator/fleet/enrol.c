@@ -146,10 +146,10 @@ static void answer(struct fleet *f, const struct arrival *from, const struct out
     bool in = o->state == GODWIT__ENROL_REPLY__STATE__ADMITTED;
     server_keys(f, &keys);
     r.state = o->state;
-    r.reason = (char *)(uintptr_t)o->reason;
+    r.reason = wire_text(o->reason);
     if (o->row) {
-        r.agent_id = (char *)(uintptr_t)o->row->agent_id;
-        r.host = (char *)(uintptr_t)o->row->host;
+        r.agent_id = wire_text(o->row->agent_id);
+        r.host = wire_text(o->row->host);
     }
     r.keys = in ? &keys : NULL;
     e.body_case = GODWIT__ENVELOPE__BODY_ENROL_REPLY;
@@ -174,19 +174,18 @@ void enrol_arrival(struct fleet *f, const struct arrival *from)
     answer(f, from, &o);
 }
 
-static int check_token_args(struct fleet *f, const char *host, int64_t ttl_ms, unsigned uses,
-                            struct fault *reterr)
+static int check_ask(struct fleet *f, const struct fleet_token *ask, struct fault *reterr)
 {
-    if (!text_is_name(host, LIMIT_HOST_NAME))
-        return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "'%.64s' is not a host name", host);
-    if (ttl_ms < 1000 || ttl_ms > TTL_MAX_MS)
+    if (!text_is_name(ask->host, LIMIT_HOST_NAME))
+        return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "'%.64s' is not a host name", ask->host);
+    if (ask->ttl_ms < 1000 || ask->ttl_ms > TTL_MAX_MS)
         return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "a token lives between 1 s and 30 days");
-    if (uses < 1 || uses > USES_MAX)
-        return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "a token is used between 1 and 100 times");
-    struct agent *a = registry_live(f->reg, host);
-    if (a)
+    if (ask->uses < 1 || ask->uses > USES_MAX)
+        return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "a token is used between 1 and %d times",
+                         USES_MAX);
+    if (registry_live(f->reg, ask->host))
         return fault_set(reterr, FAULT_STOP_JOB, EEXIST,
-                         "host '%s' is enrolled already: revoke it first", host);
+                         "host '%s' is enrolled already: revoke it first", ask->host);
     return 0;
 }
 
@@ -202,22 +201,29 @@ static void public_name(struct fleet *f, char *ret, size_t size)
     ret[size - 1] = '\0';
 }
 
-int fleet_token_new(struct fleet *f, const char *host, int64_t ttl_ms, unsigned uses,
-                    char **retline, int64_t *retexpires_ms, struct fault *reterr)
+static void fill_token(struct fleet *f, const char *host, struct token *ret)
 {
     char name[200];
-    struct token t = {.endpoint = ""};
-    int rc = check_token_args(f, host, ttl_ms, uses, reterr);
+    *ret = (struct token){.endpoint = ""};
+    public_name(f, name, sizeof name);
+    (void)snprintf(ret->endpoint, sizeof ret->endpoint, "tcp://%s:%u", name,
+                   f->gates[0]->enrol_port);
+    (void)snprintf(ret->host, sizeof ret->host, "%s", host);
+    memcpy(ret->server_key, f->gates[0]->key.public_key, sizeof ret->server_key);
+    text_new_id(ret->id);
+    (void)text_random(ret->secret, sizeof ret->secret);
+}
+
+int fleet_token_new(struct fleet *f, const struct fleet_token *ask, char **retline,
+                    int64_t *retexpires_ms, struct fault *reterr)
+{
+    struct token t;
+    int rc = check_ask(f, ask, reterr);
     if (rc < 0)
         return rc;
-    public_name(f, name, sizeof name);
-    (void)snprintf(t.endpoint, sizeof t.endpoint, "tcp://%s:%u", name, f->gates[0]->enrol_port);
-    (void)snprintf(t.host, sizeof t.host, "%s", host);
-    memcpy(t.server_key, f->gates[0]->key.public_key, sizeof t.server_key);
-    text_new_id(t.id);
-    (void)text_random(t.secret, sizeof t.secret);
-    struct token_row row = {.created_ms = clock_wall_ms(), .uses_left = uses};
-    row.expires_ms = row.created_ms + ttl_ms;
+    fill_token(f, ask->host, &t);
+    struct token_row row = {.created_ms = clock_wall_ms(), .uses_left = ask->uses};
+    row.expires_ms = row.created_ms + ask->ttl_ms;
     memcpy(row.id, t.id, sizeof row.id);
     memcpy(row.host, t.host, sizeof row.host);
     sha256_of(t.secret, sizeof t.secret, row.secret_hash);

@@ -55,12 +55,12 @@ static void send_pieces(const struct arrival *a, const char *trace, const struct
         Godwit__ConsoleReply body = GODWIT__CONSOLE_REPLY__INIT;
         Godwit__Envelope e = GODWIT__ENVELOPE__INIT;
         body.code = ans->code;
-        body.error = (char *)(uintptr_t)ans->error;
+        body.error = wire_text(ans->error);
         body.json.data = (uint8_t *)ans->json + at;
         body.json.len = n;
         at += n;
         body.more = at < len;
-        e.trace_id = (char *)(uintptr_t)trace;
+        e.trace_id = wire_text(trace);
         e.body_case = GODWIT__ENVELOPE__BODY_CONSOLE_REPLY;
         e.console_reply = &body;
         arrival_answer(a, &e);

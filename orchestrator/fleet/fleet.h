@@ -72,9 +72,14 @@ void fleet_count(struct fleet *f, struct fleet_counts *ret);
 json_t *fleet_list(struct fleet *f);                  /* array of agents; new reference */
 json_t *fleet_show(struct fleet *f, const char *who); /* one, with facts and keys; NULL: unknown */
 
+struct fleet_token {
+    const char *host;
+    int64_t ttl_ms;
+    unsigned uses;
+};
 /* The line is malloc'd; it is the only copy of its secret. */
-int fleet_token_new(struct fleet *f, const char *host, int64_t ttl_ms, unsigned uses,
-                    char **retline, int64_t *retexpires_ms, struct fault *reterr);
+int fleet_token_new(struct fleet *f, const struct fleet_token *ask, char **retline,
+                    int64_t *retexpires_ms, struct fault *reterr);
 int fleet_approve(struct fleet *f, const char *who, struct fault *reterr);
 int fleet_deny(struct fleet *f, const char *who, struct fault *reterr);
 /* Holds when it returns: its next message is refused, its next handshake fails. */

@@ -44,14 +44,14 @@ void arrival_refuse(const struct arrival *a, Godwit__Refusal__Code code, const c
 void arrival_refuse_unpacked(const struct arrival *a, int rc);
 
 /* session.c */
-void session_arrival(struct fleet *f, const struct arrival *a);
+void session_arrival(struct fleet *f, const struct arrival *from);
 void session_sweep(struct fleet *f);                                    /* leases that ran out */
 void session_end(struct fleet *f, struct agent *a, const char *reason); /* online → lost */
 int session_send(struct agent *a, const Godwit__Envelope *e);
 void session_welcome(struct fleet *f, struct agent *a);
 
 /* enrol.c */
-void enrol_arrival(struct fleet *f, const struct arrival *a);
+void enrol_arrival(struct fleet *f, const struct arrival *from);
 
 /* rotate.c */
 void rotate_reply(struct fleet *f, struct agent *a, const Godwit__RotateKeyReply *reply);

@@ -18,7 +18,7 @@
 void server_keys(struct fleet *f, Godwit__ServerKeys *ret)
 {
     *ret = (Godwit__ServerKeys)GODWIT__SERVER_KEYS__INIT;
-    ret->keys = xcalloc(ARRAY_SIZE(f->gates), sizeof *ret->keys);
+    ret->keys = xcalloc(ARRAY_SIZE(f->gates), sizeof(Godwit__ServerKey *));
     for (size_t i = 0; i < ARRAY_SIZE(f->gates) && f->gates[i]; i++) {
         Godwit__ServerKey *k = xcalloc(1, sizeof *k);
         *k = (Godwit__ServerKey)GODWIT__SERVER_KEY__INIT;

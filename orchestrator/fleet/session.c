@@ -256,7 +256,7 @@ void fleet_goodbye(struct fleet *f, const char *reason)
     struct agent **list = NULL;
     Godwit__Goodbye body = GODWIT__GOODBYE__INIT;
     Godwit__Envelope e = GODWIT__ENVELOPE__INIT;
-    body.reason = (char *)(uintptr_t)reason;
+    body.reason = wire_text(reason);
     e.body_case = GODWIT__ENVELOPE__BODY_GOODBYE;
     e.goodbye = &body;
     size_t n = registry_agents(f->reg, &list);

@@ -22,7 +22,8 @@ static void token_create(struct serve *s, const Godwit__ConsoleRequest *req,
         !serve_arg_ms(req, "uses", 1, &uses, ret))
         return;
     unsigned n = uses > UINT16_MAX ? UINT16_MAX : (unsigned)uses; /* more is refused either way */
-    int rc = fleet_token_new(s->fleet, serve_arg(req, "host"), ttl, n, &line, &expires, &f);
+    const struct fleet_token ask = {serve_arg(req, "host"), ttl, n};
+    int rc = fleet_token_new(s->fleet, &ask, &line, &expires, &f);
     if (rc < 0) {
         serve_fault(ret, rc, &f);
         return;
@@ -30,7 +31,7 @@ static void token_create(struct serve *s, const Godwit__ConsoleRequest *req,
     clock_format(expires, when);
     CLEANUP(mem_free) char *command = xasprintf("sudo godwit-agent enrol <<< '%s'", line);
     ret->json = json_pack("{s:i,s:s,s:s,s:s,s:s}", "schema", 1, "token", line, "command", command,
-                          "expires", when, "host", serve_arg(req, "host"));
+                          "expires", when, "host", ask.host);
     explicit_bzero(command, strlen(command));
     explicit_bzero(line, strlen(line));
 }

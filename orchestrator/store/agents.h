@@ -53,12 +53,12 @@ int keys_each(struct store *s, int (*each)(void *arg, const struct key_row *row)
 
 int gates_each(struct store *s, int (*each)(void *arg, const struct gate_row *row), void *arg);
 
-int agents_put(struct store *s, const struct agent_row *row); /* new or changed, by agent_id */
-int keys_put(struct store *s, const struct key_row *row);     /* new or changed, by key */
+int agents_put(struct store *s, const struct agent_row *a); /* new or changed, by agent_id */
+int keys_put(struct store *s, const struct key_row *k);     /* new or changed, by key */
 int keys_delete(struct store *s, const uint8_t key[32]);
 
-int tokens_put(struct store *s, const struct token_row *row);           /* new or changed, by id */
+int tokens_put(struct store *s, const struct token_row *t);             /* new or changed, by id */
 int tokens_get(struct store *s, const char *id, struct token_row *ret); /* -ENOENT */
 int tokens_expire(struct store *s, int64_t now_ms); /* forgets those that ended a day before */
-int gates_put(struct store *s, const struct gate_row *row); /* new or changed, by slot */
+int gates_put(struct store *s, const struct gate_row *g); /* new or changed, by slot */
 int gates_delete(struct store *s, char slot);

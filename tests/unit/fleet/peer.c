@@ -1,7 +1,6 @@
 /* peer: the other end of a gate, for tests. */
 #include "tests/unit/fleet/peer.h"
 
-
 void peer_open(struct peer *p, const char *endpoint, const uint8_t server[32],
                const struct curve_key *key)
 {
@@ -33,7 +32,7 @@ void peer_hello(struct peer *p, const char *instance)
 {
     Godwit__Hello h = GODWIT__HELLO__INIT;
     Godwit__Envelope e = GODWIT__ENVELOPE__INIT;
-    h.instance = (char *)(uintptr_t)instance;
+    h.instance = wire_text(instance);
     h.lane_port = 7410;
     e.body_case = GODWIT__ENVELOPE__BODY_HELLO;
     e.hello = &h;

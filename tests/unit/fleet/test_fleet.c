@@ -147,7 +147,8 @@ static void new_token(struct world *w, const char *host, int64_t ttl_ms, struct 
 {
     CLEANUP(mem_free) char *line = NULL;
     int64_t expires = 0;
-    assert_int_equal(fleet_token_new(w->fleet, host, ttl_ms, 1, &line, &expires, NULL), 0);
+    const struct fleet_token ask = {host, ttl_ms, 1};
+    assert_int_equal(fleet_token_new(w->fleet, &ask, &line, &expires, NULL), 0);
     assert_int_equal(token_parse(line, ret), 0);
     assert_true(expires > clock_wall_ms());
 }
@@ -235,8 +236,8 @@ static void silence_ends_the_lease_with_a_reason(void **state)
     pump(w, 2000);
     assert_int_equal(w->lost, 1);
     assert_non_null(strstr(w->last_lost, "no heartbeat"));
-    while (peer_hear(&p))
-        ; /* replies to the heartbeats */
+    for (Godwit__Envelope *e; (e = peer_hear(&p));)
+        wire_free(e); /* replies to the heartbeats */
     peer_beat(&p);
     assert_int_equal(hear_refusal(w, &p), GODWIT__REFUSAL__CODE__UNKNOWN_SESSION);
     peer_hello(&p, "fs1");
@@ -297,7 +298,8 @@ static void a_second_host_of_a_name_is_denied_and_seen(void **state)
     const char *id = json_string_value(json_object_get(json_array_get(list, 1), "id"));
     assert_int_equal(fleet_approve(w->fleet, id, NULL), -EEXIST); /* the name is taken */
     json_decref(list);
-    assert_int_equal(fleet_token_new(w->fleet, "fs1", 60000, 1, NULL, NULL, NULL), -EEXIST);
+    const struct fleet_token taken = {"fs1", 60000, 1};
+    assert_int_equal(fleet_token_new(w->fleet, &taken, NULL, NULL, NULL), -EEXIST);
     peer_close(&owner);
     peer_close(&thief);
     peer_close(&sock);
