@@ -145,7 +145,7 @@ int step_rows_each(struct store *s, int (*each)(void *arg, const struct step_row
     CLEANUP(db_rows_close) struct db_rows *q = NULL;
     int rc = db_query(&q, s->db,
                       "SELECT op_id, job, n, side, kind, state, args, tally, result FROM steps"
-                      " ORDER BY job, n, side",
+                      " ORDER BY job, n, rowid",
                       "");
     while (rc >= 0 && (rc = db_next(q)) > 0) {
         struct step_row r = {.job = db_text(q, 1),
