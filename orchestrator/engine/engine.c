@@ -30,7 +30,7 @@ int engine_new(struct engine **ret, struct store *store, struct fleet *fleet,
         (void)engine_free(e);
         return rc;
     }
-    dispatch_listen(e);
+    orders_listen(e);
     recover_all(e);
     if (e->nrunning)
         log_info("%u pairs were running when the last daemon ended: they go on", e->nrunning);
@@ -100,7 +100,7 @@ void engine_tick(struct engine *e)
     trouble_tick(e, now);
     if (now - e->slow_ms >= STEPS_TICK_MS) {
         e->slow_ms = now;
-        dispatch_tick(e, now);
+        orders_tick(e, now);
         schedule_soon(e); /* back-off may be over */
     }
     if (now - e->gone_ms >= GONE_TICK_MS) {
@@ -109,14 +109,14 @@ void engine_tick(struct engine *e)
     }
     if (now - e->sample_ms >= SAMPLE_MS) {
         e->sample_ms = now;
-        progress_sample(e);
+        motion_sample(e);
     }
     schedule_run(e);
 }
 
 void engine_drain(struct engine *e)
 {
-    progress_sample(e);
+    motion_sample(e);
     e->draining = true;
 }
 

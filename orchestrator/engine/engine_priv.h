@@ -203,11 +203,11 @@ void stage_gone(struct step *s, const char *why);     /* a result that will neve
 unsigned stage_first(const struct job *j);
 bool stage_is_last(const struct job *j, unsigned stage);
 
-/* ── dispatch.c ── */
-void dispatch_order(struct step *s);
-void dispatch_cancel(struct step *s, Godwit__Cancel__Why why);
-void dispatch_listen(struct engine *e); /* takes fleet's events */
-void dispatch_tick(struct engine *e, int64_t now_ms);
+/* ── orders.c ── */
+void orders_send(struct step *s);
+void orders_cancel(struct step *s, Godwit__Cancel__Why why);
+void orders_listen(struct engine *e); /* takes fleet's events */
+void orders_tick(struct engine *e, int64_t now_ms);
 
 /* ── schedule.c ── */
 void schedule_soon(struct engine *e);
@@ -229,16 +229,16 @@ json_t *counters_json(const Godwit__Counters *c);
 void tally_pack(const struct tally *t, uint8_t **ret, size_t *retlen);
 void tally_unpack(const void *p, size_t n, struct tally *ret);
 
-/* ── progress.c ── */
-void progress_take(struct step *s, const Godwit__Progress *m);
-void progress_counters(const struct pair *p, Godwit__Counters *ret);
+/* ── motion.c ── */
+void motion_take(struct step *s, const Godwit__Progress *m);
+void motion_counters(const struct pair *p, Godwit__Counters *ret);
 /* At the end of an attempt. lost: what was sent and is not durable will be sent again. */
-void progress_fold(struct pair *p, bool same_stage, bool lost);
-uint64_t progress_rate(const struct pair *p, int64_t now_ms);
-bool progress_eta(const struct pair *p, int64_t now_ms, int64_t ret[2]);
-bool progress_stalled(const struct pair *p, int64_t now_ms);
-unsigned progress_percent(const struct pair *p);
-void progress_sample(struct engine *e); /* to the store */
+void motion_fold(struct pair *p, bool same_stage, bool lost);
+uint64_t motion_rate(const struct pair *p, int64_t now_ms);
+bool motion_eta(const struct pair *p, int64_t now_ms, int64_t ret[2]);
+bool motion_stalled(const struct pair *p, int64_t now_ms);
+unsigned motion_percent(const struct pair *p);
+void motion_sample(struct engine *e); /* to the store */
 void tally_take(struct tally *t, const Godwit__Counters *now);
 
 /* ── spec.c ── */

@@ -91,14 +91,14 @@ static int write_journal(const struct pair *p, const struct pair_change *c, enum
     return journal_append(p->job->engine->store, &row);
 }
 
-/* What the run's counters are once this change is applied; progress_fold() does the same. */
+/* What the run's counters are once this change is applied; motion_fold() does the same. */
 static void counters_after(const struct pair *p, const struct pair_change *c, Godwit__Counters *ret)
 {
     struct pair copy = *p;
     if (c->on == PAIR_EV_QUEUE && !(p->state == PAIR_PAUSED))
         godwit__counters__init(&copy.base);
     else if (ends_attempt(c))
-        progress_fold(&copy, c->stage == p->stage, loses_work(c));
+        motion_fold(&copy, c->stage == p->stage, loses_work(c));
     *ret = copy.base;
 }
 
@@ -217,7 +217,7 @@ void pair_apply(struct pair *p, const struct pair_change *c)
     if (c->on == PAIR_EV_QUEUE && p->state != PAIR_PAUSED)
         begin_run(p);
     else if (ends_attempt(c))
-        progress_fold(p, c->stage == p->stage, loses_work(c));
+        motion_fold(p, c->stage == p->stage, loses_work(c));
     if (ends_attempt(c)) {
         drop_steps(p);
         p->closing = CLOSE_NO;

@@ -115,7 +115,7 @@ static json_t *place_json(const struct pair *p, int side)
 static json_t *pair_report(const struct pair *p)
 {
     Godwit__Counters c;
-    progress_counters(p, &c);
+    motion_counters(p, &c);
     json_t *j = json_object();
     (void)json_object_set_new(j, "n", json_integer((json_int_t)p->n));
     (void)json_object_set_new(j, "source", place_json(p, SIDE_SOURCE));

@@ -40,7 +40,7 @@ void counters_of_job(const struct job *j, Godwit__Counters *ret)
     godwit__counters__init(ret);
     for (unsigned i = 0; i < j->npairs; i++) {
         Godwit__Counters c;
-        progress_counters(&j->pairs[i], &c);
+        motion_counters(&j->pairs[i], &c);
         counters_add(ret, &c);
         known = known && c.total_known;
     }
@@ -62,7 +62,7 @@ static unsigned job_percent(const struct job *j)
 {
     uint64_t sum = 0;
     for (unsigned i = 0; i < j->npairs; i++)
-        sum += progress_percent(&j->pairs[i]);
+        sum += motion_percent(&j->pairs[i]);
     return j->npairs ? (unsigned)(sum / j->npairs) : 0;
 }
 
@@ -153,12 +153,12 @@ static void set_motion(json_t *o, const struct pair *p)
 {
     Godwit__Counters c;
     int64_t now = clock_mono_ms(), eta[2];
-    progress_counters(p, &c);
-    (void)json_object_set_new(o, "stalled", json_boolean(progress_stalled(p, now)));
+    motion_counters(p, &c);
+    (void)json_object_set_new(o, "stalled", json_boolean(motion_stalled(p, now)));
     (void)json_object_set_new(o, "counters", counters_json(&c));
-    (void)json_object_set_new(o, "rate", json_integer((json_int_t)progress_rate(p, now)));
+    (void)json_object_set_new(o, "rate", json_integer((json_int_t)motion_rate(p, now)));
     (void)json_object_set_new(o, "eta_ms",
-                              progress_eta(p, now, eta)
+                              motion_eta(p, now, eta)
                                   ? json_pack("[I,I]", (json_int_t)eta[0], (json_int_t)eta[1])
                                   : json_null());
 }
@@ -175,7 +175,7 @@ static json_t *pair_json(const struct pair *p)
     (void)json_object_set_new(o, "state", json_string(pair_state_name(p->state)));
     (void)json_object_set_new(o, "phase", json_string(stage->phase));
     (void)json_object_set_new(o, "stage", json_string(stage->name));
-    (void)json_object_set_new(o, "percent", json_integer((json_int_t)progress_percent(p)));
+    (void)json_object_set_new(o, "percent", json_integer((json_int_t)motion_percent(p)));
     (void)json_object_set_new(o, "doing", json_string(pair_doing(p)));
     (void)json_object_set_new(o, "reason", json_string(reason));
     (void)json_object_set_new(o, "attempt", json_integer((json_int_t)p->attempt));

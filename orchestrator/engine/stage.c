@@ -95,7 +95,7 @@ static void pair_fail(struct pair *p, const char *why)
 static bool made_progress(const struct pair *p)
 {
     Godwit__Counters now;
-    progress_counters(p, &now);
+    motion_counters(p, &now);
     return now.files > p->base.files || now.bytes > p->base.bytes;
 }
 
@@ -118,7 +118,7 @@ static void pair_again(struct pair *p, unsigned at, const struct fault *why)
 static void send_orders(struct pair *p)
 {
     for (unsigned i = 0; i < p->nsteps; i++)
-        dispatch_order(p->steps[i]);
+        orders_send(p->steps[i]);
 }
 
 static void no_plan(struct pair *p, unsigned stage, const struct fault *why)
@@ -159,7 +159,7 @@ static void pair_end(struct pair *p)
     bool partly = (p->flags & PAIR_PARTIAL) != 0;
     CLEANUP(mem_free) char *text = NULL;
     Godwit__Counters now;
-    progress_counters(p, &now);
+    motion_counters(p, &now);
     if (partly)
         text = now.failed ? xasprintf("%llu items failed", (unsigned long long)now.failed)
                           : xstrdup("some items failed");
@@ -296,7 +296,7 @@ void stage_close(struct pair *p, enum closing how, const struct fault *why)
         how == CLOSE_PAUSE ? GODWIT__CANCEL__WHY__PAUSE : GODWIT__CANCEL__WHY__STOP;
     for (unsigned i = 0; i < p->nsteps; i++)
         if (!p->steps[i]->result)
-            dispatch_cancel(p->steps[i], cancel);
+            orders_cancel(p->steps[i], cancel);
     if (all_over(p))
         stage_judge(p);
 }

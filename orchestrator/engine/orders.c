@@ -1,4 +1,4 @@
-/* dispatch: orders, cancels and acknowledgements out; accepted, progress and results in. A result
+/* orders: orders, cancels and acknowledgements out; accepted, progress and results in. A result
  * is acknowledged once it is committed, never before. Main thread. */
 #include <errno.h>
 #include <stdio.h>
@@ -20,7 +20,7 @@ static int send_to(struct engine *e, const char *host, const char *op_id, Godwit
     return fleet_send(e->fleet, host, m);
 }
 
-void dispatch_order(struct step *s)
+void orders_send(struct step *s)
 {
     struct engine *e = s->pair->job->engine;
     if (e->draining || e->trouble[0] || !step_host(s)->online || s->result || s->unsaved)
@@ -38,7 +38,7 @@ void dispatch_order(struct step *s)
     if (rc == 0 && s->state == STEP_INTENDED)
         s->state = STEP_SENT;
     if (rc < 0)
-        s->state = STEP_INTENDED; /* dispatch_tick() or the next hello sends it */
+        s->state = STEP_INTENDED; /* orders_tick() or the next hello sends it */
 }
 
 static void cancel_op(struct engine *e, const char *host, const char *op_id,
@@ -52,7 +52,7 @@ static void cancel_op(struct engine *e, const char *host, const char *op_id,
     (void)send_to(e, host, op_id, &m); /* lost: the next hello lists the step, see on_online() */
 }
 
-void dispatch_cancel(struct step *s, Godwit__Cancel__Why why)
+void orders_cancel(struct step *s, Godwit__Cancel__Why why)
 {
     if (!s->cancelled)
         s->cancelled_ms = clock_mono_ms();
@@ -136,7 +136,7 @@ static void on_message(void *arg, const char *host, const Godwit__Envelope *m)
     if (m->body_case == GODWIT__ENVELOPE__BODY_ACCEPTED)
         s->state = STEP_ACCEPTED;
     else if (m->body_case == GODWIT__ENVELOPE__BODY_PROGRESS)
-        progress_take(s, m->progress);
+        motion_take(s, m->progress);
     else if (m->body_case == GODWIT__ENVELOPE__BODY_RESULT)
         take_result(e, s, host, m->result);
     else if (m->body_case == GODWIT__ENVELOPE__BODY_REFUSAL)
@@ -170,7 +170,7 @@ static void meet_again(struct step *s, const Godwit__Hello *hello)
         stage_gone(s, "its agent was restarted after the other side was over");
     } else {
         s->state = STEP_INTENDED;
-        dispatch_order(s);
+        orders_send(s);
     }
 }
 
@@ -248,7 +248,7 @@ static void warn_peers(struct engine *e, const struct host *h)
         for (unsigned i = 0; i < p->nsteps; i++)
             if ((p->host[0] == h || p->host[1] == h) && step_host(p->steps[i]) != h &&
                 !p->steps[i]->result)
-                dispatch_cancel(p->steps[i], GODWIT__CANCEL__WHY__REVOKED_PEER);
+                orders_cancel(p->steps[i], GODWIT__CANCEL__WHY__REVOKED_PEER);
     }
 }
 
@@ -267,7 +267,7 @@ static void on_revoked(void *arg, const char *host)
     }
 }
 
-void dispatch_listen(struct engine *e)
+void orders_listen(struct engine *e)
 {
     struct fleet_events events = {.arg = e,
                                   .online = on_online,
@@ -300,7 +300,7 @@ static bool give_up_waiting(struct step *s, int64_t now_ms)
     return false;
 }
 
-void dispatch_tick(struct engine *e, int64_t now_ms)
+void orders_tick(struct engine *e, int64_t now_ms)
 {
     struct pair *p, *next;
     for (p = TAILQ_FIRST(&e->running); p; p = next) {
@@ -309,7 +309,7 @@ void dispatch_tick(struct engine *e, int64_t now_ms)
             if (give_up_waiting(p->steps[i], now_ms))
                 break;
             if (p->steps[i]->state == STEP_INTENDED && !p->steps[i]->cancelled)
-                dispatch_order(p->steps[i]);
+                orders_send(p->steps[i]);
         }
     }
 }

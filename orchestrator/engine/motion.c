@@ -1,4 +1,4 @@
-/* progress: what moves, how fast, and when it may end. In memory; a sample goes to the store every
+/* motion: what moves, how fast, and when it may end. In memory; a sample goes to the store every
  * few seconds, never through the journal. Main thread. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +29,7 @@ static void attempt_counters(const struct pair *p, Godwit__Counters *ret)
     }
 }
 
-void progress_counters(const struct pair *p, Godwit__Counters *ret)
+void motion_counters(const struct pair *p, Godwit__Counters *ret)
 {
     if (p->nsteps == 0) {
         *ret = p->base;
@@ -40,7 +40,7 @@ void progress_counters(const struct pair *p, Godwit__Counters *ret)
     counters_follow(&p->base, &now, ret);
 }
 
-void progress_fold(struct pair *p, bool same_stage, bool lost)
+void motion_fold(struct pair *p, bool same_stage, bool lost)
 {
     Godwit__Counters now, all;
     if (p->nsteps == 0 && same_stage)
@@ -83,7 +83,7 @@ static void sample_rate(struct pair *p, int64_t now_ms)
     if (r->n > 0 && now_ms - r->at[last].ms < RATE_MIN_MS)
         return;
     Godwit__Counters c;
-    progress_counters(p, &c);
+    motion_counters(p, &c);
     r->at[r->head].ms = now_ms;
     r->at[r->head].bytes = c.bytes;
     r->head = (r->head + 1) % RATE_SLOTS;
@@ -91,7 +91,7 @@ static void sample_rate(struct pair *p, int64_t now_ms)
         r->n++;
 }
 
-void progress_take(struct step *s, const Godwit__Progress *m)
+void motion_take(struct step *s, const Godwit__Progress *m)
 {
     struct pair *p = s->pair;
     int64_t now = clock_mono_ms();
@@ -132,17 +132,17 @@ static unsigned live_samples(const struct rate *r, int64_t now_ms)
     return n;
 }
 
-uint64_t progress_rate(const struct pair *p, int64_t now_ms)
+uint64_t motion_rate(const struct pair *p, int64_t now_ms)
 {
     unsigned n = live_samples(&p->rate, now_ms);
     return p->state == PAIR_RUNNING && n >= 2 ? rate_between(&p->rate, 0, n - 1) : 0;
 }
 
-bool progress_eta(const struct pair *p, int64_t now_ms, int64_t ret[2])
+bool motion_eta(const struct pair *p, int64_t now_ms, int64_t ret[2])
 {
     enum { SPAN = 5 }; /* samples: the best and the worst five seconds */
     Godwit__Counters c;
-    progress_counters(p, &c);
+    motion_counters(p, &c);
     uint64_t here = c.bytes + c.unchanged_bytes, best = 0, worst = UINT64_MAX;
     unsigned n = live_samples(&p->rate, now_ms);
     for (unsigned i = 0; i + SPAN < n; i += SPAN) {
@@ -160,7 +160,7 @@ bool progress_eta(const struct pair *p, int64_t now_ms, int64_t ret[2])
     return true;
 }
 
-bool progress_stalled(const struct pair *p, int64_t now_ms)
+bool motion_stalled(const struct pair *p, int64_t now_ms)
 {
     return p->state == PAIR_RUNNING && now_ms - p->rate.moved_ms > STALL_MS;
 }
@@ -172,7 +172,7 @@ static unsigned stage_done_percent(const struct pair *p)
     for (unsigned i = 0; i < p->nsteps; i++)
         if (p->steps[i]->percent > told)
             told = p->steps[i]->percent;
-    progress_counters(p, &c);
+    motion_counters(p, &c);
     if (told == 0 && c.total_bytes > 0) {
         double part = (double)(c.bytes + c.unchanged_bytes) * 100.0 / (double)c.total_bytes;
         told = part < 100 ? (unsigned)part : 100;
@@ -180,7 +180,7 @@ static unsigned stage_done_percent(const struct pair *p)
     return told;
 }
 
-unsigned progress_percent(const struct pair *p)
+unsigned motion_percent(const struct pair *p)
 {
     const struct workload *w = p->job->workload;
     if (p->state == PAIR_DONE || p->state == PAIR_PARTLY)
@@ -217,7 +217,7 @@ static int write_samples(struct engine *e)
     return rc;
 }
 
-void progress_sample(struct engine *e)
+void motion_sample(struct engine *e)
 {
     bool any = false;
     struct pair *p;
