@@ -10,11 +10,8 @@
 
 /* Order matters: a room may refer to tables of those above it. */
 static const struct schema_room rooms[] = {
-    {"base",    schema_base   },
-    {"agents",  schema_agents },
-    {"jobs",    schema_jobs   },
-    {"journal", schema_journal},
-    {"reports", schema_reports},
+    {"base",   schema_base  },
+    {"agents", schema_agents},
 };
 
 const char *const schema_base[] = {

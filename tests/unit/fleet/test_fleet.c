@@ -261,8 +261,11 @@ static void a_token_works_once_for_one_host_in_its_time(void **state)
     assert_int_equal(enrol(w, &first, &bad), GODWIT__ENROL_REPLY__STATE__DENIED);
     assert_int_equal(enrol(w, &first, &t), GODWIT__ENROL_REPLY__STATE__ADMITTED);
     assert_int_equal(enrol(w, &first, &t), GODWIT__ENROL_REPLY__STATE__ADMITTED); /* asks again */
+    assert_int_equal(fleet_revoke(w->fleet, "fs1", NULL),
+                     0); /* the name is free, the token is not */
     peer_open(&second, t.endpoint, t.server_key, NULL);
     assert_int_equal(enrol(w, &second, &t), GODWIT__ENROL_REPLY__STATE__DENIED);
+    assert_null(fleet_find(w->fleet, "fs1"));
     new_token(w, "fs2", 1000, &t);
     pump(w, 1100);
     peer_open(&late, t.endpoint, t.server_key, NULL);
