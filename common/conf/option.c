@@ -102,7 +102,7 @@ int parse_bool(const char *text, bool *ret)
 
 bool choice_is_one(const char *choices, const char *value)
 {
-    size_t n = strlen(value);
+    size_t n = strchr(value, '|') ? 0 : strlen(value);
     for (const char *p = choices; n && p; p = strchr(p, '|')) {
         p += *p == '|';
         if (strncmp(p, value, n) == 0 && (p[n] == '|' || p[n] == '\0'))

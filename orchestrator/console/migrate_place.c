@@ -58,6 +58,8 @@ static int future_place(const char *dst, char **ret, struct fault *reterr)
     size_t cut = strlen(head);
     while (!(real = realpath(head, NULL)) && errno == ENOENT) {
         struct stat st;
+        while (cut > 1 && head[cut - 1] == '/')
+            head[--cut] = '\0'; /* with it, lstat() would follow */
         if (lstat(head, &st) == 0)
             return refuse(reterr, EXIT_FAILED, ENOENT, "the destination", head,
                           "is a link to nowhere");

@@ -14,7 +14,11 @@
 #include "orchestrator/console/show.h"
 
 #define NAME_MIN 16
+#define NAME_MAX 60
 #define BAR_WIDTH 16
+#define BAR_FROM 100    /* columns of a terminal that has room for it */
+#define PERCENT_WIDTH 7 /* " 45%  " */
+#define TAIL_WIDTH 58   /* "1.0 GiB/2.0 GiB  12,345 files  100.0 MiB/s  12-15 s left" */
 
 char *progress_bar(double percent, int columns, bool utf8)
 {
@@ -142,26 +146,26 @@ static char *painted(char *line, const char *color)
     return text;
 }
 
+/* Depends on the width alone, so that the bars of all pairs stand below each other. */
+static int name_room(int width, bool bar)
+{
+    int room = width - PERCENT_WIDTH - TAIL_WIDTH - (bar ? BAR_WIDTH + 1 : 0);
+    return room < NAME_MIN ? NAME_MIN : room > NAME_MAX ? NAME_MAX : room;
+}
+
 char *progress_pair(const json_t *pair, const struct look *look)
 {
     CLEANUP(mem_free) char *name = pair_name(pair, look->utf8);
     CLEANUP(mem_free) char *raw = facts(pair);
     CLEANUP(mem_free) char *tail = show_clean(raw);
-    int spare = look->width - show_width(tail) - 6; /* " 45%  " */
-    bool bar = spare >= NAME_MIN + BAR_WIDTH + 1;
-    int room = bar ? spare - BAR_WIDTH - 1 : spare;
-    if (room < NAME_MIN)
-        room = NAME_MIN;
-    int wide = show_width(name);
+    bool bar = look->width >= BAR_FROM;
+    int room = name_room(look->width, bar);
     show_fit(name, room);
     double percent = show_num(pair, "percent");
     CLEANUP(mem_free)
     char *drawn = bar ? progress_bar(percent, BAR_WIDTH, look->utf8) : xstrdup("");
-    int pad = wide < room ? room - wide : 0;
-    if (pad > 40 && wide < 40)
-        pad = 40 - wide; /* one short pair on a wide screen: keep its line together */
-    char *line =
-        xasprintf("%s%*s %s%s%3.0f%%  %s", name, pad, "", drawn, bar ? " " : "", percent, tail);
+    char *line = xasprintf("%s%*s %s%s%3.0f%%  %s", name, room - show_width(name), "", drawn,
+                           bar ? " " : "", percent, tail);
     show_fit(line, look->width);
     return painted(line, look->color ? tint(pair) : NULL);
 }

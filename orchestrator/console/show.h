@@ -42,7 +42,7 @@ bool show_flag(const json_t *doc, const char *key);
 char *show_clean(const char *text);
 /* Columns that text takes on a terminal. */
 int show_width(const char *text);
-/* Cuts text to fit width columns, with "…" (or "~") as the last one; in place. */
+/* Cuts text to fit width columns, with "~" as the last one; in place. */
 void show_fit(char *text, int width);
 void show_count(uint64_t n, char ret[32]);     /* 12,345 */
 void show_duration(uint64_t ms, char ret[32]); /* "250 ms" "12 s" "3 min" "2 h 5 min" "4 d" */

@@ -84,7 +84,6 @@ void show_fit(char *text, int width)
 {
     if (width < 1 || show_width(text) <= width)
         return;
-    const char *mark = show_utf8() ? "\xe2\x80\xa6" : "~";
     int w = 0;
     size_t at = 0, n = 0;
     for (; text[at]; at += n) {
@@ -93,9 +92,8 @@ void show_fit(char *text, int width)
             break;
         w += c;
     }
-    size_t room = strlen(text + at);
-    memcpy(text + at, room >= strlen(mark) ? mark : "~", room >= strlen(mark) ? strlen(mark) : 1);
-    text[at + (room >= strlen(mark) ? strlen(mark) : 1)] = '\0';
+    text[at] = '~'; /* one byte: there is room whatever stood here */
+    text[at + 1] = '\0';
 }
 
 void show_count(uint64_t n, char ret[32])

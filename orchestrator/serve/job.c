@@ -1,6 +1,169 @@
-/* job: the commands about jobs and inventories. Main thread. */
+/* job: the commands about jobs. The engine decides; this only reads arguments. Main thread. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/mem.h"
+#include "orchestrator/engine/engine.h"
 #include "orchestrator/serve/serve.h"
 
+/* rc and fault of a call into the engine. A document comes along even with a refusal: the checks of
+ * a job that is not ready. */
+static void reply(struct serve_reply *ret, int rc, json_t *json, const struct fault *why)
+{
+    if (json)
+        (void)json_object_set_new(json, "schema", json_integer(1));
+    ret->json = json;
+    if (rc < 0)
+        serve_fault(ret, rc, why);
+}
+
+static bool number_arg(const Godwit__ConsoleRequest *req, const char *name, uint64_t max,
+                       uint64_t *retn, struct serve_reply *ret)
+{
+    const char *text = serve_arg(req, name);
+    char *end = NULL;
+    *retn = 0;
+    if (!text || !*text)
+        return true;
+    errno = 0;
+    unsigned long long n = strtoull(text, &end, 10);
+    if (errno || *end || *text == '-' || n > max) {
+        serve_refuse(ret, SERVE_USAGE, "%s must be a number", name);
+        return false;
+    }
+    *retn = n;
+    return true;
+}
+
+static void job_create(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
+{
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    if (!serve_args(req, "spec", 1, ret))
+        return;
+    int rc = engine_job_create(s->engine, serve_arg(req, "spec"), &json, &why);
+    reply(ret, rc, json, &why);
+}
+
+static void job_list(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
+{
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    if (!serve_args(req, "", 0, ret))
+        return;
+    int rc = engine_job_list(s->engine, &json, &why);
+    reply(ret, rc, json, &why);
+}
+
+typedef int (*job_call)(struct engine *e, const char *job, json_t **ret, struct fault *reterr);
+
+/* All that take a job and nothing else. */
+static void call_job(struct serve *s, const Godwit__ConsoleRequest *req, job_call call,
+                     struct serve_reply *ret)
+{
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    if (!serve_args(req, "job", 1, ret))
+        return;
+    int rc = call(s->engine, serve_arg(req, "job"), &json, &why);
+    reply(ret, rc, json, &why);
+}
+
+static void job_show(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
+{
+    call_job(s, req, engine_job_show, ret);
+}
+
+static void job_validate(struct serve *s, const Godwit__ConsoleRequest *req,
+                         struct serve_reply *ret)
+{
+    call_job(s, req, engine_job_validate, ret);
+}
+
+static void job_start(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
+{
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    if (!serve_args(req, "job phase dry_run", 1, ret))
+        return;
+    const char *dry = serve_arg(req, "dry_run");
+    if (dry && strcmp(dry, "yes") != 0 && strcmp(dry, "no") != 0) {
+        serve_refuse(ret, SERVE_USAGE, "dry_run must be yes or no");
+        return;
+    }
+    struct engine_start how = {.phase = serve_arg(req, "phase"),
+                               .dry_run = dry && strcmp(dry, "yes") == 0};
+    int rc = engine_job_start(s->engine, serve_arg(req, "job"), &how, &json, &why);
+    reply(ret, rc, json, &why);
+}
+
+static void job_pause(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
+{
+    call_job(s, req, engine_job_pause, ret);
+}
+
+static void job_resume(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
+{
+    call_job(s, req, engine_job_resume, ret);
+}
+
+static void job_stop(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
+{
+    call_job(s, req, engine_job_stop, ret);
+}
+
+static void job_retry(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
+{
+    call_job(s, req, engine_job_retry, ret);
+}
+
+static void job_delete(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
+{
+    call_job(s, req, engine_job_delete, ret);
+}
+
+static void job_report(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
+{
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    uint64_t run = 0;
+    if (!serve_args(req, "job run", 1, ret) || !number_arg(req, "run", UINT32_MAX, &run, ret))
+        return;
+    int rc = engine_job_report(s->engine, serve_arg(req, "job"), (unsigned)run, &json, &why);
+    reply(ret, rc, json, &why);
+}
+
+static void job_journal(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
+{
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    uint64_t after = 0;
+    if (!serve_args(req, "job after", 1, ret) || !number_arg(req, "after", INT64_MAX, &after, ret))
+        return;
+    int rc = engine_job_journal(s->engine, serve_arg(req, "job"), after, &json, &why);
+    reply(ret, rc, json, &why);
+}
+
+static void inventory_show(struct serve *s, const Godwit__ConsoleRequest *req,
+                           struct serve_reply *ret)
+{
+    call_job(s, req, engine_inventory, ret);
+}
+
 const struct serve_command serve_job_commands[] = {
-    {NULL, NULL},
+    {"job create",     job_create    },
+    {"job list",       job_list      },
+    {"job show",       job_show      },
+    {"job validate",   job_validate  },
+    {"job start",      job_start     },
+    {"job pause",      job_pause     },
+    {"job resume",     job_resume    },
+    {"job stop",       job_stop      },
+    {"job retry",      job_retry     },
+    {"job delete",     job_delete    },
+    {"job report",     job_report    },
+    {"job journal",    job_journal   },
+    {"inventory show", inventory_show},
+    {NULL,             NULL          },
 };

@@ -10,8 +10,11 @@
 
 /* Order matters: a room may refer to tables of those above it. */
 static const struct schema_room rooms[] = {
-    {"base",   schema_base  },
-    {"agents", schema_agents},
+    {"base",    schema_base   },
+    {"agents",  schema_agents },
+    {"jobs",    schema_jobs   },
+    {"journal", schema_journal},
+    {"reports", schema_reports},
 };
 
 const char *const schema_base[] = {

@@ -12,6 +12,9 @@ struct schema_room {
 
 extern const char *const schema_base[];
 extern const char *const schema_agents[];
+extern const char *const schema_jobs[];
+extern const char *const schema_journal[];
+extern const char *const schema_reports[];
 
 /* Runs what is missing, each room in one transaction. -ENOTSUP: the file is of a newer Godwit. */
 int schema_update(struct db *d, struct fault *reterr);

@@ -1,23 +1,28 @@
-/* workload: the seam between the engine, which knows no workload, and what plans and judges the steps
- * of one. One file and one row here is what a fifth workload costs on this side. Main thread, pure:
- * no sockets, no store. */
+/* workload: the seam between the engine, which knows no workload, and what plans and judges the
+ * steps of one. One file and one row here is what a fifth workload costs on this side. Main thread,
+ * pure: no sockets, no store. */
 #pragma once
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/base/fault.h"
 #include "proto/control.pb-c.h"
 
+struct fleet_host;
+
 /* One pair as a workload sees it. Borrowed for the call. */
 struct pair_view {
-    const char *job;
-    unsigned n;                  /* number of the pair in its job */
+    const char *job; /* id, 16 hex digits */
+    unsigned n;      /* number of the pair in its job */
     const char *source_host, *destination_host;
     const char *source, *destination; /* paths for files; printable escapes decoded to bytes */
-    const json_t *options;       /* of the job, validated */
-    json_t *facts;               /* what earlier stages left for later ones; kept by the engine */
+    const json_t *options;            /* of the job, validated */
+    json_t *facts; /* what earlier stages left for later ones; kept by the engine */
     unsigned attempt;
     bool only_failed;
+    bool dry_run;                       /* of this run; the job's own option holds too */
     const struct fleet_host *from, *to; /* both online */
 };
 

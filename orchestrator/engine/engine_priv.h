@@ -1,0 +1,282 @@
+/* engine_priv: jobs, pairs and steps as the engine's files share them. For orchestrator/engine and
+ * its tests only. Main thread. */
+#pragma once
+#include <czmq.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "common/base/fault.h"
+#include "orchestrator/engine/engine.h"
+#include "orchestrator/engine/state.h"
+#include "orchestrator/store/journal.h"
+#include "orchestrator/workload/workload.h"
+#include "proto/envelope.pb-c.h"
+
+#define TRIES_MAX 20 /* failures in a row without progress */
+#define BACKOFF_MIN_MS 2000
+#define BACKOFF_MAX_MS 60000
+#define HOST_GONE_MS INT64_C(86400000) /* a lease lost for so long fails its pairs */
+#define CANCEL_LOST_MS 60000           /* how long a cancelled step on a lost host is waited for */
+#define LONELY_MS 60000                /* one side is over, the other does not move */
+#define STALL_MS 30000
+#define SAMPLE_MS 5000
+#define ORDER_MS INT64_C(3600000) /* an order that is older is refused by the agent */
+#define RATE_SLOTS 31             /* one a second: a window of 30 s */
+
+struct host {
+    char *name;
+    unsigned running; /* pairs that hold a place on it */
+    bool online, revoked;
+    int64_t since_ms; /* monotonic: lost since */
+    char reason[160];
+};
+
+/* Progress of one step. An agent that was restarted counts from zero again: base holds what the
+ * earlier life had reached. */
+struct tally {
+    Godwit__Counters base, cur;
+};
+
+struct step {
+    struct pair *pair;
+    char op_id[17];
+    enum step_side side;
+    char kind[64];
+    enum step_state state;
+    uint8_t *args;
+    size_t args_len;
+    struct tally tally;
+    Godwit__Result *result;  /* committed */
+    Godwit__Result *unsaved; /* came while the store could not be written */
+    bool cancelled;
+    int64_t cancelled_ms; /* monotonic */
+    unsigned percent;
+    char doing[64];
+};
+
+struct rate {
+    struct {
+        int64_t ms;
+        uint64_t bytes;
+    } at[RATE_SLOTS];
+    unsigned n, head; /* head: next to write */
+    int64_t moved_ms; /* monotonic: last time that anything moved */
+};
+
+/* Why a running pair's steps are being ended, weakest first. */
+enum closing { CLOSE_NO, CLOSE_AGAIN, CLOSE_PAUSE, CLOSE_STOP, CLOSE_FAIL };
+
+enum pair_flag {
+    PAIR_PARTIAL = 1,     /* a stage of this run left items out */
+    PAIR_ONLY_FAILED = 2, /* this run does only what failed before */
+    PAIR_IN_RUN = 4,      /* takes part in the current or last run */
+};
+
+enum job_flag { JOB_DRY = 1 };
+
+struct pair {
+    struct job *job;
+    unsigned n;
+    struct host *host[2]; /* by enum step_side */
+    char *path[2];        /* bytes */
+    enum pair_state state;
+    char *reason; /* never NULL */
+    unsigned stage, attempt, tries, flags;
+    json_t *facts;         /* object */
+    json_t *failures;      /* array, of the last stage that had some */
+    Godwit__Counters base; /* earlier attempts of this stage; totals that earlier stages found */
+    struct step *steps[2];
+    unsigned nsteps;
+    enum closing closing;
+    struct fault why;                  /* of closing */
+    int64_t not_before_ms, waiting_ms; /* monotonic */
+    int64_t started_ms, ended_ms;      /* wall */
+    struct rate rate;
+    bool dirty;             /* progress since the last sample */
+    TAILQ_ENTRY(pair) link; /* of job->waiting or engine->running */
+};
+TAILQ_HEAD(pair_list, pair);
+
+struct job {
+    struct engine *engine;
+    char id[17];
+    char *name;
+    const struct workload *workload;
+    char *spec_text;
+    json_t *options; /* borrowed from spec */
+    json_t *spec;
+    unsigned limit; /* pairs at once */
+    enum job_state state;
+    char *reason;
+    char phase[32];
+    unsigned run, flags;
+    int64_t created_ms, started_ms, ended_ms;
+    struct pair *pairs;
+    unsigned npairs;
+    unsigned count[PAIR_STATES];
+    struct pair_list waiting;
+    TAILQ_ENTRY(job) link;
+};
+TAILQ_HEAD(job_list, job);
+
+struct engine {
+    struct store *store;
+    struct fleet *fleet;
+    struct engine_limits limits;
+    struct job_list jobs;
+    struct pair_list running;
+    unsigned nrunning;
+    zhash_t *hosts;
+    zhash_t *steps; /* by op_id, those without a result */
+    char trouble[256];
+    int64_t trouble_ms, probe_ms;
+    int64_t sample_ms, slow_ms, gone_ms, schedule_ms;
+    bool schedule_due, draining;
+    struct journal_mark verified;
+};
+
+/* ── job.c, pair.c: the only writers of state ── */
+
+/* A change of one pair, written first, then applied. */
+struct pair_change {
+    enum pair_event on;
+    const char *detail; /* journal and reason; NULL keeps no reason */
+    unsigned stage;
+    unsigned tries;
+    unsigned flags;
+    int64_t back_off_ms;
+    struct planned_step *planned; /* LAUNCH */
+    int nplanned;
+    struct step *step; /* RESULT */
+    Godwit__Result *result;
+};
+
+int pair_write(struct pair *p, const struct pair_change *c); /* in an open transaction */
+void pair_apply(struct pair *p, const struct pair_change *c);
+int pair_handle(struct pair *p,
+                const struct pair_change *c); /* both, in a transaction of its own */
+struct pair_change pair_change_of(const struct pair *p, enum pair_event on, const char *detail);
+void pair_done(struct pair *p); /* frees what it holds */
+void pair_set_reason(struct pair *p, const char *reason);
+
+struct job_change {
+    enum job_event on;
+    const char *detail;
+    const char *phase; /* START, RETRY */
+    unsigned run, flags;
+    int64_t started_ms, ended_ms;
+};
+int job_write(struct job *j, const struct job_change *c); /* in an open transaction */
+void job_apply(struct job *j, const struct job_change *c);
+struct job_change job_change_of(const struct job *j, enum job_event on, const char *detail);
+/* The job (unless c is NULL) with those pairs for which pick is true, in one transaction. pick sets
+ * *c; it is asked twice and must say the same. */
+typedef bool (*pair_pick)(const struct pair *p, struct pair_change *c, const void *arg);
+int job_handle(struct job *j, const struct job_change *c, pair_pick pick, const void *arg);
+/* When no pair is left to wait for: the run's report and the job's final state. */
+void job_settle(struct job *j);
+struct job *job_find(struct engine *e, const char *name);
+struct job *job_new(struct engine *e);
+struct job *job_free(struct job *j); /* also out of the engine's list */
+
+/* ── step.c ── */
+struct step *step_new(struct engine *e, struct pair *p, const char *op_id);
+struct step *step_free(struct engine *e, struct step *s);
+struct host *step_host(const struct step *s);
+const struct step *step_sibling(const struct step *s);
+
+/* ── host.c ── */
+struct host *host_get(struct engine *e, const char *name);
+void host_hold(struct pair *p, int by); /* +1, -1: the pair's places on its hosts */
+/* "host fs1 is lost since 12 s (reason)"; false when it is there. */
+bool host_absent(const struct engine *e, const struct host *h, char *ret, size_t size);
+
+/* ── stage.c ── */
+/* WAITING, or RUNNING with the stage before this one over. */
+void stage_launch(struct pair *p, unsigned stage);
+void stage_judge(struct pair *p); /* after a result, and at recovery */
+void stage_close(struct pair *p, enum closing how, const struct fault *why);
+void stage_result(struct step *s, Godwit__Result *r); /* takes r */
+void stage_gone(struct step *s, const char *why);     /* a result that will never come */
+unsigned stage_first(const struct job *j);
+bool stage_is_last(const struct job *j, unsigned stage);
+
+/* ── orders.c ── */
+void orders_send(struct step *s);
+void orders_cancel(struct step *s, Godwit__Cancel__Why why);
+void orders_listen(struct engine *e); /* takes fleet's events */
+void orders_tick(struct engine *e, int64_t now_ms);
+
+/* ── schedule.c ── */
+void schedule_soon(struct engine *e);
+void schedule_run(struct engine *e);
+/* Why a waiting pair waits. */
+void schedule_reason(const struct pair *p, char *ret, size_t size);
+
+/* ── counters.c ── */
+void counters_copy(Godwit__Counters *to, const Godwit__Counters *c); /* figures only */
+void counters_add(Godwit__Counters *to, const Godwit__Counters *c);  /* another pair */
+void counters_max(Godwit__Counters *to, const Godwit__Counters *c);  /* the other side */
+/* A later attempt at the same work. */
+void counters_follow(const Godwit__Counters *before, const Godwit__Counters *now,
+                     Godwit__Counters *ret);
+bool counters_same(const Godwit__Counters *a, const Godwit__Counters *b); /* but for the time */
+size_t counters_pack(const Godwit__Counters *c, uint8_t **ret);           /* malloc'd */
+void counters_unpack(const void *p, size_t n, Godwit__Counters *ret);
+json_t *counters_json(const Godwit__Counters *c);
+void tally_pack(const struct tally *t, uint8_t **ret, size_t *retlen);
+void tally_unpack(const void *p, size_t n, struct tally *ret);
+
+/* ── motion.c ── */
+void motion_take(struct step *s, const Godwit__Progress *m);
+void motion_counters(const struct pair *p, Godwit__Counters *ret);
+/* At the end of an attempt. lost: what was sent and is not durable will be sent again. */
+void motion_fold(struct pair *p, bool same_stage, bool lost);
+uint64_t motion_rate(const struct pair *p, int64_t now_ms);
+bool motion_eta(const struct pair *p, int64_t now_ms, int64_t ret[2]);
+bool motion_stalled(const struct pair *p, int64_t now_ms);
+unsigned motion_percent(const struct pair *p);
+void motion_sample(struct engine *e); /* to the store */
+void tally_take(struct tally *t, const Godwit__Counters *now);
+
+/* ── spec.c ── */
+struct spec_pair {
+    char *host[2], *path[2]; /* by enum step_side; paths as bytes */
+};
+struct spec {
+    char *name;
+    const struct workload *workload;
+    json_t *json; /* canonical; options complete */
+    unsigned limit;
+    struct spec_pair *pairs;
+    unsigned npairs;
+};
+int spec_parse(const char *text, size_t len, struct spec *ret, struct fault *reterr);
+void spec_done(struct spec *s);
+
+/* ── preflight.c ── */
+/* Array of {id, result, evidence, remedy}; online: also what may change by the minute. */
+json_t *preflight_run(const struct job *j, bool online, bool *retok);
+
+/* ── report.c, show.c ── */
+json_t *report_make(const struct job *j, const char *state, int64_t ended_ms);
+int journal_job(const struct job *j, const char *event, const char *state, const char *detail);
+/* Groups with the same err and what become one. to is an array. */
+void failures_merge(json_t *to, const json_t *groups);
+json_t *failures_json(const Godwit__Result *r); /* new array */
+json_t *shown_path(const char *bytes);
+json_t *job_state_json(const struct job *j); /* {"job","state"} */
+json_t *time_json(int64_t wall_ms);          /* null when 0 */
+/* What an agent says is printable, made so for certain. malloc'd. */
+char *safe_text(const char *s);
+void counters_of_job(const struct job *j, Godwit__Counters *ret);
+
+/* ── load.c, trouble.c ── */
+int load_all(struct engine *e, struct fault *reterr);
+void load_pairs(struct job *j, const struct spec *s);
+void recover_all(struct engine *e); /* go on with what is there: after a start, after trouble */
+/* rc < 0: no orders until the store can be written again. Returns rc. */
+int trouble_note(struct engine *e, int rc);
+void trouble_tick(struct engine *e, int64_t now_ms);

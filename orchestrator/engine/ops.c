@@ -1,0 +1,344 @@
+/* ops: what an operator may do to a job. Main thread. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/mem.h"
+#include "common/base/text.h"
+#include "orchestrator/engine/engine_priv.h"
+#include "orchestrator/store/jobs.h"
+#include "orchestrator/store/store.h"
+
+static int need_job(struct engine *e, const char *name, struct job **ret, struct fault *reterr)
+{
+    *ret = job_find(e, name);
+    if (*ret)
+        return 0;
+    char *shown = text_printable(name, strnlen(name, 64));
+    int rc = fault_set(reterr, FAULT_STOP_JOB, ENOENT, "there is no job %s", shown);
+    free(shown);
+    return rc;
+}
+
+static int explain(const struct job *j, int rc, const char *verb, struct fault *reterr)
+{
+    if (rc == -EPROTO)
+        return fault_set(reterr, FAULT_STOP_JOB, EPROTO, "job %s is %s: it cannot be %s", j->name,
+                         job_state_name(j->state), verb);
+    if (rc < 0)
+        return fault_set(reterr, FAULT_STOP_JOB, -rc, "%s",
+                         j->engine->trouble[0] ? j->engine->trouble : strerror(-rc));
+    return 0;
+}
+
+static int answer(const struct job *j, json_t **ret)
+{
+    *ret = job_state_json(j);
+    return 0;
+}
+
+/* ── create ── */
+
+static int write_new_pair(struct store *store, const struct pair *p)
+{
+    struct pair_row row = {.job = p->job->id,
+                           .n = p->n,
+                           .state = pair_state_name(p->state),
+                           .reason = "",
+                           .facts = "{}",
+                           .counters = "",
+                           .failures = "[]",
+                           .failures_len = 2};
+    return pair_rows_insert(store, &row);
+}
+
+static int write_new_job(struct job *j)
+{
+    struct store *store = j->engine->store;
+    char *text = json_dumps(j->spec, JSON_COMPACT);
+    char detail[32];
+    (void)snprintf(detail, sizeof detail, "%u pairs", j->npairs);
+    struct job_row row = {.name = j->name,
+                          .workload = j->workload->name,
+                          .spec = text,
+                          .state = job_state_name(j->state),
+                          .reason = "",
+                          .phase = "",
+                          .created_ms = j->created_ms};
+    (void)snprintf(row.id, sizeof row.id, "%s", j->id);
+    int rc = journal_job(j, "create", row.state, detail);
+    if (rc == 0)
+        rc = job_rows_insert(store, &row);
+    for (unsigned i = 0; rc == 0 && i < j->npairs; i++)
+        rc = write_new_pair(store, &j->pairs[i]);
+    free(text);
+    return rc;
+}
+
+static int commit_new_job(struct job *j)
+{
+    struct store *store = j->engine->store;
+    int rc = store_begin(store);
+    if (rc < 0)
+        return rc;
+    rc = write_new_job(j);
+    if (rc == 0)
+        return store_commit(store);
+    store_rollback(store);
+    return rc;
+}
+
+int engine_job_create(struct engine *e, const char *text, json_t **ret, struct fault *reterr)
+{
+    struct spec spec;
+    int rc = spec_parse(text, strlen(text), &spec, reterr);
+    if (rc < 0)
+        return rc;
+    if (job_find(e, spec.name)) {
+        rc = fault_set(reterr, FAULT_STOP_JOB, EEXIST, "there is a job %s already", spec.name);
+        spec_done(&spec);
+        return rc;
+    }
+    struct job *j = job_new(e);
+    text_new_id(j->id);
+    j->name = xstrdup(spec.name);
+    j->created_ms = clock_wall_ms();
+    load_pairs(j, &spec);
+    spec_done(&spec);
+    rc = trouble_note(e, commit_new_job(j));
+    if (rc < 0) {
+        rc = explain(j, rc, "created", reterr);
+        (void)job_free(j);
+        return rc;
+    }
+    *ret = json_pack("{s:s,s:s,s:i}", "job", j->name, "id", j->id, "pairs", (int)j->npairs);
+    return 0;
+}
+
+/* ── start and retry ── */
+
+struct run_plan {
+    unsigned stage;
+    bool only_bad;
+};
+
+static bool pick_run(const struct pair *p, struct pair_change *c, const void *arg)
+{
+    const struct run_plan *plan = arg;
+    bool bad = p->state == PAIR_PARTLY || p->state == PAIR_FAILED;
+    if (plan->only_bad && !bad)
+        return false;
+    *c = pair_change_of(p, PAIR_EV_QUEUE, NULL);
+    c->stage = plan->stage;
+    c->tries = 0;
+    c->flags = PAIR_IN_RUN;
+    /* A pair that failed as a whole has no list of items that failed. */
+    if (plan->only_bad && p->state == PAIR_PARTLY)
+        c->flags |= PAIR_ONLY_FAILED;
+    return true;
+}
+
+static bool phase_known(const struct job *j, const char *phase)
+{
+    for (size_t i = 0; i < j->workload->nstages; i++)
+        if (strcmp(j->workload->stages[i].phase, phase) == 0)
+            return true;
+    return false;
+}
+
+static unsigned first_of_phase(const struct job *j, const char *phase)
+{
+    unsigned i = 0;
+    while (*phase && strcmp(j->workload->stages[i].phase, phase) != 0)
+        i++;
+    return i;
+}
+
+static int preflight(const struct job *j, struct fault *reterr)
+{
+    bool ok = false;
+    json_t *checks = preflight_run(j, false, &ok), *check;
+    size_t i;
+    int rc = 0;
+    json_array_foreach(checks, i, check)
+    {
+        const char *result = json_string_value(json_object_get(check, "result"));
+        if (ok || rc < 0 || !result || strcmp(result, "fail") != 0)
+            continue;
+        rc = fault_set(reterr, FAULT_STOP_JOB, EREMOTEIO, "%s",
+                       json_string_value(json_object_get(check, "evidence")));
+    }
+    json_decref(checks);
+    return rc;
+}
+
+int engine_job_start(struct engine *e, const char *job, const struct engine_start *how,
+                     json_t **ret, struct fault *reterr)
+{
+    struct job *j = NULL;
+    const char *phase = how->phase ? how->phase : "";
+    int rc = need_job(e, job, &j, reterr);
+    if (rc < 0)
+        return rc;
+    if (*phase && !phase_known(j, phase))
+        return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "phase: %s jobs have no such phase",
+                         j->workload->name);
+    if (job_next(j->state, JOB_EV_START) < 0)
+        return explain(j, -EPROTO, "started", reterr);
+    rc = preflight(j, reterr);
+    if (rc < 0)
+        return rc;
+    struct run_plan plan = {.stage = first_of_phase(j, phase)};
+    struct job_change c = job_change_of(j, JOB_EV_START, how->dry_run ? "dry run" : NULL);
+    c.phase = phase;
+    c.run = j->run + 1;
+    c.flags = how->dry_run ? JOB_DRY : 0;
+    c.started_ms = clock_wall_ms();
+    c.ended_ms = 0;
+    rc = job_handle(j, &c, pick_run, &plan);
+    schedule_run(e);
+    return rc < 0 ? explain(j, rc, "started", reterr) : answer(j, ret);
+}
+
+int engine_job_retry(struct engine *e, const char *job, json_t **ret, struct fault *reterr)
+{
+    struct job *j = NULL;
+    int rc = need_job(e, job, &j, reterr);
+    if (rc < 0)
+        return rc;
+    if (job_next(j->state, JOB_EV_RETRY) < 0)
+        return explain(j, -EPROTO, "retried", reterr);
+    if (j->count[PAIR_PARTLY] + j->count[PAIR_FAILED] == 0)
+        return fault_set(reterr, FAULT_STOP_JOB, EPROTO, "job %s has no pair that failed", j->name);
+    const char *last = j->workload->stages[j->workload->nstages - 1].phase;
+    struct run_plan plan = {.stage = first_of_phase(j, j->phase[0] ? j->phase : last),
+                            .only_bad = true};
+    struct job_change c = job_change_of(j, JOB_EV_RETRY, NULL);
+    c.run = j->run + 1;
+    c.started_ms = clock_wall_ms();
+    c.ended_ms = 0;
+    rc = job_handle(j, &c, pick_run, &plan);
+    schedule_run(e);
+    return rc < 0 ? explain(j, rc, "retried", reterr) : answer(j, ret);
+}
+
+/* ── pause, resume, stop, delete ── */
+
+static bool pick_pause(const struct pair *p, struct pair_change *c, const void *arg)
+{
+    (void)arg;
+    *c = pair_change_of(p, PAIR_EV_PAUSE, "paused");
+    return p->state == PAIR_WAITING;
+}
+
+static bool pick_resume(const struct pair *p, struct pair_change *c, const void *arg)
+{
+    (void)arg;
+    *c = pair_change_of(p, PAIR_EV_QUEUE, NULL);
+    return p->state == PAIR_PAUSED;
+}
+
+static bool pick_stop(const struct pair *p, struct pair_change *c, const void *arg)
+{
+    (void)arg;
+    *c = pair_change_of(p, PAIR_EV_STOP, "stopped by the operator");
+    return p->state == PAIR_WAITING || p->state == PAIR_PAUSED;
+}
+
+static void close_running(struct job *j, enum closing how)
+{
+    struct fault why = {.what_next = FAULT_NONE};
+    for (unsigned i = 0; i < j->npairs; i++)
+        if (j->pairs[i].state == PAIR_RUNNING)
+            stage_close(&j->pairs[i], how, &why);
+}
+
+int engine_job_pause(struct engine *e, const char *job, json_t **ret, struct fault *reterr)
+{
+    struct job *j = NULL;
+    int rc = need_job(e, job, &j, reterr);
+    if (rc < 0)
+        return rc;
+    struct job_change c = job_change_of(j, JOB_EV_PAUSE, NULL);
+    rc = job_handle(j, &c, pick_pause, NULL);
+    if (rc < 0)
+        return explain(j, rc, "paused", reterr);
+    close_running(j, CLOSE_PAUSE);
+    job_settle(j);
+    return answer(j, ret);
+}
+
+/* Steps that were told to pause have still to end; then their stage is planned again. */
+static void turn_around(struct job *j)
+{
+    for (unsigned i = 0; i < j->npairs; i++) {
+        struct pair *p = &j->pairs[i];
+        if (p->state != PAIR_RUNNING || p->closing != CLOSE_PAUSE)
+            continue;
+        p->closing = CLOSE_AGAIN;
+        p->why = (struct fault){.what_next = FAULT_NONE, .text = "resumed"};
+    }
+}
+
+int engine_job_resume(struct engine *e, const char *job, json_t **ret, struct fault *reterr)
+{
+    struct job *j = NULL;
+    int rc = need_job(e, job, &j, reterr);
+    if (rc < 0)
+        return rc;
+    struct job_change c = job_change_of(j, JOB_EV_RESUME, NULL);
+    rc = job_handle(j, &c, pick_resume, NULL);
+    if (rc < 0)
+        return explain(j, rc, "resumed", reterr);
+    turn_around(j);
+    schedule_run(e);
+    return answer(j, ret);
+}
+
+int engine_job_stop(struct engine *e, const char *job, json_t **ret, struct fault *reterr)
+{
+    struct job *j = NULL;
+    int rc = need_job(e, job, &j, reterr);
+    if (rc < 0)
+        return rc;
+    struct job_change c = job_change_of(j, JOB_EV_STOP, NULL);
+    rc = job_handle(j, &c, pick_stop, NULL);
+    if (rc < 0)
+        return explain(j, rc, "stopped", reterr);
+    close_running(j, CLOSE_STOP);
+    job_settle(j);
+    return answer(j, ret);
+}
+
+static bool may_delete(const struct job *j)
+{
+    return j->state == JOB_CREATED || j->state == JOB_STOPPED || j->state == JOB_DONE ||
+           j->state == JOB_PARTIAL || j->state == JOB_FAILED;
+}
+
+int engine_job_delete(struct engine *e, const char *job, json_t **ret, struct fault *reterr)
+{
+    struct job *j = NULL;
+    int rc = need_job(e, job, &j, reterr);
+    if (rc < 0)
+        return rc;
+    if (!may_delete(j))
+        return explain(j, -EPROTO, "deleted (stop it first)", reterr);
+    rc = store_begin(e->store);
+    if (rc == 0) {
+        rc = journal_job(j, "delete", "deleted", j->name);
+        if (rc == 0)
+            rc = job_rows_delete(e->store, j->id);
+        if (rc == 0)
+            rc = store_commit(e->store);
+        else
+            store_rollback(e->store);
+    }
+    if (trouble_note(e, rc) < 0)
+        return explain(j, rc, "deleted", reterr);
+    *ret = json_pack("{s:s,s:s}", "job", j->name, "state", "deleted");
+    (void)job_free(j);
+    return 0;
+}

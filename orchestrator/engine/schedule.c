@@ -1,0 +1,93 @@
+/* schedule: which waiting pair may start, under the limits per job, per host and in all. A pass
+ * looks at each waiting pair once and runs at most every 50 ms, so that its cost does not grow with
+ * how many pairs end. Main thread. */
+#include <stdio.h>
+
+#include "common/base/clock.h"
+#include "orchestrator/engine/engine_priv.h"
+
+#define PASS_MS 50
+
+static unsigned job_limit(const struct job *j)
+{
+    return j->limit ? j->limit : j->engine->limits.pairs_per_job;
+}
+
+static bool host_full(const struct engine *e, const struct host *h)
+{
+    return h->running >= e->limits.pairs_per_host;
+}
+
+static bool may_start(const struct engine *e, const struct pair *p, int64_t now_ms)
+{
+    const struct host *a = p->host[SIDE_SOURCE], *b = p->host[SIDE_DESTINATION];
+    return p->not_before_ms <= now_ms && a->online && b->online && !host_full(e, a) &&
+           !host_full(e, b);
+}
+
+/* Returns true when the job could take no more or has nothing that may start. */
+static void start_some(struct job *j, int64_t now_ms)
+{
+    struct engine *e = j->engine;
+    struct pair *p, *next;
+    for (p = TAILQ_FIRST(&j->waiting); p; p = next) {
+        if (j->count[PAIR_RUNNING] >= job_limit(j) || e->nrunning >= e->limits.pairs ||
+            e->trouble[0] || j->state != JOB_RUNNING)
+            return;
+        next = TAILQ_NEXT(p, link);
+        if (may_start(e, p, now_ms))
+            stage_launch(p, p->stage);
+    }
+}
+
+void schedule_soon(struct engine *e)
+{
+    e->schedule_due = true;
+}
+
+void schedule_run(struct engine *e)
+{
+    int64_t now = clock_mono_ms();
+    struct job *j, *next;
+    if (!e->schedule_due || e->draining || e->trouble[0] || now - e->schedule_ms < PASS_MS)
+        return;
+    e->schedule_due = false;
+    e->schedule_ms = now;
+    for (j = TAILQ_FIRST(&e->jobs); j; j = next) {
+        next = TAILQ_NEXT(j, link);
+        if (j->state == JOB_RUNNING)
+            start_some(j, now);
+    }
+}
+
+static bool host_reason(const struct engine *e, const struct host *h, char *ret, size_t size)
+{
+    if (host_absent(e, h, ret, size))
+        return true;
+    if (!host_full(e, h))
+        return false;
+    (void)snprintf(ret, size, "host %s is at its limit of %u pairs", h->name,
+                   e->limits.pairs_per_host);
+    return true;
+}
+
+void schedule_reason(const struct pair *p, char *ret, size_t size)
+{
+    const struct engine *e = p->job->engine;
+    const struct job *j = p->job;
+    int64_t wait_ms = p->not_before_ms - clock_mono_ms();
+    if (e->trouble[0])
+        (void)snprintf(ret, size, "%s", e->trouble);
+    else if (wait_ms > 0)
+        (void)snprintf(ret, size, "tries again in %lld s: %s", (long long)(wait_ms + 999) / 1000,
+                       p->reason);
+    else if (host_reason(e, p->host[SIDE_SOURCE], ret, size) ||
+             host_reason(e, p->host[SIDE_DESTINATION], ret, size))
+        return;
+    else if (j->count[PAIR_RUNNING] >= job_limit(j))
+        (void)snprintf(ret, size, "the job is at its limit of %u pairs", job_limit(j));
+    else if (e->nrunning >= e->limits.pairs)
+        (void)snprintf(ret, size, "the orchestrator is at its limit of %u pairs", e->limits.pairs);
+    else
+        (void)snprintf(ret, size, "is next");
+}

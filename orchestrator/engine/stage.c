@@ -1,0 +1,371 @@
+/* stage: brings one pair through the stages of its workload: plan, send, judge, next. Knows no
+ * workload. Main thread. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/text.h"
+#include "orchestrator/engine/engine_priv.h"
+#include "orchestrator/fleet/fleet.h"
+
+/* A pair_view and what it borrows: fleet's answers live only until the next question. */
+struct view {
+    struct pair_view v;
+    struct fleet_host host[2];
+    char address[2][256];
+    uint8_t pin[2][32];
+};
+
+unsigned stage_first(const struct job *j)
+{
+    unsigned i = 0;
+    while (j->phase[0] && i < j->workload->nstages &&
+           strcmp(j->workload->stages[i].phase, j->phase) != 0)
+        i++;
+    return i < j->workload->nstages ? i : 0;
+}
+
+bool stage_is_last(const struct job *j, unsigned stage)
+{
+    if (stage + 1 >= j->workload->nstages)
+        return true;
+    return j->phase[0] && strcmp(j->workload->stages[stage + 1].phase, j->phase) != 0;
+}
+
+static void fill_host(struct view *w, const struct pair *p, int side)
+{
+    struct fleet_host *h = &w->host[side];
+    const struct fleet_host *f = fleet_find(p->job->engine->fleet, p->host[side]->name);
+    *h = (struct fleet_host){.name = p->host[side]->name, .agent_id = "", .lane_address = ""};
+    if (!f)
+        return;
+    h->online = f->online;
+    h->lane_port = f->lane_port;
+    (void)snprintf(w->address[side], sizeof w->address[side], "%s",
+                   f->lane_address ? f->lane_address : "");
+    h->lane_address = w->address[side];
+    if (f->lane_pin) {
+        memcpy(w->pin[side], f->lane_pin, sizeof w->pin[side]);
+        h->lane_pin = w->pin[side];
+    }
+}
+
+static void fill_view(struct view *w, const struct pair *p)
+{
+    fill_host(w, p, SIDE_SOURCE);
+    fill_host(w, p, SIDE_DESTINATION);
+    w->v = (struct pair_view){.job = p->job->id,
+                              .n = p->n,
+                              .source_host = p->host[SIDE_SOURCE]->name,
+                              .destination_host = p->host[SIDE_DESTINATION]->name,
+                              .source = p->path[SIDE_SOURCE],
+                              .destination = p->path[SIDE_DESTINATION],
+                              .options = p->job->options,
+                              .facts = p->facts,
+                              .attempt = p->attempt,
+                              .only_failed = (p->flags & PAIR_ONLY_FAILED) != 0,
+                              .dry_run = (p->job->flags & JOB_DRY) != 0,
+                              .from = &w->host[SIDE_SOURCE],
+                              .to = &w->host[SIDE_DESTINATION]};
+}
+
+static bool hosts_there(const struct pair *p)
+{
+    return p->host[SIDE_SOURCE]->online && p->host[SIDE_DESTINATION]->online;
+}
+
+static int64_t back_off(unsigned tries)
+{
+    int64_t ms = tries < 8 ? (int64_t)BACKOFF_MIN_MS << (tries ? tries - 1 : 0) : BACKOFF_MAX_MS;
+    return ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS;
+}
+
+static void pair_fail(struct pair *p, const char *why)
+{
+    struct pair_change c = pair_change_of(p, PAIR_EV_FAIL, why);
+    if (pair_handle(p, &c) == 0)
+        job_settle(p->job);
+}
+
+/* Did this attempt bring anything into place? Then the count of failures in a row starts again. */
+static bool made_progress(const struct pair *p)
+{
+    Godwit__Counters now;
+    motion_counters(p, &now);
+    return now.files > p->base.files || now.bytes > p->base.bytes;
+}
+
+/* The stage is run again after a pause; not without end. at: the stage that waits. */
+static void pair_again(struct pair *p, unsigned at, const struct fault *why)
+{
+    CLEANUP(mem_free) char *text = NULL;
+    struct pair_change c = pair_change_of(p, PAIR_EV_AGAIN, why->text);
+    c.stage = at;
+    c.tries = made_progress(p) ? 1 : p->tries + 1;
+    if (c.tries > TRIES_MAX) {
+        text = xasprintf("gave up after %d attempts without progress: %s", TRIES_MAX, why->text);
+        pair_fail(p, text);
+        return;
+    }
+    c.back_off_ms = why->what_next == FAULT_RETRY ? back_off(c.tries) : 0;
+    (void)pair_handle(p, &c);
+}
+
+static void send_orders(struct pair *p)
+{
+    for (unsigned i = 0; i < p->nsteps; i++)
+        orders_send(p->steps[i]);
+}
+
+static void no_plan(struct pair *p, unsigned stage, const struct fault *why)
+{
+    if (why->what_next == FAULT_RETRY)
+        pair_again(p, stage, why);
+    else
+        pair_fail(p, why->text);
+}
+
+void stage_launch(struct pair *p, unsigned stage)
+{
+    struct engine *e = p->job->engine;
+    if (e->draining || e->trouble[0])
+        return; /* recovery comes back here */
+    struct view w = {.host = {{.name = NULL}}};
+    struct planned_step planned[2] = {{.kind = NULL}, {.kind = NULL}};
+    struct fault why = {.what_next = FAULT_STOP_JOB, .text = "the stage cannot be planned"};
+    fill_view(&w, p);
+    int n = p->job->workload->stages[stage].plan(&w.v, planned, &why);
+    if (n <= 0) {
+        no_plan(p, stage, &why);
+        return;
+    }
+    struct pair_change c = pair_change_of(p, PAIR_EV_LAUNCH, NULL);
+    c.stage = stage;
+    c.planned = planned;
+    c.nplanned = n;
+    if (pair_handle(p, &c) == 0)
+        send_orders(p);
+    planned_step_done(&planned[0]);
+    planned_step_done(&planned[1]);
+}
+
+/* The run is over for this pair. */
+static void pair_end(struct pair *p)
+{
+    bool partly = (p->flags & PAIR_PARTIAL) != 0;
+    CLEANUP(mem_free) char *text = NULL;
+    Godwit__Counters now;
+    motion_counters(p, &now);
+    if (partly)
+        text = now.failed ? xasprintf("%llu items failed", (unsigned long long)now.failed)
+                          : xstrdup("some items failed");
+    struct pair_change c = pair_change_of(p, partly ? PAIR_EV_PARTLY : PAIR_EV_DONE, text);
+    c.tries = 0;
+    if (pair_handle(p, &c) == 0)
+        job_settle(p->job);
+}
+
+/* A stage that was asked to pause or stop, at the stage where it will go on. */
+static void pair_rest(struct pair *p, enum closing how, unsigned at)
+{
+    bool stop = how == CLOSE_STOP;
+    struct pair_change c = pair_change_of(p, stop ? PAIR_EV_STOP : PAIR_EV_PAUSE,
+                                          stop ? "stopped by the operator" : "paused");
+    c.stage = at;
+    c.tries = 0;
+    if (pair_handle(p, &c) == 0)
+        job_settle(p->job);
+}
+
+static void pair_advance(struct pair *p, enum closing how)
+{
+    p->tries = 0;
+    if (stage_is_last(p->job, p->stage)) {
+        pair_end(p);
+    } else if (how == CLOSE_PAUSE || how == CLOSE_STOP) {
+        pair_rest(p, how, p->stage + 1);
+    } else if (hosts_there(p)) {
+        stage_launch(p, p->stage + 1);
+    } else {
+        struct fault why = {.what_next = FAULT_NONE, .text = "waits for its hosts"};
+        pair_again(p, p->stage + 1, &why);
+    }
+}
+
+static enum verdict judge(struct pair *p, struct fault *retwhy)
+{
+    const Godwit__Result *results[2] = {NULL, NULL};
+    struct view w = {.host = {{.name = NULL}}};
+    for (unsigned i = 0; i < p->nsteps; i++)
+        results[i] = p->steps[i]->result;
+    fill_view(&w, p);
+    return p->job->workload->stages[p->stage].judge(&w.v, results, retwhy);
+}
+
+static bool all_over(const struct pair *p)
+{
+    for (unsigned i = 0; i < p->nsteps; i++)
+        if (!p->steps[i]->result)
+            return false;
+    return true;
+}
+
+/* The failures of the stage's steps, from what they reported. */
+static void keep_failures(struct pair *p)
+{
+    json_t *all = json_array();
+    for (unsigned i = 0; i < p->nsteps; i++) {
+        json_t *groups = failures_json(p->steps[i]->result);
+        failures_merge(all, groups);
+        json_decref(groups);
+    }
+    if (json_array_size(all) > 0 || stage_is_last(p->job, p->stage)) {
+        json_decref(p->failures);
+        p->failures = json_incref(all);
+    }
+    json_decref(all);
+}
+
+/* Every step is over and somebody had wanted them to end. */
+static void closed(struct pair *p)
+{
+    enum closing how = p->closing;
+    struct fault why = p->why, late = {.err = 0};
+    enum verdict v = judge(p, &late);
+    keep_failures(p);
+    if (how == CLOSE_FAIL)
+        pair_fail(p, why.text);
+    else if (v == VERDICT_FAIL)
+        pair_fail(p, late.text);
+    else if (v == VERDICT_NEXT || v == VERDICT_PARTIAL) {
+        p->flags |= v == VERDICT_PARTIAL ? PAIR_PARTIAL : 0;
+        pair_advance(p, how);
+    } else if (how == CLOSE_AGAIN)
+        pair_again(p, p->stage, &why);
+    else
+        pair_rest(p, how, p->stage);
+}
+
+void stage_judge(struct pair *p)
+{
+    struct fault why = {.err = 0};
+    if (p->state != PAIR_RUNNING || p->job->engine->trouble[0])
+        return;
+    if (p->closing != CLOSE_NO) {
+        if (all_over(p))
+            closed(p);
+        return;
+    }
+    if (p->nsteps == 0) {
+        why = (struct fault){.what_next = FAULT_RETRY, .text = "its steps are not there"};
+        pair_again(p, p->stage, &why);
+        return;
+    }
+    switch (judge(p, &why)) {
+    case VERDICT_WAIT:
+        return;
+    case VERDICT_PARTIAL:
+        p->flags |= PAIR_PARTIAL;
+        /* fallthrough */
+    case VERDICT_NEXT:
+        keep_failures(p);
+        pair_advance(p, CLOSE_NO);
+        return;
+    case VERDICT_AGAIN:
+        stage_close(p, CLOSE_AGAIN, &why);
+        return;
+    case VERDICT_FAIL:
+        stage_close(p, CLOSE_FAIL, &why);
+        return;
+    }
+}
+
+void stage_close(struct pair *p, enum closing how, const struct fault *why)
+{
+    if (p->state != PAIR_RUNNING)
+        return;
+    if (how > p->closing) {
+        p->closing = how;
+        p->why = *why;
+    }
+    Godwit__Cancel__Why cancel =
+        how == CLOSE_PAUSE ? GODWIT__CANCEL__WHY__PAUSE : GODWIT__CANCEL__WHY__STOP;
+    for (unsigned i = 0; i < p->nsteps; i++)
+        if (!p->steps[i]->result)
+            orders_cancel(p->steps[i], cancel);
+    if (all_over(p))
+        stage_judge(p);
+}
+
+/* Texts from agents go to the journal and to terminals. */
+static void clean_fault(Godwit__Result *r)
+{
+    if (!r->fault || !r->fault->text || !r->fault->text[0])
+        return;
+    char *shown = safe_text(r->fault->text);
+    free(r->fault->text);
+    r->fault->text = shown;
+}
+
+static const char *result_text(const Godwit__Result *r)
+{
+    switch (r->status) {
+    case GODWIT__RESULT__STATUS__DONE:
+        return "done";
+    case GODWIT__RESULT__STATUS__PARTIAL:
+        return "partial";
+    case GODWIT__RESULT__STATUS__STOPPED:
+        return "stopped";
+    case GODWIT__RESULT__STATUS__FAILED:
+    case GODWIT__RESULT__STATUS__STATUS_UNSPECIFIED:
+    default:
+        return "failed";
+    }
+}
+
+void stage_result(struct step *s, Godwit__Result *r)
+{
+    struct pair *p = s->pair;
+    clean_fault(r);
+    if (r->counters)
+        tally_take(&s->tally, r->counters);
+    const char *why = r->fault && r->fault->text ? r->fault->text : "";
+    CLEANUP(mem_free)
+    char *text = xasprintf("%s on %s: %s%s%s", s->kind, step_host(s)->name, result_text(r),
+                           *why ? ": " : "", why);
+    struct pair_change c = pair_change_of(p, PAIR_EV_RESULT, text);
+    c.step = s;
+    c.result = r;
+    struct log_about about = {.job = p->job->name, .host = step_host(s)->name, .op = s->op_id};
+    log_line(LOG_INFO, &about, "pair %u: %s", p->n, text);
+    if (pair_handle(p, &c) == 0) {
+        stage_judge(p);
+        return;
+    }
+    if (s->unsaved)
+        godwit__result__free_unpacked(s->unsaved, NULL);
+    s->unsaved = r; /* trouble_tick() tries again */
+}
+
+/* As if the agent had said so; made as protobuf-c makes it, because it is freed that way. */
+void stage_gone(struct step *s, const char *why)
+{
+    Godwit__FaultInfo fault = GODWIT__FAULT_INFO__INIT;
+    Godwit__Result r = GODWIT__RESULT__INIT;
+    uint8_t packed[1024];
+    char text[FAULT_TEXT_MAX];
+    (void)snprintf(text, sizeof text, "%s", why);
+    fault.what_next = FAULT_RETRY;
+    fault.err = ECANCELED;
+    fault.text = text;
+    r.status = s->cancelled ? GODWIT__RESULT__STATUS__STOPPED : GODWIT__RESULT__STATUS__FAILED;
+    r.fault = &fault;
+    size_t n = godwit__result__pack(&r, packed);
+    Godwit__Result *copy = godwit__result__unpack(NULL, n, packed);
+    if (copy)
+        stage_result(s, copy);
+}

@@ -1,0 +1,379 @@
+/* files: stages, plans and verdicts of the files workload. What the steps do is agent/files. Main
+ * thread. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
+#include "common/base/text.h"
+#include "orchestrator/fleet/fleet.h"
+#include "orchestrator/workload/files_facts.h"
+#include "orchestrator/workload/workload.h"
+#include "proto/files.pb-c.h"
+
+#define TICKET_MS INT64_C(86400000) /* lanes of one attempt may be opened for a day */
+#define MAX_LANES 64
+#define PIN_LEN 32
+
+/* ── options ── */
+
+static const struct option_rule {
+    const char *name;
+    json_type type; /* JSON_TRUE stands for both booleans */
+    const char *choices[3];
+} option_rules[] = {
+    {"delete",          JSON_TRUE,    {NULL}               },
+    {"dry_run",         JSON_TRUE,    {NULL}               },
+    {"one_file_system", JSON_TRUE,    {NULL}               },
+    {"checksum",        JSON_TRUE,    {NULL}               },
+    {"lanes",           JSON_INTEGER, {NULL}               },
+    {"compress",        JSON_STRING,  {"auto", "on", "off"}},
+};
+
+static json_t *option_default(const struct option_rule *r)
+{
+    if (r->type == JSON_TRUE)
+        return json_false();
+    return r->type == JSON_INTEGER ? json_integer(0) : json_string(r->choices[0]);
+}
+
+static int choice_of(const struct option_rule *r, const char *value)
+{
+    for (int i = 0; i < 3; i++)
+        if (r->choices[i] && strcmp(r->choices[i], value) == 0)
+            return i;
+    return -1;
+}
+
+static int check_option(const struct option_rule *r, const json_t *v, struct fault *reterr)
+{
+    if (r->type == JSON_TRUE && !json_is_boolean(v))
+        return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "options.%s: must be true or false",
+                         r->name);
+    if (r->type == JSON_INTEGER &&
+        (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > MAX_LANES))
+        return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "options.%s: must be a number, 0 to %d",
+                         r->name, MAX_LANES);
+    if (r->type == JSON_STRING && (!json_is_string(v) || choice_of(r, json_string_value(v)) < 0))
+        return fault_set(reterr, FAULT_STOP_JOB, EINVAL,
+                         "options.%s: must be \"auto\", \"on\" or \"off\"", r->name);
+    return 0;
+}
+
+static const struct option_rule *find_rule(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(option_rules); i++)
+        if (strcmp(option_rules[i].name, name) == 0)
+            return &option_rules[i];
+    return NULL;
+}
+
+static int files_check_options(json_t *options, struct fault *reterr)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(options, key, value)
+    {
+        const struct option_rule *r = find_rule(key);
+        if (!r) {
+            CLEANUP(mem_free) char *shown = text_printable(key, strnlen(key, 64));
+            return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "options.%s: unknown key", shown);
+        }
+        int rc = check_option(r, value, reterr);
+        if (rc < 0)
+            return rc;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(option_rules); i++)
+        if (!json_object_get(options, option_rules[i].name))
+            (void)json_object_set_new(options, option_rules[i].name,
+                                      option_default(&option_rules[i]));
+    return 0;
+}
+
+static bool option_on(const struct pair_view *p, const char *name)
+{
+    return json_is_true(json_object_get(p->options, name));
+}
+
+static bool is_dry(const struct pair_view *p)
+{
+    return p->dry_run || option_on(p, "dry_run");
+}
+
+/* ── plans ── */
+
+/* For the packers: protobuf-c's structs do not know const. */
+static ProtobufCBinaryData bytes_of(const void *p, size_t n)
+{
+    ProtobufCBinaryData b = {.len = n};
+    memcpy(&b.data, &p, sizeof p);
+    return b;
+}
+
+static char *text_of(const char *s)
+{
+    char *p;
+    memcpy(&p, &s, sizeof p);
+    return p;
+}
+
+static void plan_step(struct planned_step *s, enum step_side side, const char *kind,
+                      const ProtobufCMessage *args)
+{
+    s->side = side;
+    s->kind = kind;
+    if (!s->op_id[0])
+        text_new_id(s->op_id);
+    s->args_len = protobuf_c_message_get_packed_size(args);
+    s->args = xmalloc(s->args_len);
+    (void)protobuf_c_message_pack(args, s->args);
+}
+
+static int plan_inventory(const struct pair_view *p, struct planned_step ret[2],
+                          struct fault *reterr)
+{
+    (void)reterr;
+    Godwit__InventoryOrder o = GODWIT__INVENTORY_ORDER__INIT;
+    o.path = bytes_of(p->source, strlen(p->source));
+    o.one_file_system = option_on(p, "one_file_system");
+    plan_step(&ret[0], SIDE_SOURCE, "files.inventory", &o.base);
+    return 1;
+}
+
+static void pair_name(const struct pair_view *p, char ret[32])
+{
+    (void)snprintf(ret, 32, "%.16s.%u", p->job, p->n);
+}
+
+static int plan_prepare(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr)
+{
+    (void)reterr;
+    char pair[32];
+    pair_name(p, pair);
+    Godwit__PrepareOrder o = GODWIT__PREPARE_ORDER__INIT;
+    o.path = bytes_of(p->destination, strlen(p->destination));
+    o.pair = pair;
+    o.create = !is_dry(p);
+    plan_step(&ret[0], SIDE_DESTINATION, "files.prepare", &o.base);
+    return 1;
+}
+
+static void fill_options(const struct pair_view *p, Godwit__TransferOptions *o)
+{
+    godwit__transfer_options__init(o);
+    o->delete_extras = option_on(p, "delete");
+    o->dry_run = is_dry(p);
+    o->one_file_system = option_on(p, "one_file_system");
+    o->checksum = option_on(p, "checksum");
+    o->only_failed = p->only_failed;
+    o->lanes = (uint32_t)json_integer_value(json_object_get(p->options, "lanes"));
+    const char *compress = json_string_value(json_object_get(p->options, "compress"));
+    int choice = compress ? choice_of(find_rule("compress"), compress) : 0;
+    o->compress = choice > 0 ? (uint32_t)choice : 0;
+}
+
+static int check_lanes(const struct fleet_host *h, bool accepts, struct fault *reterr)
+{
+    if (!h->lane_pin)
+        return fault_set(reterr, FAULT_RETRY, ENOTCONN, "host %s has not told its lane key yet",
+                         h->name);
+    if (accepts && (h->lane_port == 0 || !h->lane_address || !h->lane_address[0]))
+        return fault_set(reterr, FAULT_RETRY, EADDRNOTAVAIL,
+                         "host %s has not told where its lanes are reached", h->name);
+    return 0;
+}
+
+static void endpoint_of(const struct fleet_host *h, char *ret, size_t size)
+{
+    bool v6 = strchr(h->lane_address, ':') != NULL && h->lane_address[0] != '[';
+    (void)snprintf(ret, size, v6 ? "[%s]:%u" : "%s:%u", h->lane_address, h->lane_port);
+}
+
+/* What both sides of a transfer are told alike. */
+struct transfer {
+    uint8_t secret[32];
+    char pair[32];
+    Godwit__Ticket ticket;
+    Godwit__TransferOptions options;
+};
+
+static void plan_receive(const struct pair_view *p, struct transfer *t, struct planned_step *ret)
+{
+    Godwit__ReceiveOrder o = GODWIT__RECEIVE_ORDER__INIT;
+    o.path = bytes_of(p->destination, strlen(p->destination));
+    o.ticket = &t->ticket;
+    o.peer_pin = bytes_of(p->from->lane_pin, PIN_LEN);
+    o.pair = t->pair;
+    o.options = &t->options;
+    o.peer_host = text_of(p->source_host);
+    plan_step(ret, SIDE_DESTINATION, "files.receive", &o.base);
+}
+
+static void plan_send(const struct pair_view *p, struct transfer *t, struct planned_step *ret)
+{
+    char endpoint[300];
+    char *endpoints[] = {endpoint};
+    endpoint_of(p->to, endpoint, sizeof endpoint);
+    Godwit__SendOrder o = GODWIT__SEND_ORDER__INIT;
+    o.path = bytes_of(p->source, strlen(p->source));
+    o.ticket = &t->ticket;
+    o.peer_pin = bytes_of(p->to->lane_pin, PIN_LEN);
+    o.pair = t->pair;
+    o.options = &t->options;
+    o.n_peer_endpoints = 1;
+    o.peer_endpoints = endpoints;
+    o.peer_host = text_of(p->destination_host);
+    plan_step(ret, SIDE_SOURCE, "files.send", &o.base);
+}
+
+static int plan_transfer(const struct pair_view *p, struct planned_step ret[2],
+                         struct fault *reterr)
+{
+    int rc = check_lanes(p->from, false, reterr);
+    if (rc == 0)
+        rc = check_lanes(p->to, true, reterr);
+    if (rc < 0)
+        return rc;
+    struct transfer t;
+    text_new_id(ret[0].op_id);
+    pair_name(p, t.pair);
+    (void)text_random(t.secret, sizeof t.secret);
+    godwit__ticket__init(&t.ticket);
+    t.ticket.id = ret[0].op_id;
+    t.ticket.secret = bytes_of(t.secret, sizeof t.secret);
+    t.ticket.not_after_ms = clock_wall_ms() + TICKET_MS;
+    fill_options(p, &t.options);
+    plan_receive(p, &t, &ret[0]);
+    plan_send(p, &t, &ret[1]);
+    explicit_bzero(t.secret, sizeof t.secret);
+    return 2;
+}
+
+/* ── verdicts ── */
+
+static enum verdict failed(const Godwit__Result *r, struct fault *reterr)
+{
+    if (!r->fault) {
+        (void)fault_set(reterr, FAULT_STOP_JOB, EPROTO, "the agent gave no cause");
+        return VERDICT_FAIL;
+    }
+    enum fault_class next = r->fault->what_next == FAULT_RETRY ? FAULT_RETRY : FAULT_STOP_JOB;
+    int err = r->fault->err < 4096 ? (int)r->fault->err : 0;
+    (void)fault_set(reterr, next, err, "%s", r->fault->text);
+    return next == FAULT_RETRY ? VERDICT_AGAIN : VERDICT_FAIL;
+}
+
+static enum verdict verdict_of(const Godwit__Result *r, struct fault *reterr)
+{
+    if (!r)
+        return VERDICT_WAIT;
+    if (r->status == GODWIT__RESULT__STATUS__DONE)
+        return VERDICT_NEXT;
+    if (r->status == GODWIT__RESULT__STATUS__PARTIAL)
+        return VERDICT_PARTIAL;
+    if (r->status == GODWIT__RESULT__STATUS__STOPPED) {
+        (void)fault_set(reterr, FAULT_RETRY, ECANCELED, "the agent stopped the step");
+        return VERDICT_AGAIN;
+    }
+    return failed(r, reterr);
+}
+
+static enum verdict judge_inventory(const struct pair_view *p,
+                                    const Godwit__Result *const results[2], struct fault *reterr)
+{
+    enum verdict v = verdict_of(results[0], reterr);
+    if (v != VERDICT_NEXT && v != VERDICT_PARTIAL)
+        return v;
+    Godwit__InventoryResult *body =
+        godwit__inventory_result__unpack(NULL, results[0]->body.len, results[0]->body.data);
+    if (!body) {
+        (void)fault_set(reterr, FAULT_STOP_JOB, EBADMSG, "the inventory's result is not readable");
+        return VERDICT_FAIL;
+    }
+    (void)json_object_set_new(p->facts, "inventory", files_inventory_json(body));
+    godwit__inventory_result__free_unpacked(body, NULL);
+    return v;
+}
+
+/* An empty destination that cannot hold the source is refused before a byte is sent. Holes need no
+ * room. */
+static enum verdict check_room(const struct pair_view *p, const Godwit__PrepareResult *r,
+                               struct fault *reterr)
+{
+    const json_t *inventory = json_object_get(p->facts, "inventory");
+    json_int_t bytes = json_integer_value(json_object_get(inventory, "bytes"));
+    json_int_t used = json_integer_value(json_object_get(inventory, "allocated_bytes"));
+    json_int_t need = used < bytes ? used : bytes;
+    if (!r->empty || is_dry(p) || need <= 0 || (uint64_t)need <= r->fs_free)
+        return VERDICT_NEXT;
+    char want[16], have[16];
+    text_bytes((uint64_t)need, want);
+    text_bytes(r->fs_free, have);
+    (void)fault_set(reterr, FAULT_STOP_JOB, ENOSPC,
+                    "the source holds %s, the destination has %s free", want, have);
+    return VERDICT_FAIL;
+}
+
+static enum verdict judge_prepare(const struct pair_view *p, const Godwit__Result *const results[2],
+                                  struct fault *reterr)
+{
+    enum verdict v = verdict_of(results[0], reterr);
+    if (v != VERDICT_NEXT && v != VERDICT_PARTIAL)
+        return v;
+    Godwit__PrepareResult *body =
+        godwit__prepare_result__unpack(NULL, results[0]->body.len, results[0]->body.data);
+    if (!body) {
+        (void)fault_set(reterr, FAULT_STOP_JOB, EBADMSG, "the check's result is not readable");
+        return VERDICT_FAIL;
+    }
+    (void)json_object_set_new(p->facts, "prepare", files_prepare_json(body));
+    v = check_room(p, body, reterr);
+    godwit__prepare_result__free_unpacked(body, NULL);
+    return v;
+}
+
+/* The worse of both sides, in this order: a terminal failure says why the other side was lost too.
+ */
+static enum verdict judge_transfer(const struct pair_view *p,
+                                   const Godwit__Result *const results[2], struct fault *reterr)
+{
+    static const enum verdict worst_first[] = {VERDICT_FAIL, VERDICT_AGAIN, VERDICT_WAIT,
+                                               VERDICT_PARTIAL};
+    (void)p;
+    struct fault why[2] = {{.err = 0}, {.err = 0}};
+    enum verdict v[2] = {verdict_of(results[0], &why[0]), verdict_of(results[1], &why[1])};
+    for (size_t i = 0; i < ARRAY_SIZE(worst_first); i++) {
+        for (int side = 0; side < 2; side++) {
+            if (v[side] != worst_first[i])
+                continue;
+            /* "It was stopped" is what the engine did to the one side when the other failed. */
+            if (v[side] == VERDICT_AGAIN && why[side].err == ECANCELED && v[!side] == v[side])
+                side = !side;
+            *reterr = why[side];
+            return v[side];
+        }
+    }
+    return VERDICT_NEXT;
+}
+
+static json_t *files_inventory(const json_t *facts)
+{
+    json_t *inventory = json_object_get(facts, "inventory");
+    return inventory ? json_incref(inventory) : json_null();
+}
+
+static const struct stage stages[] = {
+    {10, "inventory", "Counting files",           plan_inventory, judge_inventory},
+    {20, "transfer",  "Checking the destination", plan_prepare,   judge_prepare  },
+    {30, "transfer",  "Copying",                  plan_transfer,  judge_transfer },
+};
+
+const struct workload workload_files = {
+    .name = "files",
+    .stages = stages,
+    .nstages = ARRAY_SIZE(stages),
+    .check_options = files_check_options,
+    .inventory = files_inventory,
+};
