@@ -10,7 +10,7 @@
 int beneath_root(const char *path, size_t len, bool create);
 /* rel: bytes without leading, trailing or double '/', no "." or ".."; len 0 is the root. Flags as
  * open(2); O_NOFOLLOW and O_CLOEXEC are added. Returns the descriptor or -errno; -ELOOP: a link
- * stands on the way. */
+ * stands on the way (-ENOTDIR when a folder was asked for and the last name is one). */
 int beneath_open(int root, const char *rel, size_t len, int flags, mode_t mode);
 /* The folder rel, made with its missing parents (mode 0700 until metadata is set). *retmade: set
  * when the last one was made by this call. Something else in its place is removed only with
