@@ -42,8 +42,13 @@ static const struct column job_fields[] = {
     {"Workload", "workload", CELL_TEXT   },
     {"State",    "state",    CELL_TEXT   },
     {"Reason",   "reason",   CELL_TEXT   },
+    {"Phase",    "phase",    CELL_TEXT   },
+    {"Run",      "run",      CELL_PLAIN  },
+    {"Dry run",  "dry_run",  CELL_YES    },
     {"Done",     "percent",  CELL_PERCENT},
     {"Created",  "created",  CELL_TEXT   },
+    {"Started",  "started",  CELL_TEXT   },
+    {"Ended",    "ended",    CELL_TEXT   },
     {NULL,       NULL,       CELL_TEXT   },
 };
 
@@ -139,9 +144,30 @@ static int job_start(struct run *r)
     return EXIT_DONE;
 }
 
+static const struct column check_columns[] = {
+    {"CHECK",      "id",       CELL_TEXT},
+    {"RESULT",     "result",   CELL_TEXT},
+    {"FOUND",      "evidence", CELL_TEXT},
+    {"WHAT TO DO", "remedy",   CELL_TEXT},
+    {NULL,         NULL,       CELL_TEXT},
+};
+
+/* The checks come along also when one of them fails. */
 static int job_validate(struct run *r)
 {
-    return run_each(r, "job", NULL, "can start");
+    const struct arg args[] = {
+        {"job", r->words[0]},
+        ARGS_END
+    };
+    json_t *doc = NULL;
+    struct fault f = {0};
+    int rc = run_try(r, "job validate", args, &doc, &f);
+    if (run_json(r))
+        run_print_json(doc);
+    else
+        show_table(stdout, check_columns, show_find(doc, "checks"));
+    json_decref(doc);
+    return rc ? run_fail(rc, "%s", f.text) : EXIT_DONE;
 }
 
 static int job_pause(struct run *r)

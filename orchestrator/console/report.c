@@ -11,14 +11,17 @@
 #include "orchestrator/console/show.h"
 
 static const struct column head[] = {
-    {"Job",     "job",               CELL_TEXT},
-    {"Run",     "run",               CELL_TEXT},
-    {"State",   "state",             CELL_TEXT},
-    {"Reason",  "reason",            CELL_TEXT},
-    {"Started", "started",           CELL_TEXT},
-    {"Ended",   "ended",             CELL_TEXT},
-    {"Took",    "totals.elapsed_ms", CELL_AGE },
-    {NULL,      NULL,                CELL_TEXT},
+    {"Job",     "job",               CELL_TEXT },
+    {"Run",     "run",               CELL_PLAIN},
+    {"Phase",   "phase",             CELL_TEXT },
+    {"Dry run", "dry_run",           CELL_YES  },
+    {"State",   "state",             CELL_TEXT },
+    {"Reason",  "reason",            CELL_TEXT },
+    {"Started", "started",           CELL_TEXT },
+    {"Ended",   "ended",             CELL_TEXT },
+    {"Took",    "totals.elapsed_ms", CELL_AGE  },
+    {"Rate",    "rate",              CELL_RATE },
+    {NULL,      NULL,                CELL_TEXT },
 };
 
 /* Counters, in the order people ask for them; those after the first two only when not zero. */
@@ -76,7 +79,8 @@ static void show_failure(FILE *out, const json_t *group)
     char count[32];
     show_count((uint64_t)show_int(group, "count"), count);
     CLEANUP(mem_free) char *what = show_clean(show_str(group, "what"));
-    (void)fprintf(out, "  %s x %s\n", count, *what ? what : show_str(group, "err"));
+    CLEANUP(mem_free) char *cause = show_clean(show_str(group, "cause"));
+    (void)fprintf(out, "  %s x %s%s%s\n", count, what, *what && *cause ? ": " : "", cause);
     size_t i = 0;
     const json_t *example = NULL;
     json_array_foreach(show_find(group, "examples"), i, example)

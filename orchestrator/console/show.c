@@ -168,7 +168,9 @@ void show_fields(FILE *out, const struct column *cols, const json_t *doc)
     }
     for (const struct column *c = cols; c->title; c++) {
         const json_t *value = show_find(doc, c->key);
-        if (!value || json_is_null(value))
+        bool empty = json_is_string(value) && json_string_length(value) == 0;
+        bool no = c->kind == CELL_YES && json_is_false(value);
+        if (!value || json_is_null(value) || empty || no)
             continue;
         CLEANUP(mem_free) char *text = show_cell(value, c->kind);
         (void)fprintf(out, "%s:%*s %s\n", c->title, width - show_width(c->title), "", text);

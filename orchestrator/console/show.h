@@ -26,7 +26,7 @@ struct column {
 
 /* cols end with title NULL. Prints nothing when there are no rows. */
 void show_table(FILE *out, const struct column *cols, const json_t *rows);
-/* "Title:  value" lines; keys that are missing are left out. */
+/* "Title:  value" lines; what is missing, empty, or a CELL_YES of no is left out. */
 void show_fields(FILE *out, const struct column *cols, const json_t *doc);
 /* malloc'd; "-" when there is none. */
 char *show_cell(const json_t *value, enum cell kind);

@@ -121,7 +121,8 @@ static const char report[] =
     "\"failed\":2,\"skipped_meta\":1500,\"elapsed_ms\":2000},\"pairs\":[{\"n\":1,\"source\":{"
     "\"host\":\"a\",\"path\":\"/=x\\\"y\"},\"destination\":{\"host\":\"b\",\"path\":\"/y\"},"
     "\"state\":\"partial\",\"reason\":\"=2 failed\",\"counters\":{\"files\":10},\"rate\":1024}],"
-    "\"failures\":[{\"err\":\"EACCES\",\"what\":\"cannot open\",\"count\":2,\"examples\":"
+    "\"failures\":[{\"err\":\"EACCES\",\"what\":\"cannot open\",\"cause\":\"Permission "
+    "denied\",\"count\":2,\"examples\":"
     "[\"/a\\u001b\",\"/b\"],\"remedy\":\"run as root\"}]}";
 
 static char *report_by(void (*write)(FILE *, const json_t *))
@@ -140,7 +141,7 @@ static void a_report_groups_failures_with_what_to_do(void **state)
 {
     (void)state;
     char *text = report_by(report_text);
-    assert_non_null(strstr(text, "  2 x cannot open\n      /a\\x1b\n      /b\n"
+    assert_non_null(strstr(text, "  2 x cannot open: Permission denied\n      /a\\x1b\n      /b\n"
                                  "    What to do: run as root\n"));
     assert_non_null(strstr(text, "On 1,500 entries something could not be kept"));
     assert_null(strstr(text, "Deleted")); /* zero is not worth a line */
