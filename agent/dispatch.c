@@ -45,23 +45,34 @@ static void say_accepted(struct dispatch *d, const char *op_id)
     (void)d->setup.send(d->setup.arg, &out);
 }
 
-/* Durable first, then said: a crash in between costs a repeat, never a result. */
-static int conclude(struct dispatch *d, const char *op_id, const void *packed, size_t len)
+static void conclude_plain(struct dispatch *d, const char *op_id, const struct fault *fault)
 {
-    int rc = oplog_finish(d->setup.log, op_id, packed, len);
-    if (rc < 0)
-        return rc;
-    outbox_add(d, op_id);
-    outbox_send(d, op_id);
-    return 0;
-}
-
-static int conclude_plain(struct dispatch *d, const char *op_id, const struct fault *fault)
-{
-    CLEANUP(mem_free) void *packed = NULL;
+    void *packed = NULL;
     size_t len = 0;
     result_pack_plain(fault, &packed, &len);
-    return conclude(d, op_id, packed, len);
+    outbox_add(d, op_id, packed, len);
+}
+
+/* The op log fails, so the order must not run: said at once, though nothing can be stored, because
+ * nothing was done either. */
+static int fail_unlogged(struct dispatch *d, const Godwit__Envelope *e, int rc)
+{
+    Godwit__Result r = GODWIT__RESULT__INIT;
+    Godwit__FaultInfo info = GODWIT__FAULT_INFO__INIT;
+    Godwit__Envelope out = GODWIT__ENVELOPE__INIT;
+    CLEANUP(mem_free) char *text = xasprintf("the agent's op log fails: %s", strerror(-rc));
+    info.what_next = FAULT_RETRY;
+    info.err = (uint32_t)-rc;
+    info.text = text;
+    r.status = GODWIT__RESULT__STATUS__FAILED;
+    r.fault = &info;
+    out.op_id = e->op_id;
+    out.body_case = GODWIT__ENVELOPE__BODY_RESULT;
+    out.result = &r;
+    struct log_about a = about(d, e->order->job, e->op_id);
+    log_line(LOG_ERR, &a, "%s", text);
+    (void)d->setup.send(d->setup.arg, &out);
+    return rc;
 }
 
 static const struct step_kind *find_kind(const struct dispatch *d, const char *kind)
@@ -83,11 +94,12 @@ static int run(struct dispatch *d, const Godwit__Envelope *e)
         (void)fault_set(&f, FAULT_STOP_JOB, ENOTSUP, "this agent (%s) knows no step '%.60s'",
                         GODWIT_VERSION, o->kind);
         log_line(LOG_WARNING, &a, "%s", f.text);
-        return conclude_plain(d, e->op_id, &f);
+        conclude_plain(d, e->op_id, &f);
+        return 0;
     }
     int rc = oplog_start(d->setup.log, e->op_id, o->kind, o->job, e->epoch);
     if (rc < 0)
-        return rc;
+        return fail_unlogged(d, e, rc);
     struct step_slip slip = {.kind = kind,
                              .op_id = e->op_id,
                              .job = o->job,
@@ -98,7 +110,8 @@ static int run(struct dispatch *d, const Godwit__Envelope *e)
         (void)fault_set(&f, FAULT_RETRY, EAGAIN, "agent is full: %zu steps run or wait here",
                         workers_count(d->setup.workers));
         log_line(LOG_WARNING, &a, "%s", f.text);
-        return conclude_plain(d, e->op_id, &f);
+        conclude_plain(d, e->op_id, &f);
+        return 0;
     }
     log_line(LOG_INFO, &a, "%s accepted", o->kind);
     say_accepted(d, e->op_id);
@@ -123,21 +136,17 @@ static int on_order(struct dispatch *d, const Godwit__Envelope *e)
                "this agent has obeyed a later orchestrator (a higher epoch)");
         return 0;
     }
-    int rc = oplog_saw_epoch(d->setup.log, e->epoch);
-    if (rc < 0)
-        return rc;
+    int logged = oplog_saw_epoch(d->setup.log, e->epoch);
     if (workers_has(d->setup.workers, e->op_id)) {
         say_accepted(d, e->op_id);
         return 0;
     }
-    enum oplog_state state = OPLOG_STARTED;
-    rc = oplog_find(d->setup.log, e->op_id, &state);
-    if (rc < 0)
-        return rc;
-    if (rc == 1 && state == OPLOG_FINISHED) {
+    if (outbox_has(d, e->op_id)) {
         outbox_send(d, e->op_id);
         return 0;
     }
+    if (logged < 0)
+        return fail_unlogged(d, e, logged);
     if (e->deadline_ms != 0 && e->deadline_ms < clock_wall_ms()) {
         char now[24];
         clock_format(clock_wall_ms(), now);
@@ -160,27 +169,22 @@ static int on_cancel(struct dispatch *d, const Godwit__Envelope *e)
     log_line(LOG_INFO, &a, "cancel asked (%d)", (int)e->cancel->why);
     if (workers_cancel(d->setup.workers, e->op_id))
         return 0; /* its result follows by itself */
-    enum oplog_state state = OPLOG_STARTED;
-    int rc = oplog_find(d->setup.log, e->op_id, &state);
-    if (rc < 0)
-        return rc;
-    if (rc == 1 && state == OPLOG_FINISHED) {
+    if (outbox_has(d, e->op_id)) {
         outbox_send(d, e->op_id);
         return 0;
     }
-    return conclude_plain(d, e->op_id, NULL); /* does not run here (any more): that is stopped */
+    conclude_plain(d, e->op_id, NULL); /* does not run here (any more): that is stopped */
+    return 0;
 }
 
 static int on_ack(struct dispatch *d, const Godwit__Envelope *e)
 {
-    enum oplog_state state = OPLOG_STARTED;
-    int rc = oplog_find(d->setup.log, e->op_id, &state);
-    if (rc != 1 || state != OPLOG_FINISHED)
-        return rc < 0 ? rc : 0; /* acknowledged before it was said: nothing to forget */
-    rc = oplog_forget(d->setup.log, e->op_id);
+    if (!outbox_has(d, e->op_id))
+        return 0; /* acknowledged before it was said: nothing to forget */
+    int rc = oplog_forget(d->setup.log, e->op_id);
     if (rc == 0)
         outbox_remove(d, e->op_id);
-    return rc;
+    return rc; /* else it is sent, and acknowledged, again */
 }
 
 int dispatch_message(struct dispatch *d, const Godwit__Envelope *e)
@@ -210,7 +214,7 @@ static bool judge(const struct dispatch *d, struct step_end *end)
     return !d->leaving;
 }
 
-static int on_end(struct dispatch *d, struct step_end *end)
+static void on_end(struct dispatch *d, struct step_end *end)
 {
     bool keep = judge(d, end);
     static const char *const names[] = {"unknown", "done", "partly done", "failed", "stopped"};
@@ -220,25 +224,23 @@ static int on_end(struct dispatch *d, struct step_end *end)
     log_line(failed ? LOG_WARNING : LOG_INFO, &a, "step %s%s%s", names[status], failed ? ": " : "",
              failed ? end->result.fault.text : "");
     if (!keep)
-        return 0;
-    CLEANUP(mem_free) void *packed = NULL;
+        return;
+    void *packed = NULL;
     size_t len = 0;
     result_pack(&end->result, &packed, &len);
-    return conclude(d, end->op_id, packed, len);
+    outbox_add(d, end->op_id, packed, len);
 }
 
-int dispatch_reap(struct dispatch *d)
+void dispatch_reap(struct dispatch *d)
 {
     struct step_end end;
-    int rc = 0;
-    while (rc == 0 && workers_reap(d->setup.workers, &end) == 1) {
+    while (workers_reap(d->setup.workers, &end) == 1) {
         watch_remove(d, end.op_id);
-        rc = on_end(d, &end);
+        on_end(d, &end);
         step_result_done(&end.result);
     }
     if (workers_count(d->setup.workers) == 0)
         d->revoked = false;
-    return rc;
 }
 
 void dispatch_leave(struct dispatch *d)

@@ -36,7 +36,7 @@ void dispatch_set_host(struct dispatch *d, const char *host);
  * answered; -errno only when the op log fails. */
 int dispatch_message(struct dispatch *d, const Godwit__Envelope *e);
 /* Steps that ended: stores their results, then sends them. Call when workers_fd() is readable. */
-int dispatch_reap(struct dispatch *d);
+void dispatch_reap(struct dispatch *d);
 /* A session just began: every waiting result is due now. */
 void dispatch_online(struct dispatch *d);
 /* Once a second at most: progress; and results that are due. live: there is a session. */

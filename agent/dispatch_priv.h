@@ -8,6 +8,8 @@
 struct outgoing {
     char op_id[OPLOG_ID_MAX + 1];
     int64_t due_ms; /* monotonic */
+    void *packed;   /* not in the op log yet (a full disk): never sent before it is */
+    size_t len;
     struct outgoing *next;
 };
 
@@ -36,8 +38,10 @@ struct dispatch {
     struct names running, finished; /* what dispatch_running() and dispatch_finished() lent */
 };
 
-void outbox_add(struct dispatch *d, const char *op_id);
+/* Takes packed (malloc'd; NULL: the op log has it), stores it and sends it, now or later. */
+void outbox_add(struct dispatch *d, const char *op_id, void *packed, size_t len);
+bool outbox_has(struct dispatch *d, const char *op_id);
 void outbox_remove(struct dispatch *d, const char *op_id);
-/* Sends the stored result; it stays until outbox_remove(). */
+/* Sends the result once it is stored; it stays until outbox_remove(). */
 void outbox_send(struct dispatch *d, const char *op_id);
 void watch_remove(struct dispatch *d, const char *op_id);

@@ -199,7 +199,7 @@ static int out_of_time(const struct enrolment *n)
 static int on_monitor(struct enrolment *n)
 {
     enum link_event ev = link_event(n->link);
-    if (ev == LINK_UP && !n->asked)
+    if (ev == LINK_UP)
         n->ask_ms = 0;
     if ((ev != LINK_WRONG && ev != LINK_DENIED) || ++n->wrong < WRONG_MAX)
         return -1;

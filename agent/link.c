@@ -20,6 +20,7 @@
 struct link {
     zsock_t *sock;
     zsock_t *monitor;
+    bool up;
 };
 DEFINE_CLEANUP(link_close, struct link *)
 
@@ -85,6 +86,8 @@ zsock_t *link_monitor(struct link *l)
 
 int link_send(struct link *l, const Godwit__Envelope *e)
 {
+    if (!l->up)
+        return -EAGAIN;
     zframe_t *frame = wire_pack(e);
     if (zframe_send(&frame, l->sock, ZFRAME_DONTWAIT) == 0)
         return 0;
@@ -120,8 +123,10 @@ enum link_event link_event(struct link *l)
     zmsg_destroy(&msg);
     switch (event) {
     case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
+        l->up = true;
         return LINK_UP;
     case ZMQ_EVENT_DISCONNECTED:
+        l->up = false;
         return LINK_DOWN;
     case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
         return LINK_DENIED;

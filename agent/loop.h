@@ -16,6 +16,6 @@ struct loop_setup {
     int stop_fd;              /* readable: stop the steps, say goodbye, return */
 };
 
-/* 0 when it was asked to stop, -errno when it could not start or the op log failed. -ETIME: steps
+/* 0 when it was asked to stop, -errno when it could not start. -ETIME: steps
  * did not stop in time and still use env: nothing that they may touch may be freed. */
 int loop_run(const struct loop_setup *setup);

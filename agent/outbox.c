@@ -14,6 +14,8 @@
 #include "common/base/mem.h"
 #include "common/wire/limits.h"
 
+#define RETRY_MS 2000 /* of what the op log or the socket did not take */
+
 static struct outgoing **find_outgoing(struct dispatch *d, const char *op_id)
 {
     struct outgoing **at = &d->outgoing;
@@ -22,22 +24,51 @@ static struct outgoing **find_outgoing(struct dispatch *d, const char *op_id)
     return at;
 }
 
-void outbox_add(struct dispatch *d, const char *op_id)
+bool outbox_has(struct dispatch *d, const char *op_id)
+{
+    return *find_outgoing(d, op_id) != NULL;
+}
+
+void outbox_add(struct dispatch *d, const char *op_id, void *packed, size_t len)
 {
     struct outgoing **at = find_outgoing(d, op_id);
-    if (*at)
+    if (!*at)
+        *at = xcalloc(1, sizeof **at);
+    struct outgoing *o = *at;
+    (void)snprintf(o->op_id, sizeof o->op_id, "%s", op_id);
+    if (!packed)
         return;
-    *at = xcalloc(1, sizeof **at);
-    (void)snprintf((*at)->op_id, sizeof(*at)->op_id, "%s", op_id);
+    free(o->packed);
+    o->packed = packed;
+    o->len = len;
+    outbox_send(d, op_id);
 }
 
 void outbox_remove(struct dispatch *d, const char *op_id)
 {
     struct outgoing **at = find_outgoing(d, op_id);
     struct outgoing *o = *at;
-    if (o)
-        *at = o->next;
+    if (!o)
+        return;
+    *at = o->next;
+    free(o->packed);
     free(o);
+}
+
+/* Durable first, then said: a crash in between costs a repeat, never a result. */
+static int store(struct dispatch *d, struct outgoing *o)
+{
+    if (!o->packed)
+        return 0;
+    int rc = oplog_finish(d->setup.log, o->op_id, o->packed, o->len);
+    struct log_about a = {.host = d->setup.host, .op = o->op_id};
+    if (rc < 0) {
+        log_line(LOG_ERR, &a, "the op log cannot keep this result yet: %s", strerror(-rc));
+        return rc;
+    }
+    free(o->packed);
+    o->packed = NULL;
+    return 0;
 }
 
 static int send_stored(struct dispatch *d, const char *op_id)
@@ -61,10 +92,12 @@ static int send_stored(struct dispatch *d, const char *op_id)
 
 void outbox_send(struct dispatch *d, const char *op_id)
 {
-    int rc = send_stored(d, op_id);
     struct outgoing *o = *find_outgoing(d, op_id);
-    if (o)
-        o->due_ms = clock_mono_ms() + (rc == 0 ? DISPATCH_RESEND_MS : 1000);
+    if (!o)
+        return;
+    bool stored = store(d, o) == 0;
+    int rc = stored ? send_stored(d, op_id) : 0;
+    o->due_ms = clock_mono_ms() + (stored && rc == 0 ? DISPATCH_RESEND_MS : RETRY_MS);
     struct log_about a = {.host = d->setup.host, .op = op_id};
     if (rc == -EBADMSG || rc == -ENOENT)
         log_line(LOG_ERR, &a, "the stored result cannot be read");
@@ -153,6 +186,9 @@ static void on_view(void *arg, const struct step_view *v)
 
 void dispatch_tick(struct dispatch *d, int64_t now_ms, bool live)
 {
+    for (struct outgoing *o = d->outgoing; o; o = o->next)
+        if (o->due_ms <= now_ms && (live || o->packed))
+            outbox_send(d, o->op_id);
     if (!live)
         return;
     if (now_ms - d->progress_ms >= 1000) {
@@ -160,9 +196,6 @@ void dispatch_tick(struct dispatch *d, int64_t now_ms, bool live)
         struct tick t = {.d = d, .now = now_ms};
         workers_each(d->setup.workers, on_view, &t);
     }
-    for (struct outgoing *o = d->outgoing; o; o = o->next)
-        if (o->due_ms <= now_ms)
-            outbox_send(d, o->op_id);
 }
 
 static void names_clear(struct names *names)
@@ -205,7 +238,7 @@ size_t dispatch_finished(struct dispatch *d, char ***ret)
 
 static int add_row(void *arg, const struct oplog_row *row)
 {
-    outbox_add(arg, row->op_id);
+    outbox_add(arg, row->op_id, NULL, 0);
     return 0;
 }
 

@@ -19,11 +19,12 @@ void fake_bind(struct fake *f)
     f->router = zsock_new(ZMQ_ROUTER);
     assert_int_equal(curve_secure_server(f->router, &f->key, "agents"), 0);
     int port = -1;
-    for (int i = 0; i < 50 && port < 0; i++) { /* the old socket may still be closing */
-        port = f->port ? zsock_bind(f->router, "tcp://127.0.0.1:%d", f->port)
-                       : zsock_bind(f->router, "tcp://127.0.0.1:*");
+    for (int i = 0; i < 100 && port < 0; i++) {
+        /* Below the range from which others are given theirs: it is still free for us later. */
+        int want = f->port ? f->port : 20000 + (int)randof(12000);
+        port = zsock_bind(f->router, "tcp://127.0.0.1:%d", want);
         if (port < 0)
-            zclock_sleep(20);
+            zclock_sleep(20); /* the old socket may still be closing */
     }
     assert_true(port > 0);
     f->port = port;
@@ -48,6 +49,7 @@ void fake_write_home(struct fake *f)
 void fake_new(struct fake *f, const struct step_kind *kinds)
 {
     zsys_handler_set(NULL);
+    srandom((unsigned)getpid());
     *f = (struct fake){.epoch = 5, .heartbeat_ms = 300, .kinds = kinds, .stop_fd = -1};
     f->dir = temp_dir_new();
     assert_int_equal(zap_start(&f->zap), 0);
