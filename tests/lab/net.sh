@@ -48,3 +48,9 @@ net_counters() { # HOST
         jq -r '.[0].stats64 | "\(.rx.bytes) \(.tx.bytes)"')
     echo "sent $rx received $tx"
 }
+
+# As a slower link into the host; "off" makes it as fast as memory again.
+net_rate() { # HOST MBIT|off
+    in_net tc qdisc del dev "vb-$1" root 2>/dev/null || true
+    [ "$2" = off ] || in_net tc qdisc add dev "vb-$1" root tbf rate "$2mbit" burst 256kb latency 50ms
+}

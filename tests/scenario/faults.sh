@@ -1,0 +1,46 @@
+#!/bin/bash
+# faults: in the middle of a transfer each process is killed in turn, and each link is cut for 10 s: same end.
+# limit: 900
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/trees.sh"
+
+fleet_up fs1 new1
+say "making the tree"
+real_tree fs1 /srv/data share/doc bin
+big_files fs1 /srv/data/big 3 100
+total=$(on fs1 du -sb /srv/data | cut -f1)
+lab rate new1 800
+
+pull_for_10_s() { # A B: the clock decides here, not a condition
+    lab cut "$1" "$2"
+    sleep 10
+    lab heal "$1" "$2"
+}
+
+# case NAME CMD…: a job whose transfer meets CMD when a quarter is done.
+case_of() {
+    local name=$1 start end
+    shift
+    say "case $name"
+    godwit job create files --name "$name" --pair "fs1:/srv/data=new1:/srv/$name" >/dev/null
+    start=$(now_ms)
+    godwit job start "$name" >/dev/null
+    until_true 60 "a quarter of $name done" job_past "$name" $((total / 4))
+    "$@"
+    until_true 20 "the orchestrator answers" godwit status >/dev/null
+    job_wait "$name" 150 done
+    end=$(now_ms)
+    show "$name: done in $((end - start)) ms, sent again: $(job_number "$name" '.totals.again_bytes // 0') of $total bytes"
+    same_tree fs1 /srv/data new1 "/srv/$name"
+    [ -z "$(on new1 find "/srv/$name" -name '.godwit-*')" ] || fail "$name left temporary files"
+    on new1 rm -rf "/srv/$name"
+}
+
+case_of nothing true
+case_of kill-source lab kill fs1 godwit-agent
+case_of kill-destination lab kill new1 godwit-agent
+case_of kill-orchestrator lab kill orch godwitd
+case_of cut-data pull_for_10_s fs1 new1
+case_of cut-source pull_for_10_s fs1 orch
+case_of cut-destination pull_for_10_s new1 orch
+say "done"
