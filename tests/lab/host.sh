@@ -97,13 +97,19 @@ host_wait() { # HOST
     die "host '$1' did not come up: see $(host_dir "$1")/console"
 }
 
+# In the host's control group, so that the host's account has it and the host's end ends it.
 host_run() { # HOST CMD…
-    local pid
+    local pid group
     host_check "$1"
     pid=$(host_pid "$1") || { echo "lab: host '$1' is not running" >&2; return 125; }
+    group=$(host_group "$1")/payload/lab
     shift
-    nsenter -t "$pid" -a --wdns=/ env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-        HOME=/root TERM="${TERM:-dumb}" LC_ALL=C.UTF-8 "$@"
+    (
+        mkdir -p "$group" && echo $BASHPID >"$group/cgroup.procs"
+        exec nsenter -t "$pid" -a --wdns=/ env -i \
+            PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+            HOME=/root TERM="${TERM:-dumb}" LC_ALL=C.UTF-8 "$@"
+    )
 }
 
 host_reboot() { # HOST: as a power cut if --hard

@@ -18,17 +18,27 @@ real_tree() {
         echo text >extra/one && ln extra/one extra/shared/two' sh "$folder" "$@"
 }
 
-# torture_tree HOST FOLDER: what breaks naive copiers; made by tests/lab/torture.
+# torture_tree HOST FOLDER: what copying tools get wrong; torture_list says it in every detail.
 torture_tree() {
-    local maker
-    maker=$(ls "$top/build/release/bin/torture" "$top/build/dev/bin/torture" "$top/tests/lab/torture" 2>/dev/null |
-        head -1) || true
-    [ -n "$maker" ] || return 1
-    lab push "$1" "$maker" /root
+    torture_push "$1"
     on "$1" /root/torture "$2"
 }
 
-# big_files HOST FOLDER COUNT MIB: every second 64 KiB compressible.
+torture_push() { # HOST
+    on "$1" test -x /root/torture && return
+    [ -x "$top/build/dev/bin/torture" ] || (cd "$top" && cmake --preset dev && cmake --build --preset dev \
+        --target torture) >/dev/null
+    lab push "$1" "$top/build/dev/bin/torture" /root
+}
+
+same_torture() { # SRC-HOST SRC DST-HOST DST
+    local diff
+    torture_push "$1" && torture_push "$3"
+    diff=$(diff <(on "$1" /root/torture --list "$2") <(on "$3" /root/torture --list "$4")) ||
+        { echo "$diff" | head -40; fail "$1:$2 and $3:$4 differ"; }
+}
+
+# big_files HOST FOLDER COUNT MIB: does not compress.
 big_files() {
     on "$1" sh -c 'mkdir -p "$1" && for i in $(seq "$2"); do
         head -c "$3M" /dev/urandom >"$1/big$i"; done' sh "$2" "$3" "$4"

@@ -1,0 +1,130 @@
+/* maketree: the program that makes the bench's three trees, the same ones for the same seed. Shares
+ * no code with the product. */
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BLOCK (64U << 10)
+#define POOL (8U << 20)
+#define GIB (1ULL << 30)
+
+static uint64_t state;
+static unsigned char noise[POOL + BLOCK],
+    text[POOL + BLOCK]; /* does not compress; does, to a third */
+
+static uint64_t next_random(void)
+{
+    state += 0x9e3779b97f4a7c15ULL; /* splitmix64 */
+    uint64_t z = state;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+    return z ^ (z >> 31);
+}
+
+static void must(int64_t rc, const char *what)
+{
+    if (rc >= 0)
+        return;
+    (void)fprintf(stderr, "maketree: %s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+static void fill_pools(void)
+{
+    static const char *const words[] = {"transfer ", "agent ", "of ",   "the ", "journal ", "pair ",
+                                        "and ",      "lane ",  "host ", "to ",  "digest\n", "42 "};
+    for (size_t i = 0; i + 8 <= sizeof noise; i += 8) {
+        uint64_t r = next_random();
+        memcpy(noise + i, &r, sizeof r);
+    }
+    for (size_t at = 0; at < sizeof text;) {
+        const char *word = words[next_random() % (sizeof words / sizeof *words)];
+        size_t n = strlen(word) < sizeof text - at ? strlen(word) : sizeof text - at;
+        memcpy(text + at, word, n);
+        at += n;
+    }
+}
+
+/* Every second block of 64 KiB is text; which comes first is up to chance. */
+static void make_file(int dir, const char *name, uint64_t bytes)
+{
+    int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    must(fd, name);
+    uint64_t phase = next_random() & 1;
+    for (uint64_t at = 0; at < bytes; phase ^= 1) {
+        size_t n = bytes - at < BLOCK ? (size_t)(bytes - at) : BLOCK;
+        const unsigned char *pool = phase ? text : noise;
+        ssize_t rc = write(fd, pool + next_random() % POOL, n);
+        must(rc, name);
+        at += (uint64_t)rc;
+    }
+    must(close(fd), name);
+}
+
+static void make_files(int root, unsigned folders, unsigned files, uint64_t (*size)(void))
+{
+    for (unsigned d = 0; d < folders; d++) {
+        char name[32];
+        (void)snprintf(name, sizeof name, "folder-%04u", d);
+        must(mkdirat(root, name, 0755), name);
+        int dir = openat(root, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        must(dir, name);
+        for (unsigned f = 0; f < files / folders; f++) {
+            (void)snprintf(name, sizeof name, "file-%05u.dat", f);
+            make_file(dir, name, size());
+        }
+        must(close(dir), name);
+    }
+}
+
+static uint64_t size_small(void)
+{
+    return 1024 + next_random() % (15 * 1024 + 1);
+}
+
+/* Log-normal, half below 15.5 KiB, at most 128 MiB. */
+static uint64_t size_mixed(void)
+{
+    double u = ((double)(next_random() >> 11) + 1) / 9007199254740993.0;
+    double v = (double)(next_random() >> 11) / 9007199254740992.0;
+    double normal = sqrt(-2 * log(u)) * cos(2 * 3.14159265358979 * v);
+    double bytes = exp(9.67 + 2.0 * normal);
+    return bytes > 128.0 * 1048576 ? 128U << 20 : (uint64_t)bytes;
+}
+
+static void make_big(int root)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof name, "image-%u.raw", i);
+        make_file(root, name, GIB);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 3) {
+        (void)fprintf(stderr, "usage: maketree small|big|mixed NEW-FOLDER\n");
+        return 2;
+    }
+    state = 20261121;
+    fill_pools();
+    must(mkdir(argv[2], 0755), argv[2]);
+    int root = open(argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    must(root, argv[2]);
+    if (strcmp(argv[1], "small") == 0)
+        make_files(root, 1000, 50000, size_small);
+    else if (strcmp(argv[1], "big") == 0)
+        make_big(root);
+    else if (strcmp(argv[1], "mixed") == 0)
+        make_files(root, 400, 20000, size_mixed);
+    else
+        return 2;
+    return 0;
+}
