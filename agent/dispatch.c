@@ -204,7 +204,7 @@ int dispatch_message(struct dispatch *d, const Godwit__Envelope *e)
 static bool judge(const struct dispatch *d, struct step_end *end)
 {
     bool whole = end->result.status == STEP_DONE || end->result.status == STEP_PARTIAL;
-    if (whole || !end->cancelled)
+    if (whole || !end->cancelled || end->by_order)
         return true;
     if (d->revoked && end->result.status == STEP_STOPPED) {
         end->result.status = STEP_FAILED;

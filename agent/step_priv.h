@@ -32,5 +32,6 @@ struct step {
     /* main thread only */
     pthread_t thread;
     bool started;
+    bool by_order; /* cancelled by name */
     struct step *next;
 };

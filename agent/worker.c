@@ -197,7 +197,8 @@ int workers_reap(struct workers *w, struct step_end *ret)
     if (s->started)
         (void)pthread_join(s->thread, NULL);
     unlink_step(w, s);
-    *ret = (struct step_end){.cancelled = step_cancelled(s), .result = s->result};
+    *ret = (struct step_end){
+        .cancelled = step_cancelled(s), .by_order = s->by_order, .result = s->result};
     (void)snprintf(ret->op_id, sizeof ret->op_id, "%s", s->op_id);
     (void)snprintf(ret->job, sizeof ret->job, "%s", s->job);
     s->result = (struct step_result){0};
@@ -229,9 +230,11 @@ static void cancel(struct step *s)
 bool workers_cancel(struct workers *w, const char *op_id)
 {
     struct step *s = find(w, op_id);
-    if (s)
-        cancel(s);
-    return s != NULL;
+    if (!s)
+        return false;
+    s->by_order = true;
+    cancel(s);
+    return true;
 }
 
 void workers_cancel_all(struct workers *w)

@@ -22,7 +22,8 @@ struct step_slip {
 struct step_end {
     char op_id[OPLOG_ID_MAX + 1];
     char job[64];
-    bool cancelled;            /* somebody asked it to stop */
+    bool cancelled;            /* it was asked to stop */
+    bool by_order;             /* by workers_cancel(), not only by workers_cancel_all() */
     struct step_result result; /* the caller's: step_result_done() */
 };
 

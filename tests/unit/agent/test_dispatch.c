@@ -366,6 +366,17 @@ static void leaving_keeps_the_order_to_run_again(void **state)
     assert_int_equal(st, OPLOG_STARTED);
 }
 
+static void leaving_does_not_swallow_the_answer_to_a_cancel(void **state)
+{
+    struct bench *b = *state;
+    static const struct order o = {OP, "wait", 5, 0};
+    assert_int_equal(give(b, &o), 0);
+    dispatch_leave(b->d);
+    give_cancel(b, OP, 5);
+    reap_all(b);
+    expect_last(b, GODWIT__ENVELOPE__BODY_RESULT, GODWIT__RESULT__STATUS__STOPPED);
+}
+
 static void progress_comes_at_most_once_a_second_and_marks_stalls(void **state)
 {
     struct bench *b = *state;
@@ -443,6 +454,7 @@ int main(void)
         CASE(a_result_that_cannot_leave_leaves_later_until_acknowledged),
         CASE(an_acknowledgement_does_not_forget_what_runs),
         CASE(leaving_keeps_the_order_to_run_again),
+        CASE(leaving_does_not_swallow_the_answer_to_a_cancel),
         CASE(progress_comes_at_most_once_a_second_and_marks_stalls),
         CASE(a_result_that_is_too_large_becomes_a_failure),
         CASE(on_a_full_disk_no_order_runs_and_no_result_is_lost),
