@@ -198,7 +198,7 @@ int orchestrator_run(const struct orchestrator_conf *conf)
     if (rc == 0)
         run(&d);
     else
-        log_error("cannot start: %s", *f.text ? f.text : strerror(-rc));
+        log_error("cannot start: %s%s%s", f.text, *f.text ? ": " : "", strerror(-rc));
     close_rooms(&d);
     return d.exit_code;
 }
