@@ -29,6 +29,20 @@ static void attempt_counters(const struct pair *p, Godwit__Counters *ret)
     }
 }
 
+/* The attempt seen with those before it. */
+static void with_base(const struct pair *p, const Godwit__Counters *now, Godwit__Counters *ret)
+{
+    counters_follow(&p->base, now, ret);
+    if (p->job->workload->stages[p->stage].resumes)
+        return;
+    Godwit__Counters alone;
+    counters_copy(&alone, now);
+    alone.total_files = ret->total_files;
+    alone.total_bytes = ret->total_bytes;
+    alone.elapsed_ms = ret->elapsed_ms;
+    *ret = alone;
+}
+
 void motion_counters(const struct pair *p, Godwit__Counters *ret)
 {
     if (p->nsteps == 0) {
@@ -37,7 +51,7 @@ void motion_counters(const struct pair *p, Godwit__Counters *ret)
     }
     Godwit__Counters now;
     attempt_counters(p, &now);
-    counters_follow(&p->base, &now, ret);
+    with_base(p, &now, ret);
 }
 
 void motion_fold(struct pair *p, bool same_stage, bool lost)
@@ -48,7 +62,7 @@ void motion_fold(struct pair *p, bool same_stage, bool lost)
     attempt_counters(p, &now);
     if (lost)
         count_lost(&now);
-    counters_follow(&p->base, &now, &all);
+    with_base(p, &now, &all);
     if (same_stage) {
         p->base = all;
         return;

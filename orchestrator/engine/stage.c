@@ -96,6 +96,8 @@ static bool made_progress(const struct pair *p)
 {
     Godwit__Counters now;
     motion_counters(p, &now);
+    if (!p->job->workload->stages[p->stage].resumes)
+        return false;
     return now.files > p->base.files || now.bytes > p->base.bytes;
 }
 

@@ -1,0 +1,275 @@
+/* fake: made-up agents. */
+#include "tests/unit/engine/fake.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "common/base/mem.h"
+#include "orchestrator/fleet/fleet.h"
+#include "proto/files.pb-c.h"
+
+static struct fleet_events events;
+static const uint8_t pin[32] = {1, 2, 3};
+
+struct fleet *fake_fleet(void)
+{
+    void *p =
+        mmap(NULL, sizeof(struct fleet), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED)
+        abort();
+    return p;
+}
+
+void fake_fleet_free(struct fleet *f)
+{
+    (void)munmap(f, sizeof *f);
+}
+
+struct fake_host *fake_host_named(struct fleet *f, const char *name)
+{
+    for (size_t i = 0; i < f->nhosts; i++)
+        if (strcmp(f->hosts[i].name, name) == 0)
+            return &f->hosts[i];
+    if (f->nhosts == FAKE_HOSTS)
+        abort();
+    struct fake_host *h = &f->hosts[f->nhosts++];
+    (void)snprintf(h->name, sizeof h->name, "%s", name);
+    return h;
+}
+
+/* ── fleet.h ── */
+
+const struct fleet_host *fleet_find(struct fleet *f, const char *host)
+{
+    static struct fleet_host answer;
+    const struct fake_host *h = fake_host_named(f, host);
+    if (h->unknown)
+        return NULL;
+    answer = (struct fleet_host){.name = h->name,
+                                 .agent_id = "a",
+                                 .online = h->online,
+                                 .lane_address = "192.0.2.7",
+                                 .lane_port = 7410,
+                                 .lane_pin = pin};
+    return &answer;
+}
+
+static struct fake_op *find_op(struct fleet *f, const char *op_id)
+{
+    for (size_t i = f->nops; i-- > 0;)
+        if (strcmp(f->ops[i].op_id, op_id) == 0)
+            return &f->ops[i];
+    return NULL;
+}
+
+static void take_order(struct fleet *f, const char *host, const Godwit__Envelope *e)
+{
+    struct fake_op *op = find_op(f, e->op_id);
+    if (!op) {
+        if (f->nops == FAKE_OPS)
+            abort();
+        op = &f->ops[f->nops++];
+        (void)snprintf(op->op_id, sizeof op->op_id, "%s", e->op_id);
+        (void)snprintf(op->host, sizeof op->host, "%s", host);
+        (void)snprintf(op->kind, sizeof op->kind, "%s", e->order->kind);
+    }
+    op->orders++;
+}
+
+int fleet_send(struct fleet *f, const char *host, const Godwit__Envelope *e)
+{
+    if (!fake_host_named(f, host)->online)
+        return -ENOTCONN;
+    if (f->full)
+        return -EAGAIN;
+    struct fake_op *op = find_op(f, e->op_id);
+    if (e->body_case == GODWIT__ENVELOPE__BODY_ORDER)
+        take_order(f, host, e);
+    if (op && e->body_case == GODWIT__ENVELOPE__BODY_RESULT_ACK)
+        op->acknowledged = true;
+    if (op && e->body_case == GODWIT__ENVELOPE__BODY_CANCEL) {
+        op->cancelled = true;
+        op->why = (int)e->cancel->why;
+    }
+    return 0;
+}
+
+void fleet_set_events(struct fleet *f, const struct fleet_events *e)
+{
+    (void)f;
+    events = *e;
+}
+
+/* ── agents ── */
+
+void fake_online(struct fleet *f, const char *host)
+{
+    static char *running[FAKE_OPS];
+    Godwit__Hello hello = GODWIT__HELLO__INIT;
+    hello.running = running;
+    for (size_t i = 0; i < f->nops; i++)
+        if (strcmp(f->ops[i].host, host) == 0 && f->ops[i].accepted && !f->ops[i].over)
+            running[hello.n_running++] = f->ops[i].op_id;
+    fake_host_named(f, host)->online = true;
+    if (events.online)
+        events.online(events.arg, host, &hello);
+}
+
+void fake_lost(struct fleet *f, const char *host)
+{
+    fake_host_named(f, host)->online = false;
+    if (events.lost)
+        events.lost(events.arg, host, "lease ran out");
+}
+
+void fake_revoke(struct fleet *f, const char *host)
+{
+    fake_host_named(f, host)->online = false;
+    fake_host_named(f, host)->unknown = true;
+    if (events.revoked)
+        events.revoked(events.arg, host);
+}
+
+static void say(const struct fake_op *op, Godwit__Envelope *m)
+{
+    static char id[17];
+    char host[64];
+    memcpy(id, op->op_id, sizeof id);
+    memcpy(host, op->host, sizeof host);
+    m->op_id = id;
+    if (events.message)
+        events.message(events.arg, host, m);
+}
+
+void fake_accept(struct fleet *f, struct fake_op *op)
+{
+    Godwit__Envelope m = GODWIT__ENVELOPE__INIT;
+    Godwit__Accepted a = GODWIT__ACCEPTED__INIT;
+    (void)f;
+    op->accepted = true;
+    m.body_case = GODWIT__ENVELOPE__BODY_ACCEPTED;
+    m.accepted = &a;
+    say(op, &m);
+}
+
+void fake_progress(struct fleet *f, struct fake_op *op, const Godwit__Counters *c)
+{
+    Godwit__Envelope m = GODWIT__ENVELOPE__INIT;
+    Godwit__Progress p = GODWIT__PROGRESS__INIT;
+    Godwit__Counters copy = *c;
+    char doing[] = "walking";
+    (void)f;
+    p.counters = &copy;
+    p.doing = doing;
+    m.body_case = GODWIT__ENVELOPE__BODY_PROGRESS;
+    m.progress = &p;
+    say(op, &m);
+}
+
+static size_t body_of(const struct fake_op *op, uint8_t *ret)
+{
+    if (strcmp(op->kind, "files.inventory") == 0) {
+        Godwit__InventoryResult r = GODWIT__INVENTORY_RESULT__INIT;
+        r.files = 10;
+        r.bytes = 1000;
+        return godwit__inventory_result__pack(&r, ret);
+    }
+    if (strcmp(op->kind, "files.prepare") == 0) {
+        Godwit__PrepareResult r = GODWIT__PREPARE_RESULT__INIT;
+        r.fs_free = 1 << 30;
+        r.empty = true;
+        return godwit__prepare_result__pack(&r, ret);
+    }
+    return 0;
+}
+
+void fake_finish(struct fleet *f, struct fake_op *op, struct fake_answer a)
+{
+    uint8_t body[256];
+    char text[128], what[] = "open", example[] = "/srv/x";
+    char *examples[] = {example};
+    Godwit__Envelope m = GODWIT__ENVELOPE__INIT;
+    Godwit__Result r = GODWIT__RESULT__INIT;
+    Godwit__FaultInfo fault = GODWIT__FAULT_INFO__INIT;
+    Godwit__Counters c = GODWIT__COUNTERS__INIT;
+    Godwit__FailureGroup g = GODWIT__FAILURE_GROUP__INIT;
+    Godwit__FailureGroup *groups[] = {&g};
+    (void)f;
+    (void)snprintf(text, sizeof text, "%s", a.text ? a.text : "");
+    op->accepted = op->over = true;
+    r.status = a.status ? a.status : GODWIT__RESULT__STATUS__DONE;
+    if (r.status == GODWIT__RESULT__STATUS__FAILED) {
+        fault.what_next = a.next;
+        fault.err = (uint32_t)a.err;
+        fault.text = text;
+        r.fault = &fault;
+    }
+    if (a.failed) {
+        g.err = EACCES;
+        g.what = what;
+        g.count = a.failed;
+        g.n_examples = 1;
+        g.examples = examples;
+        r.n_failures = 1;
+        r.failures = groups;
+        c.failed = a.failed;
+    }
+    c.files = 10;
+    c.bytes = 1000;
+    c.sent_bytes = 1000;
+    r.counters = &c;
+    r.body.len = body_of(op, body);
+    r.body.data = body;
+    m.body_case = GODWIT__ENVELOPE__BODY_RESULT;
+    m.result = &r;
+    say(op, &m);
+}
+
+static unsigned nth_of_kind(const struct fleet *f, const struct fake_op *op)
+{
+    unsigned n = 0;
+    for (const struct fake_op *o = f->ops; o <= op; o++)
+        n += strcmp(o->kind, op->kind) == 0;
+    return n;
+}
+
+size_t fake_pump(struct fleet *f, fake_script script)
+{
+    size_t answered = 0;
+    for (size_t i = 0; i < f->nops; i++) {
+        struct fake_op *op = &f->ops[i];
+        if (op->acknowledged || !fake_host_named(f, op->host)->online)
+            continue;
+        struct fake_answer a = {.silent = false};
+        if (script)
+            a = script(op, nth_of_kind(f, op));
+        if (op->cancelled)
+            a = (struct fake_answer){.status = GODWIT__RESULT__STATUS__STOPPED};
+        if (!op->accepted)
+            fake_accept(f, op);
+        if (a.silent)
+            continue;
+        fake_finish(f, op, a);
+        answered++;
+    }
+    return answered;
+}
+
+struct fake_op *fake_last(struct fleet *f, const char *kind)
+{
+    for (size_t i = f->nops; i-- > 0;)
+        if (strcmp(f->ops[i].kind, kind) == 0)
+            return &f->ops[i];
+    return NULL;
+}
+
+size_t fake_count(struct fleet *f, const char *kind)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < f->nops; i++)
+        n += strcmp(f->ops[i].kind, kind) == 0;
+    return n;
+}
