@@ -16,7 +16,7 @@ static const struct column list_columns[] = {
     {"HOST",     "host",     CELL_TEXT},
     {"STATE",    "state",    CELL_TEXT},
     {"PRESENCE", "presence", CELL_TEXT},
-    {"SEEN",     "age_ms",   CELL_AGE },
+    {"FOR",      "age_ms",   CELL_AGE },
     {"VERSION",  "version",  CELL_TEXT},
     {"OS",       "os",       CELL_TEXT},
     {"ADDRESS",  "address",  CELL_TEXT},

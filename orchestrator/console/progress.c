@@ -104,6 +104,13 @@ static char *rate_text(const json_t *pair)
     return xasprintf("%s/s", rate);
 }
 
+/* What goes on now, in words. */
+static const char *doing_text(const json_t *pair)
+{
+    const char *doing = show_str(pair, "doing");
+    return *doing ? doing : show_str(pair, "stage");
+}
+
 /* What stands behind the bar: numbers while it runs, the reason when it does not. malloc'd. */
 static char *facts(const json_t *pair)
 {
@@ -117,7 +124,7 @@ static char *facts(const json_t *pair)
     CLEANUP(mem_free) char *eta = progress_eta(show_find(pair, "eta_ms"));
     bool stalled = show_flag(pair, "stalled");
     return xasprintf("%s  %s  %s  %s%s%s", bytes, files, rate, stalled ? "STALLED  " : "", eta,
-                     *eta ? "" : show_str(pair, "doing"));
+                     *eta ? "" : doing_text(pair));
 }
 
 static const char *tint(const json_t *pair)
@@ -186,8 +193,8 @@ char *progress_plain(const json_t *pair)
                 : xasprintf("%s%s", *reason ? ": " : "", reason);
     CLEANUP(mem_free)
     char *line = xasprintf("pair %s: %s %.0f%%%s%s, %s, %s%s", name + strspn(name, " "), state,
-                           show_num(pair, "percent"), running ? " " : "",
-                           running ? show_str(pair, "doing") : "", bytes, files, moving);
+                           show_num(pair, "percent"), running ? ", " : "",
+                           running ? doing_text(pair) : "", bytes, files, moving);
     return show_clean(line);
 }
 
