@@ -291,9 +291,13 @@ static const char *const show_examples[] = {
     "godwit job show wave1 --pairs-in failed    # what went wrong, and why", NULL};
 
 /* The shape most rows share: jobs as words. */
-#define ON_JOBS(verb_, max_, help_, run_)                                                          \
-    .noun = "job", .verb = (verb_), .words = (max_) == 1 ? "JOB" : "JOB...", .min_words = 1,       \
-    .max_words = (max_), .kind = WORD_JOB, .help = (help_), .run = (run_)
+#define JOB_ROW(verb_, max_, help_, run_, ...)                                                     \
+    {                                                                                              \
+        .noun = "job", .verb = (verb_), .words = (max_) == 1 ? "JOB" : "JOB...", .min_words = 1,   \
+        .max_words = (max_), .kind = WORD_JOB, .help = (help_), .run = (run_), __VA_ARGS__         \
+    }
+#define OPTIONS(rows_, type_) .options = (rows_), .opts_size = sizeof(struct type_)
+#define NO_OPTIONS .options = NULL
 
 const struct command job_commands[] = {
     {.noun = "job",
@@ -310,32 +314,31 @@ const struct command job_commands[] = {
          "of source,destination. Options given here win over those of the file. An error names "
          "line and column, and then no job is made. Bytes that are not UTF-8 are written \\xNN.", .examples = create_examples,
      .run = job_create},
-    {ON_JOBS("validate",                                                                       -1, "Checks whether a job could start now, and changes nothing.",
-     job_validate)},
-    {ON_JOBS("start",                                                                       1, "Starts a job, or its next run.", job_start), .options = start_options,
-     .opts_size = sizeof(struct start_opts), .examples = start_examples},
-    {ON_JOBS("pause",                                                         -1, "Lets a job come to rest at a safe point.", job_pause)},
-    {ON_JOBS("resume", -1, "Lets a paused job go on; nothing durable is sent again.", job_resume)},
-    {ON_JOBS("stop",                                                                           -1, "Ends a job's run at a safe point.", job_stop)},
-    {ON_JOBS("retry",                                                                          -1, "Does again what failed in the last run, and only that.", job_retry)},
-    {ON_JOBS("delete",                               -1, "Forgets a job and its reports; no file is touched.", job_delete)},
+    JOB_ROW("validate", 1, "Checks whether a job could start now, and changes nothing.",
+            job_validate, NO_OPTIONS),
+    JOB_ROW("start", 1, "Starts a job, or its next run.", job_start,
+            OPTIONS(start_options, start_opts), .examples = start_examples),
+    JOB_ROW("pause", -1, "Lets a job come to rest at a safe point.", job_pause, NO_OPTIONS),
+    JOB_ROW("resume", -1, "Lets a paused job go on; nothing durable is sent again.", job_resume,
+            NO_OPTIONS),
+    JOB_ROW("stop", -1, "Ends a job's run at a safe point.", job_stop, NO_OPTIONS),
+    JOB_ROW("retry", -1, "Does again what failed in the last run, and only that.", job_retry,
+            NO_OPTIONS),
+    JOB_ROW("delete", -1, "Forgets a job and its reports; no file is touched.", job_delete,
+            NO_OPTIONS),
     {.noun = "job",
      .verb = "list",
      .words = "",
      .help = "Lists the jobs.",
      .examples = list_examples,
      .run = job_list},
-    {ON_JOBS("show",                    1, "Shows a job and its pairs.", job_show), .options = show_options,
-     .opts_size = sizeof(struct show_opts), .examples = show_examples},
-    {ON_JOBS("watch",                                                                                 1, "Shows a job's pairs while they run; ends with the job's exit code.",
-     job_watch),
-     .options = watch_options, .opts_size = sizeof(struct watch_opts), .examples = watch_examples},
-    {ON_JOBS("report",                                                      1, "Tells what a run did: totals, pairs, and failures by cause.",
-     job_report),
-     .options = report_options, .opts_size = sizeof(struct report_opts),
-     .examples = report_examples},
-    {ON_JOBS("journal",                                                                                           1, "Lists the journal of a job: every intent and result, chained.",
-     job_journal),
-     .options = journal_options, .opts_size = sizeof(struct journal_opts)},
-    {.noun = NULL                                },
+    JOB_ROW("show", 1, "Shows a job and its pairs.", job_show, OPTIONS(show_options, show_opts),
+            .examples = show_examples),
+    JOB_ROW("watch", 1, "Shows a job's pairs while they run; ends with the job's exit code.",
+            job_watch, OPTIONS(watch_options, watch_opts), .examples = watch_examples),
+    JOB_ROW("report", 1, "Tells what a run did: totals, pairs, and failures by cause.", job_report,
+            OPTIONS(report_options, report_opts), .examples = report_examples),
+    JOB_ROW("journal", 1, "Lists the journal of a job: every intent and result, chained.",
+            job_journal, OPTIONS(journal_options, journal_opts)),
+    {.noun = NULL},
 };

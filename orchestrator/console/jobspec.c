@@ -10,7 +10,6 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "common/wire/limits.h"
-#include "orchestrator/console/show.h"
 
 const struct option_row jobspec_options[] = {
     {.name = "file",
@@ -164,11 +163,17 @@ static json_t *place_json(const char *host, const char *path)
     return json_pack("{s:s, s:s}", "host", host, "path", path);
 }
 
+static const char *text_of(const json_t *place, const char *key)
+{
+    const char *text = json_string_value(json_object_get(place, key));
+    return text ? text : "";
+}
+
 static int add_checked(struct jobspec *s, json_t *from, json_t *to, const char *where,
                        struct fault *reterr)
 {
     CLEANUP(mem_free)
-    char *key = xasprintf("%s:%s", show_str(to, "host"), show_str(to, "path"));
+    char *key = xasprintf("%s:%s", text_of(to, "host"), text_of(to, "path"));
     const char *earlier = json_string_value(json_object_get(s->destinations, key));
     if (earlier) {
         CLEANUP(mem_free) char *shown = text_quote(key, strnlen(key, 100));
