@@ -1,5 +1,5 @@
-/* step: what a workload's folder in agent/ offers to the dispatcher, and what it may use. A step runs
- * on a worker thread of its own; it reports and is cancelled through the calls below. */
+/* step: what a workload's folder in agent/ offers to the dispatcher, and what it may use. A step
+ * runs on a worker thread of its own; it reports and is cancelled through the calls below. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,8 +13,9 @@ struct step;
 
 /* Same meaning as message Counters in control.proto. */
 struct counters {
-    uint64_t files, bytes, entries, sent_bytes, wire_bytes, unchanged_files, unchanged_bytes, deleted,
-        failed, total_files, total_bytes, skipped_meta, again_bytes, changed_meta, elapsed_ms;
+    uint64_t files, bytes, entries, sent_bytes, wire_bytes, unchanged_files, unchanged_bytes,
+        deleted, failed, total_files, total_bytes, skipped_meta, again_bytes, changed_meta,
+        elapsed_ms;
     uint32_t lanes;
     bool total_known;
 };

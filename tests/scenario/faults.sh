@@ -25,7 +25,7 @@ case_of() {
     godwit job create files --name "$name" --pair "fs1:/srv/data=new1:/srv/$name" >/dev/null
     start=$(now_ms)
     godwit job start "$name" >/dev/null
-    until_true 60 "a quarter of $name done" job_past "$name" $((total / 4))
+    job_under_way "$name" $((total / 4))
     "$@"
     until_true 20 "the orchestrator answers" godwit status >/dev/null
     job_wait "$name" 150 done

@@ -119,9 +119,15 @@ job_wait() {
 # job_number JOB EXPRESSION: from the job's last report.
 job_number() { godwit job report "$1" -o json | jq -r "$2"; }
 
-# Sums over all pairs of the running job, for waiting until it is well under way.
-job_bytes() { godwit job show "$1" -o json 2>/dev/null | jq '[.pairs[].counters.bytes // 0] | add'; }
-job_past() { [ "$(job_bytes "$1")" -ge "$2" ]; }
+# job_under_way JOB BYTES: waits until that much has landed; a job that ends before has failed the test.
+job_under_way() {
+    until_true 60 "$2 bytes of job $1 have landed" job_past "$1" "$2"
+    ! job_ended "$1" || { godwit job report "$1" || true; fail "job $1 ended before $2 bytes had landed"; }
+}
+job_past() {
+    godwit job show "$1" -o json 2>/dev/null | jq -e --argjson want "$2" \
+        '([.pairs[].counters.bytes // 0] | add) >= $want or .state != "running"' >/dev/null
+}
 
 # same_tree SRC-HOST SRC DST-HOST DST [RSYNC-OPTION…]: an independent tool reads both and finds no
 # difference in content, owner, mode, time, links, ACLs, attributes. Speaks rsync's own protocol.

@@ -12,7 +12,7 @@ lab rate new1 400
 for how in soft hard; do
     godwit job create files --name "$how" --pair "fs1:/srv/data=new1:/srv/$how" >/dev/null
     godwit job start "$how" >/dev/null
-    until_true 60 "a third of $how done" job_past "$how" $((total / 3))
+    job_under_way "$how" $((total / 3))
     say "restarting new1 ($how)"
     # shellcheck disable=SC2046
     lab reboot new1 $([ $how = soft ] || echo --hard)

@@ -26,7 +26,7 @@ revoke_case() { # REVOKED SOURCE DESTINATION
     local silence took start
     godwit job create files --name "job-$1" --pair "$2:/srv/data=$3:/srv/data" >/dev/null
     godwit job start "job-$1" >/dev/null
-    until_true 30 "the transfer of job-$1 is under way" job_past "job-$1" 20000000
+    job_under_way "job-$1" 20000000
     start=$(now_ms)
     (godwit agent revoke "$1" >/dev/null) &
     silence=$(time_to_silence "$3")
