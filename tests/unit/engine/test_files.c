@@ -1,0 +1,240 @@
+/* test_files: what the files workload orders, and how it judges what comes back. */
+#include <errno.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/mem.h"
+#include "orchestrator/fleet/fleet.h"
+#include "orchestrator/workload/workload.h"
+#include "proto/files.pb-c.h"
+#include "tests/unit/test.h"
+
+static const uint8_t from_pin[32] = {1}, to_pin[32] = {2};
+static struct fleet_host from = {.name = "fs1", .lane_pin = from_pin, .lane_address = ""};
+static struct fleet_host to = {
+    .name = "new1", .lane_pin = to_pin, .lane_address = "192.0.2.7", .lane_port = 7410};
+
+static struct pair_view view(json_t *options, json_t *facts)
+{
+    return (struct pair_view){.job = "0123456789abcdef",
+                              .n = 3,
+                              .source_host = "fs1",
+                              .destination_host = "new1",
+                              .source = "/srv/\xff",
+                              .destination = "/srv/b",
+                              .options = options,
+                              .facts = facts,
+                              .from = &from,
+                              .to = &to};
+}
+
+static json_t *options_of(const char *text)
+{
+    struct fault why = {.err = 0};
+    json_t *o = json_loads(text, 0, NULL);
+    assert_int_equal(workload_files.check_options(o, &why), 0);
+    return o;
+}
+
+static void both_sides_of_a_transfer_get_the_same_ticket(void **state)
+{
+    (void)state;
+    json_t *options = options_of("{\"delete\":true,\"compress\":\"off\",\"lanes\":3}");
+    json_t *facts = json_object();
+    struct pair_view v = view(options, facts);
+    struct planned_step s[2] = {{.kind = NULL}, {.kind = NULL}};
+    struct fault why = {.err = 0};
+    v.only_failed = true;
+    assert_int_equal(workload_files.stages[2].plan(&v, s, &why), 2);
+    assert_string_equal(s[0].kind, "files.receive");
+    assert_int_equal(s[0].side, SIDE_DESTINATION);
+    assert_string_equal(s[1].kind, "files.send");
+    assert_int_equal(s[1].side, SIDE_SOURCE);
+    assert_string_not_equal(s[0].op_id, s[1].op_id);
+    Godwit__ReceiveOrder *r = godwit__receive_order__unpack(NULL, s[0].args_len, s[0].args);
+    Godwit__SendOrder *t = godwit__send_order__unpack(NULL, s[1].args_len, s[1].args);
+    assert_non_null(r);
+    assert_non_null(t);
+    assert_string_equal(r->ticket->id, s[0].op_id);
+    assert_string_equal(t->ticket->id, s[0].op_id);
+    assert_int_equal(r->ticket->secret.len, 32);
+    assert_memory_equal(r->ticket->secret.data, t->ticket->secret.data, 32);
+    assert_true(r->ticket->not_after_ms > clock_wall_ms() + 23 * 3600000);
+    assert_true(r->ticket->not_after_ms <= clock_wall_ms() + 24 * 3600000);
+    assert_memory_equal(r->peer_pin.data, from_pin, 32);
+    assert_memory_equal(t->peer_pin.data, to_pin, 32);
+    assert_string_equal(t->peer_endpoints[0], "192.0.2.7:7410");
+    assert_string_equal(r->pair, "0123456789abcdef.3");
+    assert_string_equal(r->pair, t->pair);
+    assert_memory_equal(t->path.data, "/srv/\xff", 6);
+    assert_true(t->options->delete_extras && r->options->delete_extras);
+    assert_int_equal(t->options->compress, 2);
+    assert_int_equal(t->options->lanes, 3);
+    assert_true(t->options->only_failed);
+    godwit__receive_order__free_unpacked(r, NULL);
+    godwit__send_order__free_unpacked(t, NULL);
+    planned_step_done(&s[0]);
+    planned_step_done(&s[1]);
+    json_decref(options);
+    json_decref(facts);
+}
+
+static void a_peer_that_cannot_be_reached_is_a_reason_to_wait(void **state)
+{
+    (void)state;
+    json_t *options = options_of("{}"), *facts = json_object();
+    struct pair_view v = view(options, facts);
+    struct fleet_host nowhere = to;
+    struct planned_step s[2] = {{.kind = NULL}, {.kind = NULL}};
+    struct fault why = {.err = 0};
+    nowhere.lane_address = "";
+    v.to = &nowhere;
+    assert_true(workload_files.stages[2].plan(&v, s, &why) < 0);
+    assert_int_equal(why.what_next, FAULT_RETRY);
+    nowhere = to;
+    nowhere.lane_address = "2001:db8::7";
+    assert_int_equal(workload_files.stages[2].plan(&v, s, &why), 2);
+    Godwit__SendOrder *t = godwit__send_order__unpack(NULL, s[1].args_len, s[1].args);
+    assert_string_equal(t->peer_endpoints[0], "[2001:db8::7]:7410");
+    godwit__send_order__free_unpacked(t, NULL);
+    planned_step_done(&s[0]);
+    planned_step_done(&s[1]);
+    json_decref(options);
+    json_decref(facts);
+}
+
+static void a_dry_run_makes_no_folder(void **state)
+{
+    (void)state;
+    json_t *options = options_of("{}"), *facts = json_object();
+    struct pair_view v = view(options, facts);
+    for (int dry = 0; dry < 2; dry++) {
+        struct planned_step s[2] = {{.kind = NULL}, {.kind = NULL}};
+        struct fault why = {.err = 0};
+        v.dry_run = dry;
+        assert_int_equal(workload_files.stages[1].plan(&v, s, &why), 1);
+        Godwit__PrepareOrder *o = godwit__prepare_order__unpack(NULL, s[0].args_len, s[0].args);
+        assert_int_equal(o->create, !dry);
+        godwit__prepare_order__free_unpacked(o, NULL);
+        planned_step_done(&s[0]);
+    }
+    json_decref(options);
+    json_decref(facts);
+}
+
+/* Status of receive and of send: D, P, R(etry), F(ailed), S(topped), '-' still out. */
+static void a_transfer_is_judged_by_its_worse_side(void **state)
+{
+    static const struct {
+        char receive, send;
+        enum verdict want;
+    } cases[] = {
+        {'-', '-', VERDICT_WAIT   },
+        {'D', '-', VERDICT_WAIT   },
+        {'-', 'P', VERDICT_WAIT   },
+        {'D', 'D', VERDICT_NEXT   },
+        {'P', 'D', VERDICT_PARTIAL},
+        {'D', 'P', VERDICT_PARTIAL},
+        {'R', '-', VERDICT_AGAIN  },
+        {'-', 'R', VERDICT_AGAIN  },
+        {'S', 'D', VERDICT_AGAIN  },
+        {'R', 'F', VERDICT_FAIL   },
+        {'F', 'R', VERDICT_FAIL   },
+        {'F', 'S', VERDICT_FAIL   },
+        {'F', '-', VERDICT_FAIL   },
+        {'P', 'S', VERDICT_AGAIN  },
+    };
+    (void)state;
+    json_t *facts = json_object();
+    struct pair_view v = view(NULL, facts);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        const char letters[2] = {cases[i].receive, cases[i].send};
+        Godwit__Result r[2];
+        Godwit__FaultInfo f[2];
+        const Godwit__Result *given[2] = {NULL, NULL};
+        char text[] = "why";
+        struct fault why = {.err = 0};
+        for (int side = 0; side < 2; side++) {
+            godwit__result__init(&r[side]);
+            godwit__fault_info__init(&f[side]);
+            f[side].text = text;
+            f[side].what_next = letters[side] == 'R' ? FAULT_RETRY : FAULT_STOP_JOB;
+            r[side].fault = &f[side];
+            r[side].status = letters[side] == 'D'   ? GODWIT__RESULT__STATUS__DONE
+                             : letters[side] == 'P' ? GODWIT__RESULT__STATUS__PARTIAL
+                             : letters[side] == 'S' ? GODWIT__RESULT__STATUS__STOPPED
+                                                    : GODWIT__RESULT__STATUS__FAILED;
+            given[side] = letters[side] == '-' ? NULL : &r[side];
+        }
+        enum verdict got = workload_files.stages[2].judge(&v, given, &why);
+        if (got != cases[i].want)
+            fail_msg("receive %c, send %c: %d", letters[0], letters[1], (int)got);
+    }
+    json_decref(facts);
+}
+
+static enum verdict judge_prepare(json_t *facts, uint64_t bytes, uint64_t room, bool empty)
+{
+    uint8_t inventory[64], prepare[64];
+    Godwit__InventoryResult i = GODWIT__INVENTORY_RESULT__INIT;
+    Godwit__PrepareResult p = GODWIT__PREPARE_RESULT__INIT;
+    Godwit__Result r = GODWIT__RESULT__INIT;
+    const Godwit__Result *given[2] = {&r, NULL};
+    struct fault why = {.err = 0};
+    json_t *options = options_of("{}");
+    struct pair_view v = view(options, facts);
+    i.bytes = i.allocated_bytes = bytes;
+    r.status = GODWIT__RESULT__STATUS__DONE;
+    r.body = (ProtobufCBinaryData){.data = inventory,
+                                   .len = godwit__inventory_result__pack(&i, inventory)};
+    assert_int_equal(workload_files.stages[0].judge(&v, given, &why), VERDICT_NEXT);
+    p.fs_free = room;
+    p.empty = empty;
+    r.body =
+        (ProtobufCBinaryData){.data = prepare, .len = godwit__prepare_result__pack(&p, prepare)};
+    enum verdict ret = workload_files.stages[1].judge(&v, given, &why);
+    json_decref(options);
+    return ret;
+}
+
+static void a_source_that_cannot_fit_is_refused_before_it_is_sent(void **state)
+{
+    (void)state;
+    json_t *facts = json_object();
+    assert_int_equal(judge_prepare(facts, 100, 1000, true), VERDICT_NEXT);
+    assert_int_equal(judge_prepare(facts, 1000, 100, true), VERDICT_FAIL);
+    assert_int_equal(judge_prepare(facts, 1000, 100, false), VERDICT_NEXT); /* a later pass */
+    json_t *inventory = workload_files.inventory(facts);
+    assert_int_equal(json_integer_value(json_object_get(inventory, "bytes")), 1000);
+    json_decref(inventory);
+    json_decref(facts);
+}
+
+static void a_damaged_body_fails_the_pair(void **state)
+{
+    (void)state;
+    uint8_t noise[] = {0xff, 0xff, 0xff};
+    Godwit__Result r = GODWIT__RESULT__INIT;
+    const Godwit__Result *given[2] = {&r, NULL};
+    struct fault why = {.err = 0};
+    json_t *facts = json_object();
+    struct pair_view v = view(NULL, facts);
+    r.status = GODWIT__RESULT__STATUS__DONE;
+    r.body = (ProtobufCBinaryData){.data = noise, .len = sizeof noise};
+    assert_int_equal(workload_files.stages[0].judge(&v, given, &why), VERDICT_FAIL);
+    assert_int_equal(workload_files.stages[1].judge(&v, given, &why), VERDICT_FAIL);
+    json_decref(facts);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(both_sides_of_a_transfer_get_the_same_ticket),
+        cmocka_unit_test(a_peer_that_cannot_be_reached_is_a_reason_to_wait),
+        cmocka_unit_test(a_dry_run_makes_no_folder),
+        cmocka_unit_test(a_transfer_is_judged_by_its_worse_side),
+        cmocka_unit_test(a_source_that_cannot_fit_is_refused_before_it_is_sent),
+        cmocka_unit_test(a_damaged_body_fails_the_pair),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
