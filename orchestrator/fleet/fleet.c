@@ -12,9 +12,11 @@
 #include "common/wire/limits.h"
 #include "common/wire/zap.h"
 #include "orchestrator/fleet/fleet_priv.h"
+#include "orchestrator/fleet/meter.h"
 
-#define BATCH 64 /* messages of one socket before the others get their turn */
-#define SWEEP_MS 500
+#define BATCH 64       /* messages of one socket before the others get their turn */
+#define SWEEP_MS 100   /* strangers' connections are looked at this often */
+#define AGENTS_EVERY 5 /* all else, each so many sweeps */
 #define CONSOLE_PIECE (256U << 10)
 
 void arrival_answer(const struct arrival *a, const Godwit__Envelope *e)
@@ -115,6 +117,8 @@ static void take(struct fleet *f, zsock_t *sock, zmsg_t *msg)
     struct gate *g = gate_of(f, sock, &fn);
     zframe_t *route = zmsg_first(msg), *body = zmsg_next(msg);
     const char *user = body ? curve_user(body) : NULL;
+    if (g && body && sock != g->console)
+        meter_took(sock == g->enrol ? g->enrol_meter : g->agents_meter, zframe_meta(body, "__fd"));
     if (!g || !user || zmsg_size(msg) != 2) {
         f->dropped++;
         return;
@@ -148,6 +152,22 @@ static int on_socket(zloop_t *loop, zsock_t *sock, void *arg)
     return 0;
 }
 
+static int on_meter(zloop_t *loop, zsock_t *sock, void *arg)
+{
+    (void)loop;
+    (void)sock;
+    meter_read(arg);
+    return 0;
+}
+
+static int watch_meter(struct fleet *f, struct meter *m)
+{
+    if (zloop_reader(f->loop, meter_events(m), on_meter, m) != 0)
+        return -EIO;
+    zloop_reader_set_tolerant(f->loop, meter_events(m));
+    return 0;
+}
+
 int fleet_watch_gate(struct fleet *f, struct gate *g)
 {
     zsock_t *socks[] = {g->agents, g->enrol, g->console};
@@ -156,7 +176,8 @@ int fleet_watch_gate(struct fleet *f, struct gate *g)
             return -EIO;
         zloop_reader_set_tolerant(f->loop, socks[i]);
     }
-    return 0;
+    int rc = watch_meter(f, g->agents_meter);
+    return rc == 0 ? watch_meter(f, g->enrol_meter) : rc;
 }
 
 void fleet_unwatch_gate(struct fleet *f, struct gate *g)
@@ -164,6 +185,20 @@ void fleet_unwatch_gate(struct fleet *f, struct gate *g)
     zloop_reader_end(f->loop, g->agents);
     zloop_reader_end(f->loop, g->enrol);
     zloop_reader_end(f->loop, g->console);
+    zloop_reader_end(f->loop, meter_events(g->agents_meter));
+    zloop_reader_end(f->loop, meter_events(g->enrol_meter));
+}
+
+static void sweep_meters(struct fleet *f)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(f->gates) && f->gates[i]; i++) {
+        unsigned cut = meter_sweep(f->gates[i]->enrol_meter);
+        if (f->sweeps % AGENTS_EVERY == 0)
+            cut += meter_sweep(f->gates[i]->agents_meter);
+        f->cut += cut;
+        if (cut)
+            log_warning("%u connections cut: they sent much and ended no message", cut);
+    }
 }
 
 static int on_timer(zloop_t *loop, int id, void *arg)
@@ -171,6 +206,9 @@ static int on_timer(zloop_t *loop, int id, void *arg)
     struct fleet *f = arg;
     (void)loop;
     (void)id;
+    sweep_meters(f);
+    if (f->sweeps++ % AGENTS_EVERY != 0)
+        return 0;
     session_sweep(f);
     rotate_sweep(f);
     int rc = registry_flush(f->reg);

@@ -21,8 +21,10 @@ struct fleet {
     int64_t enrol_tokens_milli; /* bucket of enrolment requests */
     int64_t enrol_filled_ms;
     int64_t swept_ms; /* last time that old tokens were forgotten */
+    uint64_t cut;     /* connections that sent much and ended no message */
     uint64_t dropped; /* messages without a User-Id, or in pieces */
     int timer;
+    uint64_t sweeps;
 };
 
 /* One message that arrived, its sender proved. Borrowed for the call. */

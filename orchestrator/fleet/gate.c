@@ -10,7 +10,13 @@
 #include "common/base/mem.h"
 #include "common/wire/envelope.h"
 #include "common/wire/limits.h"
+#include "orchestrator/fleet/meter.h"
 #include "orchestrator/orchestrator.h"
+
+/* Between two whole messages of one connection. The first also holds what waits while we are busy.
+ */
+#define AGENT_BUDGET (16U * LIMIT_CONTROL_BYTES)
+#define ENROL_BUDGET (8U * LIMIT_ENROL_BYTES)
 
 static char *key_path(const struct orchestrator_conf *conf, char slot)
 {
@@ -26,6 +32,16 @@ static int secure(struct gate *g, zsock_t **ret, const char *domain, struct faul
     int rc = curve_secure_server(sock, &g->key, domain);
     return rc == 0 ? 0
                    : fault_set(reterr, FAULT_STOP_JOB, -rc, "cannot secure the %s socket", domain);
+}
+
+static int measure(struct gate *g, struct fault *reterr)
+{
+    char agents[] = "agents-a", enrol[] = "enrol-a";
+    agents[sizeof agents - 2] = enrol[sizeof enrol - 2] = g->slot;
+    int rc = meter_new(&g->agents_meter, g->agents, agents, AGENT_BUDGET);
+    if (rc == 0)
+        rc = meter_new(&g->enrol_meter, g->enrol, enrol, ENROL_BUDGET);
+    return rc == 0 ? 0 : fault_set(reterr, FAULT_STOP_JOB, -rc, "cannot watch connections");
 }
 
 /* Returns the port as bound. */
@@ -71,6 +87,8 @@ static int open_all(struct gate *g, const struct orchestrator_conf *conf, struct
         rc = secure(g, &g->enrol, DOMAIN_ENROL, reterr);
     if (rc == 0)
         rc = secure(g, &g->console, DOMAIN_CONSOLE, reterr);
+    if (rc == 0)
+        rc = measure(g, reterr);
     if (rc < 0)
         return rc;
     zsock_set_maxmsgsize(g->enrol, LIMIT_ENROL_BYTES); /* strangers get little */
@@ -102,6 +120,8 @@ struct gate *gate_close(struct gate *g)
 {
     if (!g)
         return NULL;
+    g->agents_meter = meter_free(g->agents_meter);
+    g->enrol_meter = meter_free(g->enrol_meter);
     zsock_destroy(&g->agents);
     zsock_destroy(&g->enrol);
     zsock_destroy(&g->console);

@@ -12,13 +12,15 @@
 #define DOMAIN_ENROL "enrol"
 #define DOMAIN_CONSOLE "console"
 
+struct meter;
 struct orchestrator_conf;
 
 struct gate {
     char slot; /* 'a' or 'b' */
     struct curve_key key;
     zsock_t *agents, *enrol, *console; /* ROUTERs */
-    unsigned agents_port, enrol_port;  /* as bound: the configuration may say 0 for any */
+    struct meter *agents_meter, *enrol_meter;
+    unsigned agents_port, enrol_port; /* as bound: the configuration may say 0 for any */
     char console_endpoint[160];
     int64_t created_ms;
     int64_t not_after_ms; /* 0: the current one */

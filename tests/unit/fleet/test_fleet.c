@@ -492,6 +492,60 @@ static void a_new_server_key_and_the_old_one_overlap(void **state)
     peer_close(&p);
 }
 
+static void send_frames(struct peer *p, size_t n, int flags)
+{
+    static const uint8_t frame[16000];
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(zmq_send(zsock_resolve(p->sock), frame, sizeof frame, flags),
+                         sizeof frame);
+}
+
+/* libzmq would keep all of it until the last frame, which need not come. */
+static void a_message_without_end_is_cut_off(void **state)
+{
+    struct world *w = *state;
+    struct token t;
+    struct peer stranger, host;
+    new_token(w, "fs2", 60000, &t);
+    join(w, "fs1", &host);
+    peer_open(&stranger, t.endpoint, t.server_key, NULL);
+    send_frames(&stranger, 5000, ZMQ_SNDMORE);
+    send_frames(&stranger, 1, 0); /* libzmq's own clients send nothing before the end is there */
+    pump(w, 1000);
+    assert_true(w->fleet->cut >= 1);
+    assert_true(w->fleet->dropped == 0); /* it never came to be a message */
+    peer_hello(&host, "fs1");            /* the lease may have ended on a slow machine */
+    CLEANUP(wire_free) Godwit__Envelope *e = hear(w, &host);
+    assert_int_equal(e->body_case, GODWIT__ENVELOPE__BODY_WELCOME);
+    peer_close(&stranger);
+    peer_close(&host);
+}
+
+static void much_in_whole_messages_is_served(void **state)
+{
+    struct world *w = *state;
+    struct peer host;
+    Godwit__Result r = GODWIT__RESULT__INIT;
+    Godwit__Envelope e = GODWIT__ENVELOPE__INIT;
+    static char op[] = "0123456789abcdef";
+    static uint8_t body[500000];
+    r.body.data = body;
+    r.body.len = sizeof body;
+    e.op_id = op;
+    e.body_case = GODWIT__ENVELOPE__BODY_RESULT;
+    e.result = &r;
+    join(w, "fs1", &host);
+    for (unsigned i = 0; i < 100; i++) { /* three times the budget between two messages */
+        peer_say(&host, &e);
+        pump(w, 5);
+    }
+    for (unsigned i = 0; i < 100 && w->messages < 100; i++)
+        pump(w, 20);
+    assert_int_equal(w->messages, 100);
+    assert_true(w->fleet->cut == 0);
+    peer_close(&host);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -506,6 +560,8 @@ int main(void)
         CASE(an_enrolee_may_only_enrol),
         CASE(a_flood_of_enrolments_is_slowed),
         CASE(a_cloned_key_does_not_take_turns),
+        CASE(a_message_without_end_is_cut_off),
+        CASE(much_in_whole_messages_is_served),
         CASE(a_new_agent_key_and_the_old_one_overlap),
         CASE(a_new_server_key_and_the_old_one_overlap),
     };
