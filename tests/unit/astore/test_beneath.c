@@ -8,7 +8,9 @@
 #include <string.h>
 #include <sys/acl.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -168,6 +170,11 @@ static void depth_beyond_path_max(void **state)
     (void)state;
     size_t len = 0;
     bool made = false;
+    struct rlimit few, before;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = before;
+    few.rlim_cur = 256;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
     char *path = deep_path(1500, &len);
     int fd = beneath_mkdirs(root, path, len, false, &made);
     assert_true(fd >= 0 && made);
@@ -186,6 +193,7 @@ static void depth_beyond_path_max(void **state)
     assert_int_equal(removed, 1502);
     assert_int_equal(faccessat(root, "folder-of-20-bytes-", F_OK, AT_SYMLINK_NOFOLLOW), -1);
     free(path);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
 static void removing_follows_no_link(void **state)
@@ -221,6 +229,30 @@ static void removing_stays_on_its_file_system(void **state)
     assert_int_equal(faccessat(root, "top/mnt/precious", F_OK, 0), 0);
     assert_int_equal(umount(path), 0);
     free(path);
+}
+
+static int remove_as_user(int dir)
+{
+    uint64_t removed = 0;
+    if (setgid(1000) < 0 || setuid(1000) < 0 || mkdirat(dir, "mine", 0700) < 0 ||
+        mkdirat(dir, "mine/closed", 0700) < 0 || mkdirat(dir, "mine/closed/in", 0555) < 0 ||
+        fchmodat(dir, "mine/closed", 0, 0) < 0 || fchmodat(dir, "mine", 0555, 0) < 0)
+        return 1;
+    return beneath_remove(dir, "mine", &removed) == 0 && removed == 3 ? 0 : 2;
+}
+
+static void a_user_removes_closed_folders_of_his_own(void **state)
+{
+    (void)state;
+    bool made = false;
+    int status = 0, dir = beneath_mkdirs(root, "user", 4, false, &made);
+    assert_int_equal(fchmod(dir, 0777), 0);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(remove_as_user(dir));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(WEXITSTATUS(status), 0);
+    (void)close(dir);
 }
 
 static atomic_bool stop;
@@ -282,6 +314,7 @@ int main(void)
         cmocka_unit_test(a_made_folder_inherits_no_acl),
         cmocka_unit_test(depth_beyond_path_max),
         cmocka_unit_test(removing_follows_no_link),
+        cmocka_unit_test(a_user_removes_closed_folders_of_his_own),
         cmocka_unit_test(removing_stays_on_its_file_system),
         cmocka_unit_test(a_swap_never_leads_outside),
         cmocka_unit_test(the_root_is_made_and_found),
