@@ -4,207 +4,14 @@
 #include <string.h>
 
 #include "common/base/cleanup.h"
-#include "common/base/clock.h"
 #include "common/base/log.h"
-#include "common/base/mem.h"
-#include "common/wire/token.h"
-#include "common/wire/zap.h"
-#include "orchestrator/fleet/fleet_priv.h"
-#include "orchestrator/store/store.h"
-#include "tests/unit/fleet/peer.h"
+#include "tests/unit/fleet/world.h"
 #include "tests/unit/test.h"
-
-#define WAIT_MS 3000
-
-/* One orchestrator's control plane, and what it told the engine. */
-struct world {
-    char folder[32];
-    struct orchestrator_conf conf;
-    struct store *store;
-    struct zap *zap;
-    zloop_t *loop;
-    struct fleet *fleet;
-    unsigned online, lost, revoked, messages;
-    char last_lost[160];
-};
-
-static void on_online(void *arg, const char *host, const Godwit__Hello *hello)
-{
-    struct world *w = arg;
-    (void)host;
-    (void)hello;
-    w->online++;
-}
-
-static void on_lost(void *arg, const char *host, const char *reason)
-{
-    struct world *w = arg;
-    (void)host;
-    w->lost++;
-    (void)snprintf(w->last_lost, sizeof w->last_lost, "%s", reason);
-}
-
-static void on_revoked(void *arg, const char *host)
-{
-    struct world *w = arg;
-    (void)host;
-    w->revoked++;
-}
-
-static void on_message(void *arg, const char *host, const Godwit__Envelope *e)
-{
-    struct world *w = arg;
-    (void)host;
-    (void)e;
-    w->messages++;
-}
-
-static void start(struct world *w)
-{
-    char path[64];
-    (void)snprintf(path, sizeof path, "%s/godwit.db", w->folder);
-    assert_int_equal(store_open(&w->store, path, NULL), 0);
-    w->loop = zloop_new();
-    zloop_set_nonstop(w->loop, true);
-    struct fault f = {.err = 0};
-    if (fleet_new(&w->fleet, &w->conf, w->store, w->zap, w->loop, &f) < 0)
-        fail_msg("%s", f.text);
-    const struct fleet_events events = {w, on_online, on_lost, on_revoked, on_message};
-    fleet_set_events(w->fleet, &events);
-}
-
-static void stop(struct world *w)
-{
-    w->fleet = fleet_free(w->fleet);
-    zloop_destroy(&w->loop);
-    w->store = store_close(w->store);
-}
-
-static int set_up(void **state)
-{
-    struct world *w = xcalloc(1, sizeof *w);
-    *state = w;
-    (void)snprintf(w->folder, sizeof w->folder, "/tmp/godwit-fleet-XXXXXX");
-    if (!mkdtemp(w->folder) || zap_start(&w->zap) < 0)
-        return -1;
-    static char address[] = "127.0.0.1", empty[] = "";
-    w->conf = (struct orchestrator_conf){.state_dir = w->folder,
-                                         .run_dir = w->folder,
-                                         .listen = address,
-                                         .public_name = empty,
-                                         .heartbeat_ms = 200,
-                                         .enrol_rate = 1000};
-    start(w);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct world *w = *state;
-    stop(w);
-    (void)zap_stop(w->zap);
-    zdir_t *dir = zdir_new(w->folder, NULL);
-    if (dir)
-        zdir_remove(dir, true);
-    zdir_destroy(&dir);
-    free(w);
-    return 0;
-}
-
-static int end_pump(zloop_t *loop, int id, void *arg)
-{
-    (void)loop;
-    (void)id;
-    (void)arg;
-    return -1;
-}
-
-static void pump(struct world *w, size_t ms)
-{
-    (void)zloop_timer(w->loop, ms, 1, end_pump, NULL);
-    (void)zloop_start(w->loop);
-}
-
-/* The loop runs until the peer hears something; NULL after WAIT_MS. */
-static Godwit__Envelope *hear(struct world *w, struct peer *p)
-{
-    int64_t end = clock_mono_ms() + WAIT_MS;
-    Godwit__Envelope *e = NULL;
-    while (!(e = peer_hear(p)) && clock_mono_ms() < end)
-        pump(w, 10);
-    return e;
-}
-
-static Godwit__Refusal__Code hear_refusal(struct world *w, struct peer *p)
-{
-    CLEANUP(wire_free) Godwit__Envelope *e = hear(w, p);
-    assert_non_null(e);
-    assert_int_equal(e->body_case, GODWIT__ENVELOPE__BODY_REFUSAL);
-    return e->refusal->code;
-}
-
-static void new_token(struct world *w, const char *host, int64_t ttl_ms, struct token *ret)
-{
-    CLEANUP(mem_free) char *line = NULL;
-    int64_t expires = 0;
-    const struct fleet_token ask = {host, ttl_ms, 1};
-    assert_int_equal(fleet_token_new(w->fleet, &ask, &line, &expires, NULL), 0);
-    assert_int_equal(token_parse(line, ret), 0);
-    assert_true(expires > clock_wall_ms());
-}
-
-/* One request and the answer's state, whoever answers. */
-static Godwit__EnrolReply__State enrol(struct world *w, struct peer *p, struct token *t)
-{
-    Godwit__EnrolRequest r = GODWIT__ENROL_REQUEST__INIT;
-    Godwit__Envelope e = GODWIT__ENVELOPE__INIT;
-    r.version = 1;
-    r.token_id = t->id;
-    r.secret.data = t->secret;
-    r.secret.len = sizeof t->secret;
-    e.body_case = GODWIT__ENVELOPE__BODY_ENROL_REQUEST;
-    e.enrol_request = &r;
-    peer_say(p, &e);
-    CLEANUP(wire_free) Godwit__Envelope *reply = hear(w, p);
-    assert_non_null(reply);
-    assert_int_equal(reply->body_case, GODWIT__ENVELOPE__BODY_ENROL_REPLY);
-    return reply->enrol_reply->state;
-}
-
-static void agents_endpoint(struct world *w, char ret[64])
-{
-    (void)snprintf(ret, 64, "tcp://127.0.0.1:%u", w->fleet->gates[0]->agents_port);
-}
-
-static void connect_agent(struct world *w, struct peer *p, const struct curve_key *key)
-{
-    char endpoint[64];
-    agents_endpoint(w, endpoint);
-    peer_open(p, endpoint, w->fleet->gates[0]->key.public_key, key);
-}
-
-/* Enrols under this name and says hello. */
-static void join(struct world *w, const char *host, struct peer *ret)
-{
-    struct token t;
-    struct peer enrolee;
-    new_token(w, host, 60000, &t);
-    peer_open(&enrolee, t.endpoint, t.server_key, NULL);
-    assert_int_equal(enrol(w, &enrolee, &t), GODWIT__ENROL_REPLY__STATE__ADMITTED);
-    connect_agent(w, ret, &enrolee.key);
-    peer_close(&enrolee);
-    peer_hello(ret, host);
-    CLEANUP(wire_free) Godwit__Envelope *e = hear(w, ret);
-    assert_non_null(e);
-    assert_int_equal(e->body_case, GODWIT__ENVELOPE__BODY_WELCOME);
-    assert_string_equal(e->welcome->host, host);
-}
-
 static void an_enrolled_host_says_hello_and_is_online(void **state)
 {
     struct world *w = *state;
     struct peer p;
-    join(w, "fs1", &p);
+    world_join(w, "fs1", &p);
     const struct fleet_host *h = fleet_find(w->fleet, "fs1");
     assert_non_null(h);
     assert_true(h->online);
@@ -218,7 +25,7 @@ static void an_enrolled_host_says_hello_and_is_online(void **state)
     e.result_ack = &ack;
     assert_int_equal(fleet_send(w->fleet, "fs1", &e), 0);
     assert_int_equal(fleet_send(w->fleet, "fs2", &e), -ENOTCONN);
-    CLEANUP(wire_free) Godwit__Envelope *got = hear(w, &p);
+    CLEANUP(wire_free) Godwit__Envelope *got = world_hear(w, &p);
     assert_int_equal(got->body_case, GODWIT__ENVELOPE__BODY_RESULT_ACK);
     peer_close(&p);
 }
@@ -227,21 +34,21 @@ static void silence_ends_the_lease_with_a_reason(void **state)
 {
     struct world *w = *state;
     struct peer p;
-    join(w, "fs1", &p);
+    world_join(w, "fs1", &p);
     for (int i = 0; i < 10; i++) {
         peer_beat(&p);
-        pump(w, 150);
+        world_pump(w, 150);
     }
     assert_int_equal(w->lost, 0);
-    pump(w, 2000);
+    world_pump(w, 2000);
     assert_int_equal(w->lost, 1);
     assert_non_null(strstr(w->last_lost, "no heartbeat"));
     for (Godwit__Envelope *e; (e = peer_hear(&p));)
         wire_free(e); /* replies to the heartbeats */
     peer_beat(&p);
-    assert_int_equal(hear_refusal(w, &p), GODWIT__REFUSAL__CODE__UNKNOWN_SESSION);
+    assert_int_equal(world_hear_refusal(w, &p), GODWIT__REFUSAL__CODE__UNKNOWN_SESSION);
     peer_hello(&p, "fs1");
-    pump(w, 300);
+    world_pump(w, 300);
     assert_int_equal(w->online, 2);
     peer_close(&p);
 }
@@ -251,25 +58,26 @@ static void a_token_works_once_for_one_host_in_its_time(void **state)
     struct world *w = *state;
     struct token t, bad;
     struct peer first, second, late;
-    new_token(w, "fs1", 60000, &t);
+    world_token(w, "fs1", 60000, &t);
     peer_open(&first, t.endpoint, t.server_key, NULL);
     bad = t;
     bad.secret[31] ^= 1;
-    assert_int_equal(enrol(w, &first, &bad), GODWIT__ENROL_REPLY__STATE__DENIED);
+    assert_int_equal(world_enrol(w, &first, &bad), GODWIT__ENROL_REPLY__STATE__DENIED);
     bad = t;
     memset(bad.id, 'f', 16);
-    assert_int_equal(enrol(w, &first, &bad), GODWIT__ENROL_REPLY__STATE__DENIED);
-    assert_int_equal(enrol(w, &first, &t), GODWIT__ENROL_REPLY__STATE__ADMITTED);
-    assert_int_equal(enrol(w, &first, &t), GODWIT__ENROL_REPLY__STATE__ADMITTED); /* asks again */
+    assert_int_equal(world_enrol(w, &first, &bad), GODWIT__ENROL_REPLY__STATE__DENIED);
+    assert_int_equal(world_enrol(w, &first, &t), GODWIT__ENROL_REPLY__STATE__ADMITTED);
+    assert_int_equal(world_enrol(w, &first, &t),
+                     GODWIT__ENROL_REPLY__STATE__ADMITTED); /* asks again */
     assert_int_equal(fleet_revoke(w->fleet, "fs1", NULL),
                      0); /* the name is free, the token is not */
     peer_open(&second, t.endpoint, t.server_key, NULL);
-    assert_int_equal(enrol(w, &second, &t), GODWIT__ENROL_REPLY__STATE__DENIED);
+    assert_int_equal(world_enrol(w, &second, &t), GODWIT__ENROL_REPLY__STATE__DENIED);
     assert_null(fleet_find(w->fleet, "fs1"));
-    new_token(w, "fs2", 1000, &t);
-    pump(w, 1100);
+    world_token(w, "fs2", 1000, &t);
+    world_pump(w, 1100);
     peer_open(&late, t.endpoint, t.server_key, NULL);
-    assert_int_equal(enrol(w, &late, &t), GODWIT__ENROL_REPLY__STATE__DENIED);
+    assert_int_equal(world_enrol(w, &late, &t), GODWIT__ENROL_REPLY__STATE__DENIED);
     assert_null(fleet_find(w->fleet, "fs2"));
     peer_close(&first);
     peer_close(&second);
@@ -281,16 +89,16 @@ static void a_second_host_of_a_name_is_denied_and_seen(void **state)
     struct world *w = *state;
     struct token t1, t2;
     struct peer owner, thief, sock;
-    new_token(w, "fs1", 60000, &t1);
-    new_token(w, "fs1", 60000, &t2);
+    world_token(w, "fs1", 60000, &t1);
+    world_token(w, "fs1", 60000, &t2);
     peer_open(&owner, t1.endpoint, t1.server_key, NULL);
     peer_open(&thief, t2.endpoint, t2.server_key, NULL);
-    assert_int_equal(enrol(w, &owner, &t1), GODWIT__ENROL_REPLY__STATE__ADMITTED);
-    assert_int_equal(enrol(w, &thief, &t2), GODWIT__ENROL_REPLY__STATE__DENIED);
-    assert_int_equal(enrol(w, &thief, &t2), GODWIT__ENROL_REPLY__STATE__DENIED);
-    connect_agent(w, &sock, &thief.key);
+    assert_int_equal(world_enrol(w, &owner, &t1), GODWIT__ENROL_REPLY__STATE__ADMITTED);
+    assert_int_equal(world_enrol(w, &thief, &t2), GODWIT__ENROL_REPLY__STATE__DENIED);
+    assert_int_equal(world_enrol(w, &thief, &t2), GODWIT__ENROL_REPLY__STATE__DENIED);
+    world_connect(w, &sock, &thief.key);
     peer_hello(&sock, "thief");
-    pump(w, 300);
+    world_pump(w, 300);
     assert_null(peer_hear(&sock)); /* not even a handshake */
     assert_int_equal(w->online, 0);
     struct fleet_counts n;
@@ -314,16 +122,16 @@ static void approval_lets_a_pending_host_in(void **state)
     struct token t;
     struct peer p, sock;
     w->conf.approve = true;
-    new_token(w, "fs1", 60000, &t);
+    world_token(w, "fs1", 60000, &t);
     peer_open(&p, t.endpoint, t.server_key, NULL);
-    assert_int_equal(enrol(w, &p, &t), GODWIT__ENROL_REPLY__STATE__PENDING);
+    assert_int_equal(world_enrol(w, &p, &t), GODWIT__ENROL_REPLY__STATE__PENDING);
     assert_null(fleet_find(w->fleet, "fs1"));
-    assert_int_equal(enrol(w, &p, &t), GODWIT__ENROL_REPLY__STATE__PENDING);
+    assert_int_equal(world_enrol(w, &p, &t), GODWIT__ENROL_REPLY__STATE__PENDING);
     assert_int_equal(fleet_approve(w->fleet, "fs1", NULL), 0);
-    assert_int_equal(enrol(w, &p, &t), GODWIT__ENROL_REPLY__STATE__ADMITTED);
-    connect_agent(w, &sock, &p.key);
+    assert_int_equal(world_enrol(w, &p, &t), GODWIT__ENROL_REPLY__STATE__ADMITTED);
+    world_connect(w, &sock, &p.key);
     peer_hello(&sock, "fs1");
-    CLEANUP(wire_free) Godwit__Envelope *e = hear(w, &sock);
+    CLEANUP(wire_free) Godwit__Envelope *e = world_hear(w, &sock);
     assert_int_equal(e->body_case, GODWIT__ENVELOPE__BODY_WELCOME);
     peer_close(&p);
     peer_close(&sock);
@@ -333,23 +141,23 @@ static void a_revoked_key_is_cut_off_at_its_next_message(void **state)
 {
     struct world *w = *state;
     struct peer p, again;
-    join(w, "fs1", &p);
+    world_join(w, "fs1", &p);
     assert_int_equal(fleet_revoke(w->fleet, "fs1", NULL), 0);
     assert_int_equal(w->revoked, 1);
     assert_null(fleet_find(w->fleet, "fs1"));
-    assert_int_equal(hear_refusal(w, &p), GODWIT__REFUSAL__CODE__REVOKED); /* told at once */
+    assert_int_equal(world_hear_refusal(w, &p), GODWIT__REFUSAL__CODE__REVOKED); /* told at once */
     peer_beat(&p);
-    assert_int_equal(hear_refusal(w, &p), GODWIT__REFUSAL__CODE__REVOKED);
+    assert_int_equal(world_hear_refusal(w, &p), GODWIT__REFUSAL__CODE__REVOKED);
     peer_hello(&p, "fs1");
-    assert_int_equal(hear_refusal(w, &p), GODWIT__REFUSAL__CODE__REVOKED);
-    connect_agent(w, &again, &p.key);
+    assert_int_equal(world_hear_refusal(w, &p), GODWIT__REFUSAL__CODE__REVOKED);
+    world_connect(w, &again, &p.key);
     peer_hello(&again, "fs1");
-    pump(w, 400);
+    world_pump(w, 400);
     assert_null(peer_hear(&again));
     assert_int_equal(w->online, 1);
     peer_close(&again);
     peer_close(&p);
-    join(w, "fs1", &p); /* another machine may have the name now */
+    world_join(w, "fs1", &p); /* another machine may have the name now */
     peer_close(&p);
 }
 
@@ -357,21 +165,21 @@ static void hosts_and_denials_outlive_a_restart(void **state)
 {
     struct world *w = *state;
     struct peer kept, gone, sock;
-    join(w, "fs1", &kept);
-    join(w, "fs2", &gone);
+    world_join(w, "fs1", &kept);
+    world_join(w, "fs2", &gone);
     assert_int_equal(fleet_revoke(w->fleet, "fs2", NULL), 0);
     peer_close(&kept);
     peer_close(&gone);
-    stop(w);
-    start(w);
+    world_stop(w);
+    world_start(w);
     assert_non_null(fleet_find(w->fleet, "fs1"));
     assert_false(fleet_find(w->fleet, "fs1")->online);
     assert_null(fleet_find(w->fleet, "fs2"));
-    connect_agent(w, &sock, &kept.key);
+    world_connect(w, &sock, &kept.key);
     peer_beat(&sock);
-    assert_int_equal(hear_refusal(w, &sock), GODWIT__REFUSAL__CODE__UNKNOWN_SESSION);
+    assert_int_equal(world_hear_refusal(w, &sock), GODWIT__REFUSAL__CODE__UNKNOWN_SESSION);
     peer_hello(&sock, "fs1");
-    CLEANUP(wire_free) Godwit__Envelope *e = hear(w, &sock);
+    CLEANUP(wire_free) Godwit__Envelope *e = world_hear(w, &sock);
     assert_int_equal(e->body_case, GODWIT__ENVELOPE__BODY_WELCOME);
     peer_close(&sock);
 }
@@ -381,12 +189,12 @@ static void an_enrolee_may_only_enrol(void **state)
     struct world *w = *state;
     struct token t;
     struct peer p;
-    new_token(w, "fs1", 60000, &t);
+    world_token(w, "fs1", 60000, &t);
     peer_open(&p, t.endpoint, t.server_key, NULL);
     peer_hello(&p, "fs1");
-    assert_int_equal(hear_refusal(w, &p), GODWIT__REFUSAL__CODE__NOT_ALLOWED);
+    assert_int_equal(world_hear_refusal(w, &p), GODWIT__REFUSAL__CODE__NOT_ALLOWED);
     peer_beat(&p);
-    assert_int_equal(hear_refusal(w, &p), GODWIT__REFUSAL__CODE__NOT_ALLOWED);
+    assert_int_equal(world_hear_refusal(w, &p), GODWIT__REFUSAL__CODE__NOT_ALLOWED);
     assert_int_equal(w->online + w->messages, 0);
     peer_close(&p);
 }
@@ -398,12 +206,12 @@ static void a_flood_of_enrolments_is_slowed(void **state)
     struct peer p;
     unsigned refused = 0;
     w->conf.enrol_rate = 2;
-    new_token(w, "fs1", 60000, &t);
+    world_token(w, "fs1", 60000, &t);
     peer_open(&p, t.endpoint, t.server_key, NULL);
     for (int i = 0; i < 20; i++)
         peer_beat(&p);
     for (int i = 0; i < 20; i++)
-        refused += hear_refusal(w, &p) == GODWIT__REFUSAL__CODE__RATE;
+        refused += world_hear_refusal(w, &p) == GODWIT__REFUSAL__CODE__RATE;
     assert_in_range(refused, 14, 16);
     peer_close(&p);
 }
@@ -412,13 +220,13 @@ static void a_cloned_key_does_not_take_turns(void **state)
 {
     struct world *w = *state;
     struct peer a, b;
-    join(w, "fs1", &a);
-    connect_agent(w, &b, &a.key);
+    world_join(w, "fs1", &a);
+    world_connect(w, &b, &a.key);
     peer_hello(&b, "clone");
-    CLEANUP(wire_free) Godwit__Envelope *e = hear(w, &b);
+    CLEANUP(wire_free) Godwit__Envelope *e = world_hear(w, &b);
     assert_int_equal(e->body_case, GODWIT__ENVELOPE__BODY_WELCOME); /* it may be a restart */
     peer_hello(&a, "fs1");
-    assert_int_equal(hear_refusal(w, &a), GODWIT__REFUSAL__CODE__NOT_ALLOWED);
+    assert_int_equal(world_hear_refusal(w, &a), GODWIT__REFUSAL__CODE__NOT_ALLOWED);
     peer_close(&a);
     peer_close(&b);
 }
@@ -435,25 +243,25 @@ static void a_new_agent_key_and_the_old_one_overlap(void **state)
     r.public_key.len = 32;
     e.body_case = GODWIT__ENVELOPE__BODY_ROTATE_KEY_REPLY;
     e.rotate_key_reply = &r;
-    join(w, "fs1", &p);
+    world_join(w, "fs1", &p);
     peer_say(&p, &e); /* nobody asked */
-    pump(w, 200);
+    world_pump(w, 200);
     struct agent_key **keys = NULL;
     assert_int_equal(registry_keys(w->fleet->reg, &keys), 1);
     assert_int_equal(fleet_rotate_agent(w->fleet, "fs1", 1500, NULL), 0);
-    CLEANUP(wire_free) Godwit__Envelope *ask = hear(w, &p);
+    CLEANUP(wire_free) Godwit__Envelope *ask = world_hear(w, &p);
     assert_int_equal(ask->body_case, GODWIT__ENVELOPE__BODY_ROTATE_KEY);
     peer_say(&p, &e);
-    pump(w, 200);
-    connect_agent(w, &q, &next);
+    world_pump(w, 200);
+    world_connect(w, &q, &next);
     peer_hello(&q, "fs1");
-    CLEANUP(wire_free) Godwit__Envelope *welcome = hear(w, &q);
+    CLEANUP(wire_free) Godwit__Envelope *welcome = world_hear(w, &q);
     assert_int_equal(welcome->body_case, GODWIT__ENVELOPE__BODY_WELCOME);
     peer_beat(&p); /* the old key still speaks, but has no session */
-    assert_int_equal(hear_refusal(w, &p), GODWIT__REFUSAL__CODE__UNKNOWN_SESSION);
-    pump(w, 2200);
+    assert_int_equal(world_hear_refusal(w, &p), GODWIT__REFUSAL__CODE__UNKNOWN_SESSION);
+    world_pump(w, 2200);
     peer_beat(&p);
-    assert_int_equal(hear_refusal(w, &p), GODWIT__REFUSAL__CODE__REVOKED);
+    assert_int_equal(world_hear_refusal(w, &p), GODWIT__REFUSAL__CODE__REVOKED);
     assert_int_equal(registry_keys(w->fleet->reg, &keys), 1);
     peer_close(&p);
     peer_close(&q);
@@ -463,29 +271,29 @@ static void a_new_server_key_and_the_old_one_overlap(void **state)
 {
     struct world *w = *state;
     struct peer p, q;
-    join(w, "fs1", &p);
+    world_join(w, "fs1", &p);
     uint8_t old[32];
     memcpy(old, w->fleet->gates[0]->key.public_key, sizeof old);
     assert_int_equal(fleet_rotate_server(w->fleet, 60000, NULL), 0);
     assert_int_equal(fleet_rotate_server(w->fleet, 60000, NULL), -EALREADY);
-    CLEANUP(wire_free) Godwit__Envelope *keys = hear(w, &p);
+    CLEANUP(wire_free) Godwit__Envelope *keys = world_hear(w, &p);
     assert_int_equal(keys->body_case, GODWIT__ENVELOPE__BODY_SERVER_KEYS);
     assert_int_equal(keys->server_keys->n_keys, 2);
     assert_memory_equal(keys->server_keys->keys[1]->public_key.data, old, 32);
-    connect_agent(w, &q, &p.key);
+    world_connect(w, &q, &p.key);
     peer_hello(&q, "fs1");
-    CLEANUP(wire_free) Godwit__Envelope *e = hear(w, &q);
+    CLEANUP(wire_free) Godwit__Envelope *e = world_hear(w, &q);
     assert_int_equal(e->body_case, GODWIT__ENVELOPE__BODY_WELCOME);
     peer_close(&q);
-    stop(w); /* both gates come back */
-    start(w);
+    world_stop(w); /* both gates come back */
+    world_start(w);
     assert_non_null(w->fleet->gates[1]);
     assert_memory_equal(w->fleet->gates[1]->key.public_key, old, 32);
     assert_int_equal(fleet_retire_server(w->fleet, NULL), 0);
-    pump(w, 1200);
+    world_pump(w, 1200);
     assert_null(w->fleet->gates[1]);
-    stop(w);
-    start(w);
+    world_stop(w);
+    world_start(w);
     assert_int_equal(w->fleet->gates[0]->slot, 'b');
     assert_null(w->fleet->gates[1]);
     assert_int_equal(fleet_retire_server(w->fleet, NULL), -ENOENT);
@@ -506,16 +314,16 @@ static void a_message_without_end_is_cut_off(void **state)
     struct world *w = *state;
     struct token t;
     struct peer stranger, host;
-    new_token(w, "fs2", 60000, &t);
-    join(w, "fs1", &host);
+    world_token(w, "fs2", 60000, &t);
+    world_join(w, "fs1", &host);
     peer_open(&stranger, t.endpoint, t.server_key, NULL);
     send_frames(&stranger, 5000, ZMQ_SNDMORE);
     send_frames(&stranger, 1, 0); /* libzmq's own clients send nothing before the end is there */
-    pump(w, 1000);
+    world_pump(w, 1000);
     assert_true(w->fleet->cut >= 1);
     assert_true(w->fleet->dropped == 0); /* it never came to be a message */
     peer_hello(&host, "fs1");            /* the lease may have ended on a slow machine */
-    CLEANUP(wire_free) Godwit__Envelope *e = hear(w, &host);
+    CLEANUP(wire_free) Godwit__Envelope *e = world_hear(w, &host);
     assert_int_equal(e->body_case, GODWIT__ENVELOPE__BODY_WELCOME);
     peer_close(&stranger);
     peer_close(&host);
@@ -534,13 +342,13 @@ static void much_in_whole_messages_is_served(void **state)
     e.op_id = op;
     e.body_case = GODWIT__ENVELOPE__BODY_RESULT;
     e.result = &r;
-    join(w, "fs1", &host);
+    world_join(w, "fs1", &host);
     for (unsigned i = 0; i < 100; i++) { /* three times the budget between two messages */
         peer_say(&host, &e);
-        pump(w, 5);
+        world_pump(w, 5);
     }
     for (unsigned i = 0; i < 100 && w->messages < 100; i++)
-        pump(w, 20);
+        world_pump(w, 20);
     assert_int_equal(w->messages, 100);
     assert_true(w->fleet->cut == 0);
     peer_close(&host);
@@ -548,7 +356,7 @@ static void much_in_whole_messages_is_served(void **state)
 
 int main(void)
 {
-#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define CASE(f) cmocka_unit_test_setup_teardown(f, world_set_up, world_tear_down)
     const struct CMUnitTest tests[] = {
         CASE(an_enrolled_host_says_hello_and_is_online),
         CASE(silence_ends_the_lease_with_a_reason),
