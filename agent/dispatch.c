@@ -147,10 +147,11 @@ static int on_order(struct dispatch *d, const Godwit__Envelope *e)
     }
     if (logged < 0)
         return fail_unlogged(d, e, logged);
-    if (e->deadline_ms != 0 && e->deadline_ms < clock_wall_ms()) {
+    if (e->deadline_ms != 0 && e->deadline_ms < clock_fleet_ms()) {
         char now[24];
-        clock_format(clock_wall_ms(), now);
-        CLEANUP(mem_free) char *text = xasprintf("its deadline is over; it is %s here", now);
+        clock_format(clock_fleet_ms(), now);
+        CLEANUP(mem_free)
+        char *text = xasprintf("its deadline is over; it is %s by the orchestrator's clock", now);
         refuse(d, e, GODWIT__REFUSAL__CODE__EXPIRED, text);
         return 0;
     }

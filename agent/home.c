@@ -148,7 +148,7 @@ int home_take_keys(struct home *h, const Godwit__ServerKeys *keys)
     for (size_t i = 0; i < keys->n_keys; i++) {
         if (take_key(keys->keys[i], &got[n]) < 0)
             return -EINVAL;
-        if (got[n].not_after_ms == 0 || got[n].not_after_ms > clock_wall_ms())
+        if (got[n].not_after_ms == 0 || got[n].not_after_ms > clock_fleet_ms())
             n++;
     }
     if (n == 0)
@@ -164,15 +164,15 @@ int home_take_keys(struct home *h, const Godwit__ServerKeys *keys)
     return same ? 0 : 1;
 }
 
-static bool is_over(const struct home_key *k, int64_t wall_ms)
+static bool is_over(const struct home_key *k, int64_t now_ms)
 {
-    return k->not_after_ms != 0 && k->not_after_ms <= wall_ms;
+    return k->not_after_ms != 0 && k->not_after_ms <= now_ms;
 }
 
-bool home_usable(const struct home *h, size_t i, int64_t wall_ms)
+bool home_usable(const struct home *h, size_t i, int64_t now_ms)
 {
     bool all_over = true; /* or this host's clock is wrong */
     for (size_t k = 0; k < h->nkeys; k++)
-        all_over = all_over && is_over(&h->keys[k], wall_ms);
-    return all_over || !is_over(&h->keys[i], wall_ms);
+        all_over = all_over && is_over(&h->keys[k], now_ms);
+    return all_over || !is_over(&h->keys[i], now_ms);
 }

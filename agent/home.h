@@ -36,4 +36,4 @@ int home_address_of(const char *endpoint, char *ret, size_t n);
 /* Endpoint of key i with '*' replaced. -EINVAL when it does not fit. */
 int home_endpoint(const struct home *h, size_t i, char *ret, size_t n);
 /* May key i still be trusted? One that is over may not, as long as there is another. */
-bool home_usable(const struct home *h, size_t i, int64_t wall_ms);
+bool home_usable(const struct home *h, size_t i, int64_t now_ms);

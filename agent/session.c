@@ -170,7 +170,7 @@ static int connect_now(struct session *s)
 /* All server keys with one of our keys, then (while ours rotates) with the other. */
 static void next_choice(struct session *s)
 {
-    int64_t now = clock_wall_ms();
+    int64_t now = clock_fleet_ms();
     while (++s->at_key < s->home.nkeys)
         if (home_usable(&s->home, s->at_key, now))
             return;

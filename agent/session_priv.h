@@ -16,6 +16,7 @@ struct session {
     size_t at_key; /* home.keys[at_key] is the server key in use */
     char endpoint[HOME_ENDPOINT_MAX + 16];
     struct link *link;
+    bool clock_wrong; /* said so already */
 
     uint32_t heartbeat_ms, reconnect_min_ms, reconnect_max_ms; /* as the orchestrator sets them */
     int64_t due_ms;   /* WAIT: end of the pause; HELLO: end of this try */

@@ -2,6 +2,7 @@
  * session_handle(). Main thread. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/facts.h"
@@ -13,6 +14,7 @@
 
 #define CAN_BITS 0ULL         /* capabilities that we understand: none are defined yet */
 #define RECEIVE_AT_ONCE 100   /* then timers get their turn */
+#define CLOCK_OFF_MS 60000    /* a difference that people should know of */
 #define ROTATE_SETTLE_MS 1000 /* between the reply with our new key and using it */
 
 int session_say(struct session *s, const Godwit__Envelope *e)
@@ -76,12 +78,28 @@ static void take_keys(struct session *s, const Godwit__ServerKeys *keys)
         s->move_ms = clock_mono_ms() + session_draw(s->reconnect_min_ms, s->reconnect_max_ms);
 }
 
+/* Deadlines are dated by the orchestrator's clock: this host's may be wrong, and be put right while
+ * steps run. */
+static void take_clock(struct session *s, int64_t now_ms)
+{
+    if (now_ms <= 0)
+        return; /* one that does not tell */
+    int64_t off = clock_wall_ms() - now_ms;
+    bool wrong = off > CLOCK_OFF_MS || off < -CLOCK_OFF_MS;
+    clock_fleet_set(now_ms);
+    if (wrong && !s->clock_wrong)
+        log_warning("this host's clock is %lld s %s the orchestrator's",
+                    (long long)llabs(off) / 1000, off > 0 ? "ahead of" : "behind");
+    s->clock_wrong = wrong;
+}
+
 static void on_welcome(struct session *s, const Godwit__Welcome *w)
 {
     if (w->must & ~CAN_BITS) {
         session_handle(s, SESSION_EV_REFUSED, "the orchestrator needs a newer agent (must bits)");
         return;
     }
+    take_clock(s, w->now_ms);
     session_set_pace(s, w->heartbeat_ms, w->reconnect_min_ms, w->reconnect_max_ms);
     bool renamed =
         *w->host && strlen(w->host) < sizeof s->home.host && strcmp(w->host, s->home.host) != 0;
@@ -148,6 +166,7 @@ static void on_live(struct session *s, const Godwit__Envelope *e)
 {
     switch ((int)e->body_case) {
     case GODWIT__ENVELOPE__BODY_HEARTBEAT_REPLY:
+        take_clock(s, e->heartbeat_reply->now_ms);
         session_set_pace(s, e->heartbeat_reply->heartbeat_ms, e->heartbeat_reply->reconnect_min_ms,
                          e->heartbeat_reply->reconnect_max_ms);
         break;

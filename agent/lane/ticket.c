@@ -114,7 +114,7 @@ static bool claim_holds(const struct ticket *t, const struct ticket_claim *c)
 {
     bool secret = CRYPTO_memcmp(t->secret, c->secret, LANE_SECRET_BYTES) == 0;
     bool pin = CRYPTO_memcmp(t->peer_pin, c->pin, LANE_PIN_BYTES) == 0;
-    return secret && pin && strcmp(t->pair, c->pair) == 0 && clock_wall_ms() <= t->not_after_ms;
+    return secret && pin && strcmp(t->pair, c->pair) == 0 && clock_fleet_ms() <= t->not_after_ms;
 }
 
 int ticket_enter(struct ticket_book *b, const struct ticket_claim *claim, struct lane *l,

@@ -22,7 +22,7 @@ typedef void (*ticket_enter_fn)(void *arg, struct lane *l, const struct lane_ent
 struct ticket {
     char id[TICKET_ID_MAX + 1];
     uint8_t secret[LANE_SECRET_BYTES];
-    int64_t not_after_ms; /* wall clock */
+    int64_t not_after_ms; /* by clock_fleet_ms() */
     uint8_t peer_pin[LANE_PIN_BYTES];
     char pair[TICKET_PAIR_MAX + 1];
     ticket_enter_fn enter;

@@ -32,3 +32,16 @@ void clock_format(int64_t wall_ms, char ret[24])
     if (!gmtime_r(&sec, &tm) || strftime(ret, 24, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
         ret[0] = '\0';
 }
+
+static _Atomic int64_t fleet_ahead; /* of the monotonic clock; 0: nobody told us */
+
+int64_t clock_fleet_ms(void)
+{
+    int64_t ahead = fleet_ahead;
+    return ahead ? clock_mono_ms() + ahead : clock_wall_ms();
+}
+
+void clock_fleet_set(int64_t now_ms)
+{
+    fleet_ahead = now_ms - clock_mono_ms();
+}

@@ -86,6 +86,7 @@ void session_welcome(struct fleet *f, struct agent *a)
     w.reconnect_max_ms = reconnect_max(f);
     w.can = CAN_BITS;
     w.keys = &keys;
+    w.now_ms = clock_wall_ms();
     e.epoch = store_epoch(f->store);
     e.body_case = GODWIT__ENVELOPE__BODY_WELCOME;
     e.welcome = &w;
@@ -186,6 +187,7 @@ static void on_heartbeat(struct fleet *f, const struct arrival *from)
     r.heartbeat_ms = (uint32_t)f->conf->heartbeat_ms;
     r.reconnect_min_ms = RECONNECT_MIN_MS;
     r.reconnect_max_ms = reconnect_max(f);
+    r.now_ms = clock_wall_ms();
     e.body_case = GODWIT__ENVELOPE__BODY_HEARTBEAT_REPLY;
     e.heartbeat_reply = &r;
     arrival_answer(from, &e);

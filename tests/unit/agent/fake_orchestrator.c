@@ -174,6 +174,7 @@ void fake_welcome(struct fake *f, Godwit__ServerKeys *keys)
     body.reconnect_min_ms = 50;
     body.reconnect_max_ms = 150;
     body.keys = keys;
+    body.now_ms = clock_wall_ms() + f->clock_ahead_ms;
     Godwit__Envelope e = GODWIT__ENVELOPE__INIT;
     e.body_case = GODWIT__ENVELOPE__BODY_WELCOME;
     e.welcome = &body;
@@ -195,6 +196,7 @@ void fake_order(struct fake *f, const char *op_id, const char *kind)
     body.job = (char *)(uintptr_t) "wave1";
     Godwit__Envelope e = GODWIT__ENVELOPE__INIT;
     e.op_id = (char *)(uintptr_t)op_id;
+    e.deadline_ms = f->deadline_ms;
     e.body_case = GODWIT__ENVELOPE__BODY_ORDER;
     e.order = &body;
     fake_send(f, &e);

@@ -21,6 +21,8 @@ struct fake {
     char user[64];  /* its User-Id */
     uint64_t epoch;
     uint32_t heartbeat_ms;
+    int64_t clock_ahead_ms; /* of the agent's */
+    int64_t deadline_ms;    /* of orders, by this orchestrator's clock; 0: none */
 
     const struct step_kind *kinds;
     pthread_t thread;

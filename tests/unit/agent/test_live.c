@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent/home.h"
+#include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/wire/envelope.h"
 #include "tests/unit/agent/fake_orchestrator.h"
@@ -392,6 +393,22 @@ static void a_new_key_that_is_refused_falls_back_to_the_old(void **state)
     assert_string_equal(f->user, z85);
 }
 
+static void deadlines_go_by_the_orchestrators_clock(void **state)
+{
+    struct fake *f = *state;
+    f->clock_ahead_ms = -7200000; /* the agent's is two hours ahead of it */
+    fake_greet(f);
+    f->deadline_ms = clock_wall_ms() + f->clock_ahead_ms + 60000;
+    fake_order(f, OP, "test.quick");
+    expect_result(f, GODWIT__RESULT__STATUS__DONE);
+    f->clock_ahead_ms = 7200000;
+    fake_refuse(f, GODWIT__REFUSAL__CODE__UNKNOWN_SESSION);
+    fake_greet(f);
+    f->deadline_ms = clock_wall_ms() + 60000;
+    fake_order(f, "00000000000000a2", "test.quick");
+    expect_refusal(f, GODWIT__REFUSAL__CODE__EXPIRED);
+}
+
 static void an_unenrolled_agent_waits_and_joins_once_enrolled(void **state)
 {
     (void)state;
@@ -423,6 +440,7 @@ int main(void)
         LIVE(a_new_server_key_is_kept_and_used),
         LIVE(the_agents_key_rotates),
         LIVE(a_new_key_that_is_refused_falls_back_to_the_old),
+        LIVE(deadlines_go_by_the_orchestrators_clock),
         cmocka_unit_test(an_unenrolled_agent_waits_and_joins_once_enrolled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
