@@ -1,0 +1,371 @@
+/* compare: what the destination says to a listing: same, data, metadata; sub-folders there or not;
+ * names that the source does not have. One lane's thread. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/store/beneath.h"
+#include "agent/transfer/compare_priv.h"
+#include "agent/transfer/receiver_priv.h"
+#include "common/base/cleanup.h"
+#include "common/base/mem.h"
+
+#define NAMES_MAX (8U << 20) /* beyond it the folder's extras stay, and that is a failure */
+
+/* ── names of the source ── */
+
+static uint64_t name_hash(const struct compare *k, const char *name, size_t len)
+{
+    uint64_t h = XXH3_64bits_withSeed(name, len, k->seed);
+    return h ? h : 1;
+}
+
+static void names_put_hash(struct compare *k, uint64_t h)
+{
+    size_t i = h & (k->names_cap - 1);
+    while (k->names[i] && k->names[i] != h)
+        i = (i + 1) & (k->names_cap - 1);
+    k->nnames += k->names[i] == 0;
+    k->names[i] = h;
+}
+
+static void names_put(struct compare *k, struct bytes name)
+{
+    if (k->names_lost)
+        return;
+    if ((k->nnames + 1) * 2 > k->names_cap) {
+        uint64_t *old = k->names;
+        size_t cap = k->names_cap;
+        if (k->nnames >= NAMES_MAX) {
+            k->names_lost = true;
+            return;
+        }
+        k->names_cap = cap ? cap * 2 : 1024;
+        k->names = xcalloc(k->names_cap, sizeof *k->names);
+        k->nnames = 0;
+        for (size_t i = 0; i < cap; i++)
+            if (old[i])
+                names_put_hash(k, old[i]);
+        free(old);
+    }
+    names_put_hash(k, name_hash(k, name.p, name.n));
+}
+
+static bool names_has(const struct compare *k, const char *name)
+{
+    if (k->names_cap == 0)
+        return false;
+    uint64_t h = name_hash(k, name, strlen(name));
+    size_t i = h & (k->names_cap - 1);
+    while (k->names[i] && k->names[i] != h)
+        i = (i + 1) & (k->names_cap - 1);
+    return k->names[i] == h;
+}
+
+void compare_done(struct compare *k)
+{
+    (void)catalogue_folder_free(k->known);
+    k->known = NULL;
+    free(k->names);
+    k->names = NULL;
+    k->nnames = k->names_cap = 0;
+}
+
+/* ── one entry ── */
+
+static bool meta_differs(const struct receiver *r, const struct meta *source,
+                         const struct meta *here)
+{
+    uint32_t bits = r->privileged ? 07777U : 0777U;
+    if (!S_ISLNK(source->mode) && ((source->mode ^ here->mode) & bits))
+        return true;
+    if (r->privileged && (source->uid != here->uid || source->gid != here->gid))
+        return true;
+    return source->mtime.tv_sec != here->mtime.tv_sec ||
+           source->mtime.tv_nsec != here->mtime.tv_nsec;
+}
+
+static int xattrs_differ(const struct view *v, const struct listing_entry *e, bool *ret)
+{
+    uint64_t digest = 0;
+    int rc = view_xattrs_digest(v, &digest);
+    *ret = digest != e->xattrs_digest;
+    return rc;
+}
+
+static bool known_digest(const struct catalogue_entry *k)
+{
+    static const uint8_t none[DIGEST_BYTES];
+    return k && memcmp(k->digest, none, sizeof none) != 0;
+}
+
+static bool same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+/* What stands at the destination is what the catalogue says was put there. */
+static bool is_as_placed(const struct catalogue_entry *k, const struct meta *here)
+{
+    return k->size == here->size && same_time(k->mtime, here->mtime);
+}
+
+/* Of a regular file of the same size: same, another, or to be checked. */
+static enum verdict compare_content(struct rlane *l, const struct view *v,
+                                    const struct listing_entry *e, uint8_t digest[DIGEST_BYTES])
+{
+    const struct catalogue_entry *k =
+        l->compare.known ? catalogue_find(l->compare.known, e->name.p, e->name.n) : NULL;
+    if (l->r->spec->options.checksum)
+        return view_digest(v, digest) == 0 ? VERDICT_CHECK : VERDICT_DATA;
+    bool check = known_digest(k) && is_as_placed(k, &v->meta);
+    if (check)
+        memcpy(digest, k->digest, DIGEST_BYTES);
+    if (!same_time(e->meta.mtime, v->meta.mtime))
+        return check ? VERDICT_CHECK : VERDICT_DATA;
+    if (!k)
+        return VERDICT_SAME;
+    if (k->ino == e->meta.ino && same_time(k->ctime, e->meta.ctime))
+        return VERDICT_SAME;
+    return check ? VERDICT_CHECK : VERDICT_DATA;
+}
+
+static enum verdict compare_kind(struct rlane *l, const struct view *v,
+                                 const struct listing_entry *e, uint8_t digest[DIGEST_BYTES])
+{
+    const struct meta *here = &v->meta;
+    if ((e->meta.mode ^ here->mode) & S_IFMT)
+        return VERDICT_DATA;
+    if (S_ISLNK(e->meta.mode))
+        return view_link_is(v, e->target) ? VERDICT_SAME : VERDICT_DATA;
+    if (S_ISCHR(e->meta.mode) || S_ISBLK(e->meta.mode))
+        return e->meta.rdev == here->rdev ? VERDICT_SAME : VERDICT_DATA;
+    if (!S_ISREG(e->meta.mode))
+        return VERDICT_SAME;
+    /* More names here than there: some of them must get a file of their own. */
+    if (e->meta.size != here->size || here->nlink > e->meta.nlink)
+        return VERDICT_DATA;
+    return compare_content(l, v, e, digest);
+}
+
+static enum verdict compare_folder(struct rlane *l, const struct view *v, bool there)
+{
+    struct receiver *r = l->r;
+    if (there && S_ISDIR(v->meta.mode))
+        return VERDICT_EXISTS;
+    if (r->spec->options.dry_run)
+        return VERDICT_EXISTS; /* listed all the same, to be counted */
+    if (there) {
+        uint64_t removed = 0;
+        if (beneath_remove(v->dir, v->name, &removed) < 0)
+            return VERDICT_SKIP;
+    }
+    return VERDICT_FRESH;
+}
+
+static void count_same(struct rlane *l, const struct listing_entry *e)
+{
+    static const uint8_t unknown[DIGEST_BYTES];
+    if (!S_ISREG(e->meta.mode))
+        return;
+    l->delta.unchanged_files++;
+    l->delta.unchanged_bytes += e->meta.size;
+    if (!l->r->spec->options.dry_run &&
+        (!l->compare.known || !catalogue_find(l->compare.known, e->name.p, e->name.n)))
+        durable_row(&l->placed, (struct bytes){l->at.path, l->at.len}, e->name, &e->meta, unknown);
+}
+
+static void count_dry(struct rlane *l, const struct listing_entry *e, enum verdict v)
+{
+    if (v == VERDICT_META)
+        l->delta.changed_meta++;
+    if (v != VERDICT_DATA && v != VERDICT_CHECK)
+        return;
+    l->placed.entries++;
+    l->placed.files += S_ISREG(e->meta.mode);
+    l->placed.bytes += S_ISREG(e->meta.mode) ? e->meta.size : 0;
+}
+
+/* A large file that will come may find its temporary file again. */
+static void keep_temp(struct rlane *l, const struct listing_entry *e)
+{
+    struct compare *k = &l->compare;
+    if (S_ISREG(e->meta.mode) && e->meta.size > BATCH_FILE_MAX &&
+        k->nkept < ARRAY_SIZE(k->kept_temps))
+        k->kept_temps[k->nkept++] = XXH3_64bits(e->name.p, e->name.n);
+}
+
+static enum verdict compare_entry(struct rlane *l, const struct listing_entry *e,
+                                  uint8_t digest[DIGEST_BYTES])
+{
+    struct view v;
+    bool there = view_open(&v, l->compare.absent ? -1 : l->at.fd, e->name);
+    if (S_ISDIR(e->meta.mode))
+        return compare_folder(l, &v, there);
+    enum verdict verdict = there ? compare_kind(l, &v, e, digest) : VERDICT_DATA;
+    bool other = false;
+    if (verdict == VERDICT_SAME) {
+        if (xattrs_differ(&v, e, &other) < 0 || other || meta_differs(l->r, &e->meta, &v.meta))
+            verdict = VERDICT_META;
+        count_same(l, e);
+    }
+    if (verdict == VERDICT_DATA || verdict == VERDICT_CHECK)
+        keep_temp(l, e);
+    return verdict;
+}
+
+/* ── a block ── */
+
+static int block_begin(struct rlane *l, const struct listing_head *h)
+{
+    struct receiver *r = l->r;
+    struct compare *k = &l->compare;
+    compare_done(k);
+    *k = (struct compare){.seed = r->instance};
+    if (!r->spec->options.dry_run) {
+        int rc = place_spool_folder(r, h->folder, &h->meta, h->xattrs, true);
+        if (rc < 0)
+            return rc;
+    }
+    (void)pthread_mutex_lock(&r->cat_lock);
+    (void)catalogue_load(r->cat, h->folder.p, h->folder.n, &k->known);
+    (void)pthread_mutex_unlock(&r->cat_lock);
+    return 0;
+}
+
+static int one(struct rlane *l, struct cursor *c)
+{
+    struct listing_entry e;
+    uint8_t digest[DIGEST_BYTES];
+    bool dry = l->r->spec->options.dry_run;
+    int rc = listing_entry_get(c, &e);
+    if (rc < 0)
+        return rc;
+    names_put(&l->compare, e.name);
+    enum verdict v = VERDICT_SAME;
+    if (e.flags & ENTRY_LINKED) {
+        if (!dry)
+            rc = place_spool_link(l->r, (struct bytes){l->at.path, l->at.len}, e.name, e.target);
+    } else {
+        v = compare_entry(l, &e, digest);
+    }
+    if (dry)
+        count_dry(l, &e, v);
+    buf_put_u8(&l->out, (uint8_t)v);
+    if (v == VERDICT_CHECK)
+        buf_put(&l->out, digest, DIGEST_BYTES);
+    return rc;
+}
+
+/* Every entry of a folder that cannot be opened here is skipped; the folder is one failure. */
+static int skip_all(struct rlane *l, const struct listing_head *h, int rc)
+{
+    if (h->flags & LISTING_FIRST) {
+        struct failure f = {h->folder.p, NULL, h->folder.n, 0, -rc, "folder"};
+        rc = receiver_failed(l, &f);
+        if (rc < 0)
+            return rc;
+    }
+    buf_clear(&l->out);
+    buf_put_u32(&l->out, h->count);
+    for (uint32_t i = 0; i < h->count; i++)
+        buf_put_u8(&l->out, VERDICT_SKIP);
+    return receive_lane_reply(l, REC_WANT);
+}
+
+int compare_listing(struct rlane *l, struct cursor *c)
+{
+    struct listing_head h;
+    int rc = listing_head_get(c, &h);
+    if (rc < 0)
+        return rc;
+    bool dry = l->r->spec->options.dry_run;
+    int entered = place_enter(l, h.folder, !dry);
+    bool absent = dry && (entered == -ENOENT || entered == -ENOTDIR || entered == -ELOOP);
+    if (entered < 0 && !absent)
+        return skip_all(l, &h, entered);
+    if (absent)
+        l->at = (struct place_folder){
+            .path = xmemdup(h.folder.p, h.folder.n), .len = h.folder.n, .fd = -1};
+    if (h.flags & LISTING_FIRST)
+        rc = block_begin(l, &h);
+    l->compare.absent = absent;
+    buf_clear(&l->out);
+    buf_put_u32(&l->out, h.count);
+    for (uint32_t i = 0; rc == 0 && i < h.count; i++)
+        rc = one(l, c);
+    if (rc < 0)
+        return rc;
+    rc = receive_lane_reply(l, REC_WANT);
+    if (rc == 0 && (h.flags & LISTING_LAST))
+        rc = extras_find(l, h.flags & LISTING_COMPLETE);
+    if (absent)
+        place_leave(l);
+    return rc;
+}
+
+/* ── what only stands here ── */
+
+static bool temp_wanted(struct rlane *l, const char *name)
+{
+    struct receiver *r = l->r;
+    const struct compare *k = &l->compare;
+    if (!temp_is_large(r->token, name) || k->nkept == ARRAY_SIZE(k->kept_temps))
+        return temp_is_large(r->token, name);
+    uint64_t h = strtoull(strrchr(name, '-') + 2, NULL, 16);
+    for (size_t i = 0; i < k->nkept; i++)
+        if (k->kept_temps[i] == h)
+            return true;
+    return false;
+}
+
+static int extra_found(struct rlane *l, const char *name)
+{
+    struct receiver *r = l->r;
+    if (r->spec->options.dry_run) {
+        l->delta.deleted += extras_count(l->at.fd, name);
+        return 0;
+    }
+    struct buf b;
+    buf_init(&b, PATH_BYTES_MAX + 512);
+    buf_put_blob(&b, l->at.path, l->at.len);
+    buf_put_blob(&b, name, strlen(name));
+    int rc = spool_put(r->extras, 0, b.data, b.len);
+    buf_done(&b);
+    return rc;
+}
+
+int extras_find(struct rlane *l, bool complete)
+{
+    const struct transfer_options *o = &l->r->spec->options;
+    bool want = o->delete_extras && complete && !o->only_failed && !l->compare.names_lost;
+    if (l->at.fd < 0)
+        return 0;
+    if (l->compare.names_lost && o->delete_extras) {
+        struct failure f = {l->at.path, NULL, l->at.len, 0, E2BIG, "extras of a huge folder"};
+        int rc = receiver_failed(l, &f);
+        if (rc < 0)
+            return rc;
+    }
+    int fd = openat(l->at.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!dir)
+        return 0;
+    int rc = 0;
+    for (const struct dirent *e; rc == 0 && (e = readdir(dir)) != NULL;) {
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+            continue;
+        if (temp_is(l->r->token, e->d_name)) {
+            if (complete && !o->dry_run && !o->only_failed && !temp_wanted(l, e->d_name))
+                (void)unlinkat(l->at.fd, e->d_name, 0);
+        } else if (want && !names_has(&l->compare, e->d_name)) {
+            rc = extra_found(l, e->d_name);
+        }
+    }
+    (void)closedir(dir);
+    return rc;
+}

@@ -1,0 +1,196 @@
+/* durable: makes what was placed last a crash: sync of the file system, then the catalogue, then
+ * the counters that the source is told. Any thread; one flush at a time. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/transfer/receiver_priv.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
+
+#define FLUSH_BYTES (256ULL << 20)
+#define FLUSH_MS 2000
+#define ROWS_MAX (64U << 20)
+#define ROWS_DUE (8U << 20)
+
+void durable_row(struct placed *p, struct bytes folder, struct bytes name,
+                 const struct meta *source, const uint8_t digest[DIGEST_BYTES])
+{
+    struct catalogue_entry e = {.mode = source->mode,
+                                .size = source->size,
+                                .ino = source->ino,
+                                .mtime = source->mtime,
+                                .ctime = source->ctime};
+    if (digest)
+        memcpy(e.digest, digest, DIGEST_BYTES);
+    buf_put_u32(&p->rows, (uint32_t)folder.n);
+    buf_put_u32(&p->rows, (uint32_t)name.n);
+    buf_put(&p->rows, &e, sizeof e);
+    buf_put(&p->rows, folder.p, folder.n);
+    buf_put(&p->rows, name.p, name.n);
+}
+
+static void add(struct placed *to, const struct placed *p)
+{
+    to->files += p->files;
+    to->bytes += p->bytes;
+    to->entries += p->entries;
+    to->content += p->content;
+}
+
+int durable_note(struct rlane *l)
+{
+    struct receiver *r = l->r;
+    (void)pthread_mutex_lock(&r->lock);
+    if (r->pending.rows.len == 0 && r->pending.content == 0 && r->pending.entries == 0)
+        r->flushed_ms = clock_mono_ms(); /* the age of the oldest unflushed thing */
+    buf_put(&r->pending.rows, l->placed.rows.data, l->placed.rows.len);
+    add(&r->pending, &l->placed);
+    bool much = r->pending.rows.len > ROWS_DUE || r->pending.content > FLUSH_BYTES;
+    (void)pthread_mutex_unlock(&r->lock);
+    struct buf rows = l->placed.rows;
+    l->placed = (struct placed){.rows = rows};
+    buf_clear(&l->placed.rows);
+    return much ? durable_flush(r) : 0;
+}
+
+bool durable_due(struct receiver *r)
+{
+    (void)pthread_mutex_lock(&r->lock);
+    bool some = r->pending.rows.len > 0 || r->pending.content > 0 || r->pending.entries > 0;
+    bool due = some && clock_mono_ms() - r->flushed_ms >= FLUSH_MS;
+    (void)pthread_mutex_unlock(&r->lock);
+    return due;
+}
+
+static int put_rows(struct receiver *r, const struct buf *rows)
+{
+    struct cursor c = cursor_of(rows->data, rows->len);
+    int rc = 0;
+    while (rc == 0 && cursor_left(&c) > 0) {
+        struct catalogue_entry e;
+        uint32_t folder_len = cursor_u32(&c), name_len = cursor_u32(&c);
+        memcpy(&e, cursor_bytes(&c, sizeof e), sizeof e);
+        const char *folder = cursor_bytes(&c, folder_len), *name = cursor_bytes(&c, name_len);
+        rc = catalogue_put(r->cat, folder, folder_len, name, name_len, &e);
+        if (rc == -EAGAIN) {
+            rc = catalogue_commit(r->cat);
+            if (rc == 0)
+                rc = catalogue_put(r->cat, folder, folder_len, name, name_len, &e);
+        }
+    }
+    return rc;
+}
+
+/* The pieces of large files that were written before the sync. */
+struct snapshot {
+    struct snapshot *next;
+    char *folder, *name;
+    size_t folder_len, name_len;
+    struct catalogue_partial p;
+};
+
+static struct snapshot *snapshot_one(struct incoming *in)
+{
+    struct snapshot *s = NULL;
+    (void)pthread_mutex_lock(&in->lock);
+    if (!in->over && in->npieces > 1 && in->ndone > 0) {
+        s = xcalloc(1, sizeof *s);
+        s->folder = xmemdup(in->folder, in->folder_len);
+        s->folder_len = in->folder_len;
+        s->name = xmemdup(in->name, in->name_len);
+        s->name_len = in->name_len;
+        memcpy(s->p.temp, in->temp, sizeof s->p.temp);
+        s->p.of = (struct catalogue_entry){.mode = in->meta.mode,
+                                           .size = in->meta.size,
+                                           .ino = in->meta.ino,
+                                           .mtime = in->meta.mtime,
+                                           .ctime = in->meta.ctime};
+        s->p.piece_bytes = PIECE_BYTES;
+        s->p.bitmap_len = (in->npieces + 7) / 8;
+        s->p.bitmap = xmemdup(in->bitmap, s->p.bitmap_len);
+        s->p.piece_digests = xmemdup(in->digests, (size_t)in->npieces * DIGEST_BYTES);
+        in->kept_partial = true;
+    }
+    (void)pthread_mutex_unlock(&in->lock);
+    return s;
+}
+
+static struct snapshot *snapshot_all(struct receiver *r)
+{
+    struct snapshot *all = NULL;
+    (void)pthread_mutex_lock(&r->lock);
+    for (struct incoming *in = r->incoming; in; in = in->next) {
+        struct snapshot *s = snapshot_one(in);
+        if (!s)
+            continue;
+        s->next = all;
+        all = s;
+    }
+    (void)pthread_mutex_unlock(&r->lock);
+    return all;
+}
+
+static int put_snapshots(struct receiver *r, struct snapshot *all)
+{
+    int rc = 0;
+    for (struct snapshot *s = all, *next; s; s = next) {
+        next = s->next;
+        if (rc == 0)
+            rc = catalogue_partial_put(r->cat, s->folder, s->folder_len, s->name, s->name_len,
+                                       &s->p);
+        free(s->p.bitmap);
+        free(s->p.piece_digests);
+        free(s->folder);
+        free(s->name);
+        free(s);
+    }
+    return rc;
+}
+
+/* Takes pending over; it is empty afterwards. */
+static struct placed pending_take(struct receiver *r)
+{
+    (void)pthread_mutex_lock(&r->lock);
+    struct placed p = r->pending;
+    r->pending = (struct placed){0};
+    buf_init(&r->pending.rows, ROWS_MAX);
+    r->flushed_ms = clock_mono_ms();
+    (void)pthread_mutex_unlock(&r->lock);
+    return p;
+}
+
+int durable_flush(struct receiver *r)
+{
+    (void)pthread_mutex_lock(&r->flush_lock);
+    struct placed p = pending_take(r);
+    struct snapshot *partials = snapshot_all(r);
+    int rc = syncfs(r->root) == 0 ? 0 : -errno;
+    if (atomic_load(&r->other_fs))
+        sync();
+    (void)pthread_mutex_lock(&r->cat_lock);
+    if (rc == 0 && !p.rows.overflow)
+        rc = put_rows(r, &p.rows);
+    int rc2 = put_snapshots(r, partials);
+    if (rc == 0)
+        rc = rc2;
+    if (rc == 0)
+        rc = catalogue_commit(r->cat);
+    (void)pthread_mutex_unlock(&r->cat_lock);
+    if (rc == 0) {
+        (void)pthread_mutex_lock(&r->lock);
+        add(&r->durable, &p);
+        (void)pthread_cond_broadcast(&r->changed);
+        (void)pthread_mutex_unlock(&r->lock);
+    }
+    buf_done(&p.rows);
+    (void)pthread_mutex_unlock(&r->flush_lock);
+    if (rc < 0) {
+        struct fault f;
+        (void)fault_set(&f, FAULT_STOP_JOB, -rc, "cannot make the destination durable: %s",
+                        strerror(-rc));
+        receiver_stop(r, &f);
+    }
+    return rc;
+}

@@ -1,0 +1,173 @@
+/* finish: what can only be done once everything is in place: later names of hard-linked files,
+ * extras, and the folders' own metadata, deepest first. The thread of the lane that brought FINISH.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/store/beneath.h"
+#include "agent/transfer/receiver_priv.h"
+#include "common/base/cleanup.h"
+#include "common/base/mem.h"
+
+static struct bytes blob(struct cursor *c, size_t max)
+{
+    struct bytes b;
+    b.p = cursor_blob(c, max, &b.n);
+    return b;
+}
+
+static bool gone(const struct rlane *l)
+{
+    return step_cancelled(l->r->step);
+}
+
+/* ── hard links ── */
+
+static int link_make(struct rlane *l, struct bytes name, struct bytes target, bool *retdone)
+{
+    struct receiver *r = l->r;
+    char to[NAME_BYTES_MAX + 1], first[NAME_BYTES_MAX + 1], temp[TEMP_NAME_MAX];
+    struct stat a, b;
+    const char *slash = memrchr(target.p, '/', target.n);
+    size_t parent = slash ? (size_t)(slash - target.p) : 0, skip = slash ? parent + 1 : 0;
+    memcpy(to, name.p, name.n);
+    to[name.n] = '\0';
+    memcpy(first, target.p + skip, target.n - skip);
+    first[target.n - skip] = '\0';
+    CLEANUP(fd_close) int dir = beneath_open(r->root, target.p, parent, O_RDONLY | O_DIRECTORY, 0);
+    if (dir < 0)
+        return dir;
+    if (fstatat(dir, first, &a, AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    if (fstatat(l->at.fd, to, &b, AT_SYMLINK_NOFOLLOW) == 0 && a.st_ino == b.st_ino &&
+        a.st_dev == b.st_dev)
+        return 0;
+    temp_small(r->token, atomic_fetch_add(&r->temp_number, 1), temp);
+    if (linkat(dir, first, l->at.fd, temp, 0) < 0)
+        return -errno;
+    int rc = place_rename(l->at.fd, temp, to);
+    if (rc < 0)
+        (void)unlinkat(l->at.fd, temp, 0);
+    *retdone = rc == 0;
+    return rc;
+}
+
+static int link_row(void *arg, const void *row, size_t len)
+{
+    struct rlane *l = arg;
+    struct cursor c = cursor_of(row, len);
+    struct bytes folder = blob(&c, PATH_BYTES_MAX), name = blob(&c, NAME_BYTES_MAX);
+    struct bytes target = blob(&c, PATH_BYTES_MAX);
+    bool done = false;
+    if (gone(l))
+        return -ECANCELED;
+    int rc = place_enter(l, folder, true);
+    if (rc == 0)
+        rc = link_make(l, name, target, &done);
+    if (rc < 0) {
+        struct failure f = {folder.p, name.p, folder.n, name.n, -rc, "link"};
+        return receiver_failed(l, &f);
+    }
+    l->placed.entries += done;
+    l->placed.files += done;
+    return 0;
+}
+
+/* ── extras ── */
+
+static int extra_row(void *arg, const void *row, size_t len)
+{
+    struct rlane *l = arg;
+    struct cursor c = cursor_of(row, len);
+    struct bytes folder = blob(&c, PATH_BYTES_MAX), name = blob(&c, NAME_BYTES_MAX);
+    char text[NAME_BYTES_MAX + 1];
+    uint64_t removed = 0;
+    if (gone(l))
+        return -ECANCELED;
+    memcpy(text, name.p, name.n);
+    text[name.n] = '\0';
+    int rc = place_enter(l, folder, true);
+    if (rc == 0)
+        rc = beneath_remove(l->at.fd, text, &removed);
+    l->delta.deleted += removed;
+    if (rc == 0 || rc == -ENOENT)
+        return 0;
+    struct failure f = {folder.p, name.p, folder.n, name.n, -rc, "delete"};
+    return receiver_failed(l, &f);
+}
+
+/* ── folders ── */
+
+static bool folder_is_right(const struct receiver *r, int fd, const struct meta *m,
+                            struct bytes xattrs)
+{
+    struct stat st;
+    uint32_t bits = r->privileged ? 07777U : 0777U;
+    if (fstat(fd, &st) < 0 || ((st.st_mode ^ m->mode) & bits) ||
+        st.st_mtim.tv_sec != m->mtime.tv_sec || st.st_mtim.tv_nsec != m->mtime.tv_nsec)
+        return false;
+    if (r->privileged && (st.st_uid != m->uid || st.st_gid != m->gid))
+        return false;
+    struct buf b;
+    buf_init(&b, XATTRS_MAX + 1);
+    bool same = xattrs_read(fd, &b) == 0 && b.len == xattrs.n &&
+                (b.len == 0 || memcmp(b.data, xattrs.p, b.len) == 0);
+    buf_done(&b);
+    return same;
+}
+
+static int folder_row(void *arg, const void *row, size_t len)
+{
+    struct rlane *l = arg;
+    struct cursor c = cursor_of(row, len);
+    struct meta m;
+    bool existed = cursor_u8(&c), made = false;
+    struct bytes folder = blob(&c, PATH_BYTES_MAX);
+    bool sound = meta_get(&c, &m);
+    struct bytes xattrs = blob(&c, XATTRS_MAX);
+    if (gone(l) || !sound || c.bad)
+        return gone(l) ? -ECANCELED : -EBADMSG;
+    CLEANUP(fd_close) int fd = place_open_folder(l->r, folder.p, folder.n, false, &made);
+    int rc = fd < 0 ? fd : 0;
+    bool right = rc == 0 && existed && folder_is_right(l->r, fd, &m, xattrs);
+    if (rc == 0 && !right)
+        rc = place_meta(l, fd, &m, xattrs, true);
+    if (rc < 0) {
+        struct failure f = {folder.p, NULL, folder.n, 0, -rc, "metadata"};
+        return receiver_failed(l, &f);
+    }
+    l->delta.changed_meta += existed && !right;
+    l->placed.entries += !existed;
+    return 0;
+}
+
+static void doing(struct rlane *l, const char *what)
+{
+    (void)pthread_mutex_lock(&l->r->lock);
+    l->r->doing = what;
+    (void)pthread_mutex_unlock(&l->r->lock);
+}
+
+int finish_run(struct rlane *l)
+{
+    struct receiver *r = l->r;
+    doing(l, "linking");
+    int rc = spool_each(r->links, link_row, l);
+    if (rc == 0) {
+        doing(l, "deleting extras");
+        rc = spool_each(r->extras, extra_row, l);
+    }
+    place_leave(l);
+    if (rc == 0) {
+        doing(l, "finishing folders");
+        rc = spool_each(r->folders, folder_row, l);
+    }
+    if (rc == 0)
+        rc = durable_note(l);
+    if (rc == 0)
+        rc = durable_flush(r);
+    return rc;
+}

@@ -1,0 +1,440 @@
+/* incoming: larger files that come in pieces over any lane. The temporary file keeps its name over
+ * a crash, so that durable pieces need not come again. Lane threads; each file has its own lock. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/store/beneath.h"
+#include "agent/transfer/place_priv.h"
+#include "agent/transfer/receiver_priv.h"
+#include "common/base/cleanup.h"
+#include "common/base/mem.h"
+
+static const uint8_t zeros[64 << 10];
+
+static struct bytes folder_of(const struct incoming *in)
+{
+    return (struct bytes){in->folder, in->folder_len};
+}
+
+static struct bytes name_of(const struct incoming *in)
+{
+    return (struct bytes){in->name, in->name_len};
+}
+
+static void incoming_free(struct incoming *in)
+{
+    if (in->fd >= 0)
+        (void)fd_close(in->fd);
+    if (in->folder_fd >= 0)
+        (void)fd_close(in->folder_fd);
+    free(in->folder);
+    free(in->name);
+    free(in->xattrs);
+    free(in->bitmap);
+    free(in->digests);
+    (void)pthread_mutex_destroy(&in->lock);
+    free(in);
+}
+
+static struct incoming *incoming_ref(struct receiver *r, uint32_t id)
+{
+    (void)pthread_mutex_lock(&r->lock);
+    struct incoming *in = r->incoming;
+    while (in && in->id != id)
+        in = in->next;
+    if (in)
+        in->refs++;
+    (void)pthread_mutex_unlock(&r->lock);
+    return in;
+}
+
+static void incoming_unref(struct receiver *r, struct incoming *in)
+{
+    (void)pthread_mutex_lock(&r->lock);
+    bool last = --in->refs == 0;
+    (void)pthread_mutex_unlock(&r->lock);
+    if (last)
+        incoming_free(in);
+}
+
+/* Out of the list; the list's reference goes. */
+static void incoming_unlist(struct receiver *r, struct incoming *in)
+{
+    bool listed = false;
+    (void)pthread_mutex_lock(&r->lock);
+    for (struct incoming **at = &r->incoming; *at; at = &(*at)->next) {
+        if (*at != in)
+            continue;
+        *at = in->next;
+        r->nincoming--;
+        listed = true;
+        break;
+    }
+    (void)pthread_mutex_unlock(&r->lock);
+    if (listed)
+        incoming_unref(r, in);
+}
+
+/* The catalogue's row goes with the temporary file. */
+static void partial_forget(struct receiver *r, const struct incoming *in)
+{
+    if (!in->kept_partial)
+        return;
+    (void)pthread_mutex_lock(&r->cat_lock);
+    (void)catalogue_partial_forget(r->cat, in->folder, in->folder_len, in->name, in->name_len);
+    (void)pthread_mutex_unlock(&r->cat_lock);
+}
+
+static int incoming_fail(struct rlane *l, struct incoming *in, int err, const char *what)
+{
+    (void)pthread_mutex_lock(&in->lock);
+    bool first = !in->over;
+    in->over = true;
+    (void)pthread_mutex_unlock(&in->lock);
+    if (!first)
+        return 0;
+    (void)unlinkat(in->folder_fd, in->temp, 0);
+    partial_forget(l->r, in);
+    struct failure f = {in->folder, in->name, in->folder_len, in->name_len, err, what};
+    return receiver_failed(l, &f);
+}
+
+/* ── BEGIN ── */
+
+static bool same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+static bool partial_fits(const struct catalogue_partial *p, const struct incoming *in)
+{
+    return p->of.size == in->meta.size && p->of.ino == in->meta.ino &&
+           same_time(p->of.mtime, in->meta.mtime) && same_time(p->of.ctime, in->meta.ctime) &&
+           p->piece_bytes == PIECE_BYTES && p->bitmap_len == (in->npieces + 7) / 8 &&
+           strcmp(p->temp, in->temp) == 0;
+}
+
+/* Goes on with what a killed or cut run left, when it is of the very same file. */
+static bool partial_resume(struct receiver *r, struct incoming *in)
+{
+    struct catalogue_partial p = {0};
+    (void)pthread_mutex_lock(&r->cat_lock);
+    int rc = catalogue_partial_get(r->cat, in->folder, in->folder_len, in->name, in->name_len, &p);
+    (void)pthread_mutex_unlock(&r->cat_lock);
+    if (rc < 0)
+        return false;
+    in->kept_partial = true;
+    struct stat st;
+    if (partial_fits(&p, in)) {
+        in->fd = openat(in->folder_fd, in->temp, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+        if (in->fd >= 0 && (fstat(in->fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1 ||
+                            (uint64_t)st.st_size != in->meta.size))
+            in->fd = fd_close(in->fd);
+    }
+    if (in->fd >= 0) {
+        memcpy(in->bitmap, p.bitmap, p.bitmap_len);
+        memcpy(in->digests, p.piece_digests, (size_t)in->npieces * DIGEST_BYTES);
+        for (uint32_t i = 0; i < in->npieces; i++)
+            in->ndone += (in->bitmap[i / 8] >> (i % 8)) & 1;
+    }
+    catalogue_partial_done(&p);
+    return in->fd >= 0;
+}
+
+static int temp_create(struct incoming *in)
+{
+    int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    in->fd = openat(in->folder_fd, in->temp, flags, 0600);
+    if (in->fd < 0 && errno == EEXIST) {
+        uint64_t removed = 0;
+        (void)beneath_remove(in->folder_fd, in->temp, &removed);
+        in->fd = openat(in->folder_fd, in->temp, flags, 0600);
+    }
+    if (in->fd < 0)
+        return -errno;
+    return ftruncate(in->fd, (off_t)in->meta.size) == 0 ? 0 : -errno;
+}
+
+static struct incoming *incoming_new(const struct begin *g)
+{
+    struct incoming *in = xcalloc(1, sizeof *in);
+    (void)pthread_mutex_init(&in->lock, NULL);
+    in->id = g->id;
+    in->refs = 1;
+    in->fd = in->folder_fd = -1;
+    in->meta = g->meta;
+    in->npieces = piece_count(g->meta.size);
+    in->folder = xmemdup(g->folder.p, g->folder.n);
+    in->folder_len = g->folder.n;
+    in->name = xmemdup(g->name.p, g->name.n);
+    in->name_len = g->name.n;
+    in->xattrs = g->xattrs.n ? xmemdup(g->xattrs.p, g->xattrs.n) : NULL;
+    in->xattrs_len = g->xattrs.n;
+    in->bitmap = xcalloc((in->npieces + 7) / 8 + 1, 1);
+    in->digests = xcalloc((size_t)in->npieces + 1, DIGEST_BYTES);
+    return in;
+}
+
+static int incoming_open(struct rlane *l, struct incoming *in, bool fresh)
+{
+    int rc = place_enter(l, folder_of(in), true);
+    if (rc < 0)
+        return rc;
+    in->folder_fd = fcntl(l->at.fd, F_DUPFD_CLOEXEC, 0);
+    if (in->folder_fd < 0)
+        return -errno;
+    in->inherits = l->at.inherits;
+    temp_large(l->r->token, in->name, in->name_len, in->temp);
+    if (!fresh && in->npieces > 1 && partial_resume(l->r, in))
+        return 0;
+    return temp_create(in);
+}
+
+static int begun_reply(struct rlane *l, const struct incoming *in)
+{
+    size_t len = (in->npieces + 7) / 8;
+    bool some = in->ndone > 0 && len < LANE_RECORD_MAX / 2;
+    struct begun b = {
+        .id = in->id, .bitmap = {(const char *)in->bitmap, some ? len : 0}
+    };
+    buf_clear(&l->out);
+    begun_put(&l->out, &b);
+    return receive_lane_reply(l, REC_BEGUN);
+}
+
+int incoming_begin(struct rlane *l, struct cursor *c)
+{
+    struct receiver *r = l->r;
+    struct begin g;
+    int rc = begin_get(c, &g);
+    if (rc < 0 || r->spec->options.dry_run)
+        return rc < 0 ? rc : -EPROTO;
+    struct incoming *in = incoming_new(&g);
+    (void)pthread_mutex_lock(&r->lock);
+    bool room = r->nincoming < INCOMING_MAX;
+    if (room) {
+        r->nincoming++;
+        in->refs++;
+        in->next = r->incoming;
+        r->incoming = in;
+        in->over = true; /* not to be written to before it is open */
+    }
+    (void)pthread_mutex_unlock(&r->lock);
+    if (!room) {
+        incoming_unref(r, in);
+        return -EPROTO;
+    }
+    rc = incoming_open(l, in, g.flags & BEGIN_FRESH);
+    (void)pthread_mutex_lock(&in->lock);
+    in->over = false;
+    (void)pthread_mutex_unlock(&in->lock);
+    int rc2 = rc < 0 ? incoming_fail(l, in, -rc, "create") : 0;
+    if (rc2 == 0)
+        rc2 = begun_reply(l, in);
+    incoming_unref(r, in);
+    return rc2;
+}
+
+/* ── pieces ── */
+
+void incoming_drop_piece(struct rlane *l)
+{
+    if (l->piece_of)
+        incoming_unref(l->r, l->piece_of);
+    l->piece_of = NULL;
+}
+
+static int hash_zeros(struct rlane *l, uint64_t to)
+{
+    while (l->piece_at < to) {
+        uint64_t n = to - l->piece_at < sizeof zeros ? to - l->piece_at : sizeof zeros;
+        (void)XXH3_128bits_update(l->piece_hash, zeros, n);
+        l->piece_at += n;
+    }
+    return 0;
+}
+
+/* Makes piece the one that this lane receives. -ESRCH: the file is not under way any more. */
+static int piece_enter(struct rlane *l, uint32_t id, uint32_t piece)
+{
+    if (l->piece_of && l->piece_of->id == id && l->piece == piece)
+        return 0;
+    if (!l->piece_of || l->piece_of->id != id) {
+        incoming_drop_piece(l);
+        l->piece_of = incoming_ref(l->r, id);
+    }
+    if (!l->piece_of)
+        return -ESRCH;
+    if (piece >= l->piece_of->npieces)
+        return -EBADMSG;
+    l->piece = piece;
+    l->piece_at = piece * PIECE_BYTES;
+    (void)XXH3_128bits_reset(l->piece_hash);
+    return 0;
+}
+
+int incoming_chunk(struct rlane *l, struct cursor *c)
+{
+    struct chunk k;
+    int rc = chunk_get(c, &k);
+    if (rc < 0)
+        return rc;
+    rc = piece_enter(l, k.id, (uint32_t)(k.offset / PIECE_BYTES));
+    if (rc == -ESRCH)
+        return 0;
+    if (rc < 0)
+        return rc;
+    struct incoming *in = l->piece_of;
+    uint64_t end = l->piece * PIECE_BYTES + piece_len(in->meta.size, l->piece);
+    if (k.offset < l->piece_at || k.offset > end || k.data.n > end - k.offset)
+        return -EBADMSG;
+    (void)pthread_mutex_lock(&in->lock);
+    bool over = in->over;
+    (void)pthread_mutex_unlock(&in->lock);
+    if (over)
+        return 0;
+    (void)hash_zeros(l, k.offset);
+    (void)XXH3_128bits_update(l->piece_hash, k.data.p, k.data.n);
+    l->piece_at += k.data.n;
+    rc = place_write(in->fd, k.data.p, k.data.n, k.offset);
+    return rc < 0 ? incoming_fail(l, in, -rc, "write") : 0;
+}
+
+static void file_digest(const struct incoming *in, uint8_t ret[DIGEST_BYTES])
+{
+    if (in->npieces == 1) {
+        memcpy(ret, in->digests, DIGEST_BYTES);
+        return;
+    }
+    XXH128_canonical_t c;
+    XXH128_canonicalFromHash(&c, XXH3_128bits(in->digests, (size_t)in->npieces * DIGEST_BYTES));
+    memcpy(ret, c.digest, DIGEST_BYTES);
+}
+
+/* All pieces are there and the source says that the file held still. */
+static int incoming_complete(struct rlane *l, struct incoming *in)
+{
+    char *name = xmemdup(in->name, in->name_len);
+    const char *what = "metadata";
+    int rc = place_meta(l, in->fd, &in->meta, (struct bytes){(char *)in->xattrs, in->xattrs_len},
+                        in->inherits);
+    if (rc == 0) {
+        what = "rename";
+        rc = place_rename(in->folder_fd, in->temp, name);
+    }
+    free(name);
+    if (rc < 0) {
+        in->over = false;
+        rc = incoming_fail(l, in, -rc, what);
+        incoming_unlist(l->r, in);
+        return rc;
+    }
+    uint8_t digest[DIGEST_BYTES];
+    file_digest(in, digest);
+    l->placed.files++;
+    l->placed.entries++;
+    l->placed.bytes += in->meta.size;
+    durable_row(&l->placed, folder_of(in), name_of(in), &in->meta, digest);
+    partial_forget(l->r, in);
+    incoming_unlist(l->r, in);
+    return 0;
+}
+
+/* Under in->lock: is it this caller who completes? */
+static bool completes(struct incoming *in)
+{
+    if (in->over || !in->end_ok || in->ndone < in->npieces)
+        return false;
+    in->over = true;
+    return true;
+}
+
+/* The digest of the piece that ends now; a hole of a whole piece is known beforehand. */
+static void piece_digest(struct rlane *l, const struct incoming *in, uint8_t ret[DIGEST_BYTES])
+{
+    uint64_t start = l->piece * PIECE_BYTES, len = piece_len(in->meta.size, l->piece);
+    if (l->piece_at == start && len == PIECE_BYTES) {
+        memcpy(ret, l->r->zero_piece, DIGEST_BYTES);
+        return;
+    }
+    (void)hash_zeros(l, start + len);
+    XXH128_canonical_t c;
+    XXH128_canonicalFromHash(&c, XXH3_128bits_digest(l->piece_hash));
+    memcpy(ret, c.digest, DIGEST_BYTES);
+}
+
+int incoming_piece_end(struct rlane *l, struct cursor *c)
+{
+    struct piece_end p;
+    uint8_t digest[DIGEST_BYTES];
+    int rc = piece_end_get(c, &p);
+    if (rc == 0)
+        rc = piece_enter(l, p.id, p.piece);
+    if (rc < 0)
+        return rc == -ESRCH ? 0 : rc;
+    struct incoming *in = l->piece_of;
+    piece_digest(l, in, digest);
+    bool right = memcmp(digest, p.digest, DIGEST_BYTES) == 0, complete = false;
+    (void)pthread_mutex_lock(&in->lock);
+    bool fresh = !in->over && right && !((in->bitmap[p.piece / 8] >> (p.piece % 8)) & 1);
+    if (fresh) {
+        in->bitmap[p.piece / 8] |= (uint8_t)(1U << (p.piece % 8));
+        memcpy(in->digests + (size_t)p.piece * DIGEST_BYTES, digest, DIGEST_BYTES);
+        in->ndone++;
+        complete = completes(in);
+    }
+    (void)pthread_mutex_unlock(&in->lock);
+    if (fresh)
+        l->placed.content += piece_len(in->meta.size, p.piece);
+    if (!right)
+        rc = incoming_fail(l, in, EBADMSG, "digest");
+    else if (complete)
+        rc = incoming_complete(l, in);
+    incoming_drop_piece(l);
+    return rc;
+}
+
+int incoming_end(struct rlane *l, struct cursor *c)
+{
+    uint32_t id = cursor_u32(c);
+    bool ok = cursor_u8(c);
+    if (c->bad)
+        return -EBADMSG;
+    struct incoming *in = incoming_ref(l->r, id);
+    if (!in)
+        return 0;
+    (void)pthread_mutex_lock(&in->lock);
+    in->end_ok = ok;
+    bool complete = completes(in), drop = !complete && (in->over || !ok),
+         give_up = drop && !in->over;
+    in->over = in->over || drop;
+    (void)pthread_mutex_unlock(&in->lock);
+    int rc = 0;
+    if (complete)
+        rc = incoming_complete(l, in);
+    if (give_up) {
+        (void)unlinkat(in->folder_fd, in->temp, 0);
+        partial_forget(l->r, in);
+    }
+    if (drop)
+        incoming_unlist(l->r, in);
+    incoming_unref(l->r, in);
+    return rc;
+}
+
+void incoming_drop_all(struct receiver *r, bool remove)
+{
+    while (r->incoming) {
+        struct incoming *in = r->incoming;
+        /* A file of one piece has nothing to go on from. */
+        if (in->folder_fd >= 0 && !in->over && (remove || in->npieces < 2))
+            (void)unlinkat(in->folder_fd, in->temp, 0);
+        if (remove)
+            partial_forget(r, in);
+        incoming_unlist(r, in);
+    }
+}

@@ -1,0 +1,412 @@
+/* place: small entries into their folder: temporary name, content, metadata, rename. One lane's
+ * thread. Not for files in pieces (incoming.c). */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "agent/store/beneath.h"
+#include "agent/transfer/place_priv.h"
+#include "agent/transfer/receiver_priv.h"
+#include "common/base/cleanup.h"
+#include "common/base/mem.h"
+
+#define SETID (S_ISUID | S_ISGID)
+
+/* An ordinary user cannot look into his own folder of mode 000 or write into one of 0555: it gets
+ * its permissions back at the end, as every folder does. */
+static void folder_unlock(struct receiver *r, const char *path, size_t len)
+{
+    char proc[32];
+    struct stat st;
+    CLEANUP(fd_close) int fd = beneath_open(r->root, path, len, O_PATH | O_DIRECTORY, 0);
+    if (fd < 0 || fstat(fd, &st) < 0 || st.st_uid != r->euid)
+        return;
+    (void)snprintf(proc, sizeof proc, "/proc/self/fd/%d", fd);
+    (void)chmod(proc, (st.st_mode & 07777U) | 0700U);
+}
+
+int place_open_folder(struct receiver *r, const char *path, size_t len, bool make, bool *retmade)
+{
+    *retmade = false;
+    int fd = make ? beneath_mkdirs(r->root, path, len, true, retmade)
+                  : beneath_open(r->root, path, len, O_RDONLY | O_DIRECTORY, 0);
+    struct stat st;
+    bool locked = fd == -EACCES || (fd >= 0 && make && !r->privileged && !*retmade &&
+                                    fstat(fd, &st) == 0 && (st.st_mode & 0700) != 0700);
+    if (!locked || r->spec->options.dry_run)
+        return fd;
+    if (fd >= 0)
+        (void)fd_close(fd);
+    for (size_t i = 0; i < len; i++) /* each folder on the way may be the one */
+        if (path[i] == '/')
+            folder_unlock(r, path, i);
+    folder_unlock(r, path, len);
+    return make ? beneath_mkdirs(r->root, path, len, true, retmade)
+                : beneath_open(r->root, path, len, O_RDONLY | O_DIRECTORY, 0);
+}
+
+bool place_inherits(int folder_fd)
+{
+    struct stat st;
+    if (fstat(folder_fd, &st) < 0 || (st.st_mode & S_ISGID))
+        return true;
+    return fgetxattr(folder_fd, "system.posix_acl_default", NULL, 0) > 0;
+}
+
+void place_leave(struct rlane *l)
+{
+    if (l->at.fd >= 0)
+        (void)fd_close(l->at.fd);
+    l->at.fd = -1;
+    free(l->at.path);
+    l->at.path = NULL;
+}
+
+int place_enter(struct rlane *l, struct bytes folder, bool make)
+{
+    if (l->at.fd >= 0 && l->at.len == folder.n && memcmp(l->at.path, folder.p, folder.n) == 0)
+        return 0;
+    place_leave(l);
+    bool made = false;
+    int fd = place_open_folder(l->r, folder.p, folder.n, make, &made);
+    if (fd < 0)
+        return fd;
+    struct stat st;
+    if (fstat(fd, &st) == 0 && st.st_dev != l->r->root_dev)
+        atomic_store(&l->r->other_fs, true);
+    l->at = (struct place_folder){.path = xmemdup(folder.p, folder.n),
+                                  .len = folder.n,
+                                  .fd = fd,
+                                  .inherits = place_inherits(fd)};
+    return 0;
+}
+
+static unsigned count_bits(unsigned v)
+{
+    unsigned n = 0;
+    for (; v; v &= v - 1)
+        n++;
+    return n;
+}
+
+int place_meta(struct rlane *l, int fd, const struct meta *m, struct bytes xattrs, bool inherits)
+{
+    unsigned losses = 0;
+    bool privileged = l->r->privileged;
+    int rc = inherits ? meta_apply(fd, m, xattrs.p, xattrs.n, privileged, &losses)
+                      : meta_apply_new(fd, m, xattrs.p, xattrs.n, privileged, &losses);
+    l->delta.skipped_meta += count_bits(losses);
+    return rc;
+}
+
+int place_rename(int folder_fd, const char *temp, const char *name)
+{
+    if (renameat(folder_fd, temp, folder_fd, name) == 0)
+        return 0;
+    if (errno != EISDIR && errno != ENOTEMPTY && errno != EEXIST)
+        return -errno;
+    uint64_t removed = 0;
+    int rc = beneath_remove(folder_fd, name, &removed);
+    if (rc < 0)
+        return rc;
+    return renameat(folder_fd, temp, folder_fd, name) == 0 ? 0 : -errno;
+}
+
+int place_write(int fd, const void *data, size_t n, uint64_t at)
+{
+    for (const char *p = data; n > 0;) {
+        ssize_t k = pwrite(fd, p, n, (off_t)at);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k <= 0)
+            return k < 0 ? -errno : -EIO;
+        p += k;
+        n -= (size_t)k;
+        at += (uint64_t)k;
+    }
+    return 0;
+}
+
+/* ── regular files ── */
+
+struct content {
+    struct cursor segments; /* where they begin in the record */
+    uint32_t nsegments;
+    struct bytes plain; /* the content when it is one segment without holes */
+};
+
+/* Reads over the segments of e and checks the digest. */
+static int content_check(struct rlane *l, const struct batch_entry *e, struct cursor *c,
+                         struct content *ret)
+{
+    *ret = (struct content){.segments = *c, .nsegments = e->nsegments};
+    uint64_t at = 0, offset = 0, size = e->meta.size;
+    struct bytes data = {NULL, 0};
+    bool holes = e->nsegments > 1;
+    if (holes)
+        memset(l->whole, 0, size);
+    for (uint32_t i = 0; i < e->nsegments; i++) {
+        int rc = segment_get(c, size, &at, &offset, &data);
+        if (rc < 0)
+            return rc;
+        if (!holes && data.n != size) {
+            holes = true;
+            memset(l->whole, 0, size);
+        }
+        if (holes)
+            memcpy(l->whole + offset, data.p, data.n);
+    }
+    if (e->nsegments == 0 && size > 0) {
+        holes = true;
+        memset(l->whole, 0, size);
+    }
+    ret->plain = data;
+    XXH128_canonical_t digest;
+    XXH128_canonicalFromHash(&digest, XXH3_128bits(holes ? (const void *)l->whole : data.p, size));
+    if (holes)
+        ret->plain = (struct bytes){NULL, 0};
+    return memcmp(digest.digest, e->digest, DIGEST_BYTES) == 0 ? 0 : -EILSEQ;
+}
+
+static int content_write(int fd, const struct content *k, uint64_t size)
+{
+    if (k->plain.p || size == 0)
+        return place_write(fd, k->plain.p, size, 0);
+    struct cursor c = k->segments;
+    uint64_t at = 0, offset = 0;
+    int rc = ftruncate(fd, (off_t)size) == 0 ? 0 : -errno;
+    for (uint32_t i = 0; rc == 0 && i < k->nsegments; i++) {
+        struct bytes data = {NULL, 0};
+        rc = segment_get(&c, size, &at, &offset, &data);
+        if (rc == 0)
+            rc = place_write(fd, data.p, data.n, offset);
+    }
+    return rc;
+}
+
+/* Nothing to set but times: the usual case within one owner. */
+static bool is_plain(const struct rlane *l, const struct batch_entry *e)
+{
+    const struct receiver *r = l->r;
+    return !l->at.inherits && e->xattrs.n == 0 && e->meta.uid == r->euid &&
+           e->meta.gid == r->egid && !(e->meta.mode & (SETID | S_ISVTX | r->umask));
+}
+
+static int set_meta(struct rlane *l, int fd, const struct batch_entry *e, bool plain)
+{
+    const struct meta *m = &e->meta;
+    const struct timespec times[2] = {m->atime, m->mtime};
+    if (plain)
+        return futimens(fd, times) == 0 ? 0 : -errno;
+    if (!l->r->privileged || l->at.inherits || e->xattrs.n > 0)
+        return place_meta(l, fd, m, e->xattrs, l->at.inherits);
+    if (fchown(fd, m->uid, m->gid) < 0 || fchmod(fd, m->mode & 07777U) < 0 ||
+        futimens(fd, times) < 0)
+        return place_meta(l, fd, m, e->xattrs, true); /* a file system that cannot: says which */
+    return 0;
+}
+
+static int file_make(struct rlane *l, const struct batch_entry *e, const struct content *k,
+                     const char *temp, const char **retwhat)
+{
+    bool plain = is_plain(l, e);
+    CLEANUP(fd_close)
+    int fd = openat(l->at.fd, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                    plain ? e->meta.mode & 0777U : 0600U);
+    *retwhat = "create";
+    if (fd < 0)
+        return -errno;
+    *retwhat = "write";
+    int rc = content_write(fd, k, e->meta.size);
+    if (rc < 0)
+        return rc;
+    *retwhat = "metadata";
+    return set_meta(l, fd, e, plain);
+}
+
+static int place_file(struct rlane *l, const struct batch_entry *e, struct cursor *c, char *name,
+                      const char **retwhat)
+{
+    char temp[TEMP_NAME_MAX];
+    struct content k;
+    *retwhat = "digest";
+    int rc = content_check(l, e, c, &k);
+    if (rc < 0)
+        return rc;
+    temp_small(l->r->token, atomic_fetch_add(&l->r->temp_number, 1), temp);
+    rc = file_make(l, e, &k, temp, retwhat);
+    if (rc == 0) {
+        *retwhat = "rename";
+        rc = place_rename(l->at.fd, temp, name);
+    }
+    if (rc < 0) {
+        (void)unlinkat(l->at.fd, temp, 0);
+        return rc;
+    }
+    l->placed.files++;
+    l->placed.bytes += e->meta.size;
+    l->placed.content += e->meta.size;
+    return 0;
+}
+
+/* ── what has no content ── */
+
+static int special_make(struct rlane *l, const struct batch_entry *e, const char *temp)
+{
+    if (e->kind == BATCH_NODE) {
+        uint32_t mode = (e->meta.mode & S_IFMT) | 0600U;
+        return mknodat(l->at.fd, temp, mode, e->meta.rdev) == 0 ? 0 : -errno;
+    }
+    char target[SYMLINK_TARGET_MAX + 1];
+    memcpy(target, e->target.p, e->target.n);
+    target[e->target.n] = '\0';
+    return symlinkat(target, l->at.fd, temp) == 0 ? 0 : -errno;
+}
+
+static int place_special(struct rlane *l, const struct batch_entry *e, char *name,
+                         const char **retwhat)
+{
+    char temp[TEMP_NAME_MAX];
+    temp_small(l->r->token, atomic_fetch_add(&l->r->temp_number, 1), temp);
+    *retwhat = e->kind == BATCH_NODE ? "make node" : "symlink";
+    int rc = special_make(l, e, temp);
+    if (rc < 0)
+        return rc;
+    *retwhat = "metadata";
+    CLEANUP(fd_close) int fd = openat(l->at.fd, temp, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    rc = fd < 0 ? -errno : 0;
+    if (rc == 0)
+        rc = place_meta(l, fd, &e->meta, e->xattrs, l->at.inherits);
+    if (rc == 0)
+        rc = place_rename(l->at.fd, temp, name);
+    if (rc < 0)
+        (void)unlinkat(l->at.fd, temp, 0);
+    return rc;
+}
+
+static int place_only_meta(struct rlane *l, const struct batch_entry *e, char *name,
+                           const char **retwhat)
+{
+    int flags = S_ISREG(e->meta.mode) ? O_RDONLY | O_NONBLOCK : O_PATH;
+    *retwhat = "metadata";
+    CLEANUP(fd_close) int fd = openat(l->at.fd, name, flags | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == EACCES && S_ISREG(e->meta.mode) &&
+        fchmodat(l->at.fd, name, 0600, 0) == 0) /* own file of mode 000, no privilege */
+        fd = openat(l->at.fd, name, flags | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int rc = place_meta(l, fd, &e->meta, e->xattrs, true);
+    if (rc == 0)
+        l->delta.changed_meta++;
+    return rc;
+}
+
+static int place_one(struct rlane *l, const struct batch_entry *e, struct cursor *c,
+                     const char **retwhat)
+{
+    char name[NAME_BYTES_MAX + 1];
+    memcpy(name, e->name.p, e->name.n);
+    name[e->name.n] = '\0';
+    switch ((enum batch_kind)e->kind) {
+    case BATCH_FILE:
+        return place_file(l, e, c, name, retwhat);
+    case BATCH_META:
+        return place_only_meta(l, e, name, retwhat);
+    case BATCH_SYMLINK:
+    case BATCH_NODE:
+        return place_special(l, e, name, retwhat);
+    case BATCH_HARDLINK:
+        break;
+    }
+    *retwhat = "link";
+    return place_spool_link(l->r, (struct bytes){l->at.path, l->at.len}, e->name, e->target);
+}
+
+static int entry_done(struct rlane *l, const struct batch_entry *e, int rc, const char *what)
+{
+    if (rc == -EBADMSG)
+        return rc;
+    if (rc < 0) {
+        struct failure f = {
+            l->at.path, e->name.p, l->at.len, e->name.n, rc == -EILSEQ ? EBADMSG : -rc, what};
+        return receiver_failed(l, &f);
+    }
+    if (e->kind == BATCH_HARDLINK)
+        return 0;
+    l->placed.entries += e->kind != BATCH_META;
+    if (S_ISREG(e->meta.mode))
+        durable_row(&l->placed, (struct bytes){l->at.path, l->at.len}, e->name, &e->meta,
+                    e->digest);
+    return 0;
+}
+
+/* The folder itself cannot be opened: each of its entries is a failure, the rest goes on. */
+static int folder_failed(struct rlane *l, struct bytes folder, int rc)
+{
+    struct failure f = {folder.p, NULL, folder.n, 0, -rc, "folder"};
+    return receiver_failed(l, &f);
+}
+
+int place_batch(struct rlane *l, struct cursor *c)
+{
+    struct batch_head h;
+    int rc = batch_head_get(c, &h);
+    if (rc < 0)
+        return rc;
+    if (l->r->spec->options.dry_run)
+        return -EPROTO;
+    rc = place_enter(l, h.folder, true);
+    if (rc < 0)
+        return folder_failed(l, h.folder, rc);
+    if (h.flags & BATCH_HAS_META)
+        rc = place_spool_folder(l->r, h.folder, &h.meta, h.xattrs, false);
+    while (rc == 0 && cursor_left(c) > 0) {
+        struct batch_entry e;
+        const char *what = "write";
+        rc = batch_entry_get(c, &e);
+        if (rc < 0)
+            break;
+        rc = entry_done(l, &e, place_one(l, &e, c, &what), what);
+    }
+    return rc;
+}
+
+static uint32_t depth_of(struct bytes path)
+{
+    uint32_t depth = path.n > 0;
+    for (size_t i = 0; i < path.n; i++)
+        depth += path.p[i] == '/';
+    return depth;
+}
+
+int place_spool_folder(struct receiver *r, struct bytes folder, const struct meta *m,
+                       struct bytes xattrs, bool existed)
+{
+    struct buf b;
+    buf_init(&b, PATH_BYTES_MAX + XATTRS_MAX + 256);
+    buf_put_u8(&b, existed);
+    buf_put_blob(&b, folder.p, folder.n);
+    meta_put(&b, m);
+    buf_put_blob(&b, xattrs.p, xattrs.n);
+    int rc = spool_put(r->folders, depth_of(folder), b.data, b.len);
+    buf_done(&b);
+    return rc;
+}
+
+int place_spool_link(struct receiver *r, struct bytes folder, struct bytes name,
+                     struct bytes target)
+{
+    struct buf b;
+    buf_init(&b, 2 * PATH_BYTES_MAX + 512);
+    buf_put_blob(&b, folder.p, folder.n);
+    buf_put_blob(&b, name.p, name.n);
+    buf_put_blob(&b, target.p, target.n);
+    int rc = spool_put(r->links, 0, b.data, b.len);
+    buf_done(&b);
+    return rc;
+}

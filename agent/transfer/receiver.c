@@ -1,0 +1,404 @@
+/* receiver: the session of the destination: lets lanes in, starts anew when the source comes back,
+ * flushes, reports, and ends. The step's thread; lanes have their own (receive_lane.c). */
+#include "agent/transfer/receiver.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/lane/lane_server.h"
+#include "agent/store/beneath.h"
+#include "agent/transfer/digest.h"
+#include "agent/transfer/receiver_priv.h"
+#include "common/base/cleanup.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
+#include "common/base/text.h"
+
+#define TICK_MS 200
+#define LINGER_MS 60000 /* for the source's goodbye when the lane broke just at the end */
+#define LANES_MAX 64
+#define ROWS_MAX (64U << 20)
+
+void receiver_stop(struct receiver *r, const struct fault *f)
+{
+    (void)pthread_mutex_lock(&r->lock);
+    if (r->fault.what_next == FAULT_NONE)
+        r->fault = *f;
+    (void)pthread_cond_broadcast(&r->changed);
+    (void)pthread_mutex_unlock(&r->lock);
+}
+
+static bool concerns_all(int err)
+{
+    return err == ENOSPC || err == EDQUOT || err == EROFS || err == EIO;
+}
+
+static int tell_failed(struct rlane *l, const struct failure *x)
+{
+    struct buf path;
+    buf_init(&path, PATH_BYTES_MAX + NAME_BYTES_MAX + 1);
+    buf_put(&path, x->folder, x->folder_len);
+    if (x->folder_len && x->name_len)
+        buf_put_u8(&path, '/');
+    buf_put(&path, x->name, x->name_len);
+    struct failed f = {
+        .path = {(const char *)path.data, path.len       },
+        .err = x->err,
+        .what = {x->what,                 strlen(x->what)}
+    };
+    struct buf out = l->out; /* a reply may be half made in it */
+    buf_init(&l->out, LANE_RECORD_MAX);
+    failed_put(&l->out, &f);
+    int rc = receive_lane_reply(l, REC_FAILED);
+    buf_done(&l->out);
+    l->out = out;
+    buf_done(&path);
+    return rc;
+}
+
+int receiver_failed(struct rlane *l, const struct failure *x)
+{
+    if (concerns_all(x->err)) {
+        struct fault f;
+        char *name =
+            text_quote(x->name ? x->name : x->folder, x->name ? x->name_len : x->folder_len);
+        (void)fault_set(&f, FAULT_STOP_JOB, x->err, "destination: cannot %s %.100s: %s", x->what,
+                        name, strerror(x->err));
+        free(name);
+        receiver_stop(l->r, &f);
+        return -x->err;
+    }
+    failures_add(l->r->failures, x);
+    return tell_failed(l, x);
+}
+
+/* ── sessions ── */
+
+static bool root_is_empty(int root)
+{
+    int fd = openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!dir)
+        return false;
+    bool empty = true;
+    for (const struct dirent *e; empty && (e = readdir(dir)) != NULL;)
+        empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+    (void)closedir(dir);
+    return empty;
+}
+
+static int spools_new(struct receiver *r)
+{
+    r->links = spool_free(r->links);
+    r->folders = spool_free(r->folders);
+    r->extras = spool_free(r->extras);
+    int rc = spool_new(&r->links, r->scratch);
+    if (rc == 0)
+        rc = spool_new(&r->folders, r->scratch);
+    if (rc == 0)
+        rc = spool_new(&r->extras, r->scratch);
+    return rc;
+}
+
+/* Under lock: waits until the lanes of another session are gone. */
+static void lanes_drain(struct receiver *r)
+{
+    for (struct rlane *l = r->lanes; l; l = l->next)
+        lane_abort(l->lane);
+    while (r->lanes)
+        (void)pthread_cond_wait(&r->changed, &r->lock);
+}
+
+/* Under lock, with entering set: the source begins its walk anew. What was placed is made durable
+ * first, so that it is found; counts of the comparison begin at zero. */
+static int session_begin(struct receiver *r, uint64_t session)
+{
+    lanes_drain(r);
+    (void)pthread_mutex_unlock(&r->lock);
+    int rc = durable_flush(r);
+    incoming_drop_all(r, false);
+    if (rc == 0)
+        rc = spools_new(r);
+    bool fresh =
+        !r->spec->options.dry_run && !r->spec->options.only_failed && root_is_empty(r->root);
+    failures_restart(r->failures);
+    (void)pthread_mutex_lock(&r->lock);
+    struct counters *c = &r->counters;
+    c->unchanged_files = c->unchanged_bytes = 0;
+    if (r->spec->options.dry_run)
+        r->durable.files = r->durable.bytes = r->durable.entries = c->deleted = c->changed_meta = 0;
+    r->session = session;
+    r->fresh = fresh;
+    r->finished = false;
+    r->doing = "receiving";
+    return rc;
+}
+
+static int enter_locked(struct receiver *r, struct lane *lane, const struct lane_entry *e)
+{
+    while (r->entering)
+        (void)pthread_cond_wait(&r->changed, &r->lock);
+    if (r->stopped || r->bye || r->fault.what_next != FAULT_NONE)
+        return -ESHUTDOWN;
+    int rc = 0;
+    if (e->session != r->session) {
+        if (e->lane != 0)
+            return -ESTALE; /* of a session that is over */
+        r->entering = true;
+        rc = session_begin(r, e->session);
+        r->entering = false;
+        (void)pthread_cond_broadcast(&r->changed);
+    }
+    unsigned n = 0;
+    for (const struct rlane *l = r->lanes; l; l = l->next)
+        n++;
+    if (rc < 0 || n >= LANES_MAX || r->stopped)
+        return rc < 0 ? rc : -EBUSY;
+    struct rlane *l = xcalloc(1, sizeof *l);
+    *l = (struct rlane){.r = r, .lane = lane, .session = e->session, .next = r->lanes};
+    rc = -pthread_create(&l->thread, NULL, receive_lane_run, l);
+    if (rc < 0) {
+        free(l);
+        return rc;
+    }
+    (void)pthread_detach(l->thread);
+    r->lanes = l;
+    return 0;
+}
+
+static void on_enter(void *arg, struct lane *lane, const struct lane_entry *e)
+{
+    struct receiver *r = arg;
+    lane_set_cancel(lane, step_cancel_fd(r->step));
+    (void)pthread_mutex_lock(&r->lock);
+    int rc = enter_locked(r, lane, e);
+    struct fault f = r->fault;
+    (void)pthread_mutex_unlock(&r->lock);
+    if (rc == 0)
+        return;
+    if (f.what_next == FAULT_NONE)
+        (void)fault_set(&f, FAULT_RETRY, -rc, "the destination cannot take this lane: %s",
+                        strerror(-rc));
+    (void)lane_refuse(lane, &f);
+    lane_close(lane);
+    (void)lane_free(lane);
+}
+
+/* ── the step ── */
+
+static int ticket_open(struct receiver *r)
+{
+    const struct transfer_spec *s = r->spec;
+    struct ticket t = {.not_after_ms = s->not_after_ms, .enter = on_enter, .arg = r};
+    (void)snprintf(t.id, sizeof t.id, "%s", s->ticket_id);
+    (void)snprintf(t.pair, sizeof t.pair, "%s", s->pair);
+    memcpy(t.secret, s->secret, sizeof t.secret);
+    memcpy(t.peer_pin, s->peer_pin, sizeof t.peer_pin);
+    return ticket_add(lane_server_book(step_env(r->step)->lanes), &t);
+}
+
+static unsigned process_umask(void)
+{
+    char line[128];
+    unsigned mask = 077; /* not known: modes are set, never assumed */
+    FILE *in = fopen("/proc/self/status", "re");
+    while (in && fgets(line, sizeof line, in))
+        if (sscanf(line, "Umask: %o", &mask) == 1)
+            break;
+    if (in)
+        (void)fclose(in);
+    return mask;
+}
+
+static int receiver_open(struct receiver *r)
+{
+    const struct transfer_spec *s = r->spec;
+    const struct agent_env *env = step_env(r->step);
+    struct stat st;
+    r->root = beneath_root(s->path, s->path_len, !s->options.dry_run);
+    if (r->root < 0)
+        return fault_set(&r->fault, FAULT_STOP_JOB, -r->root, "cannot open the destination: %s",
+                         strerror(-r->root));
+    if (fstat(r->root, &st) == 0)
+        r->root_dev = st.st_dev;
+    r->scratch = temp_state_dir(env->state_dir);
+    CLEANUP(mem_free) char *path = temp_state_path(env->state_dir, s->pair, "catalogue");
+    int rc = catalogue_open(&r->cat, path);
+    if (rc == 0)
+        rc = failures_new(&r->failures, NULL);
+    if (rc == 0)
+        rc = spools_new(r);
+    if (rc == 0)
+        rc = ticket_open(r);
+    return rc == 0 ? 0
+                   : fault_set(&r->fault, FAULT_RETRY, -rc, "cannot prepare to receive: %s",
+                               strerror(-rc));
+}
+
+static void counters_now(struct receiver *r, struct counters *ret, int64_t began_ms)
+{
+    uint64_t failed = failures_count(r->failures);
+    (void)pthread_mutex_lock(&r->lock);
+    *ret = r->counters;
+    ret->files = r->durable.files;
+    ret->bytes = r->durable.bytes;
+    ret->entries = r->durable.entries;
+    ret->failed = failed;
+    ret->elapsed_ms = (uint64_t)(clock_mono_ms() - began_ms);
+    ret->lanes = 0;
+    for (const struct rlane *l = r->lanes; l; l = l->next)
+        ret->lanes++;
+    (void)pthread_mutex_unlock(&r->lock);
+}
+
+/* Under lock: has the run an end? */
+static bool is_over(struct receiver *r)
+{
+    if (step_cancelled(r->step))
+        r->stopped = true;
+    if (r->fault.what_next != FAULT_NONE || r->stopped)
+        return true;
+    if (r->bye)
+        return true;
+    if (r->finished && !r->lanes) {
+        if (r->finished_ms == 0)
+            r->finished_ms = clock_mono_ms();
+        return clock_mono_ms() - r->finished_ms > LINGER_MS;
+    }
+    r->finished_ms = 0;
+    return false;
+}
+
+static void tick_wait(struct receiver *r)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += TICK_MS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    (void)pthread_cond_timedwait(&r->changed, &r->lock, &until);
+}
+
+static void receiver_loop(struct receiver *r)
+{
+    int64_t began = clock_mono_ms(), told = 0;
+    (void)pthread_mutex_lock(&r->lock);
+    while (!is_over(r)) {
+        tick_wait(r);
+        const char *doing = r->session ? r->doing : "waiting for the source";
+        bool late = clock_wall_ms() > r->spec->not_after_ms && !r->lanes;
+        (void)pthread_mutex_unlock(&r->lock);
+        if (durable_due(r))
+            (void)durable_flush(r);
+        if (clock_mono_ms() - told >= 1000) {
+            struct counters c;
+            told = clock_mono_ms();
+            counters_now(r, &c, began);
+            step_progress(r->step, &c, 0, doing);
+        }
+        struct fault f;
+        if (late) {
+            (void)fault_set(&f, FAULT_RETRY, ETIMEDOUT, "the ticket ended before the source did");
+            receiver_stop(r, &f);
+        }
+        (void)pthread_mutex_lock(&r->lock);
+    }
+    (void)pthread_mutex_unlock(&r->lock);
+}
+
+#define STOP_WAIT_MS 2000
+
+/* Lanes that must hear of a fault get a moment to say so; then all are cut. */
+static void lanes_end(struct receiver *r)
+{
+    int64_t until = clock_mono_ms() + STOP_WAIT_MS;
+    (void)pthread_mutex_lock(&r->lock);
+    bool tell = !r->stopped;
+    while (tell && r->lanes && clock_mono_ms() < until)
+        tick_wait(r);
+    lanes_drain(r);
+    (void)pthread_mutex_unlock(&r->lock);
+}
+
+static void report(struct receiver *r, struct step_result *ret, int64_t began)
+{
+    counters_now(r, &ret->counters, began);
+    ret->counters.total_known = r->bye || r->finished;
+    failures_report(r->failures, ret);
+    ret->fault = r->fault;
+    if (r->fault.what_next != FAULT_NONE)
+        ret->status = STEP_FAILED;
+    else if (r->stopped)
+        ret->status = STEP_STOPPED;
+    else
+        ret->status = ret->counters.failed ? STEP_PARTIAL : STEP_DONE;
+}
+
+static void receiver_init(struct receiver *r, struct step *s, const struct transfer_spec *spec)
+{
+    r->step = s;
+    r->spec = spec;
+    r->root = -1;
+    r->privileged = step_env(s)->privileged;
+    r->umask = process_umask();
+    r->euid = geteuid();
+    r->egid = getegid();
+    r->doing = "receiving";
+    temp_token(spec->pair, r->token);
+    (void)text_random(&r->instance, sizeof r->instance);
+    atomic_init(&r->temp_number, r->instance); /* never a name that a killed run used */
+    digest_zero_piece(r->zero_piece);
+    buf_init(&r->pending.rows, ROWS_MAX);
+    (void)pthread_mutex_init(&r->cat_lock, NULL);
+    (void)pthread_mutex_init(&r->flush_lock, NULL);
+    (void)pthread_mutex_init(&r->lock, NULL);
+    (void)pthread_cond_init(&r->changed, NULL);
+}
+
+static void receiver_done(struct receiver *r)
+{
+    (void)spool_free(r->links);
+    (void)spool_free(r->folders);
+    (void)spool_free(r->extras);
+    (void)failures_free(r->failures);
+    (void)catalogue_close(r->cat);
+    if (r->root >= 0)
+        (void)fd_close(r->root);
+    free(r->scratch);
+    buf_done(&r->pending.rows);
+    (void)pthread_mutex_destroy(&r->cat_lock);
+    (void)pthread_mutex_destroy(&r->flush_lock);
+    (void)pthread_mutex_destroy(&r->lock);
+    (void)pthread_cond_destroy(&r->changed);
+    free(r);
+}
+
+void receiver_run(struct step *s, const struct transfer_spec *spec, struct step_result *ret)
+{
+    int64_t began = clock_mono_ms();
+    struct receiver *r = xcalloc(1, sizeof *r);
+    receiver_init(r, s, spec);
+    if (receiver_open(r) == 0) {
+        receiver_loop(r);
+        lanes_end(r);
+        ticket_remove(lane_server_book(step_env(s)->lanes), spec->ticket_id);
+        lanes_end(r); /* one may have entered just before */
+        bool full = r->fault.err == ENOSPC || r->fault.err == EDQUOT;
+        if (r->fault.what_next == FAULT_NONE || full)
+            (void)durable_flush(r);
+        incoming_drop_all(r, full);
+        if (full)
+            (void)catalogue_commit(r->cat);
+        report(r, ret, began);
+    } else {
+        ret->status = STEP_FAILED;
+        ret->fault = r->fault;
+    }
+    receiver_done(r);
+}

@@ -1,0 +1,179 @@
+/* receiver_priv: what the files of the destination's side share: the session, and one lane of it.
+ */
+#pragma once
+#include <pthread.h>
+#include <stdatomic.h>
+#include <xxhash.h>
+
+#include "agent/lane/lane_hello.h"
+#include "agent/step.h"
+#include "agent/store/catalogue.h"
+#include "agent/transfer/failures.h"
+#include "agent/transfer/record.h"
+#include "agent/transfer/spec.h"
+#include "agent/transfer/spool.h"
+#include "agent/transfer/temp.h"
+
+#define RECEIVE_CREDIT (16U << 20) /* bytes of one lane under way */
+#define GRANT_EVERY (2U << 20)
+#define INCOMING_MAX 256U
+
+struct receiver;
+
+/* What was put in place since the last flush; counts as done once it is durable. */
+struct placed {
+    struct buf rows; /* catalogue rows: durable.c knows their shape */
+    uint64_t files, bytes, entries, content;
+};
+
+/* A larger file on its way. */
+struct incoming {
+    struct incoming *next;
+    uint32_t id;
+    unsigned refs; /* under receiver.lock */
+    pthread_mutex_t lock;
+    int fd, folder_fd;
+    char *folder, *name;
+    size_t folder_len, name_len;
+    char temp[TEMP_NAME_MAX];
+    struct meta meta;
+    uint8_t *xattrs;
+    size_t xattrs_len;
+    uint32_t npieces, ndone;
+    uint8_t *bitmap, *digests;
+    bool inherits, end_ok, over; /* over: placed, failed or given up */
+    bool kept_partial;           /* the catalogue has a row of it */
+};
+
+/* The folder that a lane works in. */
+struct place_folder {
+    char *path;
+    size_t len;
+    int fd;        /* -1: none */
+    bool inherits; /* a new entry may get an ACL or a group from it */
+};
+
+/* The folder whose listing a lane compares: names seen, what is kept. */
+struct compare {
+    struct place_folder *folder;
+    struct catalogue_folder *known;
+    uint64_t *names; /* hashes of the names of the source, open addressing; 0 is free */
+    size_t nnames, names_cap;
+    uint64_t seed;
+    bool absent, names_lost;
+    uint64_t kept_temps[1024];
+    size_t nkept;
+};
+
+struct rlane {
+    struct rlane *next;
+    struct receiver *r;
+    struct lane *lane;
+    pthread_t thread;
+    uint64_t session;
+    struct place_folder at;
+    struct compare compare;
+    struct placed placed;
+    struct counters delta; /* merged into the receiver's after each record */
+    struct buf out;
+    uint8_t *raw;   /* a record unpacked */
+    uint8_t *whole; /* a small file with its holes */
+    uint64_t consumed;
+    struct incoming *piece_of; /* whose piece comes now; referenced */
+    uint32_t piece;
+    uint64_t piece_at;
+    XXH3_state_t *piece_hash;
+    struct status told;
+};
+
+struct receiver {
+    struct step *step;
+    const struct transfer_spec *spec;
+    bool privileged;
+    unsigned umask, euid, egid;
+    int root;
+    uint64_t root_dev;
+    char token[TEMP_TOKEN_LEN + 1];
+    char *scratch; /* folder for spools */
+    atomic_uint_fast64_t temp_number;
+    uint8_t zero_piece[DIGEST_BYTES];
+    struct failures *failures;
+
+    pthread_mutex_t cat_lock;
+    struct catalogue *cat;
+
+    pthread_mutex_t flush_lock; /* one flush at a time */
+    atomic_bool other_fs;       /* something below the root is on another file system */
+
+    pthread_mutex_t lock; /* all below */
+    pthread_cond_t changed;
+    struct placed pending; /* in place, not durable */
+    struct placed durable; /* its rows are not used */
+    int64_t flushed_ms;
+    struct counters counters;
+    uint64_t instance;
+
+    uint64_t session;
+    bool fresh, entering;
+    struct rlane *lanes;
+    struct incoming *incoming;
+    unsigned nincoming;
+    struct spool *links, *folders, *extras;
+    const char *doing;
+    bool finished, bye, stopped;
+    int64_t finished_ms;
+    struct fault fault;
+};
+
+/* receiver.c */
+/* Ends everything with a fault that the source hears of. */
+void receiver_stop(struct receiver *r, const struct fault *f);
+/* Counts a failed entry and tells the source. -errno of the lane; an err that concerns all (full
+ * disk) stops the transfer and is returned. */
+int receiver_failed(struct rlane *l, const struct failure *x);
+
+/* receive_lane.c: what one lane brings. */
+void *receive_lane_run(void *arg);
+int receive_lane_reply(struct rlane *l, uint8_t type);
+
+/* place.c */
+int place_enter(struct rlane *l, struct bytes folder, bool make);
+void place_leave(struct rlane *l);
+int place_open_folder(struct receiver *r, const char *path, size_t len, bool make, bool *retmade);
+bool place_inherits(int folder_fd);
+int place_batch(struct rlane *l, struct cursor *c);
+/* Sets metadata on a new entry's descriptor; counts what could not be kept. */
+int place_meta(struct rlane *l, int fd, const struct meta *m, struct bytes xattrs, bool inherits);
+/* Gives temp its name; whatever has that name now goes. */
+int place_rename(int folder_fd, const char *temp, const char *name);
+int place_spool_folder(struct receiver *r, struct bytes folder, const struct meta *m,
+                       struct bytes xattrs, bool existed);
+int place_spool_link(struct receiver *r, struct bytes folder, struct bytes name,
+                     struct bytes target);
+
+/* compare.c */
+int compare_listing(struct rlane *l, struct cursor *c);
+void compare_done(struct compare *c);
+
+/* incoming.c */
+int incoming_begin(struct rlane *l, struct cursor *c);
+int incoming_chunk(struct rlane *l, struct cursor *c);
+int incoming_piece_end(struct rlane *l, struct cursor *c);
+int incoming_end(struct rlane *l, struct cursor *c);
+void incoming_drop_piece(struct rlane *l); /* the lane ends */
+/* All that are under way are forgotten in memory; their temporary files stay unless removed. */
+void incoming_drop_all(struct receiver *r, bool remove);
+
+/* durable.c */
+struct row {
+    struct bytes folder, name;
+    struct catalogue_entry entry;
+};
+void durable_row(struct placed *p, struct bytes folder, struct bytes name,
+                 const struct meta *source, const uint8_t digest[DIGEST_BYTES]);
+int durable_note(struct rlane *l); /* hands the lane's placed over */
+bool durable_due(struct receiver *r);
+int durable_flush(struct receiver *r);
+
+/* finish.c */
+int finish_run(struct rlane *l);

@@ -1,0 +1,190 @@
+/* record: what is inside a lane's records, packed and parsed. Numbers little-endian; every byte
+ * that comes in is hostile. Knows no files and no sockets; any thread.
+ *
+ *   source                                destination
+ *   LISTING (a folder's entries) ────────► compares
+ *                              ◄──────── WANT (a verdict an entry)
+ *   BATCH (small entries whole) ─────────► places
+ *   BEGIN (one larger file) ─────────────► opens its temporary file
+ *                              ◄──────── BEGUN (pieces that are there already)
+ *   CHUNK…, PIECE_END, END ──────────────► writes, checks, places
+ *                              ◄──────── GRANT, STATUS, FAILED, STOP at any time
+ *   BARRIER on each lane ────────────────► all before it is done
+ *                              ◄──────── BARRIER_DONE
+ *   FINISH ──────────────────────────────► hard links, folders' metadata, extras
+ *                              ◄──────── FINISHED
+ *   BYE ─────────────────────────────────► ends its step
+ */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/store/meta.h"
+#include "common/base/buf.h"
+#include "common/base/fault.h"
+
+enum record_type { /* numbers are never used again */
+                   REC_LISTING = 16,
+                   REC_BATCH = 17,
+                   REC_BEGIN = 18,
+                   REC_CHUNK = 19,
+                   REC_PIECE_END = 20,
+                   REC_END = 21,
+                   REC_BARRIER = 22,
+                   REC_FINISH = 23,
+                   REC_BYE = 24,
+                   REC_WANT = 40,
+                   REC_BEGUN = 41,
+                   REC_GRANT = 42,
+                   REC_STATUS = 43,
+                   REC_FAILED = 44,
+                   REC_STOP = 45,
+                   REC_BARRIER_DONE = 46,
+                   REC_FINISHED = 47,
+};
+enum { REC_COMPRESSED = 1 }; /* flag: u32 raw length, then LZ4 */
+
+#define DIGEST_BYTES 16
+#define PATH_BYTES_MAX (64 << 10)
+#define NAME_BYTES_MAX 255
+#define PIECE_BYTES (8ULL << 20)
+#define CHUNK_BYTES (256U << 10)
+#define BATCH_BYTES (256U << 10)    /* a batch is sent once it is larger */
+#define BATCH_FILE_MAX (192U << 10) /* larger files go by BEGIN */
+#define LISTING_ENTRIES 1024U
+#define FILE_BYTES_MAX (1ULL << 62)
+#define PIECES_MAX (1U << 28) /* 2 PiB */
+#define META_WIRE_BYTES 76
+
+struct bytes { /* borrowed */
+    const char *p;
+    size_t n;
+};
+
+void meta_put(struct buf *b, const struct meta *m);
+bool meta_get(struct cursor *c, struct meta *ret); /* false: short or impossible */
+
+/* ── LISTING ── */
+enum { LISTING_FIRST = 1, LISTING_LAST = 2, LISTING_COMPLETE = 4 };
+struct listing_head {
+    struct bytes folder;
+    uint8_t flags;
+    struct meta meta; /* of the folder itself; with FIRST */
+    struct bytes xattrs;
+    uint32_t count;
+};
+enum { ENTRY_LINKED = 1 }; /* a later name of a hard-linked file: target is the first one's path */
+struct listing_entry {
+    struct bytes name;
+    struct meta meta;
+    uint64_t xattrs_digest;
+    uint8_t flags;
+    struct bytes target; /* of a symlink, or ENTRY_LINKED */
+};
+void listing_head_put(struct buf *b, const struct listing_head *h); /* count is put by the caller */
+void listing_entry_put(struct buf *b, const struct listing_entry *e);
+int listing_head_get(struct cursor *c, struct listing_head *ret);
+int listing_entry_get(struct cursor *c, struct listing_entry *ret);
+
+enum verdict {
+    VERDICT_SAME = 0,
+    VERDICT_DATA,
+    VERDICT_META,
+    VERDICT_CHECK,  /* a digest follows: send data only when the content differs from it */
+    VERDICT_EXISTS, /* folder: is there, list it */
+    VERDICT_FRESH,  /* folder: is not there, send all of it */
+    VERDICT_SKIP,   /* failed at the destination */
+};
+
+/* ── BATCH ── */
+enum { BATCH_FRESH = 1, BATCH_HAS_META = 2 };
+struct batch_head {
+    struct bytes folder;
+    uint8_t flags;
+    struct meta meta; /* with HAS_META */
+    struct bytes xattrs;
+};
+enum batch_kind { BATCH_FILE = 1, BATCH_META, BATCH_SYMLINK, BATCH_NODE, BATCH_HARDLINK };
+struct batch_entry {
+    uint8_t kind;
+    struct bytes name;
+    struct meta meta;
+    struct bytes xattrs;
+    uint8_t digest[DIGEST_BYTES]; /* FILE, META (zero: unknown) */
+    struct bytes target;          /* SYMLINK, HARDLINK */
+    uint32_t nsegments;           /* FILE: that many (offset, data) follow: segment_get() */
+};
+void batch_head_put(struct buf *b, const struct batch_head *h);
+/* All but the segments. */
+void batch_entry_put(struct buf *b, const struct batch_entry *e);
+int batch_head_get(struct cursor *c, struct batch_head *ret);
+int batch_entry_get(struct cursor *c, struct batch_entry *ret);
+/* Segments are in order, do not overlap, end within size. *at: end of the one before, 0 at first.
+ */
+int segment_get(struct cursor *c, uint64_t size, uint64_t *at, uint64_t *retoffset,
+                struct bytes *retdata);
+
+/* ── one larger file ── */
+enum { BEGIN_FRESH = 1 };
+struct begin {
+    uint32_t id; /* the sender's choice, not used again in the session */
+    uint8_t flags;
+    struct bytes folder, name;
+    struct meta meta;
+    struct bytes xattrs;
+};
+void begin_put(struct buf *b, const struct begin *g);
+int begin_get(struct cursor *c, struct begin *ret);
+
+#define CHUNK_HEAD_BYTES 12
+struct chunk {
+    uint32_t id;
+    uint64_t offset;
+    struct bytes data;
+};
+void chunk_head_put(uint8_t to[CHUNK_HEAD_BYTES], uint32_t id, uint64_t offset);
+int chunk_get(struct cursor *c, struct chunk *ret);
+
+struct piece_end {
+    uint32_t id, piece;
+    uint8_t digest[DIGEST_BYTES];
+};
+void piece_end_put(struct buf *b, const struct piece_end *p);
+int piece_end_get(struct cursor *c, struct piece_end *ret);
+
+static inline uint32_t piece_count(uint64_t size)
+{
+    return size ? (uint32_t)((size - 1) / PIECE_BYTES) + 1 : 0;
+}
+static inline uint64_t piece_len(uint64_t size, uint32_t piece)
+{
+    uint64_t left = size - piece * PIECE_BYTES;
+    return left < PIECE_BYTES ? left : PIECE_BYTES;
+}
+
+/* ── answers ── */
+struct begun {
+    uint32_t id;
+    struct bytes bitmap; /* pieces that are durable; may be empty */
+};
+void begun_put(struct buf *b, const struct begun *g);
+int begun_get(struct cursor *c, struct begun *ret);
+
+struct status {
+    uint64_t instance;      /* of the receiving process */
+    uint64_t durable_bytes; /* content that it received and made durable since it began */
+};
+void status_put(struct buf *b, const struct status *s);
+int status_get(struct cursor *c, struct status *ret);
+
+struct failed {
+    struct bytes path; /* below the root */
+    int err;
+    struct bytes what;
+};
+void failed_put(struct buf *b, const struct failed *f);
+int failed_get(struct cursor *c, struct failed *ret);
+
+void stop_put(struct buf *b, const struct fault *f);
+int stop_get(struct cursor *c, struct fault *ret);

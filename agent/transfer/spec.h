@@ -1,0 +1,28 @@
+/* spec: what one run of a transfer is asked to do, the same for both sides. Plain data. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/lane/lane.h"
+
+enum compress_policy { COMPRESS_AUTO = 0, COMPRESS_ON, COMPRESS_OFF };
+
+struct transfer_options {
+    bool delete_extras, dry_run, one_file_system, only_failed, checksum;
+    enum compress_policy compress;
+    uint32_t lanes; /* 0: adapt */
+};
+
+struct transfer_spec {
+    const char *path; /* absolute; not NUL-terminated */
+    size_t path_len;
+    const char *ticket_id;
+    const uint8_t *secret; /* LANE_SECRET_BYTES */
+    int64_t not_after_ms;
+    const uint8_t *peer_pin; /* LANE_PIN_BYTES */
+    const char *pair;        /* "JOB.N", fit for a file name */
+    struct transfer_options options;
+    char *const *endpoints; /* sender only */
+    size_t nendpoints;
+};
