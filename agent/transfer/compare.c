@@ -196,7 +196,7 @@ static void keep_temp(struct rlane *l, const struct listing_entry *e)
     struct compare *k = &l->compare;
     if (S_ISREG(e->meta.mode) && e->meta.size > BATCH_FILE_MAX &&
         k->nkept < ARRAY_SIZE(k->kept_temps))
-        k->kept_temps[k->nkept++] = XXH3_64bits(e->name.p, e->name.n);
+        k->kept_temps[k->nkept++] = temp_large_key(e->name.p, e->name.n);
 }
 
 static enum verdict compare_entry(struct rlane *l, const struct listing_entry *e,
@@ -312,15 +312,14 @@ int compare_listing(struct rlane *l, struct cursor *c)
 
 static bool temp_wanted(struct rlane *l, const char *name)
 {
-    struct receiver *r = l->r;
     const struct compare *k = &l->compare;
-    if (!temp_is_large(r->token, name) || k->nkept == ARRAY_SIZE(k->kept_temps))
-        return temp_is_large(r->token, name);
-    uint64_t h = strtoull(strrchr(name, '-') + 2, NULL, 16);
-    for (size_t i = 0; i < k->nkept; i++)
-        if (k->kept_temps[i] == h)
-            return true;
-    return false;
+    uint64_t key = 0;
+    if (!temp_is_large(l->r->token, name, &key))
+        return false;
+    bool wanted = k->nkept == ARRAY_SIZE(k->kept_temps); /* too many to know: this run keeps all */
+    for (size_t i = 0; i < k->nkept && !wanted; i++)
+        wanted = k->kept_temps[i] == key;
+    return wanted;
 }
 
 static int extra_found(struct rlane *l, const char *name)
@@ -359,7 +358,7 @@ int extras_find(struct rlane *l, bool complete)
     for (const struct dirent *e; rc == 0 && (e = readdir(dir)) != NULL;) {
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
             continue;
-        if (temp_is(l->r->token, e->d_name)) {
+        if (pair_is_temp(l->r->token, e->d_name, strlen(e->d_name))) {
             if (complete && !o->dry_run && !o->only_failed && !temp_wanted(l, e->d_name))
                 (void)unlinkat(l->at.fd, e->d_name, 0);
         } else if (want && !names_has(&l->compare, e->d_name)) {

@@ -29,7 +29,7 @@ static bool gone(const struct rlane *l)
 static int link_make(struct rlane *l, struct bytes name, struct bytes target, bool *retdone)
 {
     struct receiver *r = l->r;
-    char to[NAME_BYTES_MAX + 1], first[NAME_BYTES_MAX + 1], temp[TEMP_NAME_MAX];
+    char to[NAME_BYTES_MAX + 1], first[NAME_BYTES_MAX + 1], temp[PAIR_TEMP_MAX];
     struct stat a, b;
     const char *slash = memrchr(target.p, '/', target.n);
     size_t parent = slash ? (size_t)(slash - target.p) : 0, skip = slash ? parent + 1 : 0;

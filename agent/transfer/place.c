@@ -232,7 +232,7 @@ static int file_make(struct rlane *l, const struct batch_entry *e, const struct 
 static int place_file(struct rlane *l, const struct batch_entry *e, struct cursor *c, char *name,
                       const char **retwhat)
 {
-    char temp[TEMP_NAME_MAX];
+    char temp[PAIR_TEMP_MAX];
     struct content k;
     *retwhat = "digest";
     int rc = content_check(l, e, c, &k);
@@ -271,7 +271,7 @@ static int special_make(struct rlane *l, const struct batch_entry *e, const char
 static int place_special(struct rlane *l, const struct batch_entry *e, char *name,
                          const char **retwhat)
 {
-    char temp[TEMP_NAME_MAX];
+    char temp[PAIR_TEMP_MAX];
     temp_small(l->r->token, atomic_fetch_add(&l->r->temp_number, 1), temp);
     *retwhat = e->kind == BATCH_NODE ? "make node" : "symlink";
     int rc = special_make(l, e, temp);
@@ -321,6 +321,7 @@ static int place_one(struct rlane *l, const struct batch_entry *e, struct cursor
     case BATCH_NODE:
         return place_special(l, e, name, retwhat);
     case BATCH_HARDLINK:
+    case BATCH_FOLDER: /* is never an entry */
         break;
     }
     *retwhat = "link";
@@ -339,7 +340,8 @@ static int entry_done(struct rlane *l, const struct batch_entry *e, int rc, cons
     if (e->kind == BATCH_HARDLINK)
         return 0;
     l->placed.entries += e->kind != BATCH_META;
-    if (S_ISREG(e->meta.mode))
+    static const uint8_t unknown[DIGEST_BYTES];
+    if (S_ISREG(e->meta.mode) && memcmp(e->digest, unknown, DIGEST_BYTES) != 0)
         durable_row(&l->placed, (struct bytes){l->at.path, l->at.len}, e->name, &e->meta,
                     e->digest);
     return 0;
@@ -352,28 +354,55 @@ static int folder_failed(struct rlane *l, struct bytes folder, int rc)
     return receiver_failed(l, &f);
 }
 
-int place_batch(struct rlane *l, struct cursor *c)
+/* Where the entries that follow go. 1: nowhere, the folder is a failure. */
+static int batch_folder(struct rlane *l, struct cursor *c)
 {
     struct batch_head h;
     int rc = batch_head_get(c, &h);
     if (rc < 0)
         return rc;
+    rc = place_enter(l, h.folder, true);
+    if (rc < 0) {
+        rc = folder_failed(l, h.folder, rc);
+        return rc < 0 ? rc : 1;
+    }
+    return h.flags & BATCH_HAS_META ? place_spool_folder(l->r, h.folder, &h.meta, h.xattrs, false)
+                                    : 0;
+}
+
+/* Parses e to its end, also where its folder cannot be entered. */
+static int batch_one(struct rlane *l, struct cursor *c, bool lost)
+{
+    struct batch_entry e;
+    const char *what = "write";
+    int rc = batch_entry_get(c, &e);
+    if (rc < 0)
+        return rc;
+    if (!lost)
+        return entry_done(l, &e, place_one(l, &e, c, &what), what);
+    uint64_t at = 0, offset = 0;
+    struct bytes data;
+    for (uint32_t i = 0; rc == 0 && i < e.nsegments; i++)
+        rc = segment_get(c, e.meta.size, &at, &offset, &data);
+    return rc;
+}
+
+int place_batch(struct rlane *l, struct cursor *c)
+{
     if (l->r->spec->options.dry_run)
         return -EPROTO;
-    rc = place_enter(l, h.folder, true);
-    if (rc < 0)
-        return folder_failed(l, h.folder, rc);
-    if (h.flags & BATCH_HAS_META)
-        rc = place_spool_folder(l->r, h.folder, &h.meta, h.xattrs, false);
-    while (rc == 0 && cursor_left(c) > 0) {
-        struct batch_entry e;
-        const char *what = "write";
-        rc = batch_entry_get(c, &e);
-        if (rc < 0)
-            break;
-        rc = entry_done(l, &e, place_one(l, &e, c, &what), what);
+    int rc = batch_folder(l, c);
+    bool lost = rc == 1;
+    while (rc >= 0 && cursor_left(c) > 0) {
+        if (*c->at == BATCH_FOLDER) {
+            (void)cursor_u8(c);
+            rc = batch_folder(l, c);
+            lost = rc == 1;
+        } else {
+            rc = batch_one(l, c, lost);
+        }
     }
-    return rc;
+    return rc < 0 ? rc : 0;
 }
 
 static uint32_t depth_of(struct bytes path)

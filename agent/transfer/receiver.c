@@ -17,6 +17,7 @@
 #include "agent/transfer/receiver_priv.h"
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
+#include "common/base/file.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
 
@@ -74,7 +75,7 @@ int receiver_failed(struct rlane *l, const struct failure *x)
         receiver_stop(l->r, &f);
         return -x->err;
     }
-    failures_add(l->r->failures, x);
+    faillist_add(l->r->failures, x);
     return tell_failed(l, x);
 }
 
@@ -127,7 +128,7 @@ static int session_begin(struct receiver *r, uint64_t session)
         rc = spools_new(r);
     bool fresh =
         !r->spec->options.dry_run && !r->spec->options.only_failed && root_is_empty(r->root);
-    failures_restart(r->failures);
+    faillist_restart(r->failures);
     (void)pthread_mutex_lock(&r->lock);
     struct counters *c = &r->counters;
     c->unchanged_files = c->unchanged_bytes = 0;
@@ -228,10 +229,15 @@ static int receiver_open(struct receiver *r)
     if (fstat(r->root, &st) == 0)
         r->root_dev = st.st_dev;
     r->scratch = temp_state_dir(env->state_dir);
-    CLEANUP(mem_free) char *path = temp_state_path(env->state_dir, s->pair, "catalogue");
-    int rc = catalogue_open(&r->cat, path);
+    CLEANUP(mem_free) char *path = pair_catalogue_path(env->state_dir, s->pair);
+    char *slash = strrchr(path, '/');
+    *slash = '\0';
+    int rc = file_mkdirs(path, 0700);
+    *slash = '/';
     if (rc == 0)
-        rc = failures_new(&r->failures, NULL);
+        rc = catalogue_open(&r->cat, path);
+    if (rc == 0)
+        rc = faillist_new(&r->failures, NULL);
     if (rc == 0)
         rc = spools_new(r);
     if (rc == 0)
@@ -243,7 +249,7 @@ static int receiver_open(struct receiver *r)
 
 static void counters_now(struct receiver *r, struct counters *ret, int64_t began_ms)
 {
-    uint64_t failed = failures_count(r->failures);
+    uint64_t failed = faillist_count(r->failures);
     (void)pthread_mutex_lock(&r->lock);
     *ret = r->counters;
     ret->files = r->durable.files;
@@ -330,7 +336,7 @@ static void report(struct receiver *r, struct step_result *ret, int64_t began)
 {
     counters_now(r, &ret->counters, began);
     ret->counters.total_known = r->bye || r->finished;
-    failures_report(r->failures, ret);
+    faillist_report(r->failures, ret);
     ret->fault = r->fault;
     if (r->fault.what_next != FAULT_NONE)
         ret->status = STEP_FAILED;
@@ -350,7 +356,7 @@ static void receiver_init(struct receiver *r, struct step *s, const struct trans
     r->euid = geteuid();
     r->egid = getegid();
     r->doing = "receiving";
-    temp_token(spec->pair, r->token);
+    pair_token(spec->pair, r->token);
     (void)text_random(&r->instance, sizeof r->instance);
     atomic_init(&r->temp_number, r->instance); /* never a name that a killed run used */
     digest_zero_piece(r->zero_piece);
@@ -366,7 +372,7 @@ static void receiver_done(struct receiver *r)
     (void)spool_free(r->links);
     (void)spool_free(r->folders);
     (void)spool_free(r->extras);
-    (void)failures_free(r->failures);
+    (void)faillist_free(r->failures);
     (void)catalogue_close(r->cat);
     if (r->root >= 0)
         (void)fd_close(r->root);

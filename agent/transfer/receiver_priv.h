@@ -8,7 +8,8 @@
 #include "agent/lane/lane_hello.h"
 #include "agent/step.h"
 #include "agent/store/catalogue.h"
-#include "agent/transfer/failures.h"
+#include "agent/store/pairname.h"
+#include "agent/transfer/faillist.h"
 #include "agent/transfer/record.h"
 #include "agent/transfer/spec.h"
 #include "agent/transfer/spool.h"
@@ -35,7 +36,7 @@ struct incoming {
     int fd, folder_fd;
     char *folder, *name;
     size_t folder_len, name_len;
-    char temp[TEMP_NAME_MAX];
+    char temp[PAIR_TEMP_MAX];
     struct meta meta;
     uint8_t *xattrs;
     size_t xattrs_len;
@@ -93,11 +94,11 @@ struct receiver {
     unsigned umask, euid, egid;
     int root;
     uint64_t root_dev;
-    char token[TEMP_TOKEN_LEN + 1];
+    char token[PAIR_TOKEN_LEN + 1];
     char *scratch; /* folder for spools */
     atomic_uint_fast64_t temp_number;
     uint8_t zero_piece[DIGEST_BYTES];
-    struct failures *failures;
+    struct faillist *failures;
 
     pthread_mutex_t cat_lock;
     struct catalogue *cat;

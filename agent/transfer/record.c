@@ -242,6 +242,8 @@ static bool batch_rest_get(struct cursor *c, struct batch_entry *ret)
         return S_ISFIFO(mode) || S_ISSOCK(mode) || S_ISCHR(mode) || S_ISBLK(mode);
     case BATCH_HARDLINK:
         return link_target_get(c, &ret->target) && !S_ISDIR(mode);
+    case BATCH_FOLDER:
+        break;
     }
     return false;
 }

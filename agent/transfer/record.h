@@ -105,7 +105,15 @@ struct batch_head {
     struct meta meta; /* with HAS_META */
     struct bytes xattrs;
 };
-enum batch_kind { BATCH_FILE = 1, BATCH_META, BATCH_SYMLINK, BATCH_NODE, BATCH_HARDLINK };
+enum batch_kind {
+    BATCH_FILE = 1,
+    BATCH_META,
+    BATCH_SYMLINK,
+    BATCH_NODE,
+    BATCH_HARDLINK,
+    BATCH_FOLDER
+};
+/* BATCH_FOLDER is no entry: the kind byte, then another head; what follows is in that folder. */
 struct batch_entry {
     uint8_t kind;
     struct bytes name;

@@ -1,4 +1,4 @@
-/* temp: temporary names and state paths. */
+/* temp: the highest bit of a temporary name's number tells the kinds apart. */
 #include "agent/transfer/temp.h"
 
 #include <stdio.h>
@@ -9,54 +9,29 @@
 #include "common/base/file.h"
 #include "common/base/mem.h"
 
-#define PREFIX ".godwit-"
-#define PREFIX_LEN (sizeof PREFIX - 1)
+#define LARGE (1ULL << 63)
 
-void temp_token(const char *pair, char ret[TEMP_TOKEN_LEN + 1])
+void temp_small(const char *token, uint64_t n, char ret[PAIR_TEMP_MAX])
 {
-    (void)snprintf(ret, TEMP_TOKEN_LEN + 1, "%016llx",
-                   (unsigned long long)XXH3_64bits(pair, strlen(pair)));
+    pair_temp_name(token, n & ~LARGE, ret);
 }
 
-static char *put_prefix(const char *token, char *to)
+uint64_t temp_large_key(const char *name, size_t len)
 {
-    memcpy(to, PREFIX, PREFIX_LEN);
-    memcpy(to + PREFIX_LEN, token, TEMP_TOKEN_LEN);
-    to += PREFIX_LEN + TEMP_TOKEN_LEN;
-    *to++ = '-';
-    return to;
+    return XXH3_64bits(name, len) | LARGE;
 }
 
-static void put_hex(char *to, uint64_t n)
+void temp_large(const char *token, const char *name, size_t len, char ret[PAIR_TEMP_MAX])
 {
-    static const char digits[] = "0123456789abcdef";
-    for (int shift = 60; shift >= 0; shift -= 4)
-        *to++ = digits[(n >> shift) & 15];
-    *to = '\0';
+    pair_temp_name(token, temp_large_key(name, len), ret);
 }
 
-void temp_small(const char *token, uint64_t n, char ret[TEMP_NAME_MAX])
+bool temp_is_large(const char *token, const char *temp, uint64_t *retkey)
 {
-    put_hex(put_prefix(token, ret), n);
-}
-
-void temp_large(const char *token, const char *name, size_t len, char ret[TEMP_NAME_MAX])
-{
-    char *at = put_prefix(token, ret);
-    *at++ = 'p';
-    put_hex(at, XXH3_64bits(name, len));
-}
-
-bool temp_is(const char *token, const char *name)
-{
-    return strncmp(name, PREFIX, PREFIX_LEN) == 0 &&
-           strncmp(name + PREFIX_LEN, token, TEMP_TOKEN_LEN) == 0 &&
-           name[PREFIX_LEN + TEMP_TOKEN_LEN] == '-';
-}
-
-bool temp_is_large(const char *token, const char *name)
-{
-    return temp_is(token, name) && name[PREFIX_LEN + TEMP_TOKEN_LEN + 1] == 'p';
+    if (!pair_is_temp(token, temp, strlen(temp)))
+        return false;
+    *retkey = strtoull(strrchr(temp, '-') + 1, NULL, 10);
+    return *retkey & LARGE;
 }
 
 char *temp_state_dir(const char *state_dir)

@@ -1,0 +1,78 @@
+/* order: checks every field of a transfer's order before anything is opened. */
+#include "agent/files/order.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "agent/lane/ticket.h"
+#include "agent/store/pairname.h"
+
+#define ENDPOINTS_MAX 16
+
+static int common(const Godwit__Ticket *t, ProtobufCBinaryData pin, const char *pair,
+                  struct transfer_spec *ret)
+{
+    if (!t || t->secret.len != LANE_SECRET_BYTES || pin.len != LANE_PIN_BYTES)
+        return -EINVAL;
+    size_t id = strlen(t->id);
+    if (id == 0 || id > TICKET_ID_MAX || !pair_valid(pair))
+        return -EINVAL;
+    ret->ticket_id = t->id;
+    ret->secret = t->secret.data;
+    ret->not_after_ms = t->not_after_ms;
+    ret->peer_pin = pin.data;
+    ret->pair = pair;
+    return 0;
+}
+
+static int path(ProtobufCBinaryData p, struct transfer_spec *ret)
+{
+    ret->path = (const char *)p.data;
+    ret->path_len = p.len;
+    return p.len > 0 && p.data[0] == '/' && !memchr(p.data, '\0', p.len) ? 0 : -EINVAL;
+}
+
+static int options(const Godwit__TransferOptions *o, struct transfer_options *ret)
+{
+    *ret = (struct transfer_options){0};
+    if (!o)
+        return 0;
+    if (o->compress > COMPRESS_OFF)
+        return -EINVAL;
+    ret->delete_extras = o->delete_extras;
+    ret->dry_run = o->dry_run;
+    ret->one_file_system = o->one_file_system;
+    ret->only_failed = o->only_failed;
+    ret->checksum = o->checksum;
+    ret->compress = (enum compress_policy)o->compress;
+    ret->lanes = o->lanes;
+    return 0;
+}
+
+static int refuse(struct fault *reterr)
+{
+    return fault_set(reterr, FAULT_STOP_JOB, EINVAL,
+                     "the order of this transfer is not well formed");
+}
+
+int order_of_send(const Godwit__SendOrder *o, struct transfer_spec *ret, struct fault *reterr)
+{
+    struct transfer_spec s = {.endpoints = o->peer_endpoints, .nendpoints = o->n_peer_endpoints};
+    bool ok = s.nendpoints > 0 && s.nendpoints <= ENDPOINTS_MAX;
+    ok = ok && common(o->ticket, o->peer_pin, o->pair, &s) == 0 && path(o->path, &s) == 0 &&
+         options(o->options, &s.options) == 0;
+    if (!ok)
+        return refuse(reterr);
+    *ret = s;
+    return 0;
+}
+
+int order_of_receive(const Godwit__ReceiveOrder *o, struct transfer_spec *ret, struct fault *reterr)
+{
+    struct transfer_spec s = {0};
+    if (common(o->ticket, o->peer_pin, o->pair, &s) < 0 || path(o->path, &s) < 0 ||
+        options(o->options, &s.options) < 0)
+        return refuse(reterr);
+    *ret = s;
+    return 0;
+}

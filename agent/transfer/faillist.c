@@ -1,0 +1,146 @@
+/* faillist: groups in memory, paths in a file of NUL-terminated names. */
+#include "agent/transfer/faillist.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/step.h"
+#include "agent/store/failures.h"
+#include "agent/transfer/record.h"
+#include "common/base/mem.h"
+
+struct faillist {
+    pthread_mutex_t lock;
+    struct failures *groups;
+    char *path, *temp;
+    FILE *list;
+};
+
+int faillist_new(struct faillist **ret, const char *list_path)
+{
+    struct faillist *f = xcalloc(1, sizeof *f);
+    (void)pthread_mutex_init(&f->lock, NULL);
+    f->groups = failures_new();
+    if (list_path) {
+        f->path = xstrdup(list_path);
+        f->temp = xasprintf("%s.new", list_path);
+        f->list = fopen(f->temp, "we");
+        if (!f->list) {
+            int rc = -errno;
+            (void)faillist_free(f);
+            return rc;
+        }
+    }
+    *ret = f;
+    return 0;
+}
+
+struct faillist *faillist_free(struct faillist *f)
+{
+    if (!f)
+        return NULL;
+    if (f->list) {
+        (void)fclose(f->list);
+        (void)unlink(f->temp);
+    }
+    (void)failures_free(f->groups);
+    free(f->path);
+    free(f->temp);
+    (void)pthread_mutex_destroy(&f->lock);
+    free(f);
+    return NULL;
+}
+
+void faillist_add(struct faillist *f, const struct failure *x)
+{
+    bool joined = x->folder_len > 0 && x->name_len > 0;
+    char *path = xmalloc(x->folder_len + x->name_len + 2);
+    size_t len = x->folder_len;
+    if (len)
+        memcpy(path, x->folder, len);
+    if (joined)
+        path[len++] = '/';
+    if (x->name_len)
+        memcpy(path + len, x->name, x->name_len);
+    len += x->name_len;
+    (void)pthread_mutex_lock(&f->lock);
+    failures_add(f->groups, x->err, x->what, path, len);
+    (void)pthread_mutex_unlock(&f->lock);
+    faillist_list_only(f, path, len);
+    free(path);
+}
+
+void faillist_list_only(struct faillist *f, const char *path, size_t len)
+{
+    (void)pthread_mutex_lock(&f->lock);
+    if (f->list) {
+        (void)fwrite(path, 1, len, f->list);
+        (void)fputc('\0', f->list);
+    }
+    (void)pthread_mutex_unlock(&f->lock);
+}
+
+void faillist_restart(struct faillist *f)
+{
+    (void)pthread_mutex_lock(&f->lock);
+    (void)failures_free(f->groups);
+    f->groups = failures_new();
+    if (f->list) {
+        rewind(f->list);
+        (void)ftruncate(fileno(f->list), 0);
+    }
+    (void)pthread_mutex_unlock(&f->lock);
+}
+
+uint64_t faillist_count(struct faillist *f)
+{
+    (void)pthread_mutex_lock(&f->lock);
+    uint64_t n = failures_count(f->groups);
+    (void)pthread_mutex_unlock(&f->lock);
+    return n;
+}
+
+int faillist_close_list(struct faillist *f)
+{
+    if (!f->list)
+        return 0;
+    int rc = fflush(f->list) == 0 && fsync(fileno(f->list)) == 0 ? 0 : -errno;
+    if (fclose(f->list) != 0 && rc == 0)
+        rc = -errno;
+    f->list = NULL;
+    if (rc == 0 && rename(f->temp, f->path) != 0)
+        rc = -errno;
+    if (rc < 0)
+        (void)unlink(f->temp);
+    return rc;
+}
+
+void faillist_report(struct faillist *f, struct step_result *ret)
+{
+    (void)pthread_mutex_lock(&f->lock);
+    failures_take(f->groups, ret);
+    (void)pthread_mutex_unlock(&f->lock);
+}
+
+int faillist_each(const char *list_path, int (*fn)(void *arg, const char *path, size_t len),
+                  void *arg)
+{
+    FILE *in = fopen(list_path, "re");
+    if (!in)
+        return -errno;
+    char *line = NULL;
+    size_t cap = 0;
+    ssize_t n;
+    int rc = 0;
+    while (rc == 0 && (n = getdelim(&line, &cap, '\0', in)) > 0) {
+        size_t len = (size_t)n - (line[n - 1] == '\0' ? 1 : 0);
+        rc = len <= PATH_BYTES_MAX ? fn(arg, line, len) : 0;
+    }
+    free(line);
+    (void)fclose(in);
+    return rc;
+}

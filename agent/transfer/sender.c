@@ -1,0 +1,470 @@
+/* sender: the sessions of the source: connects, starts workers, adds lanes, keeps the counters, and
+ * begins again when a lane is lost. The step's thread; workers have their own (worker.c). */
+#include "agent/transfer/sender.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include "agent/lane/lane_hello.h"
+#include "agent/store/beneath.h"
+#include "agent/transfer/digest.h"
+#include "agent/transfer/sender_priv.h"
+#include "agent/transfer/sent.h"
+#include "agent/transfer/temp.h"
+#include "common/base/cleanup.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
+#include "common/base/text.h"
+
+#define TICK_MS 100
+#define BACKOFF_MIN_MS 500
+#define BACKOFF_MAX_MS 5000
+#define WELCOME_MS 30000
+#define REFUSED_MAX_MS 120000 /* an agent that restarts gets its order again within this */
+#define STACK_BYTES (8U << 20)
+
+void sender_ring(struct sender *s)
+{
+    if (atomic_load(&s->nidle) == 0)
+        return;
+    (void)pthread_mutex_lock(&s->lock);
+    for (struct worker *w = s->workers; w; w = w->next)
+        if (atomic_load(&w->idle))
+            (void)eventfd_write(w->wake, 1);
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+void sender_broken(struct sender *s, int rc)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    if (!atomic_exchange(&s->broken, true))
+        s->error = rc;
+    pathstack_abort(s->stack);
+    /* A stop of the destination is still to be read by nobody else: the fault is set already. */
+    for (struct worker *w = s->workers; w; w = w->next)
+        if (w->lane)
+            lane_abort(w->lane);
+    (void)pthread_cond_broadcast(&s->changed);
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+/* ── lanes ── */
+
+static void hello_make(const struct sender *s, uint32_t index, struct lane_hello *ret)
+{
+    const struct transfer_spec *p = s->spec;
+    *ret = (struct lane_hello){
+        .entry = {.session = s->session, .lane = index}
+    };
+    (void)snprintf(ret->id, sizeof ret->id, "%s", p->ticket_id);
+    (void)snprintf(ret->pair, sizeof ret->pair, "%s", p->pair);
+    memcpy(ret->secret, p->secret, sizeof ret->secret);
+}
+
+static int connect_to(struct sender *s, const char *endpoint, uint32_t index, struct lane **ret,
+                      struct lane_welcome *retwelcome)
+{
+    struct lane *l = NULL;
+    struct lane_hello h;
+    struct fault f = {0};
+    int rc = lane_connect(&l, step_env(s->step)->identity, endpoint, s->spec->peer_pin,
+                          step_cancel_fd(s->step));
+    if (rc < 0)
+        return rc;
+    hello_make(s, index, &h);
+    rc = lane_hello_send(l, &h);
+    if (rc == 0)
+        rc = lane_welcome_receive(l, WELCOME_MS, retwelcome, &f);
+    if (rc == 0) {
+        *ret = l;
+        return 0;
+    }
+    (void)lane_free(l);
+    if (f.what_next == FAULT_STOP_JOB) {
+        (void)pthread_mutex_lock(&s->lock);
+        s->fault = f;
+        (void)pthread_mutex_unlock(&s->lock);
+    }
+    return rc;
+}
+
+int sender_connect(struct sender *s, uint32_t index, struct lane **ret, uint64_t *retcredit,
+                   bool *retfresh)
+{
+    int rc = -EDESTADDRREQ;
+    for (size_t i = 0; i < s->spec->nendpoints; i++) {
+        struct lane_welcome w;
+        rc = connect_to(s, s->spec->endpoints[i], index, ret, &w);
+        if (rc == 0) {
+            *retcredit = w.credit < INT32_MAX ? w.credit : INT32_MAX;
+            *retfresh = w.fresh;
+            return 0;
+        }
+        if (rc == -ECANCELED || s->fault.what_next != FAULT_NONE)
+            break;
+    }
+    return rc;
+}
+
+/* Gives the lane a worker. */
+int sender_adopt(struct sender *s, struct lane *l, uint64_t credit, uint32_t index)
+{
+    struct worker *w = xcalloc(1, sizeof *w);
+    w->s = s;
+    w->lane = l;
+    w->index = index;
+    w->credit = (int64_t)credit;
+    w->last = &w->first;
+    w->compress.policy = s->spec->options.compress;
+    w->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    (void)pthread_mutex_lock(&s->lock);
+    int rc = w->wake < 0 ? -errno : s->walk_over || atomic_load(&s->broken) ? -ESHUTDOWN : 0;
+    if (rc == 0)
+        rc = -pthread_create(&w->thread, NULL, worker_run, w);
+    if (rc == 0) {
+        w->next = s->workers;
+        s->workers = w;
+        s->nworkers++;
+    }
+    (void)pthread_mutex_unlock(&s->lock);
+    if (rc == 0)
+        return 0;
+    if (w->wake >= 0)
+        (void)fd_close(w->wake);
+    free(w);
+    return rc;
+}
+
+static void lane_add(struct sender *s)
+{
+    struct lane *l = NULL;
+    uint64_t credit = 0;
+    bool fresh = false;
+    uint32_t index = s->nworkers;
+    if (sender_connect(s, index, &l, &credit, &fresh) < 0)
+        return;
+    if (sender_adopt(s, l, credit, index) < 0) {
+        lane_close(l);
+        (void)lane_free(l);
+    }
+}
+
+static unsigned lanes_wanted(const struct sender *s)
+{
+    unsigned cpus = (unsigned)get_nprocs();
+    if (s->spec->options.lanes)
+        return s->spec->options.lanes < LANES_MOST * 2 ? s->spec->options.lanes : LANES_MOST * 2;
+    return cpus < 1 ? 1 : cpus < LANES_START ? cpus : LANES_START;
+}
+
+/* ── the pace ── */
+
+struct pace {
+    int64_t at_us;
+    uint64_t blocked_us, cpu_us;
+};
+
+static uint64_t cpu_us(void)
+{
+    struct rusage u;
+    (void)getrusage(RUSAGE_SELF, &u);
+    return (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000U +
+           (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+}
+
+/* When sends wait for the link most of the time and the processors do not, the link is the limit:
+ * compressing pays, and another lane may carry more. */
+static void adapt(struct sender *s, struct pace *p)
+{
+    uint64_t blocked = 0;
+    unsigned n = 0;
+    (void)pthread_mutex_lock(&s->lock);
+    for (struct worker *w = s->workers; w; w = w->next) {
+        if (!w->lane)
+            continue;
+        blocked += lane_blocked_us(w->lane);
+        s->counters.wire_bytes += lane_wire_bytes(w->lane) - w->wire_told;
+        w->wire_told = lane_wire_bytes(w->lane);
+        n++;
+    }
+    (void)pthread_mutex_unlock(&s->lock);
+    struct pace now = {clock_mono_us(), blocked, cpu_us()};
+    uint64_t wall = (uint64_t)(now.at_us - p->at_us) + 1;
+    uint64_t spent = blocked > p->blocked_us ? blocked - p->blocked_us : 0;
+    bool waits = n > 0 && spent * 10 > wall * n * 6;
+    bool idle_cpu = (now.cpu_us - p->cpu_us) * 2 < wall * (unsigned)get_nprocs();
+    (void)pthread_mutex_lock(&s->lock);
+    for (struct worker *w = s->workers; w; w = w->next)
+        w->compress.link_bound = waits && idle_cpu;
+    bool more = waits && idle_cpu && !s->spec->options.lanes && n < LANES_MOST && !s->walk_over;
+    (void)pthread_mutex_unlock(&s->lock);
+    *p = now;
+    if (more)
+        lane_add(s);
+}
+
+static void counters_now(struct sender *s, struct counters *ret)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    *ret = s->counters;
+    ret->lanes = 0;
+    for (const struct worker *w = s->workers; w; w = w->next)
+        ret->lanes += w->lane != NULL;
+    ret->total_known = s->walk_over;
+    (void)pthread_mutex_unlock(&s->lock);
+    ret->failed = faillist_count(s->failures);
+    ret->elapsed_ms = (uint64_t)(clock_mono_ms() - s->began_ms);
+}
+
+static void tell(struct sender *s, const char *doing)
+{
+    struct counters c;
+    counters_now(s, &c);
+    uint64_t done = c.sent_bytes + c.unchanged_bytes;
+    uint64_t percent = c.total_bytes ? done * 100 / c.total_bytes : 0;
+    step_progress(s->step, &c, percent > 99 ? 99 : (unsigned)percent, doing);
+    (void)pthread_mutex_lock(&s->lock);
+    struct sent_record r = {c.again_bytes, s->sent, s->status_seen ? s->durable - s->base : 0};
+    (void)pthread_mutex_unlock(&s->lock);
+    (void)sent_save(s->sent_path, s->spec->ticket_id, &r);
+}
+
+/* ── a session ── */
+
+static int push_failed(void *arg, const char *path, size_t len)
+{
+    struct sender *s = arg;
+    /* A folder is walked whole, anything else alone. */
+    struct stat st;
+    CLEANUP(fd_close) int fd = beneath_open(s->root, path, len, O_PATH, 0);
+    if (fd < 0 && fd != -EACCES)
+        return 0; /* gone meanwhile */
+    bool folder = fd >= 0 && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+    return pathstack_push(s->stack, path, len, folder ? 0 : WALK_ONE);
+}
+
+static int stack_fill(struct sender *s, bool fresh)
+{
+    if (!s->spec->options.only_failed)
+        return pathstack_push(s->stack, "", 0, fresh ? WALK_FRESH : 0);
+    int rc = faillist_each(s->failed_path, push_failed, s);
+    return rc == -ENOENT ? 0 : rc;
+}
+
+static int session_reset(struct sender *s)
+{
+    uint64_t session = 0;
+    (void)text_random(&session, sizeof session);
+    (void)links_free(s->links);
+    (void)pathstack_free(s->stack);
+    s->links = NULL;
+    s->stack = NULL;
+    int rc = links_new(&s->links, s->scratch);
+    if (rc == 0)
+        rc = pathstack_new(&s->stack, s->scratch, STACK_BYTES);
+    faillist_restart(s->failures);
+    (void)pthread_mutex_lock(&s->lock);
+    atomic_store(&s->broken, false);
+    s->session = session | 1;
+    s->walk_over = s->status_seen = false;
+    s->error = 0;
+    s->nworkers = s->ndrained = 0;
+    s->lost_sent += s->sent;
+    s->lost_acked += s->durable - s->base;
+    s->sent = 0;
+    struct counters *c = &s->counters;
+    c->total_files = c->total_bytes = c->unchanged_files = c->unchanged_bytes = 0;
+    (void)pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+static bool workers_over(struct sender *s)
+{
+    for (const struct worker *w = s->workers; w; w = w->next)
+        if (!w->ended)
+            return false;
+    return true;
+}
+
+static void session_wait(struct sender *s)
+{
+    struct pace pace = {clock_mono_us(), 0, cpu_us()};
+    int64_t told = clock_mono_ms();
+    (void)pthread_mutex_lock(&s->lock);
+    while (!workers_over(s)) {
+        struct timespec until;
+        (void)clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += TICK_MS * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        (void)pthread_cond_timedwait(&s->changed, &s->lock, &until);
+        bool finishing = s->finish_sent;
+        (void)pthread_mutex_unlock(&s->lock);
+        if (step_cancelled(s->step))
+            sender_broken(s, -ECANCELED);
+        if (clock_mono_ms() - told >= 1000) {
+            told = clock_mono_ms();
+            tell(s, finishing ? "finishing" : "sending");
+            adapt(s, &pace);
+        }
+        (void)pthread_mutex_lock(&s->lock);
+    }
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+static void workers_join(struct sender *s)
+{
+    while (s->workers) {
+        struct worker *w = s->workers;
+        (void)pthread_join(w->thread, NULL);
+        s->workers = w->next;
+        (void)fd_close(w->wake);
+        free(w);
+    }
+}
+
+/* 0: finished. -errno: to be tried again, but for -ECANCELED and with a fault set. */
+static int session_run(struct sender *s)
+{
+    struct lane *l = NULL;
+    uint64_t credit = 0;
+    bool fresh = false;
+    int rc = session_reset(s);
+    if (rc == 0)
+        rc = sender_connect(s, 0, &l, &credit, &fresh);
+    if (rc < 0)
+        return rc;
+    rc = stack_fill(s, fresh);
+    if (rc == 0)
+        rc = sender_adopt(s, l, credit, 0);
+    if (rc < 0) {
+        (void)lane_free(l);
+        return rc;
+    }
+    for (unsigned i = 1; i < lanes_wanted(s); i++)
+        lane_add(s);
+    session_wait(s);
+    workers_join(s);
+    return s->finished ? 0 : s->error < 0 ? s->error : -EPIPE;
+}
+
+/* ── the step ── */
+
+static int sender_open(struct sender *s)
+{
+    const struct transfer_spec *p = s->spec;
+    const char *state = step_env(s->step)->state_dir;
+    struct stat st;
+    s->root = beneath_root(p->path, p->path_len, false);
+    if (s->root < 0)
+        return fault_set(&s->fault, FAULT_STOP_JOB, -s->root, "cannot open the source: %s",
+                         strerror(-s->root));
+    if (fstat(s->root, &st) == 0)
+        s->root_dev = st.st_dev;
+    s->scratch = temp_state_dir(state);
+    s->failed_path = temp_state_path(state, p->pair, "failed");
+    s->sent_path = temp_state_path(state, p->pair, "sent");
+    struct sent_record before;
+    if (sent_load(s->sent_path, p->ticket_id, &before) == 0) {
+        s->counters.again_bytes = before.again;
+        s->lost_sent = before.sent;
+        s->lost_acked = before.acked;
+    }
+    digest_zero_piece(s->zero_piece);
+    int rc = faillist_new(&s->failures, s->failed_path);
+    return rc == 0 ? 0
+                   : fault_set(&s->fault, FAULT_RETRY, -rc, "cannot prepare to send: %s",
+                               strerror(-rc));
+}
+
+static void pause_ms(struct sender *s, int64_t ms)
+{
+    struct pollfd p = {.fd = step_cancel_fd(s->step), .events = POLLIN};
+    (void)poll(&p, 1, (int)ms);
+}
+
+static int give_up(struct sender *s, int rc, int64_t refused_since)
+{
+    int64_t now = clock_mono_ms();
+    if (clock_wall_ms() > s->spec->not_after_ms)
+        return fault_set(&s->fault, FAULT_RETRY, ETIMEDOUT, "the ticket ended: %s", strerror(-rc));
+    if (refused_since && now - refused_since > REFUSED_MAX_MS)
+        return fault_set(&s->fault, FAULT_RETRY, EACCES,
+                         "the destination does not know this transfer any more");
+    return 0;
+}
+
+static void sessions(struct sender *s)
+{
+    int64_t pause = BACKOFF_MIN_MS, refused_since = 0;
+    for (;;) {
+        int64_t began = clock_mono_ms();
+        int rc = session_run(s);
+        if (rc == 0 || step_cancelled(s->step) || s->fault.what_next != FAULT_NONE)
+            return;
+        if (rc == -EACCES && refused_since == 0)
+            refused_since = began;
+        if (rc != -EACCES)
+            refused_since = 0;
+        if (give_up(s, rc, refused_since) < 0)
+            return;
+        if (clock_mono_ms() - began > 10000)
+            pause = BACKOFF_MIN_MS;
+        tell(s, "waiting for the destination");
+        pause_ms(s, pause);
+        pause = pause * 2 < BACKOFF_MAX_MS ? pause * 2 : BACKOFF_MAX_MS;
+    }
+}
+
+static void report(struct sender *s, struct step_result *ret)
+{
+    ret->fault = s->fault;
+    if (s->finished)
+        ret->status = faillist_count(s->failures) ? STEP_PARTIAL : STEP_DONE;
+    else if (s->fault.what_next != FAULT_NONE)
+        ret->status = STEP_FAILED;
+    else
+        ret->status = STEP_STOPPED;
+    if (s->failures) {
+        counters_now(s, &ret->counters);
+        if (s->finished && !s->spec->options.dry_run)
+            (void)faillist_close_list(s->failures);
+        faillist_report(s->failures, ret);
+    }
+    if (s->finished)
+        (void)unlink(s->sent_path);
+}
+
+void sender_run(struct step *step, const struct transfer_spec *spec, struct step_result *ret)
+{
+    struct sender *s = xcalloc(1, sizeof *s);
+    s->step = step;
+    s->spec = spec;
+    s->began_ms = clock_mono_ms();
+    s->root = -1;
+    (void)pthread_mutex_init(&s->lock, NULL);
+    (void)pthread_cond_init(&s->changed, NULL);
+    if (sender_open(s) == 0)
+        sessions(s);
+    report(s, ret);
+    (void)links_free(s->links);
+    (void)pathstack_free(s->stack);
+    (void)faillist_free(s->failures);
+    if (s->root >= 0)
+        (void)fd_close(s->root);
+    free(s->scratch);
+    free(s->failed_path);
+    free(s->sent_path);
+    (void)pthread_mutex_destroy(&s->lock);
+    (void)pthread_cond_destroy(&s->changed);
+    free(s);
+}

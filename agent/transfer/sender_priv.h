@@ -1,0 +1,166 @@
+/* sender_priv: what the files of the source's side share: the session and one worker with its lane.
+ */
+#pragma once
+#include <pthread.h>
+#include <stdatomic.h>
+#include <xxhash.h>
+
+#include "agent/lane/lane.h"
+#include "agent/step.h"
+#include "agent/store/dents.h"
+#include "agent/store/pathstack.h"
+#include "agent/transfer/compress.h"
+#include "agent/transfer/faillist.h"
+#include "agent/transfer/links.h"
+#include "agent/transfer/record.h"
+#include "agent/transfer/spec.h"
+
+#define LISTINGS_MAX 4 /* unanswered ones of a worker */
+#define LANES_START 4U
+#define LANES_MOST 8U
+#define CHANGED_TRIES 3
+#define ENTRY_XATTRS_MAX (256U << 10) /* so that an entry fits into a record */
+
+enum { WALK_FRESH = 1, WALK_ONE = 2 }; /* flags of a path on the stack */
+
+/* A folder that a worker has in hand; done (on the stack) when the last reference goes. */
+struct folder {
+    char *path;
+    size_t len;
+    int fd;
+    unsigned refs;
+    struct meta meta;
+    struct buf xattrs;
+    bool fresh;
+    uint64_t serial; /* never used again */
+};
+
+struct item {
+    struct meta meta;
+    uint32_t name; /* offset into names */
+    uint8_t flags; /* of listing_entry */
+};
+
+/* A block that was sent; kept until its answer was acted upon. */
+struct listing {
+    struct listing *next;
+    struct folder *folder;
+    struct buf names; /* NUL-terminated, one after the other */
+    struct item *items;
+    uint32_t count;
+    bool answered;
+    uint8_t *verdicts;
+    uint8_t *digests; /* DIGEST_BYTES each; only where the verdict is CHECK */
+};
+
+/* A file in pieces. The owner made it; others take pieces once it is open to all. */
+struct large {
+    struct large *next;
+    uint32_t id;
+    int fd;
+    struct meta meta;
+    bool sparse;
+    uint32_t npieces, next_piece, inflight;
+    uint8_t *bitmap; /* pieces that the destination has */
+    bool begun, dropped;
+    int err; /* first error of reading, -errno */
+    struct worker *owner;
+};
+
+struct worker {
+    struct worker *next;
+    struct sender *s;
+    struct lane *lane;
+    pthread_t thread;
+    uint32_t index;
+    int wake;
+    atomic_bool idle;
+    int64_t credit;
+    struct buf out;    /* the batch being filled */
+    struct buf record; /* any other record */
+    struct buf packed; /* a record compressed */
+    struct buf xattrs;
+    struct dents dents;
+    uint64_t batch_of; /* serial of the folder that the batch in out is at; 0: empty */
+    struct listing *first, **last;
+    unsigned nlistings;
+    struct compress compress;
+    XXH3_state_t *hash;
+    bool barrier_done, finished, ended;
+    uint64_t wire_told, blocked_told;
+};
+
+struct sender {
+    struct step *step;
+    const struct transfer_spec *spec;
+    int root;
+    uint64_t root_dev;
+    char *scratch, *failed_path, *sent_path;
+    uint8_t zero_piece[DIGEST_BYTES];
+    struct faillist *failures;
+    int64_t began_ms;
+
+    struct pathstack *stack; /* of this session */
+    struct links *links;
+    atomic_bool broken; /* the session cannot go on */
+    atomic_uint nidle, next_id;
+
+    pthread_mutex_t lock; /* all below */
+    pthread_cond_t changed;
+    struct worker *workers;
+    unsigned nworkers, ndrained;
+    struct large *larges;
+    bool walk_over, finished, finish_sent;
+    struct fault fault;
+    struct counters counters;
+    uint64_t session;
+    uint64_t sent;                  /* content bytes handed to lanes in this session */
+    uint64_t instance, durable;     /* what the destination said last */
+    uint64_t base;                  /* durable when the session began */
+    uint64_t lost_sent, lost_acked; /* of the session before, until its loss is known */
+    bool status_seen;
+    int error; /* why the session broke, -errno */
+};
+
+/* sender.c */
+void sender_broken(struct sender *s, int rc);
+void sender_ring(struct sender *s); /* wakes idle workers */
+int sender_adopt(struct sender *s, struct lane *l, uint64_t credit, uint32_t index);
+int sender_connect(struct sender *s, uint32_t index, struct lane **ret, uint64_t *retcredit,
+                   bool *retfresh);
+
+/* worker.c */
+void *worker_run(void *arg);
+/* Takes one record of the destination; 0 also when none came in time. -errno ends the worker. */
+int worker_pump(struct worker *w, int timeout_ms);
+/* b begins with LANE_HEADER_BYTES of room. */
+int worker_send(struct worker *w, uint8_t type, struct buf *b);
+void worker_head(struct buf *b); /* clears b and leaves that room */
+/* One failed item; the run goes on. */
+void worker_failed(struct worker *w, const struct folder *f, const char *name, int err,
+                   const char *what);
+void folder_unref(struct worker *w, struct folder *f);
+
+/* walk.c */
+int walk_folder(struct worker *w, char *path, size_t len, uint32_t flags);
+int walk_answer(struct worker *w, struct listing *l); /* frees it */
+void walk_count(struct worker *w, const struct meta *m, bool linked);
+void listing_free(struct worker *w, struct listing *l);
+
+/* batch.c */
+int batch_flush(struct worker *w);
+int batch_folder(struct worker *w, struct folder *f); /* its metadata, though it be empty */
+/* The entry name of f, opened anew. links: ask whether another name of it was sent. digest: when
+ * not NULL, send only the metadata if the content still has it. -errno of the lane only. */
+int batch_entry(struct worker *w, struct folder *f, const char *name, bool links,
+                const uint8_t *digest);
+/* The same for what is known to be a regular file in a fresh folder. */
+int batch_file(struct worker *w, struct folder *f, const char *name);
+int batch_meta(struct worker *w, struct folder *f, const char *name);
+
+/* large.c */
+/* Borrows fd. m: as of fstat(fd). */
+int large_send(struct worker *w, struct folder *f, const char *name, int fd, const struct meta *m);
+int large_help(struct worker *w); /* 1: sent a piece of some file. 0: nothing to take */
+void large_begun(struct sender *s, const struct begun *b);
+void large_failed(struct sender *s, const struct failed *f);

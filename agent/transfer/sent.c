@@ -1,0 +1,40 @@
+/* sent: one short line. No fsync: it is an estimate, and must not slow the data. */
+#include "agent/transfer/sent.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/lane/ticket.h"
+#include "common/base/cleanup.h"
+#include "common/base/mem.h"
+
+int sent_save(const char *path, const char *ticket_id, const struct sent_record *r)
+{
+    CLEANUP(mem_free) char *temp = xasprintf("%s.new", path);
+    FILE *out = fopen(temp, "we");
+    if (!out)
+        return -errno;
+    int n = fprintf(out, "%s %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", ticket_id, r->again, r->sent,
+                    r->acked);
+    if (fclose(out) != 0 || n < 0)
+        return -EIO;
+    return rename(temp, path) == 0 ? 0 : -errno;
+}
+
+int sent_load(const char *path, const char *ticket_id, struct sent_record *ret)
+{
+    char id[TICKET_ID_MAX + 1] = "";
+    struct sent_record r;
+    FILE *in = fopen(path, "re");
+    if (!in)
+        return -errno;
+    int n = fscanf(in, "%64s %" SCNu64 " %" SCNu64 " %" SCNu64, id, &r.again, &r.sent, &r.acked);
+    (void)fclose(in);
+    if (n != 4 || strcmp(id, ticket_id) != 0)
+        return -ENOENT;
+    *ret = r;
+    return 0;
+}

@@ -1,0 +1,374 @@
+/* walk: one folder of the source: its entries in fresh batches, or listed for the destination to
+ * answer; and what is done with the answers. Worker threads. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/store/beneath.h"
+#include "agent/transfer/look.h"
+#include "agent/transfer/sender_priv.h"
+#include "common/base/cleanup.h"
+#include "common/base/mem.h"
+
+#define LISTING_BYTES (300U << 10)
+#define NAMES_BYTES (LISTING_ENTRIES * (NAME_BYTES_MAX + 1U))
+
+/* ── folders ── */
+
+/* Vanished since its parent was read: as if it never was. */
+static bool is_gone(int rc)
+{
+    return rc == -ENOENT || rc == -ENOTDIR || rc == -ELOOP;
+}
+
+static int folder_read(struct worker *w, struct folder *f)
+{
+    struct stat st;
+    f->fd = beneath_open(w->s->root, f->path, f->len, O_RDONLY | O_DIRECTORY | O_NOATIME, 0);
+    if (f->fd == -EPERM)
+        f->fd = beneath_open(w->s->root, f->path, f->len, O_RDONLY | O_DIRECTORY, 0);
+    if (f->fd < 0)
+        return f->fd;
+    if (fstat(f->fd, &st) < 0)
+        return -errno;
+    meta_from_stat(&st, &f->meta);
+    int rc = xattrs_read(f->fd, &f->xattrs);
+    if (rc == -E2BIG || (rc == 0 && f->xattrs.len > ENTRY_XATTRS_MAX)) {
+        worker_failed(w, f, NULL, E2BIG, "attributes");
+        buf_clear(&f->xattrs);
+        rc = 0;
+    }
+    return rc;
+}
+
+/* Owns path. NULL: not there, or a failure that was counted. */
+static struct folder *folder_open(struct worker *w, char *path, size_t len, bool fresh)
+{
+    static atomic_uint_fast64_t serial;
+    struct folder *f = xcalloc(1, sizeof *f);
+    *f = (struct folder){.path = path,
+                         .len = len,
+                         .fd = -1,
+                         .refs = 1,
+                         .fresh = fresh,
+                         .serial = atomic_fetch_add(&serial, 1) + 1};
+    buf_init(&f->xattrs, XATTRS_MAX + 1);
+    int rc = folder_read(w, f);
+    if (rc == 0)
+        return f;
+    if (!is_gone(rc) || len == 0)
+        worker_failed(w, f, NULL, -rc, "open folder");
+    if (f->fd < 0)
+        f->fd = -1;
+    folder_unref(w, f);
+    return NULL;
+}
+
+static int push_child(struct worker *w, const struct folder *f, const char *name, uint32_t flags)
+{
+    size_t n = strlen(name), len = f->len + (f->len > 0) + n;
+    if (len > PATH_BYTES_MAX) {
+        worker_failed(w, f, name, ENAMETOOLONG, "open folder");
+        return 0;
+    }
+    CLEANUP(mem_free) char *path = xmalloc(len + 1);
+    memcpy(path, f->path, f->len);
+    path[f->len] = '/';
+    memcpy(path + len - n, name, n);
+    int rc = pathstack_push(w->s->stack, path, len, flags);
+    sender_ring(w->s);
+    return rc;
+}
+
+static bool is_other_fs(const struct worker *w, const struct folder *f)
+{
+    return w->s->spec->options.one_file_system && f->meta.dev != w->s->root_dev;
+}
+
+/* ── fresh ── */
+
+static int fresh_one(struct worker *w, struct folder *f, const struct dents_entry *e)
+{
+    struct stat st;
+    if (e->type == DT_DIR)
+        return push_child(w, f, e->name, WALK_FRESH);
+    if (e->type == DT_REG)
+        return batch_file(w, f, e->name);
+    if (e->type == DT_UNKNOWN && fstatat(f->fd, e->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISDIR(st.st_mode))
+        return push_child(w, f, e->name, WALK_FRESH);
+    return batch_entry(w, f, e->name, true, NULL);
+}
+
+static int walk_fresh(struct worker *w, struct folder *f)
+{
+    struct dents_entry e;
+    int rc = batch_folder(w, f), more = 0;
+    if (rc < 0 || is_other_fs(w, f))
+        return rc;
+    /* The buffer is the worker's: no other folder is read before this one's end. */
+    dents_init(&w->dents, f->fd);
+    while (rc == 0 && (more = dents_next(&w->dents, &e)) == 1) {
+        rc = atomic_load(&w->s->broken) ? -ECANCELED : fresh_one(w, f, &e);
+    }
+    if (rc == 0 && more < 0)
+        worker_failed(w, f, NULL, -more, "read folder");
+    return rc;
+}
+
+/* ── listings ── */
+
+static struct listing *listing_new(struct folder *f)
+{
+    struct listing *l = xcalloc(1, sizeof *l);
+    l->folder = f;
+    f->refs++;
+    l->items = xcalloc(LISTING_ENTRIES, sizeof *l->items);
+    l->verdicts = xcalloc(LISTING_ENTRIES, 1);
+    l->digests = xcalloc(LISTING_ENTRIES, DIGEST_BYTES);
+    buf_init(&l->names, NAMES_BYTES);
+    return l;
+}
+
+void listing_free(struct worker *w, struct listing *l)
+{
+    folder_unref(w, l->folder);
+    buf_done(&l->names);
+    free(l->items);
+    free(l->verdicts);
+    free(l->digests);
+    free(l);
+}
+
+void walk_count(struct worker *w, const struct meta *m, bool linked)
+{
+    struct sender *s = w->s;
+    if (!S_ISREG(m->mode))
+        return;
+    (void)pthread_mutex_lock(&s->lock);
+    s->counters.total_files++;
+    s->counters.total_bytes += linked ? 0 : m->size;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+/* Adds one entry to l and to the record. Errors of the entry are failures of it alone. */
+static int list_one(struct worker *w, struct listing *l, const char *name)
+{
+    struct folder *f = l->folder;
+    struct stat st;
+    struct listing_entry e = {
+        .name = {name, strlen(name)}
+    };
+    char target[SYMLINK_TARGET_MAX + 1];
+    CLEANUP(mem_free) char *first = NULL;
+    if (fstatat(f->fd, name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0) {
+        if (errno != ENOENT)
+            worker_failed(w, f, name, errno, "stat");
+        return 0;
+    }
+    meta_from_stat(&st, &e.meta);
+    int rc = look_xattrs_digest(f->fd, name, &e.xattrs_digest);
+    if (rc == -ENOENT)
+        return 0;
+    if (S_ISLNK(st.st_mode)) {
+        ssize_t n = readlinkat(f->fd, name, target, sizeof target);
+        if (n <= 0)
+            return 0; /* replaced just now; the next run sees what it became */
+        e.target = (struct bytes){target, (size_t)n};
+    }
+    if (!S_ISDIR(st.st_mode) && st.st_nlink > 1) {
+        size_t plen = f->len + (f->len > 0) + e.name.n;
+        CLEANUP(mem_free) char *path = xmalloc(plen + 1);
+        memcpy(path, f->path, f->len);
+        path[f->len] = '/';
+        memcpy(path + plen - e.name.n, name, e.name.n);
+        size_t first_len = 0;
+        rc = links_see(w->s->links, &e.meta, path, plen, &first, &first_len);
+        if (rc < 0)
+            return rc;
+        if (rc == 1) {
+            e.flags = ENTRY_LINKED;
+            e.target = (struct bytes){first, first_len};
+        }
+    }
+    walk_count(w, &e.meta, e.flags & ENTRY_LINKED);
+    l->items[l->count++] = (struct item){e.meta, (uint32_t)l->names.len, e.flags};
+    buf_put(&l->names, name, e.name.n + 1);
+    listing_entry_put(&w->record, &e);
+    return 0;
+}
+
+/* The record of a block: its head now, its count when it is full. */
+static size_t block_begin(struct worker *w, const struct folder *f, uint8_t flags)
+{
+    struct listing_head h = {
+        .folder = {f->path,                      f->len       },
+        .flags = flags,
+        .meta = f->meta,
+        .xattrs = {(const char *)f->xattrs.data, f->xattrs.len}
+    };
+    worker_head(&w->record);
+    size_t at = w->record.len + (f->len < 128 ? 1 : f->len < 16384 ? 2 : 3) + f->len;
+    listing_head_put(&w->record, &h);
+    buf_put_u32(&w->record, 0);
+    return at; /* of the flags */
+}
+
+static int block_send(struct worker *w, struct listing *l, size_t flags_at, size_t count_at,
+                      uint8_t flags)
+{
+    if (w->record.overflow)
+        return -EMSGSIZE;
+    uint32_t count = l->count; /* little-endian as buf_put_u32 writes it */
+    uint8_t le[4] = {(uint8_t)count, (uint8_t)(count >> 8), (uint8_t)(count >> 16),
+                     (uint8_t)(count >> 24)};
+    memcpy(w->record.data + count_at, le, sizeof le);
+    w->record.data[flags_at] = flags;
+    l->next = NULL;
+    *w->last = l;
+    w->last = &l->next;
+    w->nlistings++;
+    return worker_send(w, REC_LISTING, &w->record);
+}
+
+/* Answers may be acted upon while the folder is still read: they use other buffers. */
+static int answers_due(struct worker *w)
+{
+    int rc = 0;
+    while (rc == 0 && w->first && (w->first->answered || w->nlistings >= LISTINGS_MAX)) {
+        if (!w->first->answered) {
+            rc = worker_pump(w, 200);
+            continue;
+        }
+        struct listing *l = w->first;
+        w->first = l->next;
+        if (!w->first)
+            w->last = &w->first;
+        w->nlistings--;
+        rc = walk_answer(w, l);
+    }
+    return rc;
+}
+
+static int walk_listed(struct worker *w, struct folder *f)
+{
+    struct dents_entry e = {.name = NULL};
+    uint8_t flags = LISTING_FIRST;
+    int rc = 0, more = 1;
+    dents_init(&w->dents, f->fd);
+    if (is_other_fs(w, f))
+        more = 0;
+    else
+        more = dents_next(&w->dents, &e);
+    do {
+        struct listing *l = listing_new(f);
+        size_t flags_at = block_begin(w, f, flags), count_at = w->record.len - 4;
+        while (rc == 0 && more == 1 && l->count < LISTING_ENTRIES &&
+               w->record.len < count_at + LISTING_BYTES) {
+            rc = list_one(w, l, e.name);
+            more = dents_next(&w->dents, &e);
+        }
+        if (more != 1)
+            flags |= LISTING_LAST | (more == 0 && !is_other_fs(w, f) ? LISTING_COMPLETE : 0);
+        if (rc < 0) {
+            listing_free(w, l);
+            return rc;
+        }
+        rc = block_send(w, l, flags_at, count_at, flags);
+        flags = 0;
+        if (rc == 0)
+            rc = answers_due(w);
+    } while (rc == 0 && more == 1);
+    if (rc == 0 && more < 0)
+        worker_failed(w, f, NULL, -more, "read folder");
+    return rc;
+}
+
+/* One entry alone: a failed one that is tried again. */
+static int walk_one(struct worker *w, char *path, size_t len)
+{
+    char *slash = memrchr(path, '/', len);
+    size_t parent = slash ? (size_t)(slash - path) : 0;
+    CLEANUP(mem_free)
+    char *name = xmemdup(path + (slash ? parent + 1 : 0), len - (slash ? parent + 1 : 0));
+    struct folder *f = folder_open(w, path, parent, false);
+    if (!f)
+        return 0;
+    struct listing *l = listing_new(f);
+    size_t flags_at = block_begin(w, f, LISTING_FIRST), count_at = w->record.len - 4;
+    int rc = list_one(w, l, name);
+    if (rc < 0)
+        listing_free(w, l);
+    else
+        rc = block_send(w, l, flags_at, count_at, LISTING_FIRST | LISTING_LAST);
+    folder_unref(w, f);
+    return rc;
+}
+
+int walk_folder(struct worker *w, char *path, size_t len, uint32_t flags)
+{
+    if ((flags & WALK_ONE) && len > 0)
+        return walk_one(w, path, len);
+    struct folder *f = folder_open(w, path, len, flags & WALK_FRESH);
+    if (!f)
+        return 0;
+    int rc = f->fresh ? walk_fresh(w, f) : walk_listed(w, f);
+    folder_unref(w, f);
+    return rc;
+}
+
+/* ── answers ── */
+
+static void count_unchanged(struct worker *w, const struct item *i)
+{
+    if (!S_ISREG(i->meta.mode) || (i->flags & ENTRY_LINKED))
+        return;
+    (void)pthread_mutex_lock(&w->s->lock);
+    w->s->counters.unchanged_files++;
+    w->s->counters.unchanged_bytes += i->meta.size;
+    (void)pthread_mutex_unlock(&w->s->lock);
+}
+
+static int answer_one(struct worker *w, struct listing *l, uint32_t i)
+{
+    struct folder *f = l->folder;
+    const struct item *it = &l->items[i];
+    const char *name = (const char *)l->names.data + it->name;
+    enum verdict v = l->verdicts[i];
+    if (v == VERDICT_EXISTS || v == VERDICT_FRESH) {
+        if (!S_ISDIR(it->meta.mode))
+            return -EPROTO;
+        return push_child(w, f, name, v == VERDICT_FRESH ? WALK_FRESH : 0);
+    }
+    if (v == VERDICT_SAME || v == VERDICT_META)
+        count_unchanged(w, it);
+    if (S_ISDIR(it->meta.mode) || w->s->spec->options.dry_run)
+        return 0;
+    switch (v) {
+    case VERDICT_DATA:
+        return batch_entry(w, f, name, false, NULL);
+    case VERDICT_CHECK:
+        return batch_entry(w, f, name, false, l->digests + (size_t)i * DIGEST_BYTES);
+    case VERDICT_META:
+        return batch_meta(w, f, name);
+    case VERDICT_SAME:
+    case VERDICT_SKIP:
+    case VERDICT_EXISTS:
+    case VERDICT_FRESH:
+        break;
+    }
+    return 0;
+}
+
+int walk_answer(struct worker *w, struct listing *l)
+{
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < l->count; i++)
+        rc = answer_one(w, l, i);
+    listing_free(w, l);
+    return rc;
+}

@@ -1,0 +1,358 @@
+/* worker: one lane of the source: walks, sends, reads answers, helps with large files, and ends
+ * with a barrier. Its own thread; the first one also finishes the session. */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "agent/transfer/sender_priv.h"
+#include "common/base/cleanup.h"
+#include "common/base/mem.h"
+
+#define WAIT_MS 200
+
+void worker_head(struct buf *b)
+{
+    static const uint8_t room[LANE_HEADER_BYTES];
+    buf_clear(b);
+    buf_put(b, room, sizeof room);
+}
+
+void worker_failed(struct worker *w, const struct folder *f, const char *name, int err,
+                   const char *what)
+{
+    struct failure x = {f->path, name, f->len, name ? strlen(name) : 0, err, what};
+    faillist_add(w->s->failures, &x);
+}
+
+void folder_unref(struct worker *w, struct folder *f)
+{
+    if (--f->refs > 0)
+        return;
+    if (f->fd >= 0)
+        (void)fd_close(f->fd);
+    buf_done(&f->xattrs);
+    free(f->path);
+    free(f);
+    pathstack_done(w->s->stack);
+    sender_ring(w->s);
+}
+
+/* ── what the destination says ── */
+
+static int on_want(struct worker *w, struct cursor *c)
+{
+    struct listing *l = w->first;
+    while (l && l->answered)
+        l = l->next;
+    if (!l || cursor_u32(c) != l->count)
+        return -EPROTO;
+    for (uint32_t i = 0; i < l->count; i++) {
+        l->verdicts[i] = cursor_u8(c);
+        if (l->verdicts[i] > VERDICT_SKIP)
+            return -EPROTO;
+        if (l->verdicts[i] != VERDICT_CHECK)
+            continue;
+        const void *digest = cursor_bytes(c, DIGEST_BYTES);
+        if (!digest)
+            return -EPROTO;
+        memcpy(l->digests + (size_t)i * DIGEST_BYTES, digest, DIGEST_BYTES);
+    }
+    l->answered = true;
+    return c->bad ? -EPROTO : 0;
+}
+
+/* The first one of a session also tells how much of the last session was lost. */
+static int on_status(struct sender *s, struct cursor *c)
+{
+    struct status st;
+    int rc = status_get(c, &st);
+    if (rc < 0)
+        return rc;
+    (void)pthread_mutex_lock(&s->lock);
+    if (!s->status_seen) {
+        uint64_t kept = st.instance == s->instance ? st.durable_bytes - s->base : s->lost_acked;
+        if (kept < s->lost_sent)
+            s->counters.again_bytes += s->lost_sent - kept;
+        s->lost_sent = s->lost_acked = 0;
+        s->base = st.durable_bytes;
+        s->status_seen = true;
+    }
+    s->instance = st.instance;
+    s->durable = st.durable_bytes;
+    (void)pthread_mutex_unlock(&s->lock);
+    return 0;
+}
+
+static int on_failed(struct sender *s, struct cursor *c)
+{
+    struct failed f;
+    int rc = failed_get(c, &f);
+    if (rc < 0)
+        return rc;
+    faillist_list_only(s->failures, f.path.p, f.path.n);
+    return 0;
+}
+
+static int on_stop(struct sender *s, struct cursor *c)
+{
+    struct fault f;
+    int rc = stop_get(c, &f);
+    if (rc < 0)
+        return rc;
+    (void)pthread_mutex_lock(&s->lock);
+    s->fault = f;
+    (void)pthread_mutex_unlock(&s->lock);
+    return -ESHUTDOWN;
+}
+
+static int on_begun(struct sender *s, struct cursor *c)
+{
+    struct begun b;
+    int rc = begun_get(c, &b);
+    if (rc == 0)
+        large_begun(s, &b);
+    return rc;
+}
+
+static int on_record(struct worker *w, const struct lane_record *r)
+{
+    struct cursor c = cursor_of(r->data, r->len);
+    uint64_t granted;
+    switch (r->type) {
+    case REC_GRANT:
+        granted = cursor_u64(&c);
+        if (c.bad || granted > INT32_MAX)
+            return -EPROTO;
+        w->credit += (int64_t)granted;
+        return 0;
+    case REC_WANT:
+        return on_want(w, &c);
+    case REC_BEGUN:
+        return on_begun(w->s, &c);
+    case REC_STATUS:
+        return on_status(w->s, &c);
+    case REC_FAILED:
+        return on_failed(w->s, &c);
+    case REC_STOP:
+        return on_stop(w->s, &c);
+    case REC_BARRIER_DONE:
+        w->barrier_done = true;
+        return 0;
+    case REC_FINISHED:
+        w->finished = true;
+        return 0;
+    default:
+        return -EPROTO;
+    }
+}
+
+int worker_pump(struct worker *w, int timeout_ms)
+{
+    struct lane_record r;
+    if (atomic_load(&w->s->broken))
+        return -ECANCELED;
+    int rc = lane_receive_or(w->lane, w->wake, timeout_ms, &r);
+    if (rc == 1)
+        return on_record(w, &r);
+    eventfd_t rung;
+    if (rc == 0 && timeout_ms != 0)
+        (void)eventfd_read(w->wake, &rung);
+    return rc;
+}
+
+/* Takes all that is there without waiting. */
+static int pump_all(struct worker *w)
+{
+    struct lane_record r;
+    int rc;
+    while ((rc = lane_receive(w->lane, 0, &r)) == 1) {
+        rc = on_record(w, &r);
+        if (rc < 0)
+            return rc;
+    }
+    return atomic_load(&w->s->broken) ? -ECANCELED : rc;
+}
+
+int worker_send(struct worker *w, uint8_t type, struct buf *b)
+{
+    if (b->overflow)
+        return -EMSGSIZE;
+    uint8_t flags = 0;
+    struct buf *out = b;
+    size_t body = b->len - LANE_HEADER_BYTES;
+    if (compress_record(&w->compress, b->data + LANE_HEADER_BYTES, body, &w->packed)) {
+        out = &w->packed;
+        flags = REC_COMPRESSED;
+    }
+    while (w->credit < (int64_t)out->len) {
+        int rc = worker_pump(w, WAIT_MS);
+        if (rc < 0)
+            return rc;
+    }
+    w->credit -= (int64_t)out->len;
+    return lane_send(w->lane, type, flags, out->data, out->len - LANE_HEADER_BYTES);
+}
+
+/* ── the loop ── */
+
+static int wait_idle(struct worker *w)
+{
+    atomic_store(&w->idle, true);
+    atomic_fetch_add(&w->s->nidle, 1);
+    int rc = worker_pump(w, WAIT_MS);
+    atomic_fetch_sub(&w->s->nidle, 1);
+    atomic_store(&w->idle, false);
+    return rc;
+}
+
+static int answer_first(struct worker *w)
+{
+    struct listing *l = w->first;
+    w->first = l->next;
+    if (!w->first)
+        w->last = &w->first;
+    w->nlistings--;
+    return walk_answer(w, l);
+}
+
+/* 1: did something. 0: nothing to do now. 2: the walk is over. */
+static int turn(struct worker *w)
+{
+    char *path = NULL;
+    size_t len = 0;
+    uint32_t flags = 0;
+    int rc = pump_all(w);
+    if (rc < 0)
+        return rc;
+    if (w->first && w->first->answered) {
+        rc = answer_first(w);
+        return rc < 0 ? rc : 1;
+    }
+    rc = large_help(w);
+    if (rc != 0)
+        return rc;
+    if (w->nlistings >= LISTINGS_MAX)
+        return 0;
+    rc = pathstack_pop(w->s->stack, false, &path, &len, &flags);
+    if (rc == 1) {
+        rc = walk_folder(w, path, len, flags);
+        return rc < 0 ? rc : 1;
+    }
+    if (rc == 0)
+        return 2;
+    return rc == -EAGAIN ? 0 : rc;
+}
+
+static int walk(struct worker *w)
+{
+    for (;;) {
+        int rc = turn(w);
+        if (rc == 0 && w->batch_of) /* nothing more for now: what is packed goes */
+            rc = batch_flush(w);
+        if (rc == 0)
+            rc = wait_idle(w);
+        if (rc == 2)
+            return 0;
+        if (rc < 0)
+            return rc;
+    }
+}
+
+static int barrier(struct worker *w)
+{
+    worker_head(&w->record);
+    int rc = worker_send(w, REC_BARRIER, &w->record);
+    while (rc == 0 && !w->barrier_done)
+        rc = worker_pump(w, WAIT_MS);
+    if (rc < 0)
+        return rc;
+    struct sender *s = w->s;
+    (void)pthread_mutex_lock(&s->lock);
+    s->walk_over = true;
+    s->ndrained++;
+    (void)pthread_cond_broadcast(&s->changed);
+    (void)pthread_mutex_unlock(&s->lock);
+    sender_ring(s);
+    return 0;
+}
+
+static bool all_drained(struct sender *s)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    bool all = s->ndrained == s->nworkers;
+    (void)pthread_mutex_unlock(&s->lock);
+    return all;
+}
+
+static int finish(struct worker *w)
+{
+    struct sender *s = w->s;
+    int rc = 0;
+    while (rc == 0 && !all_drained(s))
+        rc = wait_idle(w);
+    if (rc < 0)
+        return rc;
+    (void)pthread_mutex_lock(&s->lock);
+    s->finish_sent = true;
+    (void)pthread_mutex_unlock(&s->lock);
+    worker_head(&w->record);
+    rc = worker_send(w, REC_FINISH, &w->record);
+    while (rc == 0 && !w->finished)
+        rc = worker_pump(w, WAIT_MS);
+    if (rc < 0)
+        return rc;
+    (void)pthread_mutex_lock(&s->lock);
+    s->finished = true;
+    (void)pthread_cond_broadcast(&s->changed);
+    (void)pthread_mutex_unlock(&s->lock);
+    worker_head(&w->record);
+    return worker_send(w, REC_BYE, &w->record);
+}
+
+static void worker_done(struct worker *w)
+{
+    struct sender *s = w->s;
+    while (w->first) {
+        struct listing *l = w->first;
+        w->first = l->next;
+        listing_free(w, l);
+    }
+    buf_done(&w->out);
+    buf_done(&w->record);
+    buf_done(&w->packed);
+    buf_done(&w->xattrs);
+    (void)XXH3_freeState(w->hash);
+    (void)pthread_mutex_lock(&s->lock);
+    s->counters.wire_bytes += lane_wire_bytes(w->lane) - w->wire_told;
+    w->wire_told = lane_wire_bytes(w->lane);
+    w->lane = lane_free(w->lane);
+    w->ended = true;
+    (void)pthread_cond_broadcast(&s->changed);
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+void *worker_run(void *arg)
+{
+    struct worker *w = arg;
+    buf_init(&w->out, LANE_RECORD_MAX);
+    buf_init(&w->record, LANE_RECORD_MAX);
+    buf_init(&w->packed, LANE_RECORD_MAX + (LANE_RECORD_MAX / 128));
+    buf_init(&w->xattrs, XATTRS_MAX + 1);
+    w->hash = XXH3_createState();
+    int rc = walk(w);
+    if (rc == 0)
+        rc = batch_flush(w);
+    if (rc == 0)
+        rc = barrier(w);
+    if (rc == 0 && w->index == 0)
+        rc = finish(w);
+    if (rc < 0)
+        sender_broken(w->s, rc);
+    else
+        lane_close(w->lane);
+    worker_done(w);
+    return NULL;
+}

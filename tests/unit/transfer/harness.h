@@ -1,0 +1,28 @@
+/* harness: one transfer between two folders of this machine: both steps, a lane server on loopback,
+ * and a struct step that stands in for the agent's. Tests and the pipe program. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/step.h"
+#include "agent/transfer/spec.h"
+
+struct harness {
+    const char *source, *destination; /* absolute */
+    const char *state;                /* folder for keys and both sides' state */
+    uint16_t port;                    /* 0: any */
+    bool unprivileged;                /* as if not root */
+    struct transfer_options options;
+    bool verbose; /* progress to standard error */
+};
+
+/* Both sides in this process, until both have ended. */
+void harness_run(const struct harness *h, struct step_result *retsend,
+                 struct step_result *retreceive);
+
+/* One side, for a process of its own: the other one uses the same state folder and a fixed port. */
+void harness_send(const struct harness *h, struct step_result *ret);
+void harness_receive(const struct harness *h, struct step_result *ret);
+
+/* From a signal handler or another thread: cancels the steps of this process. */
+void harness_cancel(void);
