@@ -119,9 +119,14 @@ host_reboot() { # HOST: as a power cut if --hard
         host_stop "$1"
         host_start "$1"
     else
-        host_run "$1" systemctl --no-block reboot
+        # Its init may end before it has answered.
+        host_run "$1" systemctl --no-block reboot 2>/dev/null || true
     fi
-    while [ "$(host_pid "$1")" = "$before" ]; do sleep 0.1; done
+    local limit=$((SECONDS + ${LAB_WAIT:-60}))
+    while [ "$(host_pid "$1")" = "$before" ]; do
+        [ $SECONDS -lt $limit ] || die "host '$1' does not restart"
+        sleep 0.1
+    done
     host_wait "$1"
 }
 
