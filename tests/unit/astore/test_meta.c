@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/acl.h>
-#include <sys/resource.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
@@ -223,6 +223,36 @@ static void an_ordinary_user_is_told_what_was_lost(void **state)
     (void)close(dir);
 }
 
+/* ramfs holds no attributes at all. */
+static void a_lost_acl_does_not_widen_the_group(void **state)
+{
+    (void)state;
+    int disk = ground_open(GROUND_DISK), from = make(disk, "acl", S_IFREG);
+    int tmp = ground_open(GROUND_TMPFS);
+    if (tmp < 0 || mount("none", ground_path(GROUND_TMPFS), "ramfs", 0, NULL) < 0)
+        skip();
+    int dir = open(ground_path(GROUND_TMPFS), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int to = make(dir, "acl", S_IFREG);
+    set(from, "user.u", "1", 1);
+    set_acl(from, ACL_TYPE_ACCESS, "u::rw,u:99:rwx,g::r,m::rwx,o::-");
+    struct buf x = attributes(from);
+    struct meta m = of_type(S_IFREG);
+    struct stat st;
+    unsigned losses = 0;
+    m.mode = S_IFREG | 0670;
+    assert_int_equal(meta_apply(to, &m, x.data, x.len, true, &losses), 0);
+    assert_int_equal(losses, META_LOSS_ACL | META_LOSS_XATTR);
+    assert_int_equal(fstat(to, &st), 0);
+    assert_int_equal(st.st_mode, S_IFREG | 0640);
+    buf_done(&x);
+    (void)close(to);
+    (void)close(dir);
+    (void)umount2(ground_path(GROUND_TMPFS), MNT_DETACH);
+    (void)close(from);
+    (void)close(tmp);
+    (void)close(disk);
+}
+
 static void packed_attributes_are_checked(void **state)
 {
     (void)state;
@@ -308,6 +338,7 @@ int main(void)
         cmocka_unit_test(wrong_arguments_change_nothing),
         cmocka_unit_test(an_unchanged_entry_keeps_its_ctime),
         cmocka_unit_test(an_ordinary_user_is_told_what_was_lost),
+        cmocka_unit_test(a_lost_acl_does_not_widen_the_group),
         cmocka_unit_test(packed_attributes_are_checked),
         cmocka_unit_test(content_is_the_same_by_size_time_and_type),
     };
