@@ -2,6 +2,7 @@
  * orchestrator and two agents; nothing keeps running. Main thread. */
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -19,33 +20,71 @@
 
 #define ROOT_KEEPS "/var/lib/godwit/migrate"
 
-/* One folder for each pair of folders, so that the next run knows what this one did. */
-static int make_dir(struct migration *m, int *retlock)
+/* Where all that is kept begins; malloc'd, NULL when there is no place. */
+static char *keep_base(const struct migrate_opts *o)
 {
-    CLEANUP(mem_free) char *user = m->opts->keep || geteuid() == 0 ? NULL : place_user();
-    CLEANUP(mem_free)
-    char *base = m->opts->keep    ? xstrdup(m->opts->keep)
-                 : geteuid() == 0 ? xstrdup(ROOT_KEEPS)
-                 : user           ? xasprintf("%s/migrate", user)
-                                  : xasprintf("/tmp/godwit-%u", geteuid());
+    if (o->keep)
+        return xstrdup(o->keep);
+    if (geteuid() == 0)
+        return xstrdup(ROOT_KEEPS);
+    CLEANUP(mem_free) char *user = place_user();
+    if (user)
+        return xasprintf("%s/migrate", user);
+    char temp[] = "/tmp/godwit-XXXXXX"; /* a fixed name could be somebody else's */
+    if (!mkdtemp(temp))
+        return NULL;
+    run_say("there is no home folder: what this run keeps is in %s, and the next run will not know "
+            "of it; --keep DIR names a better place",
+            temp);
+    return xstrdup(temp);
+}
+
+/* One folder for each pair of folders, so that the next run knows what this one did. 0700, ours. */
+static int keep_dir(struct migration *m)
+{
+    CLEANUP(mem_free) char *base = keep_base(m->opts);
+    CLEANUP(mem_free) char *both = xasprintf("%s\n%s", m->src, m->dst);
     uint8_t digest[SHA256_LEN];
     char id[17];
-    CLEANUP(mem_free) char *both = xasprintf("%s\n%s", m->src, m->dst);
     sha256_of(both, strlen(both), digest);
     text_hex(digest, 8, id);
-    m->dir = xasprintf("%s/%s", base, id);
-    int rc = file_mkdirs(m->dir, 0700);
+    CLEANUP(mem_free) char *path = xasprintf("%s/%s", base ? base : "/tmp", id);
+    int rc = base ? file_mkdirs(path, 0700) : -errno;
+    m->dir = rc == 0 ? realpath(path, NULL) : NULL;
     struct stat st;
-    if (rc == 0 && (lstat(m->dir, &st) < 0 || st.st_uid != geteuid() || (st.st_mode & 077)))
-        rc = -EPERM;
-    CLEANUP(mem_free) char *path = xasprintf("%s/lock", m->dir);
-    int fd = rc == 0 ? open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
-    if (rc == 0 && fd < 0)
+    if (rc == 0 && (!m->dir || stat(m->dir, &st) < 0))
         rc = -errno;
-    if (rc < 0)
-        return run_fail(EXIT_FAILED,
-                        "cannot keep state in %s (%s): name another folder with --keep", m->dir,
-                        strerror(-rc));
+    if (rc == 0 && (st.st_uid != geteuid() || (st.st_mode & 077)))
+        rc = -EPERM;
+    return rc < 0 ? run_fail(EXIT_FAILED,
+                             "cannot keep state in %s (%s): name another folder with "
+                             "--keep",
+                             path, strerror(-rc))
+                  : EXIT_DONE;
+}
+
+/* Our own state changes while it is read, and must not be deleted as something SRC does not have.
+ */
+static int check_apart(const struct migration *m)
+{
+    bool from = place_inside(m->dir, m->src);
+    if (!from && !(m->opts->delete_extras && place_inside(m->dir, m->dst)))
+        return EXIT_DONE;
+    CLEANUP(mem_free) char *parent = xstrdup(m->dir);
+    (void)rmdir(m->dir); /* when we have just made them */
+    (void)rmdir(dirname(parent));
+    return run_fail(EXIT_USAGE,
+                    "what this migration keeps (%s) lies inside the %s: name another folder with "
+                    "--keep",
+                    m->dir, from ? "source" : "destination, where --delete would remove it");
+}
+
+static int lock_dir(const struct migration *m, int *retlock)
+{
+    CLEANUP(mem_free) char *path = xasprintf("%s/lock", m->dir);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return run_fail(EXIT_FAILED, "cannot use %s: %s", path, strerror(errno));
     *retlock = fd;
     if (flock(fd, LOCK_EX | LOCK_NB) < 0)
         return run_fail(EXIT_CONFLICT, "these two folders are being migrated already");
@@ -60,7 +99,11 @@ static int migrate_run(struct run *r)
     int rc = migrate_places(r->words[0], r->words[1], &m.src, &m.dst, &f);
     if (rc)
         return run_fail(rc, "%s", f.text);
-    rc = make_dir(&m, &lock);
+    rc = keep_dir(&m);
+    if (rc == EXIT_DONE)
+        rc = check_apart(&m);
+    if (rc == EXIT_DONE)
+        rc = lock_dir(&m, &lock);
     if (rc == EXIT_DONE)
         rc = migration_run(&m, r);
     free(m.src);

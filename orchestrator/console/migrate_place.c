@@ -105,7 +105,7 @@ static int destination_place(const char *dst, char **ret, struct fault *reterr)
     return *ret ? EXIT_DONE : refuse_errno(reterr, "the destination", dst, errno);
 }
 
-static bool inside(const char *path, const char *of)
+bool place_inside(const char *path, const char *of)
 {
     size_t n = strcmp(of, "/") == 0 ? 0 : strlen(of);
     return strncmp(path, of, n) == 0 && (path[n] == '/' || path[n] == '\0');
@@ -123,9 +123,9 @@ int migrate_places(const char *src, const char *dst, char **retsrc, char **retds
         return rc;
     if (strcmp(from, to) == 0)
         return refuse(reterr, EXIT_USAGE, EINVAL, "source and destination are the same:", from, "");
-    if (inside(to, from))
+    if (place_inside(to, from))
         return refuse(reterr, EXIT_USAGE, EINVAL, "the destination", to, "lies inside the source");
-    if (inside(from, to))
+    if (place_inside(from, to))
         return refuse(reterr, EXIT_USAGE, EINVAL, "the source", from,
                       "lies inside the destination");
     *retsrc = from;

@@ -23,6 +23,7 @@
 
 #define START_MS 60000 /* until both agents are there */
 #define STOP_MS 15000  /* until an interrupted job has come to rest */
+#define POLL_FIRST_MS 30
 #define POLL_MS 500
 
 static void rest(int64_t ms)
@@ -199,6 +200,7 @@ static int start_job(struct migration *m)
 /* Until the job is over; after deadline (0: none) EXIT_TIMED_OUT. *retstate is malloc'd. */
 static int follow(struct migration *m, int64_t deadline, char **retstate)
 {
+    int64_t pause = POLL_FIRST_MS; /* small folders are over in no time */
     for (;;) {
         json_t *doc = NULL;
         struct fault f = {0};
@@ -222,7 +224,8 @@ static int follow(struct migration *m, int64_t deadline, char **retstate)
             return EXIT_DONE;
         if (caught || (deadline && clock_mono_ms() > deadline))
             return EXIT_TIMED_OUT;
-        rest(m->view ? POLL_MS : POLL_MS / 2);
+        rest(pause);
+        pause = pause * 2 < POLL_MS ? pause * 2 : POLL_MS;
     }
 }
 

@@ -97,7 +97,7 @@ static int follow(struct watching *w)
         json_decref(doc);
         if (over)
             return code;
-        if (interrupt_seen())
+        if (interrupt_seen() || ferror(stdout)) /* nobody reads on */
             return leave(w, "stopped watching");
         if (w->deadline && clock_mono_ms() >= w->deadline)
             return leave(w, "the time is up");

@@ -79,6 +79,10 @@ expect 6 migrate "$work/none" "$work/x"
 expect 2 migrate "$src" "$src/deep/new"
 expect 2 migrate "$src" "$src"
 expect 2 migrate "$src/large" "$work/x"
+expect 2 "$godwit" migrate "$src" "$work/x" --keep "$src/keep"
+expect 2 "$godwit" migrate "$src" "$work/x" --keep "$work/x/keep" --delete
+[ ! -e "$src/keep" ] || fail "a refused migration left its folder"
+rm -rf "$work/x"
 [ ! -e "$work/x" ] || fail "a refused migration made its destination"
 
 say "nobody: what nobody may read, and what could not be kept is said"
