@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/base/buf.h"
-#include "orchestrator/store/digest.h"
+#include "common/base/sha256.h"
 #include "orchestrator/store/schema.h"
 #include "orchestrator/store/store_priv.h"
 
@@ -42,7 +42,9 @@ static int chain(const uint8_t prev[JOURNAL_DIGEST], const struct journal_row *r
     buf_put_u64(&b, r->pair);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         buf_put_blob(&b, texts[i], strlen(texts[i]));
-    int rc = b.overflow ? -EMSGSIZE : digest_sha256(b.data, b.len, ret);
+    int rc = b.overflow ? -EMSGSIZE : 0;
+    if (rc == 0)
+        sha256_of(b.data, b.len, ret);
     buf_done(&b);
     return rc;
 }
