@@ -10,7 +10,7 @@
 #include "orchestrator/store/store.h"
 #include "proto/envelope.pb-c.h"
 
-#define FAKE_OPS 4096
+#define FAKE_OPS 65536
 #define FAKE_HOSTS 64
 
 struct fake_op {
