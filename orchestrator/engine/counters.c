@@ -84,9 +84,11 @@ void counters_add(Godwit__Counters *to, const Godwit__Counters *c)
 
 void counters_max(Godwit__Counters *to, const Godwit__Counters *c)
 {
+    uint64_t failed = sum(to->failed, c->failed);
     for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
         if (get(c, &fields[i]) > get(to, &fields[i]))
             set(to, &fields[i], get(c, &fields[i]));
+    to->failed = failed;
     if (c->lanes > to->lanes)
         to->lanes = c->lanes;
     to->total_known = to->total_known || c->total_known;
@@ -112,6 +114,31 @@ void counters_follow(const Godwit__Counters *before, const Godwit__Counters *now
     r.lanes = now->lanes;
     r.total_known = now->total_known;
     *ret = r;
+}
+
+/* Each figure may begin anew by itself; when the time does, all have. What was sent again is the
+ * one figure that the agent keeps through a restart. */
+void counters_carry(Godwit__Counters *base, const Godwit__Counters *was,
+                    const Godwit__Counters *now)
+{
+    bool restarted = now->elapsed_ms < was->elapsed_ms;
+    for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+        uint64_t a = get(was, &fields[i]), b = get(now, &fields[i]);
+        if (fields[i].growth != GROWS_SUM ||
+            fields[i].off == offsetof(Godwit__Counters, again_bytes))
+            continue;
+        if (restarted || b < a)
+            set(base, &fields[i], sum(get(base, &fields[i]), a));
+    }
+}
+
+void counters_clamp(Godwit__Counters *c)
+{
+    uint64_t files = minus(c->total_files, c->files), bytes = minus(c->total_bytes, c->bytes);
+    if (c->total_known && c->unchanged_files > files)
+        c->unchanged_files = files;
+    if (c->total_known && c->unchanged_bytes > bytes)
+        c->unchanged_bytes = bytes;
 }
 
 bool counters_same(const Godwit__Counters *a, const Godwit__Counters *b)

@@ -218,7 +218,13 @@ void schedule_reason(const struct pair *p, char *ret, size_t size);
 /* ── counters.c ── */
 void counters_copy(Godwit__Counters *to, const Godwit__Counters *c); /* figures only */
 void counters_add(Godwit__Counters *to, const Godwit__Counters *c);  /* another pair */
-void counters_max(Godwit__Counters *to, const Godwit__Counters *c);  /* the other side */
+/* The other side of a stage: both tell of the same work, but each of its own failures. */
+void counters_max(Godwit__Counters *to, const Godwit__Counters *c);
+/* A step's counters went from was to now: base takes what would be lost by that. */
+void counters_carry(Godwit__Counters *base, const Godwit__Counters *was,
+                    const Godwit__Counters *now);
+/* A walk that began anew finds what it has sent as unchanged: no more than there is. */
+void counters_clamp(Godwit__Counters *c);
 /* A later attempt at the same work. */
 void counters_follow(const Godwit__Counters *before, const Godwit__Counters *now,
                      Godwit__Counters *ret);

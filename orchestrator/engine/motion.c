@@ -33,6 +33,7 @@ static void attempt_counters(const struct pair *p, Godwit__Counters *ret)
 static void with_base(const struct pair *p, const Godwit__Counters *now, Godwit__Counters *ret)
 {
     counters_follow(&p->base, now, ret);
+    counters_clamp(ret);
     if (p->job->workload->stages[p->stage].resumes)
         return;
     Godwit__Counters alone;
@@ -74,19 +75,9 @@ void motion_fold(struct pair *p, bool same_stage, bool lost)
     p->base.elapsed_ms = all.elapsed_ms;
 }
 
-/* A step that runs again after its agent was restarted counts from zero. */
-static bool began_anew(const Godwit__Counters *was, const Godwit__Counters *now)
-{
-    return now->elapsed_ms < was->elapsed_ms || now->sent_bytes < was->sent_bytes ||
-           now->files < was->files || now->entries < was->entries;
-}
-
 void tally_take(struct tally *t, const Godwit__Counters *now)
 {
-    if (began_anew(&t->cur, now)) {
-        count_lost(&t->cur);
-        counters_follow(&t->base, &t->cur, &t->base);
-    }
+    counters_carry(&t->base, &t->cur, now);
     counters_copy(&t->cur, now);
 }
 

@@ -42,7 +42,9 @@ void bench_open(struct bench *b)
     *b = (struct bench){
         .limits = {.pairs = 64, .pairs_per_host = 8, .pairs_per_job = 32}
     };
-    (void)snprintf(b->folder, sizeof b->folder, "/tmp/godwit-engine-XXXXXX");
+    /* In memory where there is such a place: thousands of commits, and no power is cut here. */
+    (void)snprintf(b->folder, sizeof b->folder, "%s/godwit-engine-XXXXXX",
+                   access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     assert_non_null(mkdtemp(b->folder));
     (void)snprintf(b->path, sizeof b->path, "%s/godwit.db", b->folder);
     b->fleet = fake_fleet();
@@ -140,4 +142,48 @@ void bench_run(struct bench *b, fake_script script, unsigned rounds)
         engine_tick(b->engine);
         still = fake_pump(b->fleet, script) ? 0 : still + 1;
     }
+}
+
+int bench_set_up(void **state)
+{
+    struct bench *b = xcalloc(1, sizeof *b);
+    bench_commit_rc = 0;
+    bench_on_commit = NULL;
+    bench_open(b);
+    fake_online(b->fleet, "s1");
+    fake_online(b->fleet, "d1");
+    *state = b;
+    return 0;
+}
+
+int bench_tear_down(void **state)
+{
+    struct bench *b = *state;
+    bench_commit_rc = 0;
+    bench_close(b);
+    free(b);
+    return 0;
+}
+
+int bench_call(struct bench *b, bench_job_call fn, const char *job)
+{
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    int rc = fn(b->engine, job, &json, &why);
+    json_decref(json);
+    return rc;
+}
+
+struct fake_answer bench_silent(const struct fake_op *op, unsigned nth)
+{
+    (void)op;
+    (void)nth;
+    return (struct fake_answer){.silent = true};
+}
+
+struct fake_answer bench_copying(const struct fake_op *op, unsigned nth)
+{
+    (void)nth;
+    return (struct fake_answer){.silent = strcmp(op->kind, "files.send") == 0 ||
+                                          strcmp(op->kind, "files.receive") == 0};
 }

@@ -22,6 +22,15 @@ const char *bench_state(struct bench *b, const char *job);
 const char *bench_pair(struct bench *b, const char *job, unsigned n, const char *key);
 /* Ticks and lets agents answer until nothing moves, at most rounds. */
 void bench_run(struct bench *b, fake_script script, unsigned rounds);
+/* cmocka's: *state is a bench with s1 and d1 online. */
+int bench_set_up(void **state);
+int bench_tear_down(void **state);
+typedef int (*bench_job_call)(struct engine *e, const char *job, json_t **ret,
+                              struct fault *reterr);
+int bench_call(struct bench *b, bench_job_call fn, const char *job);
+/* Scripts: nobody answers; transfers run without end. */
+struct fake_answer bench_silent(const struct fake_op *op, unsigned nth);
+struct fake_answer bench_copying(const struct fake_op *op, unsigned nth);
 /* Makes time pass: clock_mono_ms() of the test's program. */
 extern int64_t bench_clock_ms;
 /* store_commit(): fails with this when below zero. */

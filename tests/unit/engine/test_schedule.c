@@ -85,13 +85,6 @@ static struct load running(struct bench *b, const char *job)
     return l;
 }
 
-static struct fake_answer silent(const struct fake_op *op, unsigned nth)
-{
-    (void)op;
-    (void)nth;
-    return (struct fake_answer){.silent = true};
-}
-
 static void every_limit_is_used_and_none_is_passed(void **state)
 {
     static const struct {
@@ -119,7 +112,7 @@ static void every_limit_is_used_and_none_is_passed(void **state)
         create_spread(&b, "wave", cases[i].npairs, cases[i].sources, cases[i].destinations,
                       cases[i].job_limit);
         start(&b, "wave", NULL);
-        bench_run(&b, silent, 5);
+        bench_run(&b, bench_silent, 5);
         struct load l = running(&b, "wave");
         if (l.running != cases[i].want || l.most_on > cases[i].limits.pairs_per_host)
             fail_msg("%s: %u run, %u on one host", cases[i].name, l.running, l.most_on);
@@ -142,7 +135,7 @@ static void jobs_share_a_host_under_its_limit(void **state)
     create_spread(&b, "two", 3, 1, 1, 0);
     start(&b, "one", NULL);
     start(&b, "two", NULL);
-    bench_run(&b, silent, 5);
+    bench_run(&b, bench_silent, 5);
     assert_int_equal(running(&b, "one").running + running(&b, "two").running, 4);
     bench_run(&b, NULL, 100);
     assert_string_equal(bench_state(&b, "one"), "done");
