@@ -90,7 +90,7 @@ mkdir "$work/home" && chown nobody "$work/home"
 expect 3 runuser -u nobody -- env HOME="$work/home" XDG_STATE_HOME= "$godwit" migrate "$src" "$work/home/dst"
 grep -q "could not be kept" "$work/out" || { cat "$work/out"; fail "nothing was said of owners"; }
 grep -q "Permission denied" "$work/out" || fail "the unreadable file is not named"
-rsync -rlptnc --itemize-changes --exclude=/null --exclude=/deep/3 --exclude=/deep/2 "$src/" "$work/home/dst/" 2>/dev/null |
+rsync -rlptnc --specials --itemize-changes --exclude=/null --exclude=/deep/3 --exclude=/deep/2 "$src/" "$work/home/dst/" 2>/dev/null |
     grep -v '^cd\|^\.d' >"$work/diff" || true
 [ ! -s "$work/diff" ] || { cat "$work/diff"; fail "what nobody may read differs"; }
 expect 4 runuser -u nobody -- env HOME="$work/home" "$godwit" migrate "$src" "$work/dst/of-root"
