@@ -4,6 +4,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
+#include "orchestrator/engine/engine.h"
 #include "orchestrator/fleet/fleet.h"
 #include "orchestrator/serve/serve.h"
 
@@ -90,11 +91,52 @@ static void agent_revoke(struct serve *s, const Godwit__ConsoleRequest *req,
     decide(s, req, ret, fleet_revoke);
 }
 
+static bool job_has_host(struct serve *s, const char *job, const char *host)
+{
+    json_t *doc = NULL, *pair = NULL;
+    size_t i = 0;
+    bool found = false;
+    if (engine_job_show(s->engine, job, &doc, NULL) < 0)
+        return false;
+    json_array_foreach(json_object_get(doc, "pairs"), i, pair)
+    {
+        const char *from = NULL, *to = NULL;
+        (void)json_unpack(pair, "{s:{s:s},s:{s:s}}", "source", "host", &from, "destination", "host",
+                          &to);
+        found = found || (from && strcmp(from, host) == 0) || (to && strcmp(to, host) == 0);
+    }
+    json_decref(doc);
+    return found;
+}
+
+/* Jobs name hosts: under another name a host would be missed in the middle of one. */
+static bool is_in_motion(struct serve *s, const char *host, struct serve_reply *ret)
+{
+    static const char at_rest[] = " created stopped done partial failed ";
+    json_t *doc = NULL, *row = NULL;
+    size_t i = 0;
+    bool found = false;
+    if (engine_job_list(s->engine, &doc, NULL) < 0)
+        return false;
+    json_array_foreach(json_object_get(doc, "jobs"), i, row)
+    {
+        const char *job = "", *state = "";
+        (void)json_unpack(row, "{s:s,s:s}", "job", &job, "state", &state);
+        if (found || strstr(at_rest, state) || !job_has_host(s, job, host))
+            continue;
+        found = true;
+        serve_refuse(ret, SERVE_CONFLICT, "job '%s' is %s and uses host '%s': stop it first", job,
+                     state, host);
+    }
+    json_decref(doc);
+    return found;
+}
+
 static void agent_rename(struct serve *s, const Godwit__ConsoleRequest *req,
                          struct serve_reply *ret)
 {
     struct fault f = {.err = 0};
-    if (!serve_args(req, "host to", 2, ret))
+    if (!serve_args(req, "host to", 2, ret) || is_in_motion(s, serve_arg(req, "host"), ret))
         return;
     int rc = fleet_rename(s->fleet, serve_arg(req, "host"), serve_arg(req, "to"), &f);
     if (rc < 0)
