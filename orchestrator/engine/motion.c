@@ -170,18 +170,26 @@ bool motion_stalled(const struct pair *p, int64_t now_ms)
     return p->state == PAIR_RUNNING && now_ms - p->rate.moved_ms > STALL_MS;
 }
 
+static unsigned share(uint64_t part, uint64_t all)
+{
+    return part < all ? (unsigned)((double)part * 100.0 / (double)all) : 100;
+}
+
+/* Against what the whole is known or was counted to be; an agent knows only what it has seen. */
 static unsigned stage_done_percent(const struct pair *p)
 {
     Godwit__Counters c;
     unsigned told = 0;
+    motion_counters(p, &c);
+    bool counted = c.total_known || p->base.total_files > 0;
+    if (counted && c.total_files > 0) {
+        unsigned files = share(c.files + c.unchanged_files + c.failed, c.total_files);
+        unsigned bytes = share(c.bytes + c.unchanged_bytes, c.total_bytes);
+        return files < bytes ? files : bytes;
+    }
     for (unsigned i = 0; i < p->nsteps; i++)
         if (p->steps[i]->percent > told)
             told = p->steps[i]->percent;
-    motion_counters(p, &c);
-    if (told == 0 && c.total_bytes > 0) {
-        double part = (double)(c.bytes + c.unchanged_bytes) * 100.0 / (double)c.total_bytes;
-        told = part < 100 ? (unsigned)part : 100;
-    }
     return told;
 }
 

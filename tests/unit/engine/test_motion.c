@@ -73,6 +73,8 @@ static void progress_shows_rate_estimate_and_stall(void **state)
     bench_job(b, "wave", 1);
     bench_run(b, bench_copying, 20);
     c.total_bytes = 100000;
+    c.total_files = 10;
+    c.unchanged_files = 10;
     c.total_known = true;
     for (int i = 0; i < 20; i++) {
         bench_clock_ms += 1000;
