@@ -67,6 +67,8 @@ void fleet_set_console(struct fleet *f, fleet_console_fn *fn, void *arg);
 
 struct fleet_counts {
     unsigned online, lost, pending, revoked, denied;
+    uint64_t dropped; /* messages without a proved sender */
+    uint64_t cut;     /* connections that sent much and ended no message */
 };
 void fleet_count(struct fleet *f, struct fleet_counts *ret);
 json_t *fleet_list(struct fleet *f);                  /* array of agents; new reference */

@@ -15,8 +15,8 @@
 
 /* Between two whole messages of one connection. The first also holds what waits while we are busy.
  */
-#define AGENT_BUDGET (16U * LIMIT_CONTROL_BYTES)
-#define ENROL_BUDGET (8U * LIMIT_ENROL_BYTES)
+#define AGENT_BUDGET ((size_t)16 * LIMIT_CONTROL_BYTES)
+#define ENROL_BUDGET ((size_t)8 * LIMIT_ENROL_BYTES)
 
 static char *key_path(const struct orchestrator_conf *conf, char slot)
 {

@@ -143,7 +143,7 @@ void fleet_count(struct fleet *f, struct fleet_counts *ret)
 {
     struct agent **list = NULL;
     size_t n = registry_agents(f->reg, &list);
-    *ret = (struct fleet_counts){.online = 0};
+    *ret = (struct fleet_counts){.dropped = f->dropped, .cut = f->cut};
     for (size_t i = 0; i < n; i++) {
         enum agent_state s = list[i]->row.state;
         ret->pending += s == AGENT_PENDING;
