@@ -63,6 +63,7 @@ static int take_short(struct args *a, const char *word, struct fault *reterr)
     return take_value(a, row, word[2] ? word + 2 : NULL, reterr);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): argc and argv belong together */
 int options_args(const struct option_row *rows, void *conf, int argc, char **argv, char **retwords,
                  int *retn, struct fault *reterr)
 {

@@ -50,7 +50,8 @@ static int gather(struct run *r, struct jobspec *s, struct fault *reterr)
         char at[24];
         clock_format(clock_wall_ms(), at);
         for (char *p = at; *p; p++)
-            *p = *p == ':' ? '-' : *p;
+            if (*p == ':')
+                *p = '-';
         s->name = xasprintf("job-%s", at);
     }
     return rc;

@@ -13,8 +13,6 @@
 #include "common/base/text.h"
 #include "orchestrator/console/jobspec.h"
 
-#define DEPTH_MAX 8 /* a job file has four levels */
-
 struct reader {
     const char *file;
     yaml_document_t *doc;
@@ -142,8 +140,10 @@ static const struct option_row *find_option(const char *name)
     size_t n = strlen(name);
     if (n >= sizeof dashed)
         return NULL;
-    for (size_t i = 0; i <= n; i++)
-        dashed[i] = name[i] == '_' ? '-' : name[i];
+    memcpy(dashed, name, n + 1);
+    for (char *p = dashed; *p; p++)
+        if (*p == '_')
+            *p = '-';
     const struct option_row *row = option_find(jobspec_options, dashed, n);
     return row && jobspec_in_file(row) ? row : NULL;
 }
@@ -287,46 +287,12 @@ static int read_document(struct reader *r)
     return rc;
 }
 
-/* Aliases would let a few lines stand for millions; nesting costs memory. Neither has a use here.
- */
-static int check_shape(const struct reader *r, const char *text, size_t len)
-{
-    yaml_parser_t parser;
-    if (!yaml_parser_initialize(&parser))
-        return fault_set(r->reterr, FAULT_STOP_JOB, ENOMEM, "out of memory");
-    yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
-    int rc = 0, depth = 0;
-    for (bool more = true; more && rc == 0;) {
-        yaml_event_t event;
-        if (!yaml_parser_parse(&parser, &event)) {
-            yaml_mark_t at = parser.problem_mark;
-            if (at.index == 0 && at.line == 0 && parser.problem_offset) /* the reader's errors */
-                for (size_t i = 0; i < parser.problem_offset && i < len; i++) {
-                    at.column = text[i] == '\n' ? 0 : at.column + 1;
-                    at.line += text[i] == '\n' ? 1 : 0;
-                }
-            rc = error_at(r, &at, parser.problem ? parser.problem : "not YAML", NULL);
-            break;
-        }
-        depth += event.type == YAML_SEQUENCE_START_EVENT || event.type == YAML_MAPPING_START_EVENT;
-        depth -= event.type == YAML_SEQUENCE_END_EVENT || event.type == YAML_MAPPING_END_EVENT;
-        if (event.type == YAML_ALIAS_EVENT)
-            rc = error_at(r, &event.start_mark, "job files have no aliases (*name)", NULL);
-        else if (depth > DEPTH_MAX)
-            rc = error_at(r, &event.start_mark, "nested too deep", NULL);
-        more = event.type != YAML_STREAM_END_EVENT;
-        yaml_event_delete(&event);
-    }
-    yaml_parser_delete(&parser);
-    return rc;
-}
-
 int jobfile_yaml(struct jobspec *s, const char *file, const char *text, size_t len,
                  struct fault *reterr)
 {
     yaml_document_t doc;
     struct reader r = {.file = file, .doc = &doc, .spec = s, .reterr = reterr};
-    int rc = check_shape(&r, text, len);
+    int rc = jobfile_shape(file, text, len, reterr);
     if (rc < 0)
         return rc;
     yaml_parser_t parser;

@@ -15,3 +15,5 @@ int jobfile_yaml(struct jobspec *s, const char *file, const char *text, size_t l
                  struct fault *reterr);
 int jobfile_csv(struct jobspec *s, const char *file, const char *text, size_t len,
                 struct fault *reterr);
+/* Whether YAML text is fit to be loaded. -EINVAL. */
+int jobfile_shape(const char *file, const char *text, size_t len, struct fault *reterr);

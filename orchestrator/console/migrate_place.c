@@ -50,36 +50,62 @@ static int source_place(const char *src, char **ret, struct fault *reterr)
     return *ret ? EXIT_DONE : refuse_errno(reterr, "the source", src, errno);
 }
 
-/* A folder that does not exist yet: its nearest one that does, resolved, and the rest. */
-static int future_place(const char *dst, char **ret, struct fault *reterr)
+/* Shortens head by its last part; false when nothing is left. */
+static bool cut_last(char *head)
 {
-    CLEANUP(mem_free) char *head = dst[0] == '/' ? xstrdup(dst) : xasprintf("./%s", dst);
-    CLEANUP(mem_free) char *real = NULL;
-    size_t cut = strlen(head);
+    size_t n = strlen(head);
+    while (n && head[n - 1] == '/')
+        n--;
+    while (n && head[n - 1] != '/')
+        n--;
+    head[n] = '\0';
+    return n > 0;
+}
+
+/* Cuts head down to the nearest folder that exists. *retreal is that one, resolved; malloc'd. */
+static int nearest(char *head, char **retreal, struct fault *reterr)
+{
+    char *real = NULL;
     while (!(real = realpath(head, NULL)) && errno == ENOENT) {
         struct stat st;
-        while (cut > 1 && head[cut - 1] == '/')
-            head[--cut] = '\0'; /* with it, lstat() would follow */
+        size_t n = strlen(head);
+        while (n > 1 && head[n - 1] == '/')
+            head[--n] = '\0'; /* with it, lstat() would follow */
         if (lstat(head, &st) == 0)
             return refuse(reterr, EXIT_FAILED, ENOENT, "the destination", head,
                           "is a link to nowhere");
-        while (cut && head[cut - 1] == '/')
-            cut--;
-        while (cut && head[cut - 1] != '/')
-            cut--;
-        head[cut] = '\0';
-        if (cut == 0)
-            return refuse_errno(reterr, "the destination", dst, ENOENT);
+        if (!cut_last(head))
+            return refuse_errno(reterr, "the destination", head, ENOENT);
     }
     if (!real)
         return refuse_errno(reterr, "the destination", head, errno);
+    *retreal = real;
+    return EXIT_DONE;
+}
+
+static int check_parent(const char *real, struct fault *reterr)
+{
     struct stat st;
     if (stat(real, &st) < 0 || !S_ISDIR(st.st_mode))
         return refuse(reterr, EXIT_FAILED, ENOTDIR, "the destination's parent", real,
                       "is no folder");
     if (access(real, W_OK | X_OK) < 0)
         return refuse_errno(reterr, "the destination's parent", real, errno);
-    const char *rest = dst + (cut - (dst[0] == '/' ? 0 : 2));
+    return EXIT_DONE;
+}
+
+/* A folder that does not exist yet: its nearest one that does, resolved, and the rest. */
+static int future_place(const char *dst, char **ret, struct fault *reterr)
+{
+    CLEANUP(mem_free) char *whole = dst[0] == '/' ? xstrdup(dst) : xasprintf("./%s", dst);
+    CLEANUP(mem_free) char *head = xstrdup(whole);
+    CLEANUP(mem_free) char *real = NULL;
+    int rc = nearest(head, &real, reterr);
+    if (rc == EXIT_DONE)
+        rc = check_parent(real, reterr);
+    if (rc)
+        return rc;
+    const char *rest = whole + strlen(head);
     if (strstr(rest, "../") || strcmp(rest, "..") == 0)
         return refuse(reterr, EXIT_USAGE, EINVAL, "the destination", dst,
                       "has .. behind a folder that does not exist");

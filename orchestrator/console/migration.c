@@ -252,7 +252,8 @@ static int keep_report(const struct migration *m, json_t *doc, char **retpath)
     char at[24];
     clock_format(clock_wall_ms(), at);
     for (char *p = at; *p; p++)
-        *p = *p == ':' ? '-' : *p;
+        if (*p == ':')
+            *p = '-';
     CLEANUP(mem_free) char *text = NULL;
     size_t len = 0;
     FILE *out = open_memstream(&text, &len);

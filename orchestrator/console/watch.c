@@ -80,32 +80,42 @@ static int leave(const struct watching *w, const char *why)
     return EXIT_TIMED_OUT;
 }
 
+/* A job of thousands of pairs takes longer to ask for: keep the daemon's load small. */
+static void rest(const struct watching *w, int64_t took)
+{
+    int64_t pause = took * 10 > POLL_MS ? took * 10 : POLL_MS;
+    if (w->deadline && pause > w->deadline - clock_mono_ms())
+        pause = w->deadline - clock_mono_ms();
+    sleep_ms(pause < 0 ? 0 : pause);
+}
+
+/* Asks and draws once. -1: the job goes on; else an exit code. */
+static int look(struct watching *w)
+{
+    json_t *doc = NULL;
+    int rc = poll_job(w, &doc);
+    if (rc)
+        return rc;
+    if (doc)
+        draw(w, doc);
+    const char *state = show_str(doc, "state");
+    rc = doc && progress_over(state) ? report_exit(state) : -1;
+    json_decref(doc);
+    return rc;
+}
+
 static int follow(struct watching *w)
 {
     for (;;) {
         int64_t asked = clock_mono_ms();
-        json_t *doc = NULL;
-        int rc = poll_job(w, &doc);
-        if (rc)
+        int rc = look(w);
+        if (rc >= 0)
             return rc;
-        int64_t took = clock_mono_ms() - asked;
-        if (doc)
-            draw(w, doc);
-        const char *state = show_str(doc, "state");
-        bool over = doc && progress_over(state);
-        int code = report_exit(state);
-        json_decref(doc);
-        if (over)
-            return code;
         if (interrupt_seen() || ferror(stdout)) /* nobody reads on */
             return leave(w, "stopped watching");
         if (w->deadline && clock_mono_ms() >= w->deadline)
             return leave(w, "the time is up");
-        /* A job of thousands of pairs takes longer to ask for: keep the daemon's load small. */
-        int64_t pause = took * 10 > POLL_MS ? took * 10 : POLL_MS;
-        if (w->deadline && pause > w->deadline - clock_mono_ms())
-            pause = w->deadline - clock_mono_ms();
-        sleep_ms(pause < 0 ? 0 : pause);
+        rest(w, clock_mono_ms() - asked);
     }
 }
 
