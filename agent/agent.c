@@ -4,6 +4,8 @@
 #include <czmq.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -46,6 +48,34 @@ static int signal_fd(void)
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* With port 0 the one of last time is taken again if it is free: orders that are under way name it.
+ */
+static int start_lanes(const struct agent_conf *conf, const struct lane_identity *id,
+                       struct lane_server **ret)
+{
+    const char *listen = conf->lane_listen && *conf->lane_listen ? conf->lane_listen : NULL;
+    CLEANUP(mem_free) char *path = xasprintf("%s/lane.port", conf->state_dir);
+    CLEANUP(mem_free) char *text = NULL;
+    size_t len = 0;
+    int rc = -ENOENT;
+    if (conf->lane_port == 0 && file_read(path, 16, &text, &len) == 0) {
+        unsigned long before = strtoul(text, NULL, 10);
+        if (before > 0 && before <= UINT16_MAX)
+            rc = lane_server_start(ret, id, listen, (uint16_t)before);
+    }
+    if (rc < 0)
+        rc = lane_server_start(ret, id, listen, (uint16_t)conf->lane_port);
+    if (rc < 0) {
+        log_error("cannot accept lanes on %s port %u: %s", listen ? listen : "every address",
+                  (unsigned)conf->lane_port, strerror(-rc));
+        return rc;
+    }
+    char now[16];
+    int n = snprintf(now, sizeof now, "%u\n", (unsigned)lane_server_port(*ret));
+    (void)file_write(path, 0600, now, (size_t)n); /* only a comfort */
+    return 0;
+}
+
 static int run_with_lanes(const struct agent_conf *conf, int stop_fd)
 {
     CLEANUP(mem_free) char *key = xasprintf("%s/lane.key", conf->state_dir);
@@ -55,14 +85,10 @@ static int run_with_lanes(const struct agent_conf *conf, int stop_fd)
         log_error("cannot use the lane key '%s': %s", key, strerror(-rc));
         return rc;
     }
-    const char *listen = conf->lane_listen && *conf->lane_listen ? conf->lane_listen : NULL;
     __attribute__((cleanup(server_stop_p))) struct lane_server *lanes = NULL;
-    rc = lane_server_start(&lanes, id, listen, (uint16_t)conf->lane_port);
-    if (rc < 0) {
-        log_error("cannot accept lanes on %s port %u: %s", listen ? listen : "every address",
-                  (unsigned)conf->lane_port, strerror(-rc));
+    rc = start_lanes(conf, id, &lanes);
+    if (rc < 0)
         return rc;
-    }
     struct agent_env env = {.state_dir = conf->state_dir,
                             .lanes = lanes,
                             .identity = id,
