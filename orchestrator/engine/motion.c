@@ -202,7 +202,7 @@ unsigned motion_percent(const struct pair *p)
         return 0;
     unsigned from = w->stages[p->stage].percent;
     unsigned to = p->stage + 1 < w->nstages ? w->stages[p->stage + 1].percent : 100;
-    return p->nsteps == 0 ? from : from + (to - from) * stage_done_percent(p) / 100;
+    return from + (to - from) * stage_done_percent(p) / 100;
 }
 
 static int write_sample(struct engine *e, const struct step *s)
