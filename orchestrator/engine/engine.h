@@ -36,10 +36,10 @@ const char *engine_trouble(const struct engine *e);
 /* {"running":2,"done":1,…}: jobs by state, only those above zero. New reference. */
 json_t *engine_job_counts(const struct engine *e);
 
-/* What the console asks for. Errors: -ENOENT no such job; -EEXIST name taken; -EINVAL the spec or
- * an argument is wrong; -EPROTO not in this state; -EREMOTEIO pre-flight refused; else the store's.
- * On success *ret is a new reference. */
-int engine_job_create(struct engine *e, const char *spec, json_t **ret, struct fault *reterr);
+/* What the console asks for. text: the job as JSON (spec.c). Errors: -ENOENT no such job; -EEXIST
+ * name taken; -EINVAL the spec or an argument is wrong; -EPROTO not in this state; -EREMOTEIO
+ * pre-flight refused; else the store's. On success *ret is a new reference. */
+int engine_job_create(struct engine *e, const char *text, json_t **ret, struct fault *reterr);
 int engine_job_list(struct engine *e, json_t **ret, struct fault *reterr);
 int engine_job_show(struct engine *e, const char *job, json_t **ret, struct fault *reterr);
 /* The checks as JSON, also when one of them fails (then -EREMOTEIO). */

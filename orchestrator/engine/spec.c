@@ -18,15 +18,14 @@ static int refuse(struct fault *reterr, const char *where, const char *what)
 }
 
 /* keys ends with NULL; all that are required come before the empty string. */
-static int check_keys(const json_t *o, const char *where, const char *const *keys,
-                      struct fault *reterr)
+static int check_keys(json_t *o, const char *where, const char *const *keys, struct fault *reterr)
 {
     if (!json_is_object(o))
         return refuse(reterr, *where ? where : "the job", "must be an object");
     const char *key;
     json_t *value;
     const char *dot = *where ? "." : "";
-    json_object_foreach((json_t *)(uintptr_t)o, key, value)
+    json_object_foreach(o, key, value)
     {
         size_t i = 0;
         while (keys[i] && (!keys[i][0] || strcmp(keys[i], key) != 0))
@@ -114,7 +113,7 @@ static int read_path(const json_t *v, const char *where, char **ret, struct faul
     return 0;
 }
 
-static int read_side(const json_t *v, const char *where, char **rethost, char **retpath,
+static int read_side(json_t *v, const char *where, char **rethost, char **retpath,
                      struct fault *reterr)
 {
     static const char *const keys[] = {"host", "path", NULL};
@@ -132,7 +131,7 @@ static int read_side(const json_t *v, const char *where, char **rethost, char **
     return rc;
 }
 
-static int read_pair(const json_t *v, unsigned i, struct spec_pair *ret, struct fault *reterr)
+static int read_pair(json_t *v, unsigned i, struct spec_pair *ret, struct fault *reterr)
 {
     static const char *const keys[] = {"source", "destination", NULL};
     CLEANUP(mem_free) char *where = xasprintf("pairs[%u]", i);
@@ -161,7 +160,7 @@ static int read_pairs(const json_t *v, struct spec *s, struct fault *reterr)
     return rc;
 }
 
-static int read_limits(const json_t *v, struct spec *s, struct fault *reterr)
+static int read_limits(json_t *v, struct spec *s, struct fault *reterr)
 {
     static const char *const keys[] = {"", "pairs", NULL};
     if (!v)
@@ -232,7 +231,7 @@ static int read_names(const json_t *root, struct spec *s, struct fault *reterr)
     return 0;
 }
 
-static int read_root(const json_t *root, struct spec *s, struct fault *reterr)
+static int read_root(json_t *root, struct spec *s, struct fault *reterr)
 {
     static const char *const keys[] = {"name", "workload", "pairs", "", "options", "limits", NULL};
     json_t *options = NULL;
