@@ -1,4 +1,4 @@
-/* test_sha256: the published vectors, and any cut of the input. */
+/* test_sha256: the published vectors, and secrets compared whole. */
 #include <string.h>
 
 #include "common/base/sha256.h"
@@ -25,25 +25,6 @@ static void published_digests_come_out(void **state)
     }
 }
 
-static void pieces_give_the_same_digest(void **state)
-{
-    (void)state;
-    uint8_t data[300], want[SHA256_LEN], got[SHA256_LEN];
-    for (size_t i = 0; i < sizeof data; i++)
-        data[i] = (uint8_t)(i * 7);
-    for (size_t n = 0; n <= sizeof data; n++) {
-        sha256_of(data, n, want);
-        for (size_t cut = 0; cut <= n; cut += 13) {
-            struct sha256 s;
-            sha256_init(&s);
-            sha256_add(&s, data, cut);
-            sha256_add(&s, data + cut, n - cut);
-            sha256_end(&s, got);
-            assert_memory_equal(got, want, sizeof want);
-        }
-    }
-}
-
 static void secrets_compare_whole(void **state)
 {
     (void)state;
@@ -56,7 +37,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(published_digests_come_out),
-        cmocka_unit_test(pieces_give_the_same_digest),
         cmocka_unit_test(secrets_compare_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
