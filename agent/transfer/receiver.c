@@ -217,18 +217,32 @@ static unsigned process_umask(void)
     return mask;
 }
 
+/* A folder that is gone already: in it nothing is there, as in a destination that is not made yet. */
+static int empty_root(const char *scratch)
+{
+    CLEANUP(mem_free) char *path = xasprintf("%s/empty-XXXXXX", scratch);
+    if (!mkdtemp(path))
+        return -errno;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rc = fd < 0 ? -errno : fd;
+    (void)rmdir(path);
+    return rc;
+}
+
 static int receiver_open(struct receiver *r)
 {
     const struct transfer_spec *s = r->spec;
     const struct agent_env *env = step_env(r->step);
     struct stat st;
+    r->scratch = temp_state_dir(env->state_dir);
     r->root = beneath_root(s->path, s->path_len, !s->options.dry_run);
+    if (r->root == -ENOENT && s->options.dry_run)
+        r->root = empty_root(r->scratch);
     if (r->root < 0)
         return fault_set(&r->fault, FAULT_STOP_JOB, -r->root, "cannot open the destination: %s",
                          strerror(-r->root));
     if (fstat(r->root, &st) == 0)
         r->root_dev = st.st_dev;
-    r->scratch = temp_state_dir(env->state_dir);
     CLEANUP(mem_free) char *path = pair_catalogue_path(env->state_dir, s->pair);
     char *slash = strrchr(path, '/');
     *slash = '\0';

@@ -192,6 +192,8 @@ static void *receive_run(void *arg)
 {
     struct receive_call *c = arg;
     receiver_run(&c->side->step, &c->side->spec, c->ret);
+    if (c->ret->status == STEP_FAILED)
+        harness_cancel();
     return NULL;
 }
 

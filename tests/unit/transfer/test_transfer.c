@@ -1,0 +1,592 @@
+/* test_transfer: whole transfers over loopback, compared by rsync, which shares no code with us. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "agent/lane/lane_hello.h"
+#include "agent/lane/lane_identity.h"
+#include "agent/transfer/digest.h"
+#include "agent/transfer/record.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
+#include "tests/unit/test.h"
+#include "tests/unit/transfer/harness.h"
+
+static char base[] = "/tmp/godwit-transfer-XXXXXX";
+static char *source, *destination, *state;
+
+static int run(const char *const argv[])
+{
+    int status = 0;
+    pid_t pid = fork();
+    if (pid == 0) {
+        union {
+            const char *const *in;
+            char *const *out;
+        } args = {.in = argv};
+        (void)execvp(argv[0], args.out);
+        _exit(127);
+    }
+    (void)waitpid(pid, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* Prints nothing and ends with 0 when both are the same in all that rsync can see. */
+static void assert_same_trees(void)
+{
+    char *from = xasprintf("%s/", source), *to = xasprintf("%s/", destination);
+    char *script =
+        xasprintf("test -z \"$(rsync -aHAXnc --delete --itemize-changes '%s' '%s' 2>&1 | "
+                  "tee /dev/stderr)\" && test -z \"$(find '%s' -name '.godwit-*' | tee "
+                  "/dev/stderr)\"",
+                  from, to, destination);
+    const char *const argv[] = {"sh", "-c", script, NULL};
+    assert_int_equal(run(argv), 0);
+    free(from);
+    free(to);
+    free(script);
+}
+
+static char *in_source(const char *name)
+{
+    return xasprintf("%s/%s", source, name);
+}
+
+static void put(const char *dir, const char *name, const void *data, size_t len)
+{
+    char *path = xasprintf("%s/%s", dir, name);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, data, len), len);
+    (void)close(fd);
+    free(path);
+}
+
+static void put_random(const char *name, size_t len, unsigned seed)
+{
+    uint8_t *data = xmalloc(len + 1);
+    for (size_t i = 0; i < len; i++) {
+        seed = seed * 1103515245U + 12345U;
+        data[i] = (uint8_t)(seed >> 16);
+    }
+    put(source, name, data, len);
+    free(data);
+}
+
+static void make_dir(const char *dir, const char *name)
+{
+    char *path = xasprintf("%s/%s", dir, name);
+    assert_true(mkdir(path, 0755) == 0 || errno == EEXIST);
+    free(path);
+}
+
+#define IN_SOURCE(call, name)                                                                      \
+    do {                                                                                           \
+        char *path = in_source(name);                                                              \
+        assert_int_equal(call, 0);                                                                 \
+        free(path);                                                                                \
+    } while (0)
+
+static void make_holes(void)
+{
+    char *holes = in_source("holes");
+    int fd = open(holes, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    assert_int_equal(pwrite(fd, "a", 1, 1 << 20), 1);
+    assert_int_equal(pwrite(fd, "b", 1, 20 << 20), 1);
+    assert_int_equal(ftruncate(fd, 40 << 20), 0);
+    (void)close(fd);
+    free(holes);
+    put(source, "hole", "", 0);
+    IN_SOURCE(truncate(path, 150000), "hole");
+}
+
+/* One of each kind, and the sizes at which the way of sending changes. */
+static void make_tree(void)
+{
+    static const size_t sizes[] = {0,
+                                   1,
+                                   4096,
+                                   BATCH_FILE_MAX,
+                                   BATCH_FILE_MAX + 1,
+                                   PIECE_BYTES - 1,
+                                   PIECE_BYTES,
+                                   PIECE_BYTES + 1,
+                                   3 * PIECE_BYTES + 7};
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        char name[32];
+        (void)snprintf(name, sizeof name, "size%zu", i);
+        put_random(name, sizes[i], (unsigned)i);
+    }
+    make_dir(source, "sub");
+    make_dir(source, "sub/empty");
+    for (unsigned i = 0; i < 1500; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof name, "sub/f%u", i);
+        put_random(name, i % 300, i);
+    }
+    put_random("sub/first", 5000, 5);
+    char *first = in_source("sub/first");
+    IN_SOURCE(link(first, path), "other-name");
+    IN_SOURCE(link(first, path), "sub/empty/third");
+    free(first);
+    IN_SOURCE(symlink("nowhere", path), "link");
+    IN_SOURCE(mkfifo(path, 0620), "fifo");
+    IN_SOURCE(mknod(path, S_IFSOCK | 0600, 0), "socket");
+    if (geteuid() == 0)
+        IN_SOURCE(mknod(path, S_IFCHR | 0640, makedev(1, 3)), "device");
+    make_holes();
+    char long_name[256];
+    memset(long_name, 'n', 255);
+    long_name[255] = '\0';
+    put(source, long_name, "x", 1);
+    put(source, "\xff\xfe", "bytes", 5);
+    IN_SOURCE(setxattr(path, "user.test", "value", 5, 0), "size2");
+    IN_SOURCE(setxattr(path, "user.test", "value", 5, 0), "sub");
+    IN_SOURCE(chmod(path, 04755), "size1");
+    IN_SOURCE(chmod(path, 0), "size3");
+    IN_SOURCE(chmod(path, 01555), "sub/empty");
+    const struct timespec times[2] = {
+        {123456, 789      },
+        {-7,     999999999}
+    };
+    IN_SOURCE(utimensat(AT_FDCWD, path, times, 0), "size4");
+    IN_SOURCE(utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW), "link");
+    IN_SOURCE(utimensat(AT_FDCWD, path, times, 0), "sub");
+}
+
+static int setup(void **state_)
+{
+    (void)state_;
+    memcpy(base + sizeof base - 7, "XXXXXX", 6);
+    assert_non_null(mkdtemp(base));
+    source = xasprintf("%s/source", base);
+    destination = xasprintf("%s/destination", base);
+    state = xasprintf("%s/state", base);
+    return mkdir(source, 0755) || mkdir(state, 0700);
+}
+
+static int teardown(void **state_)
+{
+    (void)state_;
+    const char *const argv[] = {"rm", "-rf", base, NULL};
+    free(source);
+    free(destination);
+    free(state);
+    return run(argv);
+}
+
+struct both {
+    struct step_result sent, received;
+};
+
+static void transfer(struct both *ret, const struct transfer_options *options)
+{
+    struct harness h = {.source = source, .destination = destination, .state = state};
+    if (options)
+        h.options = *options;
+    harness_run(&h, &ret->sent, &ret->received);
+    step_result_done(&ret->sent);
+    step_result_done(&ret->received);
+}
+
+static void assert_done(const struct both *b)
+{
+    assert_int_equal(b->sent.status, STEP_DONE);
+    assert_int_equal(b->received.status, STEP_DONE);
+}
+
+static void every_kind_arrives_and_a_second_run_sends_nothing(void **state_)
+{
+    (void)state_;
+    struct both b;
+    make_tree();
+    transfer(&b, NULL);
+    assert_done(&b);
+    assert_same_trees();
+    assert_int_equal(b.sent.counters.total_files, b.received.counters.files);
+    transfer(&b, NULL);
+    assert_done(&b);
+    assert_int_equal(b.sent.counters.sent_bytes, 0);
+    assert_int_equal(b.received.counters.files, 0);
+    assert_int_equal(b.received.counters.changed_meta, 0);
+    assert_same_trees();
+}
+
+static void what_changed_is_sent_and_no_more(void **state_)
+{
+    (void)state_;
+    struct both b;
+    struct stat st;
+    make_tree();
+    transfer(&b, NULL);
+    char *same = in_source("size2");
+    assert_int_equal(stat(same, &st), 0);
+    put_random("size2", 4096, 77); /* same size, and the time is set back: only ctime tells */
+    const struct timespec times[2] = {st.st_atim, st.st_mtim};
+    assert_int_equal(utimensat(AT_FDCWD, same, times, 0), 0);
+    free(same);
+    IN_SOURCE(chmod(path, 0600), "size8"); /* metadata alone: content is not sent */
+    IN_SOURCE(unlink(path), "link");
+    IN_SOURCE(symlink("elsewhere", path), "link");
+    transfer(&b, NULL);
+    assert_done(&b);
+    assert_int_equal(b.sent.counters.sent_bytes, 4096);
+    assert_int_equal(b.received.counters.files, 1);
+    assert_same_trees();
+}
+
+static void kinds_that_changed_are_replaced(void **state_)
+{
+    (void)state_;
+    struct both b;
+    make_tree();
+    transfer(&b, NULL);
+    IN_SOURCE(unlink(path), "size1");
+    IN_SOURCE(mkdir(path, 0750), "size1");
+    put(source, "size1/inside", "x", 1);
+    IN_SOURCE(unlink(path), "sub/empty/third");
+    IN_SOURCE(rmdir(path), "sub/empty");
+    put(source, "sub/empty", "now a file", 10);
+    IN_SOURCE(unlink(path), "fifo");
+    IN_SOURCE(symlink("sub", path), "fifo");
+    transfer(&b, &(struct transfer_options){.delete_extras = true});
+    assert_done(&b);
+    assert_same_trees();
+}
+
+static void extras_go_only_when_told_to(void **state_)
+{
+    (void)state_;
+    struct both b;
+    make_tree();
+    transfer(&b, NULL);
+    make_dir(destination, "extra");
+    make_dir(destination, "extra/below");
+    put(destination, "extra/below/f", "x", 1);
+    put(destination, "sub/stray", "x", 1);
+    transfer(&b, NULL);
+    assert_int_equal(b.received.counters.deleted, 0);
+    transfer(&b, &(struct transfer_options){.delete_extras = true, .dry_run = true});
+    assert_done(&b);
+    assert_int_equal(b.received.counters.deleted, 4);
+    char *stray = xasprintf("%s/sub/stray", destination);
+    assert_int_equal(access(stray, F_OK), 0);
+    free(stray);
+    transfer(&b, &(struct transfer_options){.delete_extras = true});
+    assert_done(&b);
+    assert_int_equal(b.received.counters.deleted, 4);
+    assert_same_trees();
+}
+
+static void a_dry_run_counts_and_touches_nothing(void **state_)
+{
+    (void)state_;
+    struct both b;
+    make_tree();
+    transfer(&b, &(struct transfer_options){.dry_run = true});
+    assert_done(&b);
+    assert_int_equal(b.sent.counters.sent_bytes, 0);
+    assert_true(b.received.counters.files > 1500);
+    assert_int_not_equal(access(destination, F_OK), 0);
+}
+
+static void a_checksum_run_finds_silent_damage(void **state_)
+{
+    (void)state_;
+    struct both b;
+    struct stat st;
+    make_tree();
+    transfer(&b, NULL);
+    char *path = xasprintf("%s/size8", destination);
+    assert_int_equal(stat(path, &st), 0);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, "damage", 6, 9 << 20), 6);
+    const struct timespec times[2] = {st.st_atim, st.st_mtim};
+    assert_int_equal(futimens(fd, times), 0);
+    (void)close(fd);
+    free(path);
+    transfer(&b, &(struct transfer_options){.checksum = true});
+    assert_done(&b);
+    assert_int_equal(b.received.counters.files, 1);
+    assert_same_trees();
+}
+
+/* ── failures ── */
+
+static int ordinary_user_run(void)
+{
+    struct both b;
+    int bad = 0;
+    if (setgid(65534) != 0 || setuid(65534) != 0)
+        return 1;
+    struct harness h = {.source = source, .destination = destination, .state = state};
+    harness_run(&h, &b.sent, &b.received);
+    bad |= b.sent.status != STEP_PARTIAL || b.sent.counters.failed != 1;
+    bad |= b.sent.ngroups != 1 || b.sent.groups[0].err != EACCES;
+    char *path = in_source("secret");
+    (void)chmod(path, 0644);
+    h.options.only_failed = true;
+    harness_run(&h, &b.sent, &b.received);
+    bad |= (b.sent.status != STEP_DONE) << 1;
+    bad |= (b.received.counters.files != 1) << 2;
+    free(path);
+    return bad;
+}
+
+static void an_unreadable_file_costs_itself_and_can_be_tried_alone(void **state_)
+{
+    (void)state_;
+    if (geteuid() != 0)
+        skip();
+    put_random("plain", 1000, 1);
+    put_random("secret", 1000, 2);
+    IN_SOURCE(chmod(path, 0), "secret");
+    const char *const argv[] = {"chown", "-R", "65534:65534", base, NULL};
+    assert_int_equal(run(argv), 0);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(ordinary_user_run());
+    int status = 0;
+    (void)waitpid(pid, &status, 0);
+    assert_int_equal(status, 0);
+    assert_same_trees();
+}
+
+static atomic_bool writing;
+
+static void *keep_writing(void *arg)
+{
+    int fd = open(arg, O_WRONLY | O_CLOEXEC);
+    for (uint8_t i = 0; atomic_load(&writing); i++)
+        (void)pwrite(fd, &i, 1, i);
+    (void)close(fd);
+    return NULL;
+}
+
+static void a_file_that_changes_while_read_is_named(void **state_)
+{
+    (void)state_;
+    struct both b;
+    pthread_t thread;
+    put_random("busy", 40 << 20, 3);
+    put_random("calm", 1000, 4);
+    char *path = in_source("busy");
+    atomic_store(&writing, true);
+    assert_int_equal(pthread_create(&thread, NULL, keep_writing, path), 0);
+    struct harness h = {.source = source, .destination = destination, .state = state};
+    harness_run(&h, &b.sent, &b.received);
+    atomic_store(&writing, false);
+    (void)pthread_join(thread, NULL);
+    free(path);
+    assert_int_equal(b.sent.status, STEP_PARTIAL);
+    assert_int_equal(b.sent.groups[0].err, EBUSY);
+    assert_string_equal(b.sent.groups[0].examples[0], "busy");
+    assert_int_equal(b.received.counters.files, 1);
+    step_result_done(&b.sent);
+    step_result_done(&b.received);
+    transfer(&b, NULL);
+    assert_done(&b);
+    assert_same_trees();
+}
+
+/* ── a peer with the right key that lies ── */
+
+static void *receive_run(void *arg)
+{
+    struct harness h = {
+        .source = source, .destination = destination, .state = state, .port = 27410};
+    harness_receive(&h, arg);
+    return NULL;
+}
+
+static void put_file(struct buf *b, const char *name, const char *text, uint8_t flip)
+{
+    struct batch_entry e = {
+        .kind = BATCH_FILE, .name = {name, strlen(name)},
+             .nsegments = 1
+    };
+    e.meta = (struct meta){.mode = S_IFREG | 0644, .nlink = 1, .size = strlen(text)};
+    digest_bytes(text, strlen(text), e.digest);
+    e.digest[3] ^= flip;
+    batch_entry_put(b, &e);
+    buf_put_u64(b, 0);
+    buf_put_blob(b, text, strlen(text));
+}
+
+static struct lane *hand_made_lane(void)
+{
+    struct lane_identity *id = NULL, *peer = NULL;
+    struct lane *l = NULL;
+    struct lane_welcome w;
+    struct lane_hello hello = {
+        .id = "0123456789abcdef", .pair = "0123456789abcdef.1", .entry = {5, 0}
+    };
+    char *mine = xasprintf("%s/source.key", state), *other = xasprintf("%s/destination.key", state);
+    assert_int_equal(lane_identity_load_or_new(mine, &id), 0);
+    assert_int_equal(lane_identity_load_or_new(other, &peer), 0);
+    memset(hello.secret, 0x42, sizeof hello.secret);
+    int rc = -1;
+    for (int i = 0; i < 200 && rc < 0; i++) {
+        rc = lane_connect(&l, id, "127.0.0.1:27410", lane_identity_pin(peer), -1);
+        if (rc == 0 && ((rc = lane_hello_send(l, &hello)) < 0 ||
+                        (rc = lane_welcome_receive(l, 5000, &w, NULL)) < 0))
+            l = lane_free(l);
+        if (rc < 0)
+            (void)usleep(20000);
+    }
+    assert_int_equal(rc, 0);
+    (void)lane_identity_free(id);
+    (void)lane_identity_free(peer);
+    free(mine);
+    free(other);
+    return l;
+}
+
+static void wait_for(struct lane *l, uint8_t type, struct lane_record *ret)
+{
+    do
+        assert_int_equal(lane_receive(l, 5000, ret), 1);
+    while (ret->type != type);
+}
+
+static void a_wrong_digest_costs_its_file_alone(void **state_)
+{
+    (void)state_;
+    struct step_result received = {0};
+    struct lane_record r;
+    struct failed failed;
+    struct buf b;
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, receive_run, &received), 0);
+    struct lane *l = hand_made_lane();
+    buf_init(&b, LANE_RECORD_MAX);
+    struct batch_head head = {
+        .folder = {"", 0}
+    };
+    batch_head_put(&b, &head);
+    put_file(&b, "good", "whole", 0);
+    put_file(&b, "bad", "whole", 1);
+    put_file(&b, "after", "whole", 0);
+    assert_int_equal(lane_send_copy(l, REC_BATCH, 0, b.data, b.len), 0);
+    wait_for(l, REC_FAILED, &r);
+    struct cursor c = cursor_of(r.data, r.len);
+    assert_int_equal(failed_get(&c, &failed), 0);
+    assert_int_equal(failed.err, EBADMSG);
+    assert_memory_equal(failed.path.p, "bad", 3);
+    assert_int_equal(lane_send_copy(l, REC_FINISH, 0, NULL, 0), 0);
+    wait_for(l, REC_FINISHED, &r);
+    assert_int_equal(lane_send_copy(l, REC_BYE, 0, NULL, 0), 0);
+    (void)pthread_join(thread, NULL);
+    (void)lane_free(l);
+    buf_done(&b);
+    assert_int_equal(received.status, STEP_PARTIAL);
+    assert_int_equal(received.counters.files, 2);
+    step_result_done(&received);
+    char *bad = xasprintf("%s/bad", destination), *after = xasprintf("%s/after", destination);
+    assert_int_not_equal(access(bad, F_OK), 0);
+    assert_int_equal(access(after, F_OK), 0);
+    free(bad);
+    free(after);
+}
+
+/* ── kill -9 ── */
+
+static pid_t side_start(bool sends)
+{
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    struct step_result r = {0};
+    struct harness h = {
+        .source = source, .destination = destination, .state = state, .port = 27411};
+    if (sends)
+        harness_send(&h, &r);
+    else
+        harness_receive(&h, &r);
+    _exit(r.status == STEP_DONE ? 0 : 1);
+}
+
+#define KILLS 12
+
+static void killed_sides_come_back_to_the_same_end(bool kill_sender, bool kill_receiver)
+{
+    struct both keys;
+    make_tree();
+    for (unsigned i = 0; i < 12; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof name, "sub/large%u", i);
+        put_random(name, 12 << 20, i);
+    }
+    transfer(&keys, &(struct transfer_options){.dry_run = true}); /* makes the keys */
+    pid_t pids[2] = {side_start(false), side_start(true)};
+    unsigned seed = (unsigned)clock_mono_us();
+    for (int i = 0; i < KILLS; i++) {
+        int which = kill_sender && kill_receiver ? i % 2 : kill_sender;
+        (void)usleep(20000 + (useconds_t)rand_r(&seed) % 150000);
+        if (waitpid(pids[1], NULL, WNOHANG) != 0) {
+            pids[1] = side_start(true); /* was done: once more, a run over what is there */
+            if (waitpid(pids[0], NULL, WNOHANG) == 0)
+                (void)waitpid(pids[0], NULL, 0);
+            pids[0] = side_start(false);
+            continue;
+        }
+        if (which == 0 && waitpid(pids[0], NULL, WNOHANG) != 0)
+            continue;
+        (void)kill(pids[which], SIGKILL);
+        (void)waitpid(pids[which], NULL, 0);
+        pids[which] = side_start(which == 1);
+    }
+    int sent = -1, received = -1;
+    (void)waitpid(pids[1], &sent, 0);
+    (void)waitpid(pids[0], &received, 0);
+    assert_int_equal(sent, 0);
+    assert_int_equal(received, 0);
+    assert_same_trees();
+}
+
+static void a_killed_destination_loses_nothing(void **state_)
+{
+    (void)state_;
+    killed_sides_come_back_to_the_same_end(false, true);
+}
+
+static void a_killed_source_loses_nothing(void **state_)
+{
+    (void)state_;
+    killed_sides_come_back_to_the_same_end(true, false);
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const char *const argv[] = {"sh", "-c", "command -v rsync >/dev/null", NULL};
+    if (run(argv) != 0) {
+        (void)fprintf(stderr, "skipped: rsync is not installed\n");
+        return 77;
+    }
+    const struct CMUnitTest tests[] = {
+        CASE(every_kind_arrives_and_a_second_run_sends_nothing),
+        CASE(what_changed_is_sent_and_no_more),
+        CASE(kinds_that_changed_are_replaced),
+        CASE(extras_go_only_when_told_to),
+        CASE(a_dry_run_counts_and_touches_nothing),
+        CASE(a_checksum_run_finds_silent_damage),
+        CASE(an_unreadable_file_costs_itself_and_can_be_tried_alone),
+        CASE(a_file_that_changes_while_read_is_named),
+        CASE(a_wrong_digest_costs_its_file_alone),
+        CASE(a_killed_destination_loses_nothing),
+        CASE(a_killed_source_loses_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
