@@ -139,6 +139,7 @@ pid file = /run/same.pid
 uid = 0
 gid = 0
 use chroot = no
+munge symlinks = no
 [same]
 path = $dst
 read only = no
