@@ -138,8 +138,8 @@ same_tree() {
 pid file = /run/same.pid
 uid = 0
 gid = 0
-use chroot = no
-munge symlinks = no
+use chroot = yes
+numeric ids = yes
 [same]
 path = $dst
 read only = no
