@@ -8,6 +8,7 @@
 #include <sys/queue.h>
 
 #include "common/base/fault.h"
+#include "common/base/sha256.h"
 #include "orchestrator/engine/engine.h"
 #include "orchestrator/engine/state.h"
 #include "orchestrator/store/journal.h"
@@ -47,6 +48,8 @@ struct step {
     enum step_state state;
     uint8_t *args;
     size_t args_len;
+    uint8_t lanes[SHA256_LEN]; /* lanes_digest() when it was planned */
+    bool has_lanes;
     struct tally tally;
     Godwit__Result *result;  /* committed */
     Godwit__Result *unsaved; /* came while the store could not be written */
@@ -149,7 +152,8 @@ struct pair_change {
     int64_t back_off_ms;
     struct planned_step *planned; /* LAUNCH */
     int nplanned;
-    struct step *step; /* RESULT */
+    const uint8_t *lanes; /* LAUNCH: lanes_digest(); NULL when the stage has no lanes */
+    struct step *step;    /* RESULT */
     Godwit__Result *result;
 };
 
@@ -192,6 +196,12 @@ struct host *host_get(struct engine *e, const char *name);
 void host_hold(struct pair *p, int by); /* +1, -1: the pair's places on its hosts */
 /* "host fs1 is lost since 12 s (reason)"; false when it is there. */
 bool host_absent(const struct engine *e, const struct host *h, char *ret, size_t size);
+
+/* ── lanes.c ── */
+/* Of what a pair's plan takes from the fleet so that its two sides find and know each other. */
+void lanes_digest(const struct pair *p, uint8_t ret[SHA256_LEN]);
+/* h said hello: stages whose orders name another place or key than it has now are planned again. */
+void lanes_check(struct engine *e, const struct host *h);
 
 /* ── stage.c ── */
 /* WAITING, or RUNNING with the stage before this one over. */

@@ -147,6 +147,9 @@ static int load_step(void *arg, const struct step_row *r)
     (void)snprintf(s->kind, sizeof s->kind, "%s", r->kind);
     s->args = xmemdup(r->args, r->args_len);
     s->args_len = r->args_len;
+    s->has_lanes = r->lanes_len == sizeof s->lanes;
+    if (s->has_lanes)
+        memcpy(s->lanes, r->lanes, sizeof s->lanes);
     tally_unpack(r->tally, r->tally_len, &s->tally);
     if (s->state != STEP_DONE)
         return 0;

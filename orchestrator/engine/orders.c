@@ -205,6 +205,7 @@ static void on_online(void *arg, const char *host, const Godwit__Hello *hello)
     h->revoked = false;
     h->reason[0] = '\0';
     cancel_strangers(e, host, hello);
+    lanes_check(e, h);
     size_t n = open_steps(e, h, &ops);
     for (size_t i = 0; i < n; i++) {
         struct step *s = zhash_lookup(e->steps, ops[i]);

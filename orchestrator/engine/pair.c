@@ -47,6 +47,8 @@ static int write_planned(const struct pair *p, const struct pair_change *c)
                                .state = step_state_name(STEP_INTENDED),
                                .args = s->args,
                                .args_len = s->args_len,
+                               .lanes = c->lanes ? (const void *)c->lanes : "",
+                               .lanes_len = c->lanes ? SHA256_LEN : 0,
                                .tally = "",
                                .result = ""};
         (void)snprintf(row.op_id, sizeof row.op_id, "%s", s->op_id);
@@ -174,6 +176,9 @@ static void take_planned(struct pair *p, const struct pair_change *c)
         s->args = from->args;
         s->args_len = from->args_len;
         from->args = NULL;
+        s->has_lanes = c->lanes != NULL;
+        if (c->lanes)
+            memcpy(s->lanes, c->lanes, sizeof s->lanes);
         p->steps[p->nsteps++] = s;
     }
 }

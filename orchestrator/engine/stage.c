@@ -145,7 +145,10 @@ void stage_launch(struct pair *p, unsigned stage)
         no_plan(p, stage, &why);
         return;
     }
+    uint8_t lanes[SHA256_LEN];
     struct pair_change c = pair_change_of(p, PAIR_EV_LAUNCH, NULL);
+    lanes_digest(p, lanes);
+    c.lanes = p->job->workload->stages[stage].lanes ? lanes : NULL;
     c.stage = stage;
     c.planned = planned;
     c.nplanned = n;

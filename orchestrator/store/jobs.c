@@ -24,6 +24,7 @@ const char *const schema_jobs[] = {
     " result BLOB NOT NULL,"
     " FOREIGN KEY (job, n) REFERENCES pairs (job, n) ON DELETE CASCADE) STRICT;"
     "CREATE INDEX steps_pair ON steps (job, n);",
+    "ALTER TABLE steps ADD COLUMN lanes BLOB NOT NULL DEFAULT x'';",
     NULL,
 };
 
@@ -121,9 +122,10 @@ int pair_rows_each(struct store *s, int (*each)(void *arg, const struct pair_row
 
 int step_rows_insert(struct store *s, const struct step_row *r)
 {
-    return db_run(s->db, "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", "ttiittbbb",
+    return db_run(s->db, "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", "ttiittbbbb",
                   r->op_id, r->job, (int64_t)r->n, (int64_t)r->side, r->kind, r->state, r->args,
-                  r->args_len, r->tally, r->tally_len, r->result, r->result_len);
+                  r->args_len, r->tally, r->tally_len, r->result, r->result_len, r->lanes,
+                  r->lanes_len);
 }
 
 int step_rows_update(struct store *s, const struct step_row *r)
@@ -144,7 +146,8 @@ int step_rows_each(struct store *s, int (*each)(void *arg, const struct step_row
 {
     CLEANUP(db_rows_close) struct db_rows *q = NULL;
     int rc = db_query(&q, s->db,
-                      "SELECT op_id, job, n, side, kind, state, args, tally, result FROM steps"
+                      "SELECT op_id, job, n, side, kind, state, args, tally, result, lanes"
+                      " FROM steps"
                       " ORDER BY job, n, rowid",
                       "");
     while (rc >= 0 && (rc = db_next(q)) > 0) {
@@ -157,6 +160,7 @@ int step_rows_each(struct store *s, int (*each)(void *arg, const struct step_row
         r.args = db_blob(q, 6, &r.args_len);
         r.tally = db_blob(q, 7, &r.tally_len);
         r.result = db_blob(q, 8, &r.result_len);
+        r.lanes = db_blob(q, 9, &r.lanes_len);
         rc = each(arg, &r);
     }
     return rc;

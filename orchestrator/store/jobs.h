@@ -39,6 +39,8 @@ struct step_row {
     const char *job;
     unsigned n, side;
     const char *kind, *state; /* "intended" */
+    const void *lanes;        /* digest of what its plan took from the fleet; may be empty */
+    size_t lanes_len;
     const void *args;
     size_t args_len;
     const void *tally; /* last sample of its progress, packed */

@@ -365,9 +365,9 @@ static json_t *files_inventory(const json_t *facts)
 }
 
 static const struct stage stages[] = {
-    {10, "inventory", "Counting files",           false, plan_inventory, judge_inventory},
-    {20, "transfer",  "Checking the destination", false, plan_prepare,   judge_prepare  },
-    {30, "transfer",  "Copying",                  true,  plan_transfer,  judge_transfer },
+    {10, "inventory", "Counting files",           false, false, plan_inventory, judge_inventory},
+    {20, "transfer",  "Checking the destination", false, false, plan_prepare,   judge_prepare  },
+    {30, "transfer",  "Copying",                  true,  true,  plan_transfer,  judge_transfer },
 };
 
 const struct workload workload_files = {

@@ -50,6 +50,7 @@ struct stage {
     const char *phase; /* "inventory", "transfer" */
     const char *name;  /* "Counting files" */
     bool resumes;      /* what one attempt did stays done: the next goes on from there */
+    bool lanes;        /* its steps hold where the destination's lanes are, and both sides' keys */
     /* Up to 2 steps that run side by side. Returns how many, or -errno with a fault. */
     int (*plan)(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr);
     /* Called with each result of the stage; may add to p->facts. results[i] is NULL while out. */

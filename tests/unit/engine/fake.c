@@ -12,7 +12,6 @@
 #include "proto/files.pb-c.h"
 
 static struct fleet_events events;
-static const uint8_t pin[32] = {1, 2, 3};
 
 struct fleet *fake_fleet(void)
 {
@@ -45,14 +44,16 @@ struct fake_host *fake_host_named(struct fleet *f, const char *name)
 const struct fleet_host *fleet_find(struct fleet *f, const char *host)
 {
     static struct fleet_host answer;
+    static uint8_t pin[32];
     const struct fake_host *h = fake_host_named(f, host);
     if (h->unknown)
         return NULL;
+    memset(pin, 1 + h->lane_key, sizeof pin);
     answer = (struct fleet_host){.name = h->name,
                                  .agent_id = "a",
                                  .online = h->online,
                                  .lane_address = "192.0.2.7",
-                                 .lane_port = 7410,
+                                 .lane_port = h->lane_port ? h->lane_port : 7410,
                                  .lane_pin = pin};
     return &answer;
 }

@@ -23,6 +23,8 @@ struct fake_op {
 struct fake_host {
     char name[64];
     bool online, unknown;
+    uint32_t lane_port; /* 0: 7410 */
+    uint8_t lane_key;   /* another one, another key */
 };
 
 /* How an agent ends a step. NULL script: DONE. */

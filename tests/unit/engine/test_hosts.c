@@ -129,6 +129,62 @@ static void a_side_left_alone_is_not_waited_for_without_end(void **state)
     assert_string_equal(bench_state(b, "wave"), "done");
 }
 
+/* What the agents would do: the destination's new one has not heard of the old order. */
+static void come_back(struct bench *b, const char *host, const char *kind)
+{
+    fake_lost(b->fleet, host);
+    fake_last(b->fleet, kind)->accepted = false;
+    fake_online(b->fleet, host);
+    bench_run(b, bench_copying, 10);
+}
+
+static void a_destination_that_moved_is_planned_anew(void **state)
+{
+    struct bench *b = *state;
+    bench_job(b, "wave", 1);
+    bench_run(b, bench_copying, 20);
+    struct fake_op *send = fake_last(b->fleet, "files.send");
+    fake_host_named(b->fleet, "d1")->lane_port = 7999;
+    come_back(b, "d1", "files.receive");
+    assert_true(send->cancelled);
+    assert_int_equal(fake_count(b->fleet, "files.send"), 2);
+    assert_int_equal(fake_count(b->fleet, "files.receive"), 2);
+    bench_run(b, NULL, 50);
+    assert_string_equal(bench_state(b, "wave"), "done");
+}
+
+static void a_new_lane_key_is_noticed_also_after_a_restart(void **state)
+{
+    struct bench *b = *state;
+    bench_job(b, "wave", 1);
+    bench_run(b, bench_copying, 20);
+    bench_end(b);
+    fake_host_named(b->fleet, "s1")->online = false;
+    fake_host_named(b->fleet, "d1")->online = false;
+    fake_host_named(b->fleet, "s1")->lane_key = 9;
+    bench_start(b);
+    fake_online(b->fleet, "d1");
+    fake_online(b->fleet, "s1");
+    bench_run(b, bench_copying, 10);
+    assert_int_equal(fake_count(b->fleet, "files.receive"), 2);
+    assert_int_equal(fake_count(b->fleet, "files.send"), 2);
+    bench_run(b, NULL, 50);
+    assert_string_equal(bench_state(b, "wave"), "done");
+}
+
+static void a_host_that_comes_back_as_it_was_keeps_its_orders(void **state)
+{
+    struct bench *b = *state;
+    bench_job(b, "wave", 1);
+    bench_run(b, bench_copying, 20);
+    come_back(b, "d1", "files.receive");
+    fake_host_named(b->fleet, "s1")->lane_port = 7999; /* nobody dials a source */
+    fake_online(b->fleet, "s1");
+    bench_run(b, bench_copying, 10);
+    assert_false(fake_last(b->fleet, "files.send")->cancelled);
+    assert_int_equal(fake_count(b->fleet, "files.send"), 1);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, bench_set_up, bench_tear_down)
 
 int main(void)
@@ -142,6 +198,9 @@ int main(void)
         CASE(an_agent_that_comes_back_gets_its_orders_again),
         CASE(a_host_cannot_speak_for_another),
         CASE(a_side_left_alone_is_not_waited_for_without_end),
+        CASE(a_destination_that_moved_is_planned_anew),
+        CASE(a_new_lane_key_is_noticed_also_after_a_restart),
+        CASE(a_host_that_comes_back_as_it_was_keeps_its_orders),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
