@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -37,7 +38,8 @@ struct lane {
     uint8_t *lent; /* the record that the caller looks at */
     struct inbox_item *inbox, **inbox_tail, *lent_item;
     size_t inbox_bytes;
-    uint64_t blocked_us, wire_bytes, rekey_at;
+    atomic_uint_fast64_t blocked_us, wire_bytes; /* others look at them */
+    uint64_t rekey_at;
     bool broken;
 };
 
@@ -99,12 +101,12 @@ const uint8_t *lane_peer_pin(const struct lane *l)
 
 uint64_t lane_blocked_us(const struct lane *l)
 {
-    return l->blocked_us;
+    return atomic_load(&l->blocked_us);
 }
 
 uint64_t lane_wire_bytes(const struct lane *l)
 {
-    return l->wire_bytes;
+    return atomic_load(&l->wire_bytes);
 }
 
 /* 0 or -errno for what SSL_read or SSL_write returned; -EAGAIN: wait for the socket. */
@@ -210,7 +212,7 @@ static int flush(struct lane *l)
             return rc;
         int64_t from = clock_mono_us();
         rc = lane_wait(l, POLLIN | POLLOUT, -1, -1);
-        l->blocked_us += (uint64_t)(clock_mono_us() - from);
+        atomic_fetch_add(&l->blocked_us, (uint64_t)(clock_mono_us() - from));
         if (rc >= 0)
             rc = drain(l);
         if (rc < 0)
@@ -229,7 +231,8 @@ int lane_send(struct lane *l, uint8_t type, uint8_t flags, uint8_t *head, size_t
     head[4] = type;
     head[5] = flags;
     head[6] = head[7] = 0;
-    for (size_t at = 0, all = LANE_HEADER_BYTES + len; at < all;) {
+    size_t all = LANE_HEADER_BYTES + len;
+    for (size_t at = 0; at < all;) {
         size_t n = 0;
         ERR_clear_error();
         errno = 0;
@@ -241,8 +244,7 @@ int lane_send(struct lane *l, uint8_t type, uint8_t flags, uint8_t *head, size_t
             return rc;
         at += n;
     }
-    l->wire_bytes += LANE_HEADER_BYTES + len;
-    if (l->wire_bytes >= l->rekey_at) {
+    if (atomic_fetch_add(&l->wire_bytes, all) + all >= l->rekey_at) {
         l->rekey_at += REKEY_BYTES;
         (void)SSL_key_update(l->ssl, SSL_KEY_UPDATE_NOT_REQUESTED);
     }

@@ -16,7 +16,7 @@ static bool is_gain(size_t raw, size_t packed)
 
 bool compress_record(struct compress *c, const uint8_t *body, size_t len, struct buf *ret)
 {
-    if (c->policy == COMPRESS_OFF || (c->policy == COMPRESS_AUTO && !c->link_bound))
+    if (c->policy == COMPRESS_OFF || (c->policy == COMPRESS_AUTO && !atomic_load(&c->link_bound)))
         return false;
     if (len < SMALLEST)
         return false;

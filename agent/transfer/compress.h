@@ -1,5 +1,6 @@
 /* compress: LZ4 of one lane's records, and whether to try. One thread, the lane's. */
 #pragma once
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -9,8 +10,8 @@
 
 struct compress {
     enum compress_policy policy;
-    bool link_bound; /* set from outside: sends wait for the link most of the time */
-    unsigned skip;   /* records still to be left alone after a poor result */
+    atomic_bool link_bound; /* set from outside: sends wait for the link most of the time */
+    unsigned skip;          /* records still to be left alone after a poor result */
 };
 
 /* True: *ret holds LANE_HEADER_BYTES of room, the raw length and the packed body. */

@@ -217,7 +217,8 @@ static unsigned process_umask(void)
     return mask;
 }
 
-/* A folder that is gone already: in it nothing is there, as in a destination that is not made yet. */
+/* A folder that is gone already: in it nothing is there, as in a destination that is not made yet.
+ */
 static int empty_root(const char *scratch)
 {
     CLEANUP(mem_free) char *path = xasprintf("%s/empty-XXXXXX", scratch);

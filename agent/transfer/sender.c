@@ -204,7 +204,7 @@ static void adapt(struct sender *s, struct pace *p)
     bool idle_cpu = (now.cpu_us - p->cpu_us) * 2 < wall * (unsigned)get_nprocs();
     (void)pthread_mutex_lock(&s->lock);
     for (struct worker *w = s->workers; w; w = w->next)
-        w->compress.link_bound = waits && idle_cpu;
+        atomic_store(&w->compress.link_bound, waits && idle_cpu);
     bool more = waits && idle_cpu && !s->spec->options.lanes && n < LANES_MOST && !s->walk_over;
     (void)pthread_mutex_unlock(&s->lock);
     *p = now;
@@ -233,9 +233,12 @@ static void tell(struct sender *s, const char *doing)
     uint64_t percent = c.total_bytes ? done * 100 / c.total_bytes : 0;
     step_progress(s->step, &c, percent > 99 ? 99 : (unsigned)percent, doing);
     (void)pthread_mutex_lock(&s->lock);
-    struct sent_record r = {c.again_bytes, s->sent, s->status_seen ? s->durable - s->base : 0};
+    struct sent_record r = {c.again_bytes, s->sent, s->status_seen ? s->durable - s->base : 0,
+                            s->instance, s->base};
+    bool settled = s->status_seen; /* else what the file says of the session before still holds */
     (void)pthread_mutex_unlock(&s->lock);
-    (void)sent_save(s->sent_path, s->spec->ticket_id, &r);
+    if (settled)
+        (void)sent_save(s->sent_path, s->spec->ticket_id, &r);
 }
 
 /* ── a session ── */
@@ -279,7 +282,10 @@ static int session_reset(struct sender *s)
     s->error = 0;
     s->nworkers = s->ndrained = 0;
     s->lost_sent += s->sent;
-    s->lost_acked += s->durable - s->base;
+    if (s->sent > 0) {
+        s->lost_acked += s->durable - s->base;
+        s->lost_base = s->base;
+    }
     s->sent = 0;
     struct counters *c = &s->counters;
     c->total_files = c->total_bytes = c->unchanged_files = c->unchanged_bytes = 0;
@@ -378,6 +384,8 @@ static int sender_open(struct sender *s)
         s->counters.again_bytes = before.again;
         s->lost_sent = before.sent;
         s->lost_acked = before.acked;
+        s->instance = before.instance;
+        s->lost_base = before.base;
     }
     digest_zero_piece(s->zero_piece);
     int rc = faillist_new(&s->failures, s->failed_path);

@@ -118,6 +118,7 @@ struct sender {
     uint64_t instance, durable;     /* what the destination said last */
     uint64_t base;                  /* durable when the session began */
     uint64_t lost_sent, lost_acked; /* of the session before, until its loss is known */
+    uint64_t lost_base;             /* its base, when the destination lives on */
     bool status_seen;
     int error; /* why the session broke, -errno */
 };

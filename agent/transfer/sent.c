@@ -17,8 +17,8 @@ int sent_save(const char *path, const char *ticket_id, const struct sent_record 
     FILE *out = fopen(temp, "we");
     if (!out)
         return -errno;
-    int n = fprintf(out, "%s %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", ticket_id, r->again, r->sent,
-                    r->acked);
+    int n = fprintf(out, "%s %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
+                    ticket_id, r->again, r->sent, r->acked, r->instance, r->base);
     if (fclose(out) != 0 || n < 0)
         return -EIO;
     return rename(temp, path) == 0 ? 0 : -errno;
@@ -31,9 +31,10 @@ int sent_load(const char *path, const char *ticket_id, struct sent_record *ret)
     FILE *in = fopen(path, "re");
     if (!in)
         return -errno;
-    int n = fscanf(in, "%64s %" SCNu64 " %" SCNu64 " %" SCNu64, id, &r.again, &r.sent, &r.acked);
+    int n = fscanf(in, "%64s %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, id,
+                   &r.again, &r.sent, &r.acked, &r.instance, &r.base);
     (void)fclose(in);
-    if (n != 4 || strcmp(id, ticket_id) != 0)
+    if (n != 6 || strcmp(id, ticket_id) != 0)
         return -ENOENT;
     *ret = r;
     return 0;

@@ -4,8 +4,9 @@
 #include <stdint.h>
 
 struct sent_record {
-    uint64_t again;       /* sent twice so far */
-    uint64_t sent, acked; /* content bytes of the session that runs */
+    uint64_t again;          /* sent twice so far */
+    uint64_t sent, acked;    /* content bytes of the session that runs */
+    uint64_t instance, base; /* of the destination then; its durable bytes when the session began */
 };
 int sent_save(const char *path, const char *ticket_id, const struct sent_record *r);
 /* -ENOENT: none, or of another order. */

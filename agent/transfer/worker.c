@@ -73,7 +73,8 @@ static int on_status(struct sender *s, struct cursor *c)
         return rc;
     (void)pthread_mutex_lock(&s->lock);
     if (!s->status_seen) {
-        uint64_t kept = st.instance == s->instance ? st.durable_bytes - s->base : s->lost_acked;
+        uint64_t kept =
+            st.instance == s->instance ? st.durable_bytes - s->lost_base : s->lost_acked;
         if (kept < s->lost_sent)
             s->counters.again_bytes += s->lost_sent - kept;
         s->lost_sent = s->lost_acked = 0;

@@ -24,6 +24,7 @@
 
 static char base[] = "/tmp/godwit-transfer-XXXXXX";
 static char *source, *destination, *state;
+static uint16_t port; /* of this process: tests may run side by side */
 
 static int run(const char *const argv[])
 {
@@ -47,7 +48,7 @@ static void assert_same_trees(void)
     char *from = xasprintf("%s/", source), *to = xasprintf("%s/", destination);
     char *script =
         xasprintf("test -z \"$(rsync -aHAXnc --delete --itemize-changes '%s' '%s' 2>&1 | "
-                  "tee /dev/stderr)\" && test -z \"$(find '%s' -name '.godwit-*' | tee "
+                  "tee -a /dev/stderr)\" && test -z \"$(find '%s' -name '.godwit-*' | tee -a "
                   "/dev/stderr)\"",
                   from, to, destination);
     const char *const argv[] = {"sh", "-c", script, NULL};
@@ -403,8 +404,7 @@ static void a_file_that_changes_while_read_is_named(void **state_)
 
 static void *receive_run(void *arg)
 {
-    struct harness h = {
-        .source = source, .destination = destination, .state = state, .port = 27410};
+    struct harness h = {.source = source, .destination = destination, .state = state, .port = port};
     harness_receive(&h, arg);
     return NULL;
 }
@@ -435,9 +435,11 @@ static struct lane *hand_made_lane(void)
     assert_int_equal(lane_identity_load_or_new(mine, &id), 0);
     assert_int_equal(lane_identity_load_or_new(other, &peer), 0);
     memset(hello.secret, 0x42, sizeof hello.secret);
+    char endpoint[32];
+    (void)snprintf(endpoint, sizeof endpoint, "127.0.0.1:%u", (unsigned)port);
     int rc = -1;
     for (int i = 0; i < 200 && rc < 0; i++) {
-        rc = lane_connect(&l, id, "127.0.0.1:27410", lane_identity_pin(peer), -1);
+        rc = lane_connect(&l, id, endpoint, lane_identity_pin(peer), -1);
         if (rc == 0 && ((rc = lane_hello_send(l, &hello)) < 0 ||
                         (rc = lane_welcome_receive(l, 5000, &w, NULL)) < 0))
             l = lane_free(l);
@@ -507,8 +509,7 @@ static pid_t side_start(bool sends)
     if (pid != 0)
         return pid;
     struct step_result r = {0};
-    struct harness h = {
-        .source = source, .destination = destination, .state = state, .port = 27411};
+    struct harness h = {.source = source, .destination = destination, .state = state, .port = port};
     if (sends)
         harness_send(&h, &r);
     else
@@ -570,6 +571,7 @@ static void a_killed_source_loses_nothing(void **state_)
 
 int main(void)
 {
+    port = (uint16_t)(20000 + getpid() % 12000);
     const char *const argv[] = {"sh", "-c", "command -v rsync >/dev/null", NULL};
     if (run(argv) != 0) {
         (void)fprintf(stderr, "skipped: rsync is not installed\n");
