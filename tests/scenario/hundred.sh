@@ -30,18 +30,11 @@ wait
 } | on orch sh -c 'cat >/root/hundred.yaml'
 godwit job create -f /root/hundred.yaml
 
-# One look at the job as a person types it: how long it took, how many pairs run, on the busiest host.
-slowest=0 most=0 most_host=0
+# How many pairs run now, and on the busiest host.
+most=0 most_host=0
 look() {
-    local start took doc running busiest
-    start=$(now_ms)
+    local doc running busiest
     doc=$(godwit job show hundred -o json)
-    took=$(($(now_ms) - start))
-    [ $took -le $slowest ] || slowest=$took
-    start=$(now_ms)
-    godwit status >/dev/null
-    took=$(($(now_ms) - start))
-    [ $took -le $slowest ] || slowest=$took
     running=$(jq '[.pairs[] | select(.state == "running")] | length' <<<"$doc")
     busiest=$(jq '[.pairs[] | select(.state == "running") | .source.host, .destination.host] | group_by(.) |
         map(length) | max // 0' <<<"$doc")
@@ -49,15 +42,39 @@ look() {
     [ "$busiest" -le $most_host ] || most_host=$busiest
     case $(jq -r .state <<<"$doc") in done | partial | failed | stopped) ;; *) return 1 ;; esac
 }
+
+# What a person at the orchestrator waits for: milliseconds of each answer, one a line.
+ask_all_the_time() {
+    on orch bash -c 'while [ ! -e /run/enough ]; do
+        for what in status "job list" "job show hundred" "agent list"; do
+            start=${EPOCHREALTIME/./}
+            godwit $what >/dev/null || echo 9999
+            echo $(((${EPOCHREALTIME/./} - start) / 1000))
+        done
+        sleep 0.2
+    done'
+}
+ask_all_the_time >"/tmp/$LAB_NAME.answers" &
+asking=$!
 start=$(now_ms)
 godwit job start hundred
 until_true 300 "the job has ended" look
-show "100 pairs in $(($(now_ms) - start)) ms; at once: $most (limit $LIMIT), on one host: $most_host (limit $PER_HOST); slowest answer $slowest ms"
+took=$(($(now_ms) - start))
+on orch touch /run/enough
+wait $asking
+answers=$(wc -l <"/tmp/$LAB_NAME.answers")
+slowest=$(sort -n "/tmp/$LAB_NAME.answers" | tail -1)
+# This machine is shared: one answer in twenty may have met a busy neighbour.
+most_slow=$(sort -n "/tmp/$LAB_NAME.answers" | sed -n "$((answers * 95 / 100))p")
+rm -f "/tmp/$LAB_NAME.answers"
+show "100 pairs in $took ms; at once: $most (limit $LIMIT), on one host: $most_host (limit $PER_HOST)"
+show "$answers answers of the console meanwhile: 95 of 100 within $most_slow ms, the slowest $slowest ms"
 job_wait hundred 1 done
 [ "$most" -le $LIMIT ] || fail "$most pairs at once, the limit is $LIMIT"
 [ "$most" -gt 1 ] || fail "pairs did not run side by side"
 [ "$most_host" -le $PER_HOST ] || fail "$most_host pairs on one host, the limit is $PER_HOST"
-[ "$slowest" -lt 200 ] || fail "the console took $slowest ms"
+[ "$answers" -ge 20 ] || fail "only $answers answers"
+[ "$most_slow" -lt 200 ] || fail "the console took $most_slow ms"
 
 say "comparing 100 trees"
 for i in $(seq 10); do
