@@ -16,6 +16,7 @@
 #include "agent/store/dents.h"
 #include "agent/store/failures.h"
 #include "agent/store/pairname.h"
+#include "agent/transfer/temp.h"
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
@@ -83,17 +84,35 @@ static void tick(void *arg)
     step_progress(c->step, &n, 0, "Removing leftovers");
 }
 
+static int forget(const char *file)
+{
+    return unlink(file) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+/* What a sender keeps between its runs. */
+static int forget_lists(struct step *s, const char *pair)
+{
+    static const char *const suffix[] = {"failed", "failed.new", "sent"};
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(suffix); i++) {
+        CLEANUP(mem_free)
+        char *file = temp_state_path(step_env(s)->state_dir, pair, suffix[i]);
+        rc = forget(file);
+    }
+    return rc;
+}
+
 static int forget_catalogue(struct step *s, const char *pair)
 {
     static const char *const suffix[] = {"-wal",         "-shm",         ".damaged",
                                          ".damaged-wal", ".damaged-shm", ""};
     CLEANUP(mem_free) char *path = pair_catalogue_path(step_env(s)->state_dir, pair);
-    for (size_t i = 0; i < ARRAY_SIZE(suffix); i++) {
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(suffix); i++) {
         CLEANUP(mem_free) char *file = xasprintf("%s%s", path, suffix[i]);
-        if (unlink(file) < 0 && errno != ENOENT)
-            return -errno;
+        rc = forget(file);
     }
-    return 0;
+    return rc;
 }
 
 static int walk(struct cleaning *c, const Godwit__CleanOrder *o)
@@ -126,6 +145,8 @@ static void clean(struct step *s, const Godwit__CleanOrder *o, struct step_resul
     int rc = walk(&c, o);
     if (rc == 0)
         rc = forget_catalogue(s, o->pair);
+    if (rc == 0)
+        rc = forget_lists(s, o->pair);
     ret->counters.entries = atomic_load(&c.entries);
     ret->counters.deleted = atomic_load(&c.deleted);
     ret->counters.failed = failures_count(c.failures);

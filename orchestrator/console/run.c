@@ -101,6 +101,9 @@ int run_each(struct run *r, const char *arg, const struct arg *more, const char 
         good += rc == EXIT_DONE ? 1 : 0;
         if (rc == EXIT_DONE && !run_json(r))
             run_say("%s %s", r->words[i], done);
+        const char *note = rc == EXIT_DONE && !run_json(r) ? show_str(doc, "note") : "";
+        if (*note)
+            run_say("%s: %s", r->words[i], note);
         if (doc)
             (void)json_array_append_new(all, doc);
     }

@@ -25,6 +25,8 @@ int engine_new(struct engine **ret, struct store *store, struct fleet *fleet,
     e->steps = zhash_new();
     TAILQ_INIT(&e->jobs);
     TAILQ_INIT(&e->running);
+    TAILQ_INIT(&e->chores);
+    e->chore_ids = zhash_new();
     int rc = load_all(e, reterr);
     if (rc < 0) {
         (void)engine_free(e);
@@ -44,9 +46,11 @@ struct engine *engine_free(struct engine *e)
         return NULL;
     static const struct fleet_events nobody = {.arg = NULL};
     fleet_set_events(e->fleet, &nobody);
+    clean_drop_all(e);
     while (!TAILQ_EMPTY(&e->jobs))
         (void)job_free(TAILQ_FIRST(&e->jobs));
     zhash_destroy(&e->steps);
+    zhash_destroy(&e->chore_ids);
     zhash_destroy(&e->hosts);
     free(e);
     return NULL;
@@ -101,6 +105,7 @@ void engine_tick(struct engine *e)
     if (now - e->slow_ms >= STEPS_TICK_MS) {
         e->slow_ms = now;
         orders_tick(e, now);
+        clean_tick(e);
         schedule_soon(e); /* back-off may be over */
     }
     if (now - e->gone_ms >= GONE_TICK_MS) {

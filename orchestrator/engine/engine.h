@@ -56,7 +56,8 @@ int engine_job_resume(struct engine *e, const char *job, json_t **ret, struct fa
 int engine_job_stop(struct engine *e, const char *job, json_t **ret, struct fault *reterr);
 /* Pairs that are partial or failed, and of those only the items that failed. */
 int engine_job_retry(struct engine *e, const char *job, json_t **ret, struct fault *reterr);
-/* Journal rows and reports stay. */
+/* Journal rows and reports stay. Agents that are there forget what they kept for it; the answer's
+ * left_on and note name those that are not. */
 int engine_job_delete(struct engine *e, const char *job, json_t **ret, struct fault *reterr);
 /* run 0: the last one. */
 int engine_job_report(struct engine *e, const char *job, unsigned run, json_t **ret,

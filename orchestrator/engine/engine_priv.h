@@ -29,6 +29,7 @@
 struct host {
     char *name;
     unsigned running; /* pairs that hold a place on it */
+    unsigned chores;  /* of clean.c, that it has not answered */
     bool online, revoked;
     int64_t since_ms; /* monotonic: lost since */
     char reason[160];
@@ -123,6 +124,7 @@ struct job {
     TAILQ_ENTRY(job) link;
 };
 TAILQ_HEAD(job_list, job);
+TAILQ_HEAD(chore_list, chore);
 
 struct engine {
     struct store *store;
@@ -133,6 +135,8 @@ struct engine {
     unsigned nrunning;
     zhash_t *hosts;
     zhash_t *steps; /* by op_id, those without a result */
+    struct chore_list chores;
+    zhash_t *chore_ids;
     char trouble[256];
     int64_t trouble_ms, probe_ms;
     int64_t sample_ms, slow_ms, gone_ms, schedule_ms;
@@ -203,6 +207,16 @@ void lanes_digest(const struct pair *p, uint8_t ret[SHA256_LEN]);
 /* h said hello: stages whose orders name another place or key than it has now are planned again. */
 void lanes_check(struct engine *e, const struct host *h);
 
+/* ── clean.c ── */
+/* Sends what the agents are to forget of j; answer: also who is not there to be told. */
+void clean_job(const struct job *j, json_t *answer);
+void clean_tick(struct engine *e);
+bool clean_knows(const struct engine *e, const char *op_id);
+void clean_message(struct engine *e, const char *host, const Godwit__Envelope *m);
+void clean_online(struct engine *e, struct host *h);
+void clean_lost(struct engine *e, const struct host *h);
+void clean_drop_all(struct engine *e);
+
 /* ── stage.c ── */
 /* WAITING, or RUNNING with the stage before this one over. */
 void stage_launch(struct pair *p, unsigned stage);
@@ -214,6 +228,12 @@ unsigned stage_first(const struct job *j);
 bool stage_is_last(const struct job *j, unsigned stage);
 
 /* ── orders.c ── */
+struct order {
+    const char *host, *op_id, *kind, *job;
+    const uint8_t *args;
+    size_t args_len;
+};
+int orders_send_raw(struct engine *e, const struct order *o); /* fleet_send()'s errors */
 void orders_send(struct step *s);
 void orders_cancel(struct step *s, Godwit__Cancel__Why why);
 void orders_listen(struct engine *e); /* takes fleet's events */

@@ -339,6 +339,7 @@ int engine_job_delete(struct engine *e, const char *job, json_t **ret, struct fa
     if (trouble_note(e, rc) < 0)
         return explain(j, rc, "deleted", reterr);
     *ret = json_pack("{s:s,s:s}", "job", j->name, "state", "deleted");
+    clean_job(j, *ret);
     (void)job_free(j);
     return 0;
 }

@@ -20,21 +20,33 @@ static int send_to(struct engine *e, const char *host, const char *op_id, Godwit
     return fleet_send(e->fleet, host, m);
 }
 
+int orders_send_raw(struct engine *e, const struct order *order)
+{
+    Godwit__Envelope m = GODWIT__ENVELOPE__INIT;
+    Godwit__Order o = GODWIT__ORDER__INIT;
+    /* protobuf-c's structs do not know const; it only reads. */
+    memcpy(&o.kind, &order->kind, sizeof o.kind);
+    memcpy(&o.job, &order->job, sizeof o.job);
+    memcpy(&o.args.data, &order->args, sizeof o.args.data);
+    o.args.len = order->args_len;
+    m.body_case = GODWIT__ENVELOPE__BODY_ORDER;
+    m.order = &o;
+    m.deadline_ms = clock_wall_ms() + ORDER_MS;
+    return send_to(e, order->host, order->op_id, &m);
+}
+
 void orders_send(struct step *s)
 {
     struct engine *e = s->pair->job->engine;
     if (e->draining || e->trouble[0] || !step_host(s)->online || s->result || s->unsaved)
         return;
-    Godwit__Envelope m = GODWIT__ENVELOPE__INIT;
-    Godwit__Order o = GODWIT__ORDER__INIT;
-    o.kind = s->kind;
-    o.args.data = s->args;
-    o.args.len = s->args_len;
-    o.job = s->pair->job->name;
-    m.body_case = GODWIT__ENVELOPE__BODY_ORDER;
-    m.order = &o;
-    m.deadline_ms = clock_wall_ms() + ORDER_MS;
-    int rc = send_to(e, step_host(s)->name, s->op_id, &m);
+    struct order o = {.host = step_host(s)->name,
+                      .op_id = s->op_id,
+                      .kind = s->kind,
+                      .job = s->pair->job->name,
+                      .args = s->args,
+                      .args_len = s->args_len};
+    int rc = orders_send_raw(e, &o);
     if (rc == 0 && s->state == STEP_INTENDED)
         s->state = STEP_SENT;
     if (rc < 0)
@@ -131,6 +143,7 @@ static void on_message(void *arg, const char *host, const Godwit__Envelope *m)
         /* What is settled here may be forgotten there. */
         if (m->body_case == GODWIT__ENVELOPE__BODY_RESULT)
             acknowledge(e, host, m->op_id);
+        clean_message(e, host, m);
         return;
     }
     if (m->body_case == GODWIT__ENVELOPE__BODY_ACCEPTED)
@@ -177,7 +190,8 @@ static void meet_again(struct step *s, const Godwit__Hello *hello)
 static void cancel_strangers(struct engine *e, const char *host, const Godwit__Hello *hello)
 {
     for (size_t i = 0; i < hello->n_running; i++)
-        if (strlen(hello->running[i]) == 16 && !zhash_lookup(e->steps, hello->running[i]))
+        if (strlen(hello->running[i]) == 16 && !zhash_lookup(e->steps, hello->running[i]) &&
+            !clean_knows(e, hello->running[i]))
             cancel_op(e, host, hello->running[i], GODWIT__CANCEL__WHY__STOP);
 }
 
@@ -213,6 +227,7 @@ static void on_online(void *arg, const char *host, const Godwit__Hello *hello)
             meet_again(s, hello);
     }
     free(ops);
+    clean_online(e, h);
     schedule_soon(e);
 }
 
@@ -224,6 +239,7 @@ static void on_lost(void *arg, const char *host, const char *reason)
         h->since_ms = clock_mono_ms();
     h->online = false;
     (void)snprintf(h->reason, sizeof h->reason, "%s", reason ? reason : "");
+    clean_lost(e, h);
 }
 
 static bool pick_revoked(const struct pair *p, struct pair_change *c, const void *arg)

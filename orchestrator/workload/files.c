@@ -364,6 +364,23 @@ static json_t *files_inventory(const json_t *facts)
     return inventory ? json_incref(inventory) : json_null();
 }
 
+/* Where nothing was prepared nothing was received. What ended well left no temporary files, so its
+ * tree is not walked for them. */
+static int files_clean(const struct pair_view *p, bool whole, struct planned_step ret[2])
+{
+    char pair[32];
+    if (!json_object_get(p->facts, "prepare"))
+        return 0;
+    pair_name(p, pair);
+    Godwit__CleanOrder o = GODWIT__CLEAN_ORDER__INIT;
+    o.pair = pair;
+    plan_step(&ret[0], SIDE_SOURCE, "files.clean", &o.base);
+    if (!whole)
+        o.path = bytes_of(p->destination, strlen(p->destination));
+    plan_step(&ret[1], SIDE_DESTINATION, "files.clean", &o.base);
+    return 2;
+}
+
 static const struct stage stages[] = {
     {10, "inventory", "Counting files",           false, false, plan_inventory, judge_inventory},
     {20, "transfer",  "Checking the destination", false, false, plan_prepare,   judge_prepare  },
@@ -376,4 +393,5 @@ const struct workload workload_files = {
     .nstages = ARRAY_SIZE(stages),
     .check_options = files_check_options,
     .inventory = files_inventory,
+    .clean = files_clean,
 };

@@ -66,6 +66,9 @@ struct workload {
     int (*check_options)(json_t *options, struct fault *reterr);
     /* The inventory body of a pair as JSON, from facts. New reference. */
     json_t *(*inventory)(const json_t *facts);
+    /* What the agents are to forget when the job is deleted: at most one step for each side. Their
+     * results are not judged. whole: the last run ended well. Returns how many. */
+    int (*clean)(const struct pair_view *p, bool whole, struct planned_step ret[2]);
 };
 
 const struct workload *workload_find(const char *name); /* NULL: unknown */

@@ -103,6 +103,35 @@ static void a_peer_that_cannot_be_reached_is_a_reason_to_wait(void **state)
     json_decref(facts);
 }
 
+static void cleaning_walks_only_where_something_may_be_left(void **state)
+{
+    (void)state;
+    json_t *options = options_of("{}"), *facts = json_object();
+    struct pair_view v = view(options, facts);
+    struct planned_step s[2] = {{.kind = NULL}, {.kind = NULL}};
+    assert_int_equal(workload_files.clean(&v, false, s), 0);
+    (void)json_object_set_new(facts, "prepare", json_object());
+    for (int whole = 0; whole < 2; whole++) {
+        assert_int_equal(workload_files.clean(&v, whole, s), 2);
+        assert_int_equal(s[0].side, SIDE_SOURCE);
+        assert_int_equal(s[1].side, SIDE_DESTINATION);
+        Godwit__CleanOrder *from_order =
+            godwit__clean_order__unpack(NULL, s[0].args_len, s[0].args);
+        Godwit__CleanOrder *to_order = godwit__clean_order__unpack(NULL, s[1].args_len, s[1].args);
+        assert_string_equal(from_order->pair, "0123456789abcdef.3");
+        assert_string_equal(to_order->pair, "0123456789abcdef.3");
+        assert_int_equal(from_order->path.len, 0);
+        assert_int_equal(to_order->path.len, whole ? 0 : strlen("/srv/b"));
+        godwit__clean_order__free_unpacked(from_order, NULL);
+        godwit__clean_order__free_unpacked(to_order, NULL);
+        planned_step_done(&s[0]);
+        planned_step_done(&s[1]);
+        memset(s, 0, sizeof s);
+    }
+    json_decref(options);
+    json_decref(facts);
+}
+
 static void a_dry_run_makes_no_folder(void **state)
 {
     (void)state;
@@ -232,6 +261,7 @@ int main(void)
         cmocka_unit_test(both_sides_of_a_transfer_get_the_same_ticket),
         cmocka_unit_test(a_peer_that_cannot_be_reached_is_a_reason_to_wait),
         cmocka_unit_test(a_dry_run_makes_no_folder),
+        cmocka_unit_test(cleaning_walks_only_where_something_may_be_left),
         cmocka_unit_test(a_transfer_is_judged_by_its_worse_side),
         cmocka_unit_test(a_source_that_cannot_fit_is_refused_before_it_is_sent),
         cmocka_unit_test(a_damaged_body_fails_the_pair),

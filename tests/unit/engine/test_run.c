@@ -199,6 +199,45 @@ static void stop_ends_in_stopped_and_delete_needs_it(void **state)
     assert_string_equal(bench_state(b, "wave"), "missing");
 }
 
+static void delete_cleans_up_on_hosts_that_are_there(void **state)
+{
+    struct bench *b = *state;
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    bench_job(b, "wave", 6);
+    bench_run(b, NULL, 50);
+    fake_lost(b->fleet, "d1");
+    assert_int_equal(engine_job_delete(b->engine, "wave", &json, &why), 0);
+    assert_int_equal(json_array_size(json_object_get(json, "left_on")), 1);
+    assert_non_null(strstr(json_string_value(json_object_get(json, "note")), "d1"));
+    json_decref(json);
+    /* A few at a time, and also over a lost connection. */
+    assert_int_equal(fake_count(b->fleet, "files.clean"), 4);
+    fake_online(b->fleet, "s1");
+    assert_false(fake_last(b->fleet, "files.clean")->cancelled);
+    bench_run(b, NULL, 20);
+    assert_int_equal(fake_count(b->fleet, "files.clean"), 6);
+    for (size_t i = 0; i < b->fleet->nops; i++)
+        if (strcmp(b->fleet->ops[i].kind, "files.clean") == 0) {
+            assert_string_equal(b->fleet->ops[i].host, "s1");
+            assert_true(b->fleet->ops[i].acknowledged);
+        }
+    fake_online(b->fleet, "d1");
+    bench_run(b, NULL, 5);
+    assert_int_equal(fake_count(b->fleet, "files.clean"), 6);
+}
+
+static void delete_of_a_job_that_never_ran_bothers_nobody(void **state)
+{
+    struct bench *b = *state;
+    bench_create(b, "{\"name\":\"idle\",\"workload\":\"files\",\"pairs\":[{\"source\":{\"host\":"
+                    "\"s1\",\"path\":\"/a\"},\"destination\":{\"host\":\"d1\",\"path\":\"/b\"}}]}");
+    fake_lost(b->fleet, "d1");
+    assert_int_equal(bench_call(b, engine_job_delete, "idle"), 0);
+    bench_run(b, NULL, 5);
+    assert_int_equal(fake_count(b->fleet, "files.clean"), 0);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, bench_set_up, bench_tear_down)
 
 int main(void)
@@ -213,6 +252,8 @@ int main(void)
         CASE(pause_ends_the_steps_and_resume_plans_them_again),
         CASE(resume_before_the_pause_took_hold_goes_on),
         CASE(stop_ends_in_stopped_and_delete_needs_it),
+        CASE(delete_cleans_up_on_hosts_that_are_there),
+        CASE(delete_of_a_job_that_never_ran_bothers_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,6 +15,7 @@
 #include "agent/store/catalogue.h"
 #include "agent/store/failures.h"
 #include "agent/store/pairname.h"
+#include "agent/transfer/temp.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
 #include "proto/files.pb-c.h"
@@ -269,6 +270,9 @@ static void cleaning_takes_only_the_pairs_own(void **state)
     struct catalogue *cat = NULL;
     assert_int_equal(catalogue_open(&cat, db), 0);
     (void)catalogue_close(cat);
+    char *failed = temp_state_path(top, pair, "failed"), *sent = temp_state_path(top, pair, "sent");
+    assert_int_equal(file_write(failed, 0600, "x", 2), 0);
+    assert_int_equal(file_write(sent, 0600, "x", 2), 0);
     Godwit__CleanOrder o = GODWIT__CLEAN_ORDER__INIT;
     o.pair = (char *)(uintptr_t)pair;
     o.path = bytes_of(path);
@@ -283,7 +287,9 @@ static void cleaning_takes_only_the_pairs_own(void **state)
     assert_int_equal(faccessat(root, b, F_OK, 0), 0);
     assert_int_equal(faccessat(root, c, F_OK, 0), 0);
     assert_int_equal(access(db, F_OK), -1);
-    char *all[] = {a, b, c, path, dir, db};
+    assert_int_equal(access(failed, F_OK), -1);
+    assert_int_equal(access(sent, F_OK), -1);
+    char *all[] = {a, b, c, path, dir, db, failed, sent};
     for (size_t i = 0; i < ARRAY_SIZE(all); i++)
         free(all[i]);
 }
