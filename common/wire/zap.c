@@ -131,13 +131,25 @@ static void zap_thread(zsock_t *pipe, void *arg)
     zhashx_destroy(&t.allowed);
 }
 
+/* The name of one that was stopped is free only some time after its socket was closed. (When
+ * it was unbound by hand instead, later handshakes in the same process were never answered.) */
+static int bind_patiently(zsock_t *rep)
+{
+    for (int tries = 0; zsock_bind(rep, ENDPOINT) < 0; tries++) {
+        if (zap_running() || tries == 100)
+            return -EADDRINUSE;
+        zclock_sleep(10);
+    }
+    return 0;
+}
+
 int zap_start(struct zap **ret)
 {
     zsock_t *rep = zsock_new(ZMQ_REP);
     if (!rep)
         return -errno;
     zsock_set_linger(rep, 0);
-    if (zsock_bind(rep, ENDPOINT) < 0) {
+    if (bind_patiently(rep) < 0) {
         zsock_destroy(&rep);
         return -EADDRINUSE;
     }
