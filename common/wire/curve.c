@@ -142,7 +142,7 @@ static int set_common(void *handle)
         {ZMQ_LINGER,            LINGER_MS                },
         {ZMQ_SNDHWM,            SNDHWM_MESSAGES          },
     };
-    int64_t max = LIMIT_CONTROL_BYTES;
+    int64_t max = LIMIT_CONTROL_BYTES + WIRE_CURVE_BYTES;
     if (zmq_setsockopt(handle, ZMQ_MAXMSGSIZE, &max, sizeof max) != 0)
         return -errno;
     return set_ints(handle, ints, sizeof ints / sizeof *ints);

@@ -6,6 +6,7 @@
 #define WIRE_VERSION_MIN 1 /* the orchestrator serves nothing older */
 
 #define LIMIT_CONTROL_BYTES (1 << 20) /* one ZeroMQ message (ZMQ_MAXMSGSIZE) */
+#define WIRE_CURVE_BYTES 33           /* what CURVE adds to a message; ZMQ_MAXMSGSIZE counts it */
 #define LIMIT_ENROL_BYTES (16 << 10)  /* one message on the enrolment socket */
 #define LIMIT_STRING 1024             /* any string field but the ones below */
 #define LIMIT_HOST_NAME 63

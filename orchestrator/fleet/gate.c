@@ -91,7 +91,7 @@ static int open_all(struct gate *g, const struct orchestrator_conf *conf, struct
         rc = measure(g, reterr);
     if (rc < 0)
         return rc;
-    zsock_set_maxmsgsize(g->enrol, LIMIT_ENROL_BYTES); /* strangers get little */
+    zsock_set_maxmsgsize(g->enrol, LIMIT_ENROL_BYTES + WIRE_CURVE_BYTES); /* strangers get little */
     zsock_set_rcvhwm(g->enrol, 8);
     rc = bind_tcp(g->agents, conf->listen, b ? conf->agents_port_b : conf->agents_port,
                   &g->agents_port, reterr);
