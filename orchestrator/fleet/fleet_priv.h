@@ -45,6 +45,11 @@ void arrival_refuse(const struct arrival *a, Godwit__Refusal__Code code, const c
 /* For a message that wire_unpack() refused with rc. */
 void arrival_refuse_unpacked(const struct arrival *a, int rc);
 
+/* note.c: a line about a host that the host itself can cause. Bounded a minute: it cannot fill the
+ * disk of the orchestrator by misbehaving. */
+void agent_note(struct agent *a, int level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
 /* session.c */
 void session_arrival(struct fleet *f, const struct arrival *from);
 void session_sweep(struct fleet *f);                                    /* leases that ran out */

@@ -31,6 +31,8 @@ struct agent {
     struct session session;
     bool dirty;                  /* row differs from the store in facts alone */
     int64_t rotation_overlap_ms; /* > 0: we asked for a new key */
+    int64_t noted_mono_ms;       /* start of the minute that agent_note() counts in */
+    unsigned notes;              /* lines of that minute, also those not written */
     struct fleet_host view;
 };
 

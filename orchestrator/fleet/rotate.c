@@ -232,7 +232,7 @@ void rotate_reply(struct fleet *f, struct agent *a, const Godwit__RotateKeyReply
 {
     struct log_about about = {.host = a->row.host};
     if (!a->rotation_overlap_ms || reply->public_key.len != 32) {
-        log_line(LOG_WARNING, &about, "host %s offers a key that nobody asked for", a->row.host);
+        agent_note(a, LOG_WARNING, "host %s offers a key that nobody asked for", a->row.host);
         return;
     }
     int rc = replace_key(f, a, reply->public_key.data, a->rotation_overlap_ms);

@@ -40,8 +40,7 @@ void session_end(struct fleet *f, struct agent *a, const char *reason)
     s->gate = NULL;
     s->since_ms = clock_wall_ms();
     copy_text(s->reason, sizeof s->reason, reason);
-    log_line(LOG_WARNING, &(struct log_about){.host = a->row.host}, "host %s is lost: %s",
-             a->row.host, reason);
+    agent_note(a, LOG_WARNING, "host %s is lost: %s", a->row.host, reason);
     if (f->events.lost)
         f->events.lost(f->events.arg, a->row.host, reason);
 }
@@ -167,12 +166,11 @@ static void on_hello(struct fleet *f, struct agent_key *k, const struct arrival 
     if (h->epoch_seen > store_epoch(f->store)) {
         copy_text(a->session.reason, sizeof a->session.reason,
                   "it has obeyed a newer orchestrator: was this one's state restored?");
-        log_error("host %s has seen epoch %llu, ours is %llu", a->row.host,
-                  (unsigned long long)h->epoch_seen, (unsigned long long)store_epoch(f->store));
+        agent_note(a, LOG_ERR, "host %s has seen epoch %llu, ours is %llu", a->row.host,
+                   (unsigned long long)h->epoch_seen, (unsigned long long)store_epoch(f->store));
     }
     if (news)
-        log_line(LOG_INFO, &(struct log_about){.host = a->row.host}, "host %s is online from %s",
-                 a->row.host, from->address);
+        agent_note(a, LOG_INFO, "host %s is online from %s", a->row.host, from->address);
     session_welcome(f, a);
     if (a->rotation_overlap_ms)
         rotate_ask(a);
@@ -203,8 +201,7 @@ static void on_message(struct fleet *f, struct agent *a, const struct arrival *f
     } else if (e->body_case == GODWIT__ENVELOPE__BODY_ROTATE_KEY_REPLY) {
         rotate_reply(f, a, e->rotate_key_reply);
     } else if (e->body_case == GODWIT__ENVELOPE__BODY_REFUSAL && !*e->op_id) {
-        log_line(LOG_WARNING, &(struct log_about){.host = a->row.host}, "host %s refuses: %s",
-                 a->row.host, e->refusal->text);
+        agent_note(a, LOG_WARNING, "host %s refuses: %s", a->row.host, e->refusal->text);
     } else if (f->events.message) {
         f->events.message(f->events.arg, a->row.host, e);
     }
@@ -235,8 +232,8 @@ void session_arrival(struct fleet *f, const struct arrival *from)
         return;
     int rc = wire_unpack(from->data, from->len, WIRE_AGENT, &e);
     if (rc < 0) {
-        log_line(LOG_WARNING, &(struct log_about){.host = k->agent->row.host},
-                 "message of host %s refused: %s", k->agent->row.host, strerror(-rc));
+        agent_note(k->agent, LOG_WARNING, "message of host %s refused: %s", k->agent->row.host,
+                   strerror(-rc));
         arrival_refuse_unpacked(from, rc);
         return;
     }
