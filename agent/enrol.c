@@ -23,7 +23,7 @@
 
 #define ASK_AGAIN_MS 2000 /* while an operator thinks */
 #define WRONG_MAX 3       /* one may be weather */
-#define ANSWER_MS 15000   /* a first answer is due in this time, however short --wait is */
+#define ANSWER_MS 15000   /* a first answer is due in this time, whatever --wait is */
 
 enum {
     EXIT_DONE = 0,
@@ -42,9 +42,10 @@ struct enrolment {
     char *final_path; /* where it belongs once it is let in */
     struct facts *facts;
     struct link *link;
-    int64_t end_ms; /* monotonic */
-    int64_t ask_ms; /* when to ask next */
-    bool answered;  /* PENDING was heard */
+    int64_t end_ms;  /* monotonic */
+    int64_t wait_ms; /* for an operator, from the first answer on */
+    int64_t ask_ms;  /* when to ask next */
+    bool answered;   /* PENDING was heard */
     bool asked;
     unsigned wrong; /* handshakes that failed */
     char why[256];
@@ -149,6 +150,16 @@ static int keep(struct enrolment *n, const struct home *home)
     return EXIT_DONE;
 }
 
+static void wait_for_approval(struct enrolment *n)
+{
+    n->answered = true;
+    n->end_ms = clock_mono_ms() + n->wait_ms;
+    (void)fprintf(stderr,
+                  "godwit-agent: waiting for approval; on the orchestrator run: "
+                  "godwit agent approve %s\n",
+                  n->token.host);
+}
+
 /* -1: go on. Else an exit code. */
 static int on_answer(struct enrolment *n)
 {
@@ -174,11 +185,7 @@ static int on_answer(struct enrolment *n)
     case ENROL_ASK:
     default:
         if (!n->answered)
-            (void)fprintf(stderr,
-                          "godwit-agent: waiting for approval; on the orchestrator run: "
-                          "godwit agent approve %s\n",
-                          n->token.host);
-        n->answered = true;
+            wait_for_approval(n);
         return -1;
     }
 }
@@ -263,7 +270,8 @@ static int enrol(struct enrolment *n, const char *state_dir, int64_t wait_ms, bo
     int rc = link_open(&t, &n->link);
     if (rc < 0)
         return fail(EXIT_FAILED, "cannot connect to %s: %s", n->token.endpoint, strerror(-rc));
-    n->end_ms = clock_mono_ms() + (wait_ms > ANSWER_MS ? wait_ms : ANSWER_MS);
+    n->wait_ms = wait_ms;
+    n->end_ms = clock_mono_ms() + ANSWER_MS;
     n->facts = facts_new();
     return converse(n);
 }

@@ -152,6 +152,8 @@ static const struct option_row rotate_options[] = {
 
 static const char *const list_examples[] = {"godwit agent list    # who is there, and since when",
                                             NULL};
+static const char *const show_examples[] = {"godwit agent show fs1 -o json", NULL};
+static const char *const deny_examples[] = {"godwit agent deny fs9", NULL};
 static const char *const approve_examples[] = {"godwit agent approve fs1 fs2", NULL};
 static const char *const revoke_examples[] = {
     "godwit agent revoke fs1    # cut off at its next message, in under a second", NULL};
@@ -172,6 +174,7 @@ const struct command agent_commands[] = {
      .max_words = 1,
      .kind = WORD_HOST,
      .help = "Shows all that is known of one host.",
+     .examples = show_examples,
      .run = agent_show},
     {.noun = "agent",
      .verb = "approve",
@@ -189,6 +192,7 @@ const struct command agent_commands[] = {
      .max_words = -1,
      .kind = WORD_HOST,
      .help = "Turns away hosts that enrolled and wait.",
+     .examples = deny_examples,
      .run = agent_deny},
     {.noun = "agent",
      .verb = "revoke",
@@ -229,8 +233,12 @@ const struct command agent_commands[] = {
      .opts_size = sizeof(struct install_opts),
      .help = "Installs and enrols agents on hosts over SSH, several at once.",
      .more = "Copies the package, installs it with apt, makes a token, hands it to godwit-agent "
-             "enrol on its standard input, and starts the service. A host is called in Godwit what "
-             "it is called here; NAME=ADDRESS gives another address for SSH.", .examples = install_examples,
+             "enrol on its standard input, starts the service, and waits until the host is online. "
+             "A host is called in Godwit what it is called here; NAME=ADDRESS gives another "
+             "address for SSH, which must let you in without asking: by a key, with a host key "
+             "that is known. Hosts that are enrolled keep their keys, so that the same line again "
+             "upgrades them and does no harm. One host that fails costs only itself: exit code 3, "
+             "or 1 when all failed.", .examples = install_examples,
      .run = install_run},
-    {.noun = NULL          },
+    {.noun = NULL                        },
 };

@@ -23,8 +23,15 @@
 
 #define PACKAGES "/usr/share/godwit/packages/godwit-agent_*.deb"
 #define AS_ROOT "S=; [ \"$(id -u)\" = 0 ] || S='sudo -n'; "
+/* A new host's lists of packages may be old or missing; its own first upgrade may hold the lock. */
+#define INSTALL                                                                                    \
+    "A=\"$S env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=120\"; "          \
+    "I=\"$A install -y --no-install-recommends %s\"; "                                             \
+    "{ $A install -y -s %s || $A update; } >/dev/null 2>&1; $I; rc=$?; rm -f %s; exit $rc"
 
-enum step { STEP_COPY, STEP_INSTALL, STEP_ENROL, STEP_ENABLE, STEP_END };
+#define POLL_MS 500
+
+enum step { STEP_COPY, STEP_INSTALL, STEP_ENROL, STEP_ENABLE, STEP_ONLINE, STEP_END };
 
 struct target {
     char *name;
@@ -34,6 +41,8 @@ struct target {
     enum step step;
     struct child *child; /* runs now */
     int64_t deadline;
+    int64_t look_ms; /* when to ask the orchestrator about it again */
+    bool told;       /* that it waits for approval */
     bool over;
     char *error; /* NULL: none */
 };
@@ -47,7 +56,7 @@ struct install {
 };
 
 static const char *const step_names[] = {"copying the package", "installing it", "enrolling",
-                                         "starting the service"};
+                                         "starting the service", "coming online"};
 
 static bool address_good(const char *s)
 {
@@ -72,6 +81,9 @@ static int target_init(const struct install *in, const char *word, struct target
     t->remote = xasprintf("/tmp/godwit-agent-%s.deb", id);
     if (!text_is_name(t->name, 63) || !address_good(t->address))
         return run_fail(EXIT_USAGE, "\"%s\" is no host: NAME, or NAME=ADDRESS for SSH", word);
+    for (const struct target *other = in->targets; other < t; other++)
+        if (strcmp(other->name, t->name) == 0)
+            return run_fail(EXIT_USAGE, "host \"%s\" is named twice", t->name);
     return EXIT_DONE;
 }
 
@@ -128,19 +140,20 @@ static size_t ssh_options(const struct install *in, const char **argv, char *ext
     return n;
 }
 
-static char *remote_command(const struct target *t)
+static char *remote_command(const struct install *in, const struct target *t)
 {
     switch (t->step) {
     case STEP_INSTALL:
-        return xasprintf(AS_ROOT "$S env DEBIAN_FRONTEND=noninteractive apt-get install -y -q "
-                                 "--no-install-recommends %s; rc=$?; rm -f %s; exit $rc",
-                         t->remote, t->remote);
+        return xasprintf(AS_ROOT INSTALL, t->remote, t->remote, t->remote);
     case STEP_ENROL:
-        return xstrdup(AS_ROOT "$S godwit-agent enrol");
-    case STEP_ENABLE:
-        return xstrdup(AS_ROOT "$S systemctl enable -q godwit-agent && $S systemctl restart "
-                               "godwit-agent");
+        return xasprintf(AS_ROOT "$S godwit-agent enrol --wait %" PRIu64 "ms%s",
+                         in->opts->timeout_ms, in->opts->again ? " --again" : "");
+    case STEP_ENABLE: /* an agent that is enrolled and runs is left in peace */
+        return xasprintf(AS_ROOT "$S systemctl enable -q godwit-agent && $S systemctl %s "
+                                 "godwit-agent",
+                         t->token ? "restart" : "start");
     case STEP_COPY:
+    case STEP_ONLINE:
     case STEP_END:
     default:
         return NULL;
@@ -151,11 +164,10 @@ static void step_start(struct install *in, struct target *t)
 {
     const char *argv[32] = {t->step == STEP_COPY ? "scp" : "ssh"};
     CLEANUP(mem_free) char *extra = xstrdup(in->opts->ssh_option);
-    CLEANUP(mem_free) char *remote = remote_command(t);
+    CLEANUP(mem_free) char *remote = remote_command(in, t);
     CLEANUP(mem_free) char *to = xasprintf("%s:%s", t->address, t->remote);
     size_t n = 1 + ssh_options(in, argv + 1, extra);
     if (t->step == STEP_COPY) {
-        argv[n++] = "-q";
         argv[n++] = "--";
         argv[n++] = in->package;
         argv[n++] = to;
@@ -170,14 +182,21 @@ static void step_start(struct install *in, struct target *t)
         target_fail(t, step_names[t->step], strerror(-rc));
 }
 
-/* A child has ended, or its time has. */
-static void step_end(struct target *t, int status)
+static void step_next(const struct install *in, struct target *t)
+{
+    t->step++;
+    if (t->step == STEP_ENROL && !t->token)
+        t->step++;
+    if (t->step == STEP_ONLINE && in->opts->wait_ms == 0)
+        t->step++;
+    t->deadline = clock_mono_ms() + (int64_t)in->opts->wait_ms; /* a child has its own */
+    t->over = t->step == STEP_END;
+}
+
+static void step_end(const struct install *in, struct target *t, int status)
 {
     if (status == 0) {
-        t->step++;
-        if (t->step == STEP_ENROL && !t->token)
-            t->step++;
-        t->over = t->step == STEP_END;
+        step_next(in, t);
     } else {
         CLEANUP(mem_free) char *tail = child_tail(t->child);
         target_fail(t, step_names[t->step], *tail ? tail : "it ended without a word");
@@ -185,15 +204,65 @@ static void step_end(struct target *t, int status)
     t->child = child_free(t->child);
 }
 
-static void target_poll(struct target *t)
+/* Where enrolled hosts wait for an operator: one is here. */
+static void approve(struct install *in, struct target *t)
+{
+    const struct arg args[] = {
+        {"host", t->name},
+        ARGS_END
+    };
+    json_t *doc = NULL;
+    struct fault f = {0};
+    if (in->opts->approve)
+        (void)run_try(in->run, "agent approve", args, &doc, &f); /* asked for again if it failed */
+    else if (!t->told)
+        run_say("%s: waits for approval: godwit agent approve %s", t->name, t->name);
+    t->told = true;
+    json_decref(doc);
+}
+
+/* What the orchestrator says of a host. */
+static void look(struct install *in, struct target *t)
+{
+    int64_t now = clock_mono_ms();
+    const struct arg args[] = {
+        {"host", t->name},
+        ARGS_END
+    };
+    json_t *doc = NULL;
+    struct fault f = {0};
+    if (now < t->look_ms)
+        return;
+    t->look_ms = now + POLL_MS;
+    if (run_try(in->run, "agent show", args, &doc, &f) == EXIT_DONE) {
+        if (t->step == STEP_ENROL && strcmp(show_str(doc, "state"), "pending") == 0)
+            approve(in, t);
+        if (t->step == STEP_ONLINE && strcmp(show_str(doc, "presence"), "online") == 0)
+            step_next(in, t);
+    }
+    json_decref(doc);
+}
+
+static void target_poll(struct install *in, struct target *t)
 {
     int status = 0;
-    if (child_ended(t->child, &status)) {
-        step_end(t, status);
-    } else if (clock_mono_ms() > t->deadline) {
+    if (t->step == STEP_ENROL || t->step == STEP_ONLINE)
+        look(in, t);
+    if (t->child && child_ended(t->child, &status)) {
+        step_end(in, t, status);
+    } else if (!t->over && clock_mono_ms() > t->deadline) {
         t->child = child_free(t->child);
-        target_fail(t, step_names[t->step], "took too long");
+        target_fail(t, step_names[t->step],
+                    t->step != STEP_ONLINE ? "took too long"
+                    : t->token             ? "not in time: see journalctl -u godwit-agent there"
+                               : "not in time: see journalctl -u godwit-agent there; a new machine "
+                                 "with an old name needs godwit agent revoke first");
     }
+}
+
+static bool is_busy(const struct target *t)
+{
+    return t->child || (t->step == STEP_ONLINE && !t->over);
 }
 
 /* Each host that runs goes on; others start while there is room. False: all are over. */
@@ -202,14 +271,14 @@ static bool advance(struct install *in)
     size_t running = 0, over = 0;
     for (size_t i = 0; i < in->n; i++) {
         struct target *t = &in->targets[i];
-        if (t->child)
-            target_poll(t);
-        running += t->child ? 1 : 0;
+        if (is_busy(t))
+            target_poll(in, t);
+        running += is_busy(t) ? 1 : 0;
     }
     for (size_t i = 0; i < in->n; i++) {
         struct target *t = &in->targets[i];
-        bool begun = t->step > STEP_COPY && !t->over;
-        if (!t->child && !t->over && (begun || running < in->opts->parallel)) {
+        bool begun = t->step > STEP_COPY;
+        if (!t->over && !is_busy(t) && (begun || running < in->opts->parallel)) {
             if (t->step == STEP_COPY)
                 run_say("%s: %s", t->name, step_names[STEP_COPY]);
             step_start(in, t);
@@ -233,6 +302,16 @@ static void loop(struct install *in)
             target_fail(&in->targets[i], step_names[in->targets[i].step], "interrupted");
 }
 
+static const char *result_of(const struct install *in, const struct target *t)
+{
+    bool online = in->opts->wait_ms != 0;
+    if (t->error)
+        return "failed";
+    if (t->token)
+        return online ? "enrolled, online" : "enrolled";
+    return online ? "was enrolled, online" : "was enrolled";
+}
+
 static int results(const struct install *in)
 {
     static const struct column columns[] = {
@@ -249,10 +328,7 @@ static int results(const struct install *in)
         char *detail = text_printable(t->error ? t->error : "", t->error ? strlen(t->error) : 0);
         bad += t->error ? 1 : 0;
         (void)json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "host", t->name, "result",
-                                                    t->error   ? "failed"
-                                                    : t->token ? "installed, enrolled"
-                                                               : "upgraded",
-                                                    "detail", detail));
+                                                    result_of(in, t), "detail", detail));
     }
     if (run_json(in->run)) {
         json_t *doc = json_pack("{s:i, s:O}", "schema", 1, "hosts", list);
@@ -286,7 +362,6 @@ static int install_all(struct install *in)
         if (rc)
             return rc;
     }
-    struct fault f = {0};
     json_t *doc = NULL;
     int rc = run_ask(in->run, "status", NULL, &doc); /* before anything is copied */
     json_decref(doc);
@@ -294,7 +369,6 @@ static int install_all(struct install *in)
         return rc;
     for (size_t i = 0; i < in->n; i++)
         make_token(in, &in->targets[i]);
-    (void)f;
     loop(in);
     return results(in);
 }
@@ -331,7 +405,8 @@ const struct option_row install_options[] = {
      .kind = OPT_STRING,
      .off = offsetof(struct install_opts, package),
      .value = "FILE",
-     .help = "The agent's Debian package. Default: the one that came with the console."},
+     .help = "The agent's Debian package. Default: the one that came with godwit-console, in "
+             "/usr/share/godwit/packages."},
     {.name = "parallel",
      .kind = OPT_UINT,
      .off = offsetof(struct install_opts, parallel),
@@ -344,12 +419,29 @@ const struct option_row install_options[] = {
      .off = offsetof(struct install_opts, timeout_ms),
      .def = "5m",
      .min = 1000,
-     .help = "How long one step on one host may take."},
-    {.name = NULL                       },
+     .help = "How long one step on one host may take, with an operator's approval."},
+    {.name = "wait",
+     .kind = OPT_DURATION,
+     .off = offsetof(struct install_opts, wait_ms),
+     .def = "30s",
+     .help = "How long a host may take to come online at the end; 0 does not look."},
+    {.name = "approve",
+     .kind = OPT_BOOL,
+     .off = offsetof(struct install_opts, approve),
+     .def = "no",
+     .help = "Approves the hosts too, where the orchestrator lets nobody in without."},
+    {.name = "again",
+     .kind = OPT_BOOL,
+     .off = offsetof(struct install_opts, again),
+     .def = "no",
+     .help = "Also hosts that have a key already, as after godwit agent revoke: they get a new "
+             "one."},
+    {.name = NULL                 },
 };
 
 const char *const install_examples[] = {
     "godwit agent install fs1 fs2 new1 new2 --ssh root@",
     "godwit agent install fs1=192.0.2.7 --ssh admin@ --ssh-option Port=2222",
+    "godwit agent install fs1 --ssh root@ --package ./godwit-agent_0.1.0-1_arm64.deb",
     NULL,
 };

@@ -1,6 +1,7 @@
 /* cmd_install: `godwit agent install`: agents onto hosts over SSH. Main thread; one child a host.
  */
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "orchestrator/console/command.h"
@@ -11,6 +12,8 @@ struct install_opts {
     char *ssh_option; /* newline between them */
     uint32_t parallel;
     uint64_t timeout_ms;
+    uint64_t wait_ms; /* 0: not at all */
+    bool approve, again;
 };
 extern const struct option_row install_options[];
 extern const char *const install_examples[];

@@ -286,6 +286,16 @@ static const char *const report_examples[] = {
     "godwit job report wave1 --csv > wave1.csv",
     NULL,
 };
+static const char *const validate_examples[] = {"godwit job validate wave1", NULL};
+static const char *const pause_examples[] = {"godwit job pause wave1 wave2", NULL};
+static const char *const resume_examples[] = {"godwit job resume wave1 wave2", NULL};
+static const char *const stop_examples[] = {"godwit job stop wave1", NULL};
+static const char *const retry_examples[] = {
+    "godwit job report wave1    # what failed, and what to do about it", "godwit job retry wave1",
+    NULL};
+static const char *const delete_examples[] = {"godwit job delete wave1", NULL};
+static const char *const journal_examples[] = {"godwit job journal wave1",
+                                               "godwit job journal wave1 --after 40 -o json", NULL};
 static const char *const list_examples[] = {"godwit job list -o json", NULL};
 static const char *const show_examples[] = {
     "godwit job show wave1 --pairs-in failed    # what went wrong, and why", NULL};
@@ -315,17 +325,19 @@ const struct command job_commands[] = {
          "line and column, and then no job is made. Bytes that are not UTF-8 are written \\xNN.", .examples = create_examples,
      .run = job_create},
     JOB_ROW("validate", 1, "Checks whether a job could start now, and changes nothing.",
-            job_validate, NO_OPTIONS),
+            job_validate, NO_OPTIONS, .examples = validate_examples),
     JOB_ROW("start", 1, "Starts a job, or its next run.", job_start,
             OPTIONS(start_options, start_opts), .examples = start_examples),
-    JOB_ROW("pause", -1, "Lets a job come to rest at a safe point.", job_pause, NO_OPTIONS),
+    JOB_ROW("pause", -1, "Lets a job come to rest at a safe point.", job_pause, NO_OPTIONS,
+            .examples = pause_examples),
     JOB_ROW("resume", -1, "Lets a paused job go on; nothing durable is sent again.", job_resume,
-            NO_OPTIONS),
-    JOB_ROW("stop", -1, "Ends a job's run at a safe point.", job_stop, NO_OPTIONS),
+            NO_OPTIONS, .examples = resume_examples),
+    JOB_ROW("stop", -1, "Ends a job's run at a safe point.", job_stop, NO_OPTIONS,
+            .examples = stop_examples),
     JOB_ROW("retry", -1, "Does again what failed in the last run, and only that.", job_retry,
-            NO_OPTIONS),
+            NO_OPTIONS, .examples = retry_examples),
     JOB_ROW("delete", -1, "Forgets a job and its reports; no file is touched.", job_delete,
-            NO_OPTIONS),
+            NO_OPTIONS, .examples = delete_examples),
     {.noun = "job",
      .verb = "list",
      .words = "",
@@ -339,6 +351,6 @@ const struct command job_commands[] = {
     JOB_ROW("report", 1, "Tells what a run did: totals, pairs, and failures by cause.", job_report,
             OPTIONS(report_options, report_opts), .examples = report_examples),
     JOB_ROW("journal", 1, "Lists the journal of a job: every intent and result, chained.",
-            job_journal, OPTIONS(journal_options, journal_opts)),
+            job_journal, OPTIONS(journal_options, journal_opts), .examples = journal_examples),
     {.noun = NULL},
 };
