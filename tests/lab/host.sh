@@ -51,10 +51,9 @@ host_loop() { # HOST
     dir=$(host_dir "$1")
     echo $BASHPID >"$(host_group "$1")/cgroup.procs"
     while rc=0; do
-        SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 nsenter --net="/run/netns/$netns" \
-            script -qfec "exec systemd-nspawn -q --register=no --keep-unit -b -D $dir/root \
-                --machine=$1 --network-bridge=lab0 --bind=$dir/srv:/srv --capability=CAP_SYS_TIME \
-                --bind-ro=/usr:/media/usr" "$dir/console" </dev/null >/dev/null 2>&1 || rc=$?
+        nsenter --net="/run/netns/$netns" unshare --mount --propagation private \
+            script -qfec "exec '$here/boot' '$dir' '$1'" "$dir/console" </dev/null >/dev/null 2>&1 ||
+            rc=$?
         [ $rc -eq 133 ] || break
     done
     echo "$rc" >"$dir/ended"
@@ -149,7 +148,8 @@ host_remove() { # HOST
     dir=$(host_dir "$1")
     host_stop "$1"
     mountpoint -q "$dir/root" && umount -l "$dir/root"
-    mountpoint -q "$dir/srv" && umount -l "$dir/srv"
+    # Emptied first: memory is free then, whoever still holds the file system.
+    ! mountpoint -q "$dir/srv" || { find "$dir/srv" -mindepth 1 -delete; umount -l "$dir/srv"; }
     rm -rf --one-file-system "$dir" 2>/dev/null && return 0
     chattr -Rf -ia "$dir" || true # a test may have left immutable files
     rm -rf --one-file-system "$dir"
