@@ -275,7 +275,7 @@ void stage_judge(struct pair *p)
         return;
     case VERDICT_PARTIAL:
         p->flags |= PAIR_PARTIAL;
-        /* fallthrough */
+        __attribute__((fallthrough));
     case VERDICT_NEXT:
         keep_failures(p);
         pair_advance(p, CLOSE_NO);

@@ -107,8 +107,8 @@ static void home_is_kept_and_a_damaged_one_refused(void **state)
         "{\"schema\":2}",
         "{\"schema\":1,\"agent_id\":\"a\",\"host\":\"h\"}",
         "{\"schema\":1,\"agent_id\":\"a\",\"host\":\"h\",\"address\":\"x\",\"keys\":[]}",
-        "{\"schema\":1,\"agent_id\":\"a\",\"host\":\"h\",\"address\":\"x\",\"keys\":"
-        "[{\"public_key\":\"short\",\"endpoint\":\"tcp://*:7401\",\"not_after_ms\":0}]}",
+        ("{\"schema\":1,\"agent_id\":\"a\",\"host\":\"h\",\"address\":\"x\",\"keys\":"
+         "[{\"public_key\":\"short\",\"endpoint\":\"tcp://*:7401\",\"not_after_ms\":0}]}"),
     };
     char *dir = temp_dir_new();
     CLEANUP(mem_free) char *path = xasprintf("%s/%s", dir, HOME_FILE);
