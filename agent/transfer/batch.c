@@ -139,6 +139,8 @@ static int put_sparse(struct worker *w, int fd, uint64_t size, uint32_t *retn,
     int rc = 0;
     for (off_t at = 0; rc == 0 && (uint64_t)at < size;) {
         off_t data = lseek(fd, at, SEEK_DATA);
+        if (data < 0 && errno != ENXIO)
+            return -errno; /* what cannot be read is no hole */
         if (data < 0 || (uint64_t)data >= size)
             break;
         off_t hole = lseek(fd, data, SEEK_HOLE);
@@ -265,7 +267,7 @@ static int file_open(const struct folder *f, const char *name)
 static int file_try(struct worker *w, struct folder *f, const char *name, int fd,
                     const struct meta *m, const uint8_t *digest, int *reterr)
 {
-    *reterr = attributes(w, f, name, fd);
+    *reterr = m->size > LARGE_BYTES_MAX ? -EFBIG : attributes(w, f, name, fd);
     if (*reterr < 0)
         return 0;
     int rc = batch_at(w, f, 0);

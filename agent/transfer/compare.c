@@ -249,7 +249,7 @@ static int one(struct rlane *l, struct cursor *c)
     enum verdict v = VERDICT_SAME;
     if (e.flags & ENTRY_LINKED) {
         if (!dry)
-            rc = place_spool_link(l->r, (struct bytes){l->at.path, l->at.len}, e.name, e.target);
+            rc = place_spool_link(l, e.name, &e.meta, e.target);
     } else {
         v = compare_entry(l, &e, digest);
     }

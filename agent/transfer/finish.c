@@ -26,7 +26,20 @@ static bool gone(const struct rlane *l)
 
 /* ── hard links ── */
 
-static int link_make(struct rlane *l, struct bytes name, struct bytes target, bool *retdone)
+/* Is what has the first name the file that the source links to? Not when that one failed and an
+ * older one stands there. One that came in this run may be older than the look at its later name.
+ */
+static bool is_first(const struct receiver *r, const struct stat *st, const struct meta *m)
+{
+    if ((st->st_mode ^ m->mode) & S_IFMT)
+        return false;
+    if (!S_ISREG(m->mode) || st->st_ctim.tv_sec >= r->began_s)
+        return true;
+    return (uint64_t)st->st_size == m->size && st->st_mtim.tv_sec == m->mtime.tv_sec;
+}
+
+static int link_make(struct rlane *l, struct bytes name, const struct meta *m, struct bytes target,
+                     bool *retdone)
 {
     struct receiver *r = l->r;
     char to[NAME_BYTES_MAX + 1], first[NAME_BYTES_MAX + 1], temp[PAIR_TEMP_MAX];
@@ -42,6 +55,8 @@ static int link_make(struct rlane *l, struct bytes name, struct bytes target, bo
         return dir;
     if (fstatat(dir, first, &a, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
+    if (!is_first(r, &a, m))
+        return -ESTALE;
     if (fstatat(l->at.fd, to, &b, AT_SYMLINK_NOFOLLOW) == 0 && a.st_ino == b.st_ino &&
         a.st_dev == b.st_dev)
         return 0;
@@ -60,13 +75,14 @@ static int link_row(void *arg, const void *row, size_t len)
     struct rlane *l = arg;
     struct cursor c = cursor_of(row, len);
     struct bytes folder = blob(&c, PATH_BYTES_MAX), name = blob(&c, NAME_BYTES_MAX);
+    struct meta m;
+    bool done = false, sound = meta_get(&c, &m);
     struct bytes target = blob(&c, PATH_BYTES_MAX);
-    bool done = false;
-    if (gone(l))
-        return -ECANCELED;
+    if (gone(l) || !sound || c.bad)
+        return gone(l) ? -ECANCELED : -EBADMSG;
     int rc = place_enter(l, folder, true);
     if (rc == 0)
-        rc = link_make(l, name, target, &done);
+        rc = link_make(l, name, &m, target, &done);
     if (rc < 0) {
         struct failure f = {folder.p, name.p, folder.n, name.n, -rc, "link"};
         return receiver_failed(l, &f);

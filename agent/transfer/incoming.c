@@ -13,6 +13,9 @@
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
 
+/* What 16 lanes can have under way, each with the largest file. */
+#define INCOMING_PIECES_MAX (16ULL * PIECES_MAX)
+
 static const uint8_t zeros[64 << 10];
 
 static struct bytes folder_of(const struct incoming *in)
@@ -71,6 +74,7 @@ static void incoming_unlist(struct receiver *r, struct incoming *in)
             continue;
         *at = in->next;
         r->nincoming--;
+        r->incoming_pieces -= in->npieces;
         listed = true;
         break;
     }
@@ -115,26 +119,46 @@ static bool partial_fits(const struct catalogue_partial *p, const struct incomin
     return p->of.size == in->meta.size && p->of.ino == in->meta.ino &&
            same_time(p->of.mtime, in->meta.mtime) && same_time(p->of.ctime, in->meta.ctime) &&
            p->piece_bytes == PIECE_BYTES && p->bitmap_len == (in->npieces + 7) / 8 &&
-           strcmp(p->temp, in->temp) == 0;
+           p->piece_digests && strcmp(p->temp, in->temp) == 0;
 }
 
-/* Goes on with what a killed or cut run left, when it is of the very same file. */
-static bool partial_resume(struct receiver *r, struct incoming *in)
+/* The temporary file that a run of ours left; nobody else may have had a hand in it. */
+static int temp_reopen(const struct receiver *r, const struct incoming *in)
+{
+    struct stat st;
+    int fd = openat(in->folder_fd, in->temp, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd >= 0 &&
+        (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1 || st.st_uid != r->euid ||
+         (st.st_mode & 07777) != 0600 || (uint64_t)st.st_size != in->meta.size))
+        fd = fd_close(fd);
+    return fd;
+}
+
+/* A row that no temporary file stands for must be gone for good before a new one takes its name:
+ * else a crash would leave the row to vouch for pieces that were never written. */
+static int partial_discard(struct receiver *r, struct incoming *in)
+{
+    (void)pthread_mutex_lock(&r->cat_lock);
+    int rc = catalogue_partial_forget(r->cat, in->folder, in->folder_len, in->name, in->name_len);
+    if (rc == 0)
+        rc = catalogue_commit(r->cat);
+    (void)pthread_mutex_unlock(&r->cat_lock);
+    in->kept_partial = false;
+    return rc;
+}
+
+/* Goes on with what a killed or cut run left, when it is of the very same file. 1: it does. */
+static int partial_resume(struct receiver *r, struct incoming *in, bool fresh)
 {
     struct catalogue_partial p = {0};
     (void)pthread_mutex_lock(&r->cat_lock);
     int rc = catalogue_partial_get(r->cat, in->folder, in->folder_len, in->name, in->name_len, &p);
     (void)pthread_mutex_unlock(&r->cat_lock);
     if (rc < 0)
-        return false;
+        return 0;
     in->kept_partial = true;
-    struct stat st;
-    if (partial_fits(&p, in)) {
-        in->fd = openat(in->folder_fd, in->temp, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-        if (in->fd >= 0 && (fstat(in->fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1 ||
-                            (uint64_t)st.st_size != in->meta.size))
-            in->fd = fd_close(in->fd);
-    }
+    if (!fresh && partial_fits(&p, in))
+        in->fd = temp_reopen(r, in);
     if (in->fd >= 0) {
         memcpy(in->bitmap, p.bitmap, p.bitmap_len);
         memcpy(in->digests, p.piece_digests, (size_t)in->npieces * DIGEST_BYTES);
@@ -142,7 +166,7 @@ static bool partial_resume(struct receiver *r, struct incoming *in)
             in->ndone += (in->bitmap[i / 8] >> (i % 8)) & 1;
     }
     catalogue_partial_done(&p);
-    return in->fd >= 0;
+    return in->fd >= 0 ? 1 : partial_discard(r, in);
 }
 
 static int temp_create(struct incoming *in)
@@ -156,6 +180,8 @@ static int temp_create(struct incoming *in)
     }
     if (in->fd < 0)
         return -errno;
+    if (in->npieces < 2) /* grows with its data: see content_settle() */
+        return 0;
     return ftruncate(in->fd, (off_t)in->meta.size) == 0 ? 0 : -errno;
 }
 
@@ -188,9 +214,9 @@ static int incoming_open(struct rlane *l, struct incoming *in, bool fresh)
     if (in->folder_fd < 0)
         return -errno;
     in->inherits = l->at.inherits;
-    temp_large(l->r->token, in->name, in->name_len, in->temp);
-    if (!fresh && in->npieces > 1 && partial_resume(l->r, in))
-        return 0;
+    rc = in->npieces > 1 ? partial_resume(l->r, in, fresh) : 0;
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
     return temp_create(in);
 }
 
@@ -206,6 +232,36 @@ static int begun_reply(struct rlane *l, const struct incoming *in)
     return receive_lane_reply(l, REC_BEGUN);
 }
 
+/* Under lock: does a file that is under way use this temporary name? */
+static bool is_taken(const struct receiver *r, const struct incoming *in)
+{
+    for (const struct incoming *o = r->incoming; o; o = o->next)
+        if (o->folder_len == in->folder_len && strcmp(o->temp, in->temp) == 0 &&
+            memcmp(o->folder, in->folder, in->folder_len) == 0)
+            return true;
+    return false;
+}
+
+/* Under way from now on. -EPROTO: more than a source has at once. *rettaken: the same file comes
+ * already, and what comes of it here is left alone. */
+static int incoming_enlist(struct receiver *r, struct incoming *in, bool *rettaken)
+{
+    (void)pthread_mutex_lock(&r->lock);
+    bool room =
+        r->nincoming < INCOMING_MAX && r->incoming_pieces + in->npieces <= INCOMING_PIECES_MAX;
+    *rettaken = is_taken(r, in);
+    if (room) {
+        r->nincoming++;
+        r->incoming_pieces += in->npieces;
+        in->refs++;
+        in->next = r->incoming;
+        r->incoming = in;
+        in->over = true; /* not to be written to before it is open */
+    }
+    (void)pthread_mutex_unlock(&r->lock);
+    return room ? 0 : -EPROTO;
+}
+
 int incoming_begin(struct rlane *l, struct cursor *c)
 {
     struct receiver *r = l->r;
@@ -213,25 +269,19 @@ int incoming_begin(struct rlane *l, struct cursor *c)
     int rc = begin_get(c, &g);
     if (rc < 0 || r->spec->options.dry_run)
         return rc < 0 ? rc : -EPROTO;
+    bool taken = false;
     struct incoming *in = incoming_new(&g);
-    (void)pthread_mutex_lock(&r->lock);
-    bool room = r->nincoming < INCOMING_MAX;
-    if (room) {
-        r->nincoming++;
-        in->refs++;
-        in->next = r->incoming;
-        r->incoming = in;
-        in->over = true; /* not to be written to before it is open */
-    }
-    (void)pthread_mutex_unlock(&r->lock);
-    if (!room) {
+    temp_large(r->token, in->name, in->name_len, in->temp);
+    rc = incoming_enlist(r, in, &taken);
+    if (rc == 0 && !taken) {
+        rc = incoming_open(l, in, g.flags & BEGIN_FRESH);
+        (void)pthread_mutex_lock(&in->lock);
+        in->over = false;
+        (void)pthread_mutex_unlock(&in->lock);
+    } else if (rc < 0) {
         incoming_unref(r, in);
-        return -EPROTO;
+        return rc;
     }
-    rc = incoming_open(l, in, g.flags & BEGIN_FRESH);
-    (void)pthread_mutex_lock(&in->lock);
-    in->over = false;
-    (void)pthread_mutex_unlock(&in->lock);
     int rc2 = rc < 0 ? incoming_fail(l, in, -rc, "create") : 0;
     if (rc2 == 0)
         rc2 = begun_reply(l, in);
@@ -315,13 +365,31 @@ static void file_digest(const struct incoming *in, uint8_t ret[DIGEST_BYTES])
     memcpy(ret, c.digest, DIGEST_BYTES);
 }
 
+/* A file that had its size before its data must be on the disk before it gets its time and its
+ * name: else a power cut can leave one with holes that the next run takes for the whole. */
+static int content_settle(const struct incoming *in)
+{
+    struct stat st;
+    if (fstat(in->fd, &st) < 0)
+        return -errno;
+    if (in->npieces < 2 && (uint64_t)st.st_size == in->meta.size)
+        return 0;
+    if (ftruncate(in->fd, (off_t)in->meta.size) < 0 || fdatasync(in->fd) < 0)
+        return -errno;
+    return 0;
+}
+
 /* All pieces are there and the source says that the file held still. */
 static int incoming_complete(struct rlane *l, struct incoming *in)
 {
     char *name = xmemdup(in->name, in->name_len);
-    const char *what = "metadata";
-    int rc = place_meta(l, in->fd, &in->meta, (struct bytes){(char *)in->xattrs, in->xattrs_len},
+    const char *what = "write";
+    int rc = content_settle(in);
+    if (rc == 0) {
+        what = "metadata";
+        rc = place_meta(l, in->fd, &in->meta, (struct bytes){(char *)in->xattrs, in->xattrs_len},
                         in->inherits);
+    }
     if (rc == 0) {
         what = "rename";
         rc = place_rename(in->folder_fd, in->temp, name);

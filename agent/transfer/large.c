@@ -91,6 +91,8 @@ static void data_range(const struct large *g, uint64_t at, uint64_t end, uint64_
     if (!g->sparse)
         return;
     off_t data = lseek(g->fd, (off_t)at, SEEK_DATA);
+    if (data < 0 && errno != ENXIO)
+        return; /* what cannot be told from a hole is read */
     *retfrom = data < 0 || (uint64_t)data > end ? end : (uint64_t)data;
     off_t hole = *retfrom < end ? lseek(g->fd, (off_t)*retfrom, SEEK_HOLE) : -1;
     if (hole >= 0 && (uint64_t)hole < end)

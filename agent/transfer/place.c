@@ -186,7 +186,8 @@ static int content_write(int fd, const struct content *k, uint64_t size)
         if (rc == 0)
             rc = place_write(fd, data.p, data.n, offset);
     }
-    return rc;
+    /* It had its size before its data: a power cut must not leave it with holes of its own. */
+    return rc == 0 && fdatasync(fd) < 0 ? -errno : rc;
 }
 
 /* Nothing to set but times: the usual case within one owner. */
@@ -295,11 +296,16 @@ static int place_only_meta(struct rlane *l, const struct batch_entry *e, char *n
     int flags = S_ISREG(e->meta.mode) ? O_RDONLY | O_NONBLOCK : O_PATH;
     *retwhat = "metadata";
     CLEANUP(fd_close) int fd = openat(l->at.fd, name, flags | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 && errno == EACCES && S_ISREG(e->meta.mode) &&
-        fchmodat(l->at.fd, name, 0600, 0) == 0) /* own file of mode 000, no privilege */
+    if (fd < 0 && errno == EACCES && !l->r->privileged && S_ISREG(e->meta.mode) &&
+        fchmodat(l->at.fd, name, 0600, 0) == 0) /* own file of mode 000 */
         fd = openat(l->at.fd, name, flags | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0)
         return -errno;
+    /* Compared a moment ago, and never with more names than the source has: somebody put a link to
+     * another file here. */
+    if (st.st_nlink > e->meta.nlink)
+        return -EBUSY;
     int rc = place_meta(l, fd, &e->meta, e->xattrs, true);
     if (rc == 0)
         l->delta.changed_meta++;
@@ -325,7 +331,7 @@ static int place_one(struct rlane *l, const struct batch_entry *e, struct cursor
         break;
     }
     *retwhat = "link";
-    return place_spool_link(l->r, (struct bytes){l->at.path, l->at.len}, e->name, e->target);
+    return place_spool_link(l, e->name, &e->meta, e->target);
 }
 
 static int entry_done(struct rlane *l, const struct batch_entry *e, int rc, const char *what)
@@ -427,15 +433,15 @@ int place_spool_folder(struct receiver *r, struct bytes folder, const struct met
     return rc;
 }
 
-int place_spool_link(struct receiver *r, struct bytes folder, struct bytes name,
-                     struct bytes target)
+int place_spool_link(struct rlane *l, struct bytes name, const struct meta *m, struct bytes target)
 {
     struct buf b;
     buf_init(&b, 2 * PATH_BYTES_MAX + 512);
-    buf_put_blob(&b, folder.p, folder.n);
+    buf_put_blob(&b, l->at.path, l->at.len);
     buf_put_blob(&b, name.p, name.n);
+    meta_put(&b, m);
     buf_put_blob(&b, target.p, target.n);
-    int rc = spool_put(r->links, 0, b.data, b.len);
+    int rc = spool_put(l->r->links, 0, b.data, b.len);
     buf_done(&b);
     return rc;
 }

@@ -138,6 +138,9 @@ static int session_begin(struct receiver *r, uint64_t session)
     r->fresh = fresh;
     r->finished = false;
     r->doing = "receiving";
+    if (rc < 0 && r->fault.what_next == FAULT_NONE)
+        (void)fault_set(&r->fault, FAULT_RETRY, -rc, "cannot prepare to receive: %s",
+                        strerror(-rc));
     return rc;
 }
 
@@ -290,7 +293,8 @@ static bool is_over(struct receiver *r)
     if (r->finished && !r->lanes) {
         if (r->finished_ms == 0)
             r->finished_ms = clock_mono_ms();
-        return clock_mono_ms() - r->finished_ms > LINGER_MS;
+        r->bye = clock_mono_ms() - r->finished_ms > LINGER_MS; /* nobody may enter any more */
+        return r->bye;
     }
     r->finished_ms = 0;
     return false;
@@ -313,7 +317,7 @@ static void receiver_loop(struct receiver *r)
     while (!is_over(r)) {
         tick_wait(r);
         const char *doing = r->session ? r->doing : "waiting for the source";
-        bool late = clock_wall_ms() > r->spec->not_after_ms && !r->lanes;
+        bool late = clock_fleet_ms() > r->spec->not_after_ms && !r->lanes;
         (void)pthread_mutex_unlock(&r->lock);
         if (durable_due(r))
             (void)durable_flush(r);
@@ -370,6 +374,7 @@ static void receiver_init(struct receiver *r, struct step *s, const struct trans
     r->umask = process_umask();
     r->euid = geteuid();
     r->egid = getegid();
+    r->began_s = clock_wall_ms() / 1000 - 1;
     r->doing = "receiving";
     pair_token(spec->pair, r->token);
     (void)text_random(&r->instance, sizeof r->instance);

@@ -94,6 +94,7 @@ struct receiver {
     unsigned umask, euid, egid;
     int root;
     uint64_t root_dev;
+    int64_t began_s; /* by this host's clock, as inodes are dated */
     char token[PAIR_TOKEN_LEN + 1];
     char *scratch; /* folder for spools */
     atomic_uint_fast64_t temp_number;
@@ -119,6 +120,7 @@ struct receiver {
     struct rlane *lanes;
     struct incoming *incoming;
     unsigned nincoming;
+    uint64_t incoming_pieces; /* of all of them: what their maps take */
     struct spool *links, *folders, *extras;
     const char *doing;
     bool finished, bye, stopped;
@@ -149,8 +151,8 @@ int place_meta(struct rlane *l, int fd, const struct meta *m, struct bytes xattr
 int place_rename(int folder_fd, const char *temp, const char *name);
 int place_spool_folder(struct receiver *r, struct bytes folder, const struct meta *m,
                        struct bytes xattrs, bool existed);
-int place_spool_link(struct receiver *r, struct bytes folder, struct bytes name,
-                     struct bytes target);
+/* name, in the folder that the lane is in; m: of the source. */
+int place_spool_link(struct rlane *l, struct bytes name, const struct meta *m, struct bytes target);
 
 /* compare.c */
 int compare_listing(struct rlane *l, struct cursor *c);

@@ -288,7 +288,7 @@ int begin_get(struct cursor *c, struct begin *ret)
     ret->flags = cursor_u8(c);
     bool ok = path_get(c, &ret->folder) && name_get(c, &ret->name) && meta_get(c, &ret->meta) &&
               xattrs_get(c, &ret->xattrs);
-    ok = ok && S_ISREG(ret->meta.mode) && ret->meta.size / PIECE_BYTES < PIECES_MAX;
+    ok = ok && S_ISREG(ret->meta.mode) && ret->meta.size <= LARGE_BYTES_MAX;
     return ok && !c->bad ? 0 : -EBADMSG;
 }
 

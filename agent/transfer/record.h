@@ -53,8 +53,9 @@ enum { REC_COMPRESSED = 1 }; /* flag: u32 raw length, then LZ4 */
 #define BATCH_BYTES (256U << 10)    /* a batch is sent once it is larger */
 #define BATCH_FILE_MAX (192U << 10) /* larger files go by BEGIN */
 #define LISTING_ENTRIES 1024U
-#define FILE_BYTES_MAX (1ULL << 62)
-#define PIECES_MAX (1U << 28) /* 2 PiB */
+#define FILE_BYTES_MAX ((1ULL << 63) - 1)
+#define PIECES_MAX (4U << 20) /* 32 TiB, as in the catalogue */
+#define LARGE_BYTES_MAX (PIECES_MAX * PIECE_BYTES)
 #define META_WIRE_BYTES 76
 
 struct bytes { /* borrowed */

@@ -403,7 +403,7 @@ static void pause_ms(struct sender *s, int64_t ms)
 static int give_up(struct sender *s, int rc, int64_t refused_since)
 {
     int64_t now = clock_mono_ms();
-    if (clock_wall_ms() > s->spec->not_after_ms)
+    if (clock_fleet_ms() > s->spec->not_after_ms)
         return fault_set(&s->fault, FAULT_RETRY, ETIMEDOUT, "the ticket ended: %s", strerror(-rc));
     if (refused_since && now - refused_since > REFUSED_MAX_MS)
         return fault_set(&s->fault, FAULT_RETRY, EACCES,

@@ -32,6 +32,7 @@ struct folder {
     struct meta meta;
     struct buf xattrs;
     bool fresh;
+    bool incomplete; /* an entry could not be looked at: nothing may be deleted for its absence */
     uint64_t serial; /* never used again */
 };
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -28,6 +29,7 @@ struct spool {
     size_t npending;
     uint64_t *last; /* offset + 1 of the latest row of each depth */
     uint32_t depths;
+    bool sealed; /* is read: nothing may be added, and last does not move */
 };
 
 int spool_new(struct spool **ret, const char *dir)
@@ -118,6 +120,10 @@ int spool_put(struct spool *s, uint32_t depth, const void *row, size_t len)
     if (len > ROW_MAX || depth >= DEPTH_MAX)
         return -EMSGSIZE;
     (void)pthread_mutex_lock(&s->lock);
+    if (s->sealed) {
+        (void)pthread_mutex_unlock(&s->lock);
+        return -EPROTO;
+    }
     depth_reach(s, depth);
     struct row_head head = {.before = s->last[depth], .len = len};
     uint64_t at = s->written + s->npending;
@@ -178,6 +184,7 @@ int spool_each(struct spool *s, int (*fn)(void *arg, const void *row, size_t len
 {
     (void)pthread_mutex_lock(&s->lock);
     int rc = flush_pending(s);
+    s->sealed = true;
     uint32_t depth = s->depths;
     (void)pthread_mutex_unlock(&s->lock);
     while (rc == 0 && depth-- > 0)

@@ -166,8 +166,10 @@ static int list_one(struct worker *w, struct listing *l, const char *name)
     char target[SYMLINK_TARGET_MAX + 1];
     CLEANUP(mem_free) char *first = NULL;
     if (fstatat(f->fd, name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0) {
-        if (errno != ENOENT)
+        if (errno != ENOENT) {
             worker_failed(w, f, name, errno, "stat");
+            f->incomplete = true;
+        }
         return 0;
     }
     meta_from_stat(&st, &e.meta);
@@ -176,8 +178,10 @@ static int list_one(struct worker *w, struct listing *l, const char *name)
         return 0;
     if (S_ISLNK(st.st_mode)) {
         ssize_t n = readlinkat(f->fd, name, target, sizeof target);
-        if (n <= 0)
-            return 0; /* replaced just now; the next run sees what it became */
+        if (n <= 0) { /* replaced just now; the next run sees what it became */
+            f->incomplete = true;
+            return 0;
+        }
         e.target = (struct bytes){target, (size_t)n};
     }
     if (!S_ISDIR(st.st_mode) && st.st_nlink > 1) {
@@ -254,6 +258,12 @@ static int answers_due(struct worker *w)
     return rc;
 }
 
+/* Does its listing name all that it has? */
+static bool is_whole(const struct worker *w, const struct folder *f)
+{
+    return !is_other_fs(w, f) && !f->incomplete;
+}
+
 static int walk_listed(struct worker *w, struct folder *f)
 {
     struct dents_entry e = {.name = NULL};
@@ -273,7 +283,7 @@ static int walk_listed(struct worker *w, struct folder *f)
             more = dents_next(&w->dents, &e);
         }
         if (more != 1)
-            flags |= LISTING_LAST | (more == 0 && !is_other_fs(w, f) ? LISTING_COMPLETE : 0);
+            flags |= LISTING_LAST | (more == 0 && is_whole(w, f) ? LISTING_COMPLETE : 0);
         if (rc < 0) {
             listing_free(w, l);
             return rc;

@@ -363,6 +363,83 @@ static void an_unreadable_file_costs_itself_and_can_be_tried_alone(void **state_
     assert_same_trees();
 }
 
+static int as_user(int (*fn)(void))
+{
+    int status = 0;
+    const char *const argv[] = {"chown", "-R", "65534:65534", base, NULL};
+    assert_int_equal(run(argv), 0);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(setgid(65534) != 0 || setuid(65534) != 0 ? 1 : fn());
+    (void)waitpid(pid, &status, 0);
+    return status;
+}
+
+static int unlisted_run(void)
+{
+    struct both b;
+    struct harness h = {.source = source, .destination = destination, .state = state};
+    char *path = in_source("sub"), *kept = xasprintf("%s/sub/kept", destination);
+    harness_run(&h, &b.sent, &b.received);
+    int bad = b.sent.status != STEP_DONE;
+    (void)chmod(path, 0444); /* names can be read, entries cannot be looked at */
+    h.options.delete_extras = true;
+    harness_run(&h, &b.sent, &b.received);
+    (void)chmod(path, 0755);
+    char *there = xasprintf("%s/sub", destination);
+    (void)chmod(there, 0755);
+    bad |= (b.sent.status != STEP_PARTIAL) << 1;
+    bad |= (b.received.counters.deleted != 0 || access(kept, F_OK) != 0) << 2;
+    free(path);
+    free(kept);
+    free(there);
+    return bad;
+}
+
+static void what_the_source_cannot_look_at_is_not_deleted(void **state_)
+{
+    (void)state_;
+    if (geteuid() != 0)
+        skip();
+    make_dir(source, "sub");
+    put_random("sub/kept", 1000, 1);
+    assert_int_equal(as_user(unlisted_run), 0);
+}
+
+static int stale_link_run(void)
+{
+    struct both b;
+    struct harness h = {.source = source, .destination = destination, .state = state};
+    char *path = in_source("first");
+    harness_run(&h, &b.sent, &b.received);
+    int bad = b.sent.status != STEP_DONE;
+    (void)sleep(3); /* what came in this run may differ from its later names; this did not */
+    put_random("first", 2000, 9);
+    (void)chmod(path, 0);
+    harness_run(&h, &b.sent, &b.received);
+    bad |= (b.sent.counters.failed != 1) << 1;
+    bad |= (b.received.counters.failed != 1) << 2; /* the other name is not done either */
+    (void)chmod(path, 0644);
+    h.options.only_failed = true;
+    harness_run(&h, &b.sent, &b.received);
+    bad |= (b.sent.status != STEP_DONE || b.received.status != STEP_DONE) << 3;
+    free(path);
+    return bad;
+}
+
+static void a_name_of_a_file_that_failed_is_not_done(void **state_)
+{
+    (void)state_;
+    if (geteuid() != 0)
+        skip();
+    put_random("first", 1000, 1);
+    char *first = in_source("first");
+    IN_SOURCE(link(first, path), "second");
+    free(first);
+    assert_int_equal(as_user(stale_link_run), 0);
+    assert_same_trees();
+}
+
 static atomic_bool writing;
 
 static void *keep_writing(void *arg)
@@ -517,6 +594,66 @@ static pid_t side_start(bool sends)
     _exit(r.status == STEP_DONE ? 0 : 1);
 }
 
+static void begin_large(struct lane *l, uint8_t flags, struct begun *ret)
+{
+    struct lane_record r;
+    struct buf b;
+    struct begin g = {
+        .id = 1, .flags = flags, .name = {"big", 3}
+    };
+    g.meta = (struct meta){.mode = S_IFREG | 0644, .nlink = 1, .size = 2 * PIECE_BYTES};
+    buf_init(&b, LANE_RECORD_MAX);
+    begin_put(&b, &g);
+    assert_int_equal(lane_send_copy(l, REC_BEGIN, 0, b.data, b.len), 0);
+    wait_for(l, REC_BEGUN, &r);
+    struct cursor c = cursor_of(r.data, r.len);
+    assert_int_equal(begun_get(&c, ret), 0);
+    buf_done(&b);
+}
+
+/* A piece that is a hole comes as its digest alone. */
+static void hole_large(struct lane *l)
+{
+    struct lane_record r;
+    struct status st = {0};
+    struct buf b;
+    struct piece_end p = {.id = 1};
+    digest_zero_piece(p.digest);
+    buf_init(&b, LANE_RECORD_MAX);
+    piece_end_put(&b, &p);
+    assert_int_equal(lane_send_copy(l, REC_PIECE_END, 0, b.data, b.len), 0);
+    while (st.durable_bytes < PIECE_BYTES) {
+        wait_for(l, REC_STATUS, &r);
+        struct cursor c = cursor_of(r.data, r.len);
+        assert_int_equal(status_get(&c, &st), 0);
+    }
+    buf_done(&b);
+}
+
+/* Pieces that a run wrote; then its temporary file is lost; then the next is killed before it has
+ * written any. The third must not believe what the first noted. */
+static void pieces_of_a_lost_file_are_not_believed(void **state_)
+{
+    (void)state_;
+    struct both keys;
+    transfer(&keys, &(struct transfer_options){.dry_run = true}); /* makes the keys */
+    for (unsigned i = 0; i < 3; i++) {
+        struct begun g;
+        pid_t pid = side_start(false);
+        struct lane *l = hand_made_lane();
+        begin_large(l, i == 1 ? BEGIN_FRESH : 0, &g);
+        assert_int_equal(g.bitmap.n, 0);
+        if (i == 0)
+            hole_large(l);
+        (void)kill(pid, SIGKILL);
+        (void)waitpid(pid, NULL, 0);
+        (void)lane_free(l);
+        const char *const argv[] = {"rm", "-rf", destination, NULL};
+        if (i == 0)
+            assert_int_equal(run(argv), 0);
+    }
+}
+
 #define KILLS 12
 
 static void killed_sides_come_back_to_the_same_end(bool kill_sender, bool kill_receiver)
@@ -585,8 +722,11 @@ int main(void)
         CASE(a_dry_run_counts_and_touches_nothing),
         CASE(a_checksum_run_finds_silent_damage),
         CASE(an_unreadable_file_costs_itself_and_can_be_tried_alone),
+        CASE(what_the_source_cannot_look_at_is_not_deleted),
+        CASE(a_name_of_a_file_that_failed_is_not_done),
         CASE(a_file_that_changes_while_read_is_named),
         CASE(a_wrong_digest_costs_its_file_alone),
+        CASE(pieces_of_a_lost_file_are_not_believed),
         CASE(a_killed_destination_loses_nothing),
         CASE(a_killed_source_loses_nothing),
     };
