@@ -255,12 +255,14 @@ static int push_failed(void *arg, const char *path, size_t len)
     return pathstack_push(s->stack, path, len, folder ? 0 : WALK_ONE);
 }
 
+/* Without a list (this agent is new, or the last run did not come to its end) nobody knows what
+ * failed: all is looked at. */
 static int stack_fill(struct sender *s, bool fresh)
 {
-    if (!s->spec->options.only_failed)
-        return pathstack_push(s->stack, "", 0, fresh ? WALK_FRESH : 0);
-    int rc = faillist_each(s->failed_path, push_failed, s);
-    return rc == -ENOENT ? 0 : rc;
+    int rc = -ENOENT;
+    if (s->spec->options.only_failed)
+        rc = faillist_each(s->failed_path, push_failed, s);
+    return rc == -ENOENT ? pathstack_push(s->stack, "", 0, fresh ? WALK_FRESH : 0) : rc;
 }
 
 static int session_reset(struct sender *s)

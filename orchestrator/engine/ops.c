@@ -124,6 +124,13 @@ struct run_plan {
     bool only_bad;
 };
 
+/* Has the agent a list of what failed? Not after a run that came to no end, unless that run itself
+ * only went by a list: until it ends the list stays. */
+static bool has_list(const struct pair *p)
+{
+    return p->state == PAIR_PARTLY || (p->state == PAIR_FAILED && p->flags & PAIR_ONLY_FAILED);
+}
+
 static bool pick_run(const struct pair *p, struct pair_change *c, const void *arg)
 {
     const struct run_plan *plan = arg;
@@ -134,8 +141,7 @@ static bool pick_run(const struct pair *p, struct pair_change *c, const void *ar
     c->stage = plan->stage;
     c->tries = 0;
     c->flags = PAIR_IN_RUN;
-    /* A pair that failed as a whole has no list of items that failed. */
-    if (plan->only_bad && p->state == PAIR_PARTLY)
+    if (plan->only_bad && has_list(p))
         c->flags |= PAIR_ONLY_FAILED;
     return true;
 }

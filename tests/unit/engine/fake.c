@@ -66,6 +66,17 @@ static struct fake_op *find_op(struct fleet *f, const char *op_id)
     return NULL;
 }
 
+static bool is_only_failed(const Godwit__Order *o)
+{
+    if (strcmp(o->kind, "files.send") != 0)
+        return false;
+    Godwit__SendOrder *s = godwit__send_order__unpack(NULL, o->args.len, o->args.data);
+    bool only = s && s->options && s->options->only_failed;
+    if (s)
+        godwit__send_order__free_unpacked(s, NULL);
+    return only;
+}
+
 static void take_order(struct fleet *f, const char *host, const Godwit__Envelope *e)
 {
     struct fake_op *op = find_op(f, e->op_id);
@@ -76,6 +87,7 @@ static void take_order(struct fleet *f, const char *host, const Godwit__Envelope
         (void)snprintf(op->op_id, sizeof op->op_id, "%s", e->op_id);
         (void)snprintf(op->host, sizeof op->host, "%s", host);
         (void)snprintf(op->kind, sizeof op->kind, "%s", e->order->kind);
+        op->only_failed = is_only_failed(e->order);
     }
     op->orders++;
 }

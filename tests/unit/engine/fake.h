@@ -16,7 +16,7 @@
 struct fake_op {
     char op_id[17], host[64], kind[32];
     unsigned orders; /* how often it was ordered */
-    bool accepted, over, acknowledged, cancelled;
+    bool accepted, over, acknowledged, cancelled, only_failed;
     int why; /* of the cancel */
 };
 

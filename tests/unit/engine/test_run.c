@@ -92,6 +92,45 @@ static void a_side_that_fails_for_good_cancels_the_other(void **state)
     assert_string_equal(bench_pair(b, "wave", 1, "reason"), "read-only");
 }
 
+static struct fake_answer partial_then_failed(const struct fake_op *op, unsigned nth)
+{
+    struct fake_answer a = {.silent = false};
+    if (strcmp(op->kind, "files.receive") != 0 || nth > 3)
+        return a;
+    /* Fails whole, leaves items out, fails whole. */
+    if (nth == 2) {
+        a.status = GODWIT__RESULT__STATUS__PARTIAL;
+        a.failed = 2;
+    } else {
+        a.status = GODWIT__RESULT__STATUS__FAILED;
+        a.next = FAULT_STOP_JOB;
+        a.text = "read-only";
+    }
+    return a;
+}
+
+static void a_retry_goes_by_the_agents_list_when_there_is_one(void **state)
+{
+    static const struct {
+        const char *end;
+        bool only_failed;
+    } runs[] = {
+        {"failed",  false},
+        {"partial", false}, /* nobody had a list */
+        {"failed",  true },
+        {"done",    true }, /* the list of the second run is still there */
+    };
+    struct bench *b = *state;
+    bench_job(b, "wave", 1);
+    for (size_t i = 0; i < ARRAY_SIZE(runs); i++) {
+        if (i > 0)
+            assert_int_equal(bench_call(b, engine_job_retry, "wave"), 0);
+        bench_run(b, partial_then_failed, 50);
+        assert_string_equal(bench_state(b, "wave"), runs[i].end);
+        assert_int_equal(fake_last(b->fleet, "files.send")->only_failed, runs[i].only_failed);
+    }
+}
+
 static struct fake_answer twice_lost(const struct fake_op *op, unsigned nth)
 {
     struct fake_answer a = {.silent = false};
@@ -246,6 +285,7 @@ int main(void)
         CASE(stages_run_in_order_to_the_end),
         CASE(items_that_failed_are_reported_and_retried_alone),
         CASE(a_side_that_fails_for_good_cancels_the_other),
+        CASE(a_retry_goes_by_the_agents_list_when_there_is_one),
         CASE(what_may_succeed_later_is_tried_again),
         CASE(tries_without_progress_end),
         CASE(limits_hold_and_say_so),

@@ -336,10 +336,17 @@ static int ordinary_user_run(void)
     bad |= b.sent.ngroups != 1 || b.sent.groups[0].err != EACCES;
     char *path = in_source("secret");
     (void)chmod(path, 0644);
+    put_random("plain", 1500, 3); /* changed, but it did not fail */
     h.options.only_failed = true;
     harness_run(&h, &b.sent, &b.received);
     bad |= (b.sent.status != STEP_DONE) << 1;
-    bad |= (b.received.counters.files != 1) << 2;
+    bad |= (b.received.counters.files != 1 || b.sent.counters.sent_bytes != 1000) << 2;
+    free(path);
+    /* The list has gone: who says that only little is left to do would lie. */
+    path = xasprintf("%s/source/transfer/0123456789abcdef.1.failed", state);
+    bad |= (unlink(path) != 0) << 3;
+    harness_run(&h, &b.sent, &b.received);
+    bad |= (b.received.counters.files != 1 || b.sent.counters.sent_bytes != 1500) << 4;
     free(path);
     return bad;
 }
