@@ -21,6 +21,7 @@ int engine_new(struct engine **ret, struct store *store, struct fleet *fleet,
     e->store = store;
     e->fleet = fleet;
     e->limits = *limits;
+    e->started_ms = clock_mono_ms();
     e->hosts = zhash_new();
     e->steps = zhash_new();
     TAILQ_INIT(&e->jobs);
@@ -81,7 +82,8 @@ static bool any_gone(struct engine *e, int64_t now)
     bool gone = false;
     for (struct host *h = zhash_first(e->hosts); h; h = zhash_next(e->hosts))
         gone = gone || (!h->online && (h->revoked || now - h->since_ms >= HOST_GONE_MS));
-    return gone;
+    /* While this daemon was away no host could be heard. */
+    return gone && now - e->started_ms >= RETURN_MS;
 }
 
 static void fail_gone(struct engine *e, int64_t now)

@@ -19,6 +19,7 @@
 #define BACKOFF_MIN_MS 2000
 #define BACKOFF_MAX_MS 60000
 #define HOST_GONE_MS INT64_C(86400000) /* a lease lost for so long fails its pairs */
+#define RETURN_MS INT64_C(900000)      /* after a start hosts have so long to come back */
 #define CANCEL_LOST_MS 60000           /* how long a cancelled step on a lost host is waited for */
 #define LONELY_MS 60000                /* one side is over, the other does not move */
 #define STALL_MS 30000
@@ -139,9 +140,10 @@ struct engine {
     zhash_t *chore_ids;
     char trouble[256];
     int64_t trouble_ms, probe_ms;
-    int64_t sample_ms, slow_ms, gone_ms, schedule_ms;
+    int64_t started_ms, sample_ms, slow_ms, gone_ms, schedule_ms;
     bool schedule_due, draining;
     struct journal_mark verified;
+    bool verifying; /* the walk to the chain's end is not over */
 };
 
 /* ── job.c, pair.c: the only writers of state ── */
@@ -197,6 +199,8 @@ const struct step *step_sibling(const struct step *s);
 
 /* ── host.c ── */
 struct host *host_get(struct engine *e, const char *name);
+/* A past moment of the wall clock on the monotonic one; may be before its zero. */
+int64_t mono_of_wall(int64_t wall_ms);
 void host_hold(struct pair *p, int by); /* +1, -1: the pair's places on its hosts */
 /* "host fs1 is lost since 12 s (reason)"; false when it is there. */
 bool host_absent(const struct engine *e, const struct host *h, char *ret, size_t size);

@@ -15,6 +15,12 @@ static void free_host(void *p)
     free(h);
 }
 
+int64_t mono_of_wall(int64_t wall_ms)
+{
+    int64_t ago = clock_wall_ms() - wall_ms;
+    return clock_mono_ms() - (ago > 0 ? ago : 0);
+}
+
 struct host *host_get(struct engine *e, const char *name)
 {
     struct host *h = zhash_lookup(e->hosts, name);
@@ -22,9 +28,9 @@ struct host *host_get(struct engine *e, const char *name)
         return h;
     h = xcalloc(1, sizeof *h);
     h->name = xstrdup(name);
-    h->since_ms = clock_mono_ms();
     const struct fleet_host *f = fleet_find(e->fleet, name);
     h->online = f && f->online;
+    h->since_ms = f && f->seen_ms ? mono_of_wall(f->seen_ms) : clock_mono_ms();
     (void)zhash_insert(e->hosts, name, h);
     (void)zhash_freefn(e->hosts, name, free_host);
     return h;

@@ -122,7 +122,8 @@ static int load_pair(void *arg, const struct pair_row *r)
     p->flags = r->flags;
     p->started_ms = r->started_ms;
     p->ended_ms = r->ended_ms;
-    p->waiting_ms = p->rate.moved_ms = clock_mono_ms();
+    p->rate.moved_ms = clock_mono_ms();
+    p->waiting_ms = mono_of_wall(p->started_ms);
     counters_unpack(r->counters, r->counters_len, &p->base);
     replace_json(&p->facts, r->facts, strlen(r->facts), JSON_OBJECT);
     replace_json(&p->failures, r->failures, r->failures_len, JSON_ARRAY);

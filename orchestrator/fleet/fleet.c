@@ -302,8 +302,10 @@ struct fleet *fleet_free(struct fleet *f)
         return NULL;
     if (f->timer >= 0)
         (void)zloop_timer_end(f->loop, f->timer);
-    if (f->reg)
+    if (f->reg) {
+        session_note_seen(f, 0);
         (void)registry_flush(f->reg);
+    }
     for (size_t i = 0; i < ARRAY_SIZE(f->gates); i++) {
         if (f->gates[i])
             fleet_unwatch_gate(f, f->gates[i]);
@@ -336,7 +338,8 @@ const struct fleet_host *fleet_find(struct fleet *f, const char *host)
                                   .online = a->session.online,
                                   .lane_address = a->row.address,
                                   .lane_port = a->row.lane_port,
-                                  .lane_pin = a->row.has_lane_pin ? a->row.lane_pin : NULL};
+                                  .lane_pin = a->row.has_lane_pin ? a->row.lane_pin : NULL,
+                                  .seen_ms = a->row.seen_ms};
     return &a->view;
 }
 

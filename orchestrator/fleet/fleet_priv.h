@@ -54,6 +54,8 @@ void agent_note(struct agent *a, int level, const char *fmt, ...)
 void session_arrival(struct fleet *f, const struct arrival *from);
 void session_sweep(struct fleet *f);                                    /* leases that ran out */
 void session_end(struct fleet *f, struct agent *a, const char *reason); /* online → lost */
+/* Into the rows of hosts that are there, when they are older than so much: when they were heard. */
+void session_note_seen(struct fleet *f, int64_t older_ms);
 int session_send(struct agent *a, const Godwit__Envelope *e);
 void session_welcome(struct fleet *f, struct agent *a);
 

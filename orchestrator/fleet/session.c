@@ -13,6 +13,7 @@
 #define CAN_BITS UINT64_C(0)  /* none are defined yet */
 #define RETURN_PER_SECOND 200 /* pace of a whole fleet's return: reconnects a second */
 #define RECONNECT_MIN_MS 250
+#define SEEN_MS 60000 /* by so much a killed daemon may forget when it heard of a host */
 
 static void copy_text(char *ret, size_t size, const char *text)
 {
@@ -31,11 +32,32 @@ int session_send(struct agent *a, const Godwit__Envelope *e)
     return rc;
 }
 
+/* The wall clock of the last message. */
+static void note_seen(struct agent *a)
+{
+    const struct session *s = &a->session;
+    int64_t ago = clock_mono_ms() - s->heard_mono_ms;
+    a->row.seen_ms = clock_wall_ms() - (s->heard_mono_ms < 0 ? 0 : ago);
+    a->dirty = true;
+}
+
+void session_note_seen(struct fleet *f, int64_t older_ms)
+{
+    struct agent **list = NULL;
+    int64_t now = clock_wall_ms();
+    size_t n = registry_agents(f->reg, &list);
+    for (size_t i = 0; i < n; i++) {
+        if (list[i]->session.online && now - list[i]->row.seen_ms > older_ms)
+            note_seen(list[i]);
+    }
+}
+
 void session_end(struct fleet *f, struct agent *a, const char *reason)
 {
     struct session *s = &a->session;
     if (!s->online)
         return;
+    note_seen(a);
     s->online = false;
     s->gate = NULL;
     s->since_ms = clock_wall_ms();
@@ -49,6 +71,7 @@ void session_sweep(struct fleet *f)
 {
     struct agent **list = NULL;
     int64_t lease = (int64_t)(LEASE_BEATS * f->conf->heartbeat_ms), now = clock_mono_ms();
+    session_note_seen(f, SEEN_MS);
     size_t n = registry_agents(f->reg, &list);
     for (size_t i = 0; i < n; i++) {
         struct session *s = &list[i]->session;

@@ -51,7 +51,9 @@ static size_t count_keys(struct fleet *f, const struct agent *a)
 static json_t *agent_json(const struct agent *a)
 {
     const struct session *s = &a->session;
-    int64_t now = clock_wall_ms(), since = s->since_ms ? s->since_ms : a->row.created_ms;
+    int64_t now = clock_wall_ms(), since = s->since_ms      ? s->since_ms
+                                           : a->row.seen_ms ? a->row.seen_ms
+                                                            : a->row.created_ms;
     const char *reason = a->row.state == AGENT_APPROVED ? s->reason : a->row.reason;
     return json_pack(
         "{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:s,s:s,s:s,s:s}", "host", a->row.host, "id", a->row.agent_id,

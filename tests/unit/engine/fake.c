@@ -54,7 +54,8 @@ const struct fleet_host *fleet_find(struct fleet *f, const char *host)
                                  .online = h->online,
                                  .lane_address = "192.0.2.7",
                                  .lane_port = h->lane_port ? h->lane_port : 7410,
-                                 .lane_pin = pin};
+                                 .lane_pin = pin,
+                                 .seen_ms = h->seen_ms};
     return &answer;
 }
 

@@ -25,6 +25,7 @@ struct fake_host {
     bool online, unknown;
     uint32_t lane_port; /* 0: 7410 */
     uint8_t lane_key;   /* another one, another key */
+    int64_t seen_ms;
 };
 
 /* How an agent ends a step. NULL script: DONE. */

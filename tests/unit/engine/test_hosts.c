@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/base/mem.h"
+#include "orchestrator/store/sqlite.h"
 #include "tests/unit/engine/bench.h"
 #include "tests/unit/test.h"
 
@@ -31,6 +33,38 @@ static void a_host_lost_for_a_day_fails_its_pairs(void **state)
     assert_string_equal(bench_pair(b, "wave", 1, "state"), "running");
     bench_clock_ms += 86400000;
     bench_run(b, bench_silent, 20);
+    assert_string_equal(bench_state(b, "wave"), "failed");
+}
+
+static void set_back_pairs(struct bench *b, int64_t ms)
+{
+    struct db *d = NULL;
+    assert_int_equal(db_open(&d, b->path, NULL), 0);
+    assert_int_equal(db_run(d, "UPDATE pairs SET started_ms = started_ms - ?", "i", ms), 0);
+    (void)db_close(d);
+}
+
+static void how_long_a_host_is_lost_outlives_a_restart(void **state)
+{
+    struct bench *b = *state;
+    const int64_t day_ms = 86400000;
+    fake_lost(b->fleet, "d1");
+    bench_job(b, "wave", 1);
+    bench_end(b);
+    fake_host_named(b->fleet, "d1")->seen_ms = clock_wall_ms() - day_ms / 2;
+    bench_start(b);
+    fake_online(b->fleet, "s1");
+    bench_run(b, NULL, 3);
+    assert_non_null(strstr(bench_pair(b, "wave", 1, "reason"), "host d1 is lost since 43"));
+    bench_end(b);
+    set_back_pairs(b, 2 * day_ms); /* the pair waits for longer */
+    fake_host_named(b->fleet, "d1")->seen_ms = clock_wall_ms() - day_ms - 60000;
+    bench_start(b);
+    fake_online(b->fleet, "s1");
+    bench_run(b, NULL, 15);
+    assert_string_equal(bench_state(b, "wave"), "running"); /* it may be on its way */
+    bench_clock_ms += 900000;
+    bench_run(b, NULL, 15);
     assert_string_equal(bench_state(b, "wave"), "failed");
 }
 
@@ -192,6 +226,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(a_lost_host_is_waited_for_with_a_reason),
         CASE(a_host_lost_for_a_day_fails_its_pairs),
+        CASE(how_long_a_host_is_lost_outlives_a_restart),
         CASE(a_revoked_host_costs_its_pairs_and_warns_the_peer_at_once),
         CASE(a_stop_is_not_held_up_by_a_lost_host),
         CASE(a_full_disk_stops_orders_and_loses_nothing),

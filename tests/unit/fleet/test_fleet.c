@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "tests/unit/fleet/world.h"
 #include "tests/unit/test.h"
@@ -40,8 +41,12 @@ static void silence_ends_the_lease_with_a_reason(void **state)
         world_pump(w, 150);
     }
     assert_int_equal(w->lost, 0);
+    int64_t heard_ms = clock_wall_ms();
     world_pump(w, 2000);
     assert_int_equal(w->lost, 1);
+    /* When it was heard, not when the lease ended. */
+    int64_t seen_ms = fleet_find(w->fleet, "fs1")->seen_ms;
+    assert_in_range(heard_ms - seen_ms + 1000, 0, 2000);
     assert_non_null(strstr(w->last_lost, "no heartbeat"));
     for (Godwit__Envelope *e; (e = peer_hear(&p));)
         wire_free(e); /* replies to the heartbeats */
@@ -50,7 +55,16 @@ static void silence_ends_the_lease_with_a_reason(void **state)
     peer_hello(&p, "fs1");
     world_pump(w, 300);
     assert_int_equal(w->online, 2);
+    for (int i = 0; i < 16; i++) {
+        peer_beat(&p);
+        world_pump(w, 150);
+    }
     peer_close(&p);
+    heard_ms = clock_wall_ms();
+    world_stop(w);
+    world_start(w); /* does not forget it */
+    seen_ms = fleet_find(w->fleet, "fs1")->seen_ms;
+    assert_in_range(heard_ms - seen_ms + 1000, 0, 2000);
 }
 
 static void a_token_works_once_for_one_host_in_its_time(void **state)
