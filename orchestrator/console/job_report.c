@@ -65,10 +65,11 @@ static int gather(struct run *r, uint64_t after, json_t *all, bool *retverified)
         size_t i = 0;
         json_t *row = NULL;
         json_array_foreach(rows, i, row)(void) json_array_append(all, row);
+        bool more = *retverified && show_flag(doc, "verifying");
         json_decref(doc);
-        if (n == 0 || last <= after)
+        if ((n == 0 || last <= after) && !more)
             return EXIT_DONE;
-        after = last;
+        after = n > 0 && last > after ? last : after;
     }
 }
 

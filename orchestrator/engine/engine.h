@@ -62,7 +62,8 @@ int engine_job_delete(struct engine *e, const char *job, json_t **ret, struct fa
 /* run 0: the last one. */
 int engine_job_report(struct engine *e, const char *job, unsigned run, json_t **ret,
                       struct fault *reterr);
-/* Rows after this sequence number, at most 1000. */
+/* Rows after this sequence number, at most 1000. verifying: the chain was sound as far as it was
+ * looked at; ask again to go on. */
 int engine_job_journal(struct engine *e, const char *job, uint64_t after, json_t **ret,
                        struct fault *reterr);
 int engine_inventory(struct engine *e, const char *job, json_t **ret, struct fault *reterr);

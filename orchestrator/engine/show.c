@@ -10,6 +10,7 @@
 #include "orchestrator/engine/engine_priv.h"
 #include "orchestrator/store/reports.h"
 
+#define VERIFY_ROWS 10000 /* of the chain, in one answer */
 #define JOURNAL_PAGE 1000
 
 json_t *shown_path(const char *bytes)
@@ -259,12 +260,16 @@ static int add_row(void *arg, const struct journal_row *r)
     return 0;
 }
 
-/* From the beginning when the reader is at the beginning; then only what is new. */
-static bool verified(struct engine *e, uint64_t after)
+/* From the beginning when a reader is at the beginning; then only what is new. No more at a time
+ * than what delays the others by a moment: the reader asks again. */
+static void add_verified(struct engine *e, uint64_t after, json_t *doc)
 {
-    if (after == 0)
+    if (after == 0 && !e->verifying)
         e->verified = (struct journal_mark){.seq = 0};
-    return journal_verify(e->store, &e->verified) == 0;
+    int rc = journal_verify(e->store, &e->verified, VERIFY_ROWS);
+    e->verifying = rc > 0;
+    (void)json_object_set_new(doc, "verified", json_boolean(rc >= 0));
+    (void)json_object_set_new(doc, "verifying", json_boolean(e->verifying));
 }
 
 int engine_job_journal(struct engine *e, const char *job, uint64_t after, json_t **ret,
@@ -286,7 +291,7 @@ int engine_job_journal(struct engine *e, const char *job, uint64_t after, json_t
     (void)json_object_set_new(*ret, "rows", rows.list);
     (void)json_object_set_new(*ret, "more",
                               json_boolean(json_array_size(rows.list) == JOURNAL_PAGE));
-    (void)json_object_set_new(*ret, "verified", json_boolean(verified(e, after)));
+    add_verified(e, after, *ret);
     return 0;
 }
 

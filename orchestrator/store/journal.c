@@ -139,14 +139,17 @@ static int verify_row(struct db_rows *q, struct journal_mark *mark)
     return 0;
 }
 
-int journal_verify(struct store *s, struct journal_mark *mark)
+int journal_verify(struct store *s, struct journal_mark *mark, unsigned max)
 {
+    unsigned n = 0;
     CLEANUP(db_rows_close) struct db_rows *q = NULL;
     int rc = db_query(&q, s->db,
                       "SELECT seq, at_ms, job, pair, op_id, event, state, detail, digest"
-                      " FROM journal WHERE seq > ? ORDER BY seq",
-                      "i", (int64_t)mark->seq);
-    while (rc >= 0 && (rc = db_next(q)) > 0)
+                      " FROM journal WHERE seq > ? ORDER BY seq LIMIT ?",
+                      "ii", (int64_t)mark->seq, (int64_t)max);
+    while (rc >= 0 && (rc = db_next(q)) > 0) {
         rc = verify_row(q, mark);
-    return rc;
+        n++;
+    }
+    return rc < 0 ? rc : n == max;
 }

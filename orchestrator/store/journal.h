@@ -30,6 +30,6 @@ struct journal_mark { /* zeroed: the beginning */
     uint8_t digest[JOURNAL_DIGEST];
 };
 
-/* Walks the whole chain beyond mark and moves mark to what is sound. 0; -EBADMSG: the row after
- * mark does not fit. */
-int journal_verify(struct store *s, struct journal_mark *mark);
+/* Walks at most max rows of the chain beyond mark and moves mark to what is sound. 0: the chain's
+ * end; 1: there may be more; -EBADMSG: the row after mark does not fit. */
+int journal_verify(struct store *s, struct journal_mark *mark, unsigned max);
