@@ -192,10 +192,10 @@ static int job_retry(struct run *r)
 
 static int job_delete(struct run *r)
 {
-    if (run_declined("Forget %s%s, with its reports? Files stay where they are.", r->words[0],
+    if (run_declined("Forget %s%s? Reports are kept, files stay where they are.", r->words[0],
                      r->nwords > 1 ? " and the others" : ""))
         return EXIT_FAILED;
-    return run_each(r, "job", NULL, "is forgotten; files stay where they are");
+    return run_each(r, "job", NULL, "is forgotten; its reports are kept, files stay where they are");
 }
 
 static const struct option_row show_options[] = {
@@ -336,7 +336,7 @@ const struct command job_commands[] = {
             .examples = stop_examples),
     JOB_ROW("retry", -1, "Does again what failed in the last run, and only that.", job_retry,
             NO_OPTIONS, .examples = retry_examples),
-    JOB_ROW("delete", -1, "Forgets a job and its reports; no file is touched.", job_delete,
+    JOB_ROW("delete", -1, "Forgets a job; its reports are kept, files stay.", job_delete,
             NO_OPTIONS, .examples = delete_examples),
     {.noun = "job",
      .verb = "list",

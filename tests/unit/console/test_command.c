@@ -166,10 +166,18 @@ static void completion_offers_what_may_follow(void **state)
     }
 }
 
+/* engine_job_delete() keeps them. */
+static void the_help_of_delete_says_that_reports_stay(void **state)
+{
+    (void)state;
+    assert_non_null(strstr(command_find(noun_find("job"), "delete")->help, "reports are kept"));
+}
+
 int main(void)
 {
     (void)unsetenv("GODWIT_STATE");
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_help_of_delete_says_that_reports_stay),
         cmocka_unit_test(every_row_can_be_run_and_explained),
         cmocka_unit_test(help_and_manual_name_every_command),
         cmocka_unit_test(the_command_line_gives_the_documented_codes),
