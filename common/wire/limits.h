@@ -17,7 +17,7 @@
 #define LIMIT_FAILURE_EXAMPLES 5
 #define LIMIT_CONSOLE_ARGS 64
 #define LIMIT_CONSOLE_ARG (512 << 10) /* one console argument: a wave file as JSON */
-#define LIMIT_PAIRS 10000             /* pairs of one job */
+#define LIMIT_PAIRS 4000 /* pairs of one job; with paths of 25 bytes they fit one argument */
 #define LIMIT_SERVER_KEYS 4
 
 #define WIRE_HEARTBEAT_IVL_MS 15000 /* ZMQ_HEARTBEAT_*: libzmq's own, against dead links */

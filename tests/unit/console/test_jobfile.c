@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/mem.h"
+#include "common/wire/limits.h"
 #include "orchestrator/console/jobfile.h"
 #include "orchestrator/console/jobspec.h"
 #include "tests/unit/test.h"
@@ -237,6 +238,28 @@ static void what_cannot_be_a_job_is_refused(void **state)
     end(&s);
 }
 
+/* The limit that is told has to be one that can be reached. */
+static void as_many_pairs_as_a_job_may_have_fit_one_request(void **state)
+{
+    (void)state;
+    struct jobspec s;
+    struct fault f = {0};
+    char *json = NULL;
+    begin(&s);
+    s.name = xstrdup("w");
+    for (int i = 0; i < LIMIT_PAIRS; i++) {
+        char *from = xasprintf("fs1:/srv/projects/team-%06d", i);
+        char *to = xasprintf("new1:/srv/projects/team-%06d", i);
+        assert_int_equal(jobspec_add(&s, from, to, "--pair", &f), 0);
+        free(from);
+        free(to);
+    }
+    if (jobspec_json(&s, &json, &f) < 0)
+        fail_msg("%s", f.text);
+    free(json);
+    end(&s);
+}
+
 static void names_come_from_files(void **state)
 {
     (void)state;
@@ -262,6 +285,7 @@ int main(void)
         cmocka_unit_test(the_examples_are_good_and_give_a_name),
         cmocka_unit_test(pairs_split_where_a_place_starts),
         cmocka_unit_test(what_cannot_be_a_job_is_refused),
+        cmocka_unit_test(as_many_pairs_as_a_job_may_have_fit_one_request),
         cmocka_unit_test(names_come_from_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
