@@ -197,10 +197,11 @@ int engine_job_start(struct engine *e, const char *job, const struct engine_star
     if (rc < 0)
         return rc;
     struct run_plan plan = {.stage = first_of_phase(j, phase)};
-    struct job_change c = job_change_of(j, JOB_EV_START, how->dry_run ? "dry run" : NULL);
+    bool dry = how->dry_run || json_is_true(json_object_get(j->options, "dry_run"));
+    struct job_change c = job_change_of(j, JOB_EV_START, dry ? "dry run" : NULL);
     c.phase = phase;
     c.run = j->run + 1;
-    c.flags = how->dry_run ? JOB_DRY : 0;
+    c.flags = dry ? JOB_DRY : 0;
     c.started_ms = clock_wall_ms();
     c.ended_ms = 0;
     rc = job_handle(j, &c, pick_run, &plan);
