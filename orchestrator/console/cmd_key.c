@@ -82,6 +82,9 @@ static const struct option_row options[] = {
     {.name = NULL},
 };
 
+static const char *const list_examples[] = {"godwit key list -o json", NULL};
+static const char *const retire_examples[] = {
+    "godwit key retire    # once godwit key list shows no agent on the old key", NULL};
 static const char *const examples[] = {
     "godwit key rotate --overlap 14d    # hosts that are away for two weeks still find back", NULL};
 
@@ -89,6 +92,7 @@ const struct command key_commands[] = {
     {.noun = "key",
      .verb = "list",
      .words = "",
+     .examples = list_examples,
      .help = "Lists the keys by which hosts know this orchestrator.",
      .run = key_list},
     {.noun = "key",
@@ -102,7 +106,8 @@ const struct command key_commands[] = {
     {.noun = "key",
      .verb = "retire",
      .words = "",
+     .examples = retire_examples,
      .help = "Ends the old key before its time.",
      .run = key_retire},
-    {.noun = NULL  },
+    {.noun = NULL                                                              },
 };
