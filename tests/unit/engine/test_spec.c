@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/mem.h"
+#include "common/wire/limits.h"
 #include "orchestrator/engine/engine_priv.h"
 #include "tests/unit/test.h"
 
@@ -129,12 +130,12 @@ static void size_is_bounded(void **state)
     (void)state;
     struct spec spec;
     struct fault why = {.err = 0};
-    char *text = many_pairs(10001);
+    char *text = many_pairs(LIMIT_PAIRS + 1);
     assert_int_equal(spec_parse(text, strlen(text), &spec, &why), -EINVAL);
     free(text);
-    text = many_pairs(9000);
+    text = many_pairs(LIMIT_PAIRS);
     assert_int_equal(spec_parse(text, strlen(text), &spec, &why), 0);
-    assert_int_equal(spec.npairs, 9000);
+    assert_int_equal(spec.npairs, LIMIT_PAIRS);
     spec_done(&spec);
     free(text);
     char *deep = xmalloc(100001);
