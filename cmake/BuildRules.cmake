@@ -55,7 +55,7 @@ function(godwit_unit_test name)
   add_executable(test_${name} ${T_SOURCES})
   target_link_libraries(test_${name} PRIVATE build_rules ${T_LINKS} PkgConfig::cmocka)
   add_test(NAME unit.${name} COMMAND test_${name})
-  set_tests_properties(unit.${name} PROPERTIES TIMEOUT 120 LABELS unit SKIP_RETURN_CODE 77)
+  set_tests_properties(unit.${name} PROPERTIES TIMEOUT 300 LABELS unit SKIP_RETURN_CODE 77)
 endfunction()
 
 # godwit_fuzz_target(NAME SOURCES … LINKS …): libFuzzer with GODWIT_FUZZ; else a replay of the corpus.
