@@ -324,23 +324,17 @@ static void put_file(struct buf *b, const char *name, const char *text, uint8_t 
     buf_put_blob(b, text, strlen(text));
 }
 
-static struct lane_identity *key(const char *name)
+static struct lane *hand_made_lane(void)
 {
-    struct lane_identity *id = NULL;
-    char *path = xasprintf("%s/%s.key", state, name);
-    assert_int_equal(lane_identity_load_or_new(path, &id), 0);
-    free(path);
-    return id;
-}
-
-/* Both keys exist before: two threads that make the same file would each have their own. */
-static struct lane *hand_made_lane(struct lane_identity *id, struct lane_identity *peer)
-{
+    struct lane_identity *id = NULL, *peer = NULL;
     struct lane *l = NULL;
     struct lane_welcome w;
     struct lane_hello hello = {
         .id = "0123456789abcdef", .pair = "0123456789abcdef.1", .entry = {5, 0}
     };
+    char *mine = xasprintf("%s/source.key", state), *other = xasprintf("%s/destination.key", state);
+    assert_int_equal(lane_identity_load_or_new(mine, &id), 0);
+    assert_int_equal(lane_identity_load_or_new(other, &peer), 0);
     memset(hello.secret, 0x42, sizeof hello.secret);
     char endpoint[32];
     (void)snprintf(endpoint, sizeof endpoint, "127.0.0.1:%u", (unsigned)port);
@@ -354,6 +348,10 @@ static struct lane *hand_made_lane(struct lane_identity *id, struct lane_identit
             (void)usleep(20000);
     }
     assert_int_equal(rc, 0);
+    (void)lane_identity_free(id);
+    (void)lane_identity_free(peer);
+    free(mine);
+    free(other);
     return l;
 }
 
@@ -372,9 +370,11 @@ static void a_wrong_digest_costs_its_file_alone(void **state_)
     struct failed failed;
     struct buf b;
     pthread_t thread;
-    struct lane_identity *id = key("source"), *peer = key("destination");
+    struct both keys;
+    transfer(&keys, &(struct transfer_options){.dry_run = true}); /* makes the keys: two threads
+                                                                     would each make their own */
     assert_int_equal(pthread_create(&thread, NULL, receive_run, &received), 0);
-    struct lane *l = hand_made_lane(id, peer);
+    struct lane *l = hand_made_lane();
     buf_init(&b, LANE_RECORD_MAX);
     struct batch_head head = {
         .folder = {"", 0}
@@ -394,8 +394,6 @@ static void a_wrong_digest_costs_its_file_alone(void **state_)
     assert_int_equal(lane_send_copy(l, REC_BYE, 0, NULL, 0), 0);
     (void)pthread_join(thread, NULL);
     (void)lane_free(l);
-    (void)lane_identity_free(id);
-    (void)lane_identity_free(peer);
     buf_done(&b);
     assert_int_equal(received.status, STEP_PARTIAL);
     assert_int_equal(received.counters.files, 2);
@@ -420,9 +418,6 @@ static pid_t side_start(bool sends)
         harness_send(&h, &r);
     else
         harness_receive(&h, &r);
-    if (r.status != STEP_DONE)
-        (void)fprintf(stderr, "%s ended %d: %s %s\n", sends ? "source" : "destination", r.status,
-                      r.fault.text, r.ngroups ? r.groups[0].what : "");
     _exit(r.status == STEP_DONE ? 0 : 1);
 }
 
