@@ -2,3 +2,5 @@
 #pragma once
 
 void lane_socket_tune(int fd);
+/* Once connected, when the round trip is known. */
+void lane_socket_choose_congestion(int fd);
