@@ -195,7 +195,8 @@ static int job_delete(struct run *r)
     if (run_declined("Forget %s%s? Reports are kept, files stay where they are.", r->words[0],
                      r->nwords > 1 ? " and the others" : ""))
         return EXIT_FAILED;
-    return run_each(r, "job", NULL, "is forgotten; its reports are kept, files stay where they are");
+    return run_each(r, "job", NULL,
+                    "is forgotten; its reports are kept, files stay where they are");
 }
 
 static const struct option_row show_options[] = {
