@@ -131,8 +131,7 @@ static void zap_thread(zsock_t *pipe, void *arg)
     zhashx_destroy(&t.allowed);
 }
 
-/* The name of one that was stopped is free only some time after its socket was closed. (When
- * it was unbound by hand instead, later handshakes in the same process were never answered.) */
+/* The name of one that was stopped may be free only some time after its socket was closed. */
 static int bind_patiently(zsock_t *rep)
 {
     for (int tries = 0; zsock_bind(rep, ENDPOINT) < 0; tries++) {

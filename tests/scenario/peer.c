@@ -37,8 +37,12 @@ void peer_open(struct peer *p, const char *endpoint, const uint8_t server[32],
     assert_int_equal(zmq_connect(zsock_resolve(p->sock), endpoint), 0);
 }
 
+/* The monitor ends before its reader goes: libzmq writes events with a send that waits, on the I/O
+ * thread, and one that nobody reads would stop every socket of the process. */
 void peer_close(struct peer *p)
 {
+    if (p->sock)
+        (void)zmq_socket_monitor(zsock_resolve(p->sock), NULL, 0);
     zsock_destroy(&p->sock);
     zsock_destroy(&p->monitor);
 }
