@@ -120,6 +120,9 @@ host_reboot() { # HOST: as a power cut if --hard
     else
         # Its init may end before it has answered.
         host_run "$1" systemctl --no-block reboot 2>/dev/null || true
+        # What still runs there from outside goes now: the shutdown stops all processes for a moment,
+        # nsenter then stops itself for good, and the host would wait for its child for ever.
+        echo 1 >"$(host_group "$1")/payload/lab/cgroup.kill" || true
     fi
     local limit=$((SECONDS + ${LAB_WAIT:-60}))
     while [ "$(host_pid "$1")" = "$before" ]; do

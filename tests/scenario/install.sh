@@ -17,7 +17,7 @@ fingerprints() { godwit agent show "$1" -o json | jq -c '[.key_list[].fingerprin
 
 # Looks at the arguments and the environment of every process of a host, over and over.
 watch_for_tokens() { # HOST
-    on "$1" bash -c 'while :; do grep -aoh "godwit1[.][A-Za-z0-9_-]*" /proc/[0-9]*/cmdline /proc/[0-9]*/environ; done' \
+    on "$1" bash -c 'until [ -e /run/watched ]; do grep -aoh "godwit1[.][A-Za-z0-9_-]*" /proc/[0-9]*/cmdline /proc/[0-9]*/environ; done' \
         2>/dev/null >"/tmp/$LAB_NAME.seen.$1" &
 }
 seen_in() { cat "/tmp/$LAB_NAME.seen.$1"; }
@@ -61,7 +61,9 @@ for host in fs1 fs2 new1 new2; do
 done
 
 say "no token was an argument, in an environment, or in a log"
-kill $(jobs -p) 2>/dev/null || true
+for host in orch fs1 new2; do
+    on $host touch /run/watched
+done
 wait
 for host in orch fs1 new2; do
     [ "$(seen_in $host | grep -vc decoy)" = 0 ] || fail "a token shows on $host: $(seen_in $host | grep -v decoy | cut -c1-12 | sort | uniq -c)"
