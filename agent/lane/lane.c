@@ -41,6 +41,7 @@ struct lane {
     atomic_uint_fast64_t blocked_us, wire_bytes; /* others look at them */
     uint64_t rekey_at;
     bool broken;
+    bool waits; /* with a full inbox for the peer, which reads whatever it sends */
 };
 
 int lane_of(struct lane **ret, SSL *ssl, int fd)
@@ -87,6 +88,11 @@ struct lane *lane_free(struct lane *l)
 void lane_set_cancel(struct lane *l, int cancel_fd)
 {
     l->cancel_fd = cancel_fd;
+}
+
+void lane_wait_when_full(struct lane *l)
+{
+    l->waits = true;
 }
 
 void lane_abort(struct lane *l)
@@ -169,10 +175,16 @@ static int fill_some(struct lane *l)
     }
 }
 
+/* No further record may fit. */
+static bool is_full(const struct lane *l)
+{
+    return l->inbox_bytes + LANE_RECORD_MAX > LANE_INBOX_MAX;
+}
+
 static int drain(struct lane *l)
 {
-    int rc;
-    while ((rc = fill_some(l)) == 1) {
+    int rc = 0;
+    while (!(l->waits && is_full(l)) && (rc = fill_some(l)) == 1) {
         size_t len = l->filled - LANE_HEADER_BYTES;
         if (l->inbox_bytes + l->filled > LANE_INBOX_MAX)
             return -ENOBUFS;
@@ -211,7 +223,7 @@ static int flush(struct lane *l)
         if (rc != -EAGAIN)
             return rc;
         int64_t from = clock_mono_us();
-        rc = lane_wait(l, POLLIN | POLLOUT, -1, -1);
+        rc = lane_wait(l, l->waits && is_full(l) ? POLLOUT : POLLIN | POLLOUT, -1, -1);
         atomic_fetch_add(&l->blocked_us, (uint64_t)(clock_mono_us() - from));
         if (rc >= 0)
             rc = drain(l);

@@ -30,6 +30,10 @@ int lane_connect(struct lane **ret, const struct lane_identity *id, const char *
                  const uint8_t pin[LANE_PIN_BYTES], int cancel_fd);
 struct lane *lane_free(struct lane *l); /* closes; NULL is fine */
 void lane_set_cancel(struct lane *l, int cancel_fd);
+/* A send whose inbox is full waits for the peer without reading on, instead of -ENOBUFS. Only for
+ * the side whose peer keeps reading while it sends and cannot fill its own inbox (credit): else
+ * both wait for ever. */
+void lane_wait_when_full(struct lane *l);
 /* Any thread: both directions end now; a blocked send or receive returns -ECONNRESET. */
 void lane_abort(struct lane *l);
 const uint8_t *lane_peer_pin(const struct lane *l);

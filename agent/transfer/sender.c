@@ -80,6 +80,7 @@ static int connect_to(struct sender *s, const char *endpoint, uint32_t index, st
                           step_cancel_fd(s->step));
     if (rc < 0)
         return rc;
+    lane_wait_when_full(l); /* what we send is within the credit, and thousands may fail at once */
     hello_make(s, index, &h);
     rc = lane_hello_send(l, &h);
     if (rc == 0)

@@ -1,7 +1,9 @@
 /* test_lane_server: who gets a lane and who does not; records in both directions at once. */
 #include <arpa/inet.h>
+#include <endian.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -285,6 +287,110 @@ static void both_may_send_at_once(void **state)
     ticket_remove(lane_server_book(server), t.id);
 }
 
+/* ── a peer that says more than an inbox holds ── */
+
+static bool any_key(void *arg, const uint8_t pin[LANE_PIN_BYTES])
+{
+    (void)arg;
+    (void)pin;
+    return true;
+}
+
+/* A client of the hand-made server below. */
+static void *connect_small(void *arg)
+{
+    struct lane_peer_check check = {.allowed = any_key};
+    struct lane *l = NULL;
+    int fd = 0;
+    memcpy(&fd, arg, sizeof fd);
+    SSL_CTX *ctx = lane_context_new(peer, false);
+    (void)lane_shake(&l, ctx, fd, &check, -1, 5000);
+    SSL_CTX_free(ctx);
+    return l;
+}
+
+#define OWN_ROUNDS 8
+
+static void *send_own(void *arg)
+{
+    struct lane *l = arg;
+    uint8_t *head = xcalloc(1, LANE_HEADER_BYTES + PIECE);
+    intptr_t rc = 0;
+    for (int i = 0; rc == 0 && i < OWN_ROUNDS; i++)
+        rc = lane_send(l, 20, 0, head, PIECE);
+    free(head);
+    void *ret = NULL;
+    memcpy(&ret, &rc, sizeof ret);
+    return ret;
+}
+
+/* Writes records until the other side takes no more for a while; the number of bytes it took. */
+static size_t flood(SSL *ssl, int fd, size_t most)
+{
+    static uint8_t record[LANE_HEADER_BYTES + PIECE];
+    uint32_t len = htole32(PIECE);
+    size_t at = 0, all = 0;
+    memcpy(record, &len, sizeof len);
+    record[4] = 44;
+    while (all < most) {
+        size_t n = 0;
+        if (SSL_write_ex(ssl, record + at, sizeof record - at, &n) == 1) {
+            at = (at + n) % sizeof record;
+            all += n;
+            continue;
+        }
+        struct pollfd p = {.fd = fd, .events = POLLOUT};
+        if (poll(&p, 1, 500) <= 0)
+            break;
+    }
+    return all;
+}
+
+/* A hand-made server that does not read while it says far more than an inbox holds, to a client
+ * that is in the middle of a send. */
+static void a_full_inbox_waits_and_ends_nothing(void **state)
+{
+    (void)state;
+    int fds[2], small = 64 << 10;
+    pthread_t thread;
+    void *made = NULL, *bad = NULL;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+    for (int i = 0; i < 2; i++)
+        (void)setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+    SSL_CTX *ctx = lane_context_new(here, true);
+    SSL *ssl = SSL_new(ctx);
+    (void)SSL_set_fd(ssl, fds[0]);
+    SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
+    assert_int_equal(pthread_create(&thread, NULL, connect_small, &fds[1]), 0);
+    while (SSL_accept(ssl) != 1) {
+        struct pollfd p = {.fd = fds[0], .events = POLLIN};
+        assert_int_equal(poll(&p, 1, 5000), 1);
+    }
+    (void)pthread_join(thread, &made);
+    struct lane *l = made;
+    assert_non_null(l);
+    lane_wait_when_full(l);
+    assert_int_equal(pthread_create(&thread, NULL, send_own, l), 0);
+    size_t said = flood(ssl, fds[0], 2UL * LANE_INBOX_MAX);
+    assert_true(said > LANE_INBOX_MAX / 2 && said < 2UL * LANE_INBOX_MAX);
+    static uint8_t space[PIECE];
+    for (size_t all = 0, n = 0; all < (size_t)OWN_ROUNDS * (PIECE + LANE_HEADER_BYTES); all += n) {
+        struct pollfd p = {.fd = fds[0], .events = POLLIN};
+        n = 0;
+        if (SSL_read_ex(ssl, space, sizeof space, &n) != 1)
+            assert_int_equal(poll(&p, 1, 5000), 1);
+    }
+    (void)pthread_join(thread, &bad);
+    assert_null(bad);
+    struct lane_record r;
+    for (size_t i = 0; i < said / (PIECE + LANE_HEADER_BYTES); i++)
+        assert_int_equal(lane_receive(l, 5000, &r), 1);
+    (void)lane_free(l);
+    SSL_free(ssl);
+    SSL_CTX_free(ctx);
+    (void)close(fds[0]);
+}
+
 static void the_key_file_is_private_and_stays(void **state)
 {
     (void)state;
@@ -306,6 +412,7 @@ int main(void)
         cmocka_unit_test(silent_strangers_delay_nobody),
         cmocka_unit_test(a_client_without_certificate_is_refused),
         cmocka_unit_test(both_may_send_at_once),
+        cmocka_unit_test(a_full_inbox_waits_and_ends_nothing),
         cmocka_unit_test(the_key_file_is_private_and_stays),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
