@@ -13,11 +13,15 @@
 #include "agent/transfer/record.h"
 #include "common/base/mem.h"
 
+#define LIST_BYTES_MAX (64ULL << 20)
+
 struct faillist {
     pthread_mutex_t lock;
     struct failures *groups;
     char *path, *temp;
     FILE *list;
+    uint64_t list_bytes;
+    bool lost; /* the list is not whole: too long, or it could not be written */
 };
 
 int faillist_new(struct faillist **ret, const char *list_path)
@@ -74,12 +78,21 @@ void faillist_add(struct faillist *f, const struct failure *x)
     free(path);
 }
 
+static void list_clear(struct faillist *f)
+{
+    rewind(f->list);
+    (void)ftruncate(fileno(f->list), 0);
+}
+
 void faillist_list_only(struct faillist *f, const char *path, size_t len)
 {
     (void)pthread_mutex_lock(&f->lock);
-    if (f->list) {
-        (void)fwrite(path, 1, len, f->list);
-        (void)fputc('\0', f->list);
+    if (f->list && !f->lost) {
+        f->list_bytes += len + 1;
+        f->lost = f->list_bytes > LIST_BYTES_MAX || fwrite(path, 1, len, f->list) != len ||
+                  fputc('\0', f->list) == EOF;
+        if (f->lost)
+            list_clear(f);
     }
     (void)pthread_mutex_unlock(&f->lock);
 }
@@ -89,10 +102,10 @@ void faillist_restart(struct faillist *f)
     (void)pthread_mutex_lock(&f->lock);
     (void)failures_free(f->groups);
     f->groups = failures_new();
-    if (f->list) {
-        rewind(f->list);
-        (void)ftruncate(fileno(f->list), 0);
-    }
+    if (f->list)
+        list_clear(f);
+    f->list_bytes = 0;
+    f->lost = false;
     (void)pthread_mutex_unlock(&f->lock);
 }
 
@@ -108,14 +121,18 @@ int faillist_close_list(struct faillist *f)
 {
     if (!f->list)
         return 0;
-    int rc = fflush(f->list) == 0 && fsync(fileno(f->list)) == 0 ? 0 : -errno;
+    int rc = f->lost ? -EFBIG : 0;
+    if (rc == 0)
+        rc = fflush(f->list) == 0 && fsync(fileno(f->list)) == 0 ? 0 : -errno;
     if (fclose(f->list) != 0 && rc == 0)
         rc = -errno;
     f->list = NULL;
     if (rc == 0 && rename(f->temp, f->path) != 0)
         rc = -errno;
-    if (rc < 0)
+    if (rc < 0) {
         (void)unlink(f->temp);
+        (void)unlink(f->path); /* of an earlier run: not what failed in this one */
+    }
     return rc;
 }
 

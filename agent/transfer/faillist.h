@@ -8,7 +8,8 @@ struct faillist;
 struct step_result;
 
 /* list_path NULL: no list. The list is written beside its name and takes it in
- * faillist_close_list(); until then the old one stays. */
+ * faillist_close_list(); until then the old one stays. A list over 64 MiB, or one that cannot be
+ * written, is given up: no list at all says "look at everything". */
 int faillist_new(struct faillist **ret, const char *list_path);
 struct faillist *faillist_free(struct faillist *f);
 
