@@ -10,23 +10,11 @@
 #include "agent/files/place.h"
 #include "agent/step.h"
 #include "agent/store/beneath.h"
-#include "agent/store/dents.h"
 #include "agent/store/pairname.h"
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "proto/files.pb-c.h"
-
-static int is_empty(int fd, bool *ret)
-{
-    CLEANUP(mem_free) struct dents *d = xmalloc(sizeof *d);
-    struct dents_entry e;
-    dents_init(d, fd);
-    int rc = dents_next(d, &e);
-    if (rc >= 0)
-        *ret = rc == 0;
-    return rc < 0 ? rc : 0;
-}
 
 /* Without leave to create, the nearest folder that exists speaks for the one that does not. */
 static int open_nearest(const char *path, size_t len, bool *retexists)
@@ -43,10 +31,9 @@ static int open_nearest(const char *path, size_t len, bool *retexists)
 
 static int look(int fd, bool exists, Godwit__PrepareResult *r, struct place *place)
 {
-    bool empty = true;
-    int rc = place_of(fd, place);
+    int empty = 1, rc = place_of(fd, place);
     if (rc == 0 && exists)
-        rc = is_empty(fd, &empty);
+        rc = empty = beneath_is_empty(fd, ".");
     if (rc < 0)
         return rc;
     if (place->is_kernel)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "agent/store/beneath_priv.h"
+#include "agent/store/dents.h"
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
 
@@ -170,6 +171,18 @@ int beneath_mkdirs(int root, const char *rel, size_t len, bool replace, bool *re
     if (parent < 0)
         return parent;
     return mkdir_component(parent, name, (size_t)(rel + len - name), replace, retmade);
+}
+
+int beneath_is_empty(int dir, const char *name)
+{
+    CLEANUP(fd_close) int fd = beneath_openat2(dir, name, O_RDONLY | O_DIRECTORY, 0, 0);
+    if (fd < 0)
+        return fd;
+    CLEANUP(mem_free) struct dents *d = xmalloc(sizeof *d);
+    struct dents_entry e;
+    dents_init(d, fd);
+    int rc = dents_next(d, &e);
+    return rc < 0 ? rc : rc == 0;
 }
 
 static int make_root(const char *path)

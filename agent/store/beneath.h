@@ -19,5 +19,7 @@ int beneath_mkdirs(int root, const char *rel, size_t len, bool replace, bool *re
 /* Is rel in the allowed shape? Every path that a peer sends passes here first. */
 bool beneath_valid(const char *rel, size_t len);
 bool beneath_valid_name(const char *name, size_t len); /* one component: 1..255, no '/', no NUL */
+/* 1: the folder name below dir has no entries; 0: it has; -errno. */
+int beneath_is_empty(int dir, const char *name);
 /* Removes name below dir whatever it is, folders with all they hold. Counts what went. */
 int beneath_remove(int dir, const char *name, uint64_t *retremoved);

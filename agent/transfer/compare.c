@@ -152,7 +152,16 @@ static enum verdict compare_kind(struct rlane *l, const struct view *v,
     return compare_content(l, v, e, digest);
 }
 
-static enum verdict compare_folder(struct rlane *l, const struct view *v, bool there)
+/* A file or a link may take the place of an empty folder; of a full one only when extras may be
+ * deleted, for nobody asked for the loss of what is in it. */
+static int may_replace(const struct receiver *r, const struct view *v)
+{
+    int empty = r->spec->options.delete_extras ? 1 : beneath_is_empty(v->dir, v->name);
+    return empty < 0 ? empty : empty == 0 ? -ENOTEMPTY : 0;
+}
+
+/* Anything else in the place of a folder goes: it is one entry, as when a file replaces a file. */
+static int compare_folder(struct rlane *l, const struct view *v, bool there)
 {
     struct receiver *r = l->r;
     if (there && S_ISDIR(v->meta.mode))
@@ -161,8 +170,9 @@ static enum verdict compare_folder(struct rlane *l, const struct view *v, bool t
         return VERDICT_EXISTS; /* listed all the same, to be counted */
     if (there) {
         uint64_t removed = 0;
-        if (beneath_remove(v->dir, v->name, &removed) < 0)
-            return VERDICT_SKIP;
+        int rc = beneath_remove(v->dir, v->name, &removed);
+        if (rc < 0)
+            return rc;
     }
     return VERDICT_FRESH;
 }
@@ -199,13 +209,17 @@ static void keep_temp(struct rlane *l, const struct listing_entry *e)
         k->kept_temps[k->nkept++] = temp_large_key(e->name.p, e->name.n);
 }
 
-static enum verdict compare_entry(struct rlane *l, const struct listing_entry *e,
-                                  uint8_t digest[DIGEST_BYTES])
+/* The verdict, or -errno: the entry cannot take its place. */
+static int compare_entry(struct rlane *l, const struct listing_entry *e,
+                         uint8_t digest[DIGEST_BYTES])
 {
     struct view v;
     bool there = view_open(&v, l->compare.absent ? -1 : l->at.fd, e->name);
     if (S_ISDIR(e->meta.mode))
         return compare_folder(l, &v, there);
+    int rc = there && S_ISDIR(v.meta.mode) ? may_replace(l->r, &v) : 0;
+    if (rc < 0)
+        return rc;
     enum verdict verdict = there ? compare_kind(l, &v, e, digest) : VERDICT_DATA;
     bool other = false;
     if (verdict == VERDICT_SAME) {
@@ -246,15 +260,20 @@ static int one(struct rlane *l, struct cursor *c)
     if (rc < 0)
         return rc;
     names_put(&l->compare, e.name);
-    enum verdict v = VERDICT_SAME;
+    int v = VERDICT_SAME;
     if (e.flags & ENTRY_LINKED) {
         if (!dry)
             rc = place_spool_link(l, e.name, &e.meta, e.target);
     } else {
         v = compare_entry(l, &e, digest);
     }
+    if (v < 0) {
+        struct failure f = {l->at.path, e.name.p, l->at.len, e.name.n, -v, "replace"};
+        rc = receiver_failed(l, &f);
+        v = VERDICT_SKIP;
+    }
     if (dry)
-        count_dry(l, &e, v);
+        count_dry(l, &e, (enum verdict)v);
     buf_put_u8(&l->out, (uint8_t)v);
     if (v == VERDICT_CHECK)
         buf_put(&l->out, digest, DIGEST_BYTES);

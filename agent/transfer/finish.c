@@ -63,7 +63,7 @@ static int link_make(struct rlane *l, struct bytes name, const struct meta *m, s
     temp_small(r->token, atomic_fetch_add(&r->temp_number, 1), temp);
     if (linkat(dir, first, l->at.fd, temp, 0) < 0)
         return -errno;
-    int rc = place_rename(l->at.fd, temp, to);
+    int rc = place_rename(r, l->at.fd, temp, to);
     if (rc < 0)
         (void)unlinkat(l->at.fd, temp, 0);
     *retdone = rc == 0;

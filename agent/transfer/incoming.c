@@ -392,7 +392,7 @@ static int incoming_complete(struct rlane *l, struct incoming *in)
     }
     if (rc == 0) {
         what = "rename";
-        rc = place_rename(in->folder_fd, in->temp, name);
+        rc = place_rename(l->r, in->folder_fd, in->temp, name);
     }
     free(name);
     if (rc < 0) {

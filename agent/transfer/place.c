@@ -104,14 +104,24 @@ int place_meta(struct rlane *l, int fd, const struct meta *m, struct bytes xattr
     return rc;
 }
 
-int place_rename(int folder_fd, const char *temp, const char *name)
+/* What stands in the way of a rename is a folder. */
+static int folder_give_way(const struct receiver *r, int folder_fd, const char *name)
+{
+    uint64_t removed = 0;
+    if (r->spec->options.delete_extras)
+        return beneath_remove(folder_fd, name, &removed);
+    if (unlinkat(folder_fd, name, AT_REMOVEDIR) == 0)
+        return 0;
+    return errno == EEXIST ? -ENOTEMPTY : -errno;
+}
+
+int place_rename(const struct receiver *r, int folder_fd, const char *temp, const char *name)
 {
     if (renameat(folder_fd, temp, folder_fd, name) == 0)
         return 0;
     if (errno != EISDIR && errno != ENOTEMPTY && errno != EEXIST)
         return -errno;
-    uint64_t removed = 0;
-    int rc = beneath_remove(folder_fd, name, &removed);
+    int rc = folder_give_way(r, folder_fd, name);
     if (rc < 0)
         return rc;
     return renameat(folder_fd, temp, folder_fd, name) == 0 ? 0 : -errno;
@@ -243,7 +253,7 @@ static int place_file(struct rlane *l, const struct batch_entry *e, struct curso
     rc = file_make(l, e, &k, temp, retwhat);
     if (rc == 0) {
         *retwhat = "rename";
-        rc = place_rename(l->at.fd, temp, name);
+        rc = place_rename(l->r, l->at.fd, temp, name);
     }
     if (rc < 0) {
         (void)unlinkat(l->at.fd, temp, 0);
@@ -284,7 +294,7 @@ static int place_special(struct rlane *l, const struct batch_entry *e, char *nam
     if (rc == 0)
         rc = place_meta(l, fd, &e->meta, e->xattrs, l->at.inherits);
     if (rc == 0)
-        rc = place_rename(l->at.fd, temp, name);
+        rc = place_rename(l->r, l->at.fd, temp, name);
     if (rc < 0)
         (void)unlinkat(l->at.fd, temp, 0);
     return rc;

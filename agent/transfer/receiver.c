@@ -2,7 +2,6 @@
  * flushes, reports, and ends. The step's thread; lanes have their own (receive_lane.c). */
 #include "agent/transfer/receiver.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -81,19 +80,6 @@ int receiver_failed(struct rlane *l, const struct failure *x)
 
 /* ── sessions ── */
 
-static bool root_is_empty(int root)
-{
-    int fd = openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-    if (!dir)
-        return false;
-    bool empty = true;
-    for (const struct dirent *e; empty && (e = readdir(dir)) != NULL;)
-        empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
-    (void)closedir(dir);
-    return empty;
-}
-
 static int spools_new(struct receiver *r)
 {
     r->links = spool_free(r->links);
@@ -126,8 +112,8 @@ static int session_begin(struct receiver *r, uint64_t session)
     incoming_drop_all(r, false);
     if (rc == 0)
         rc = spools_new(r);
-    bool fresh =
-        !r->spec->options.dry_run && !r->spec->options.only_failed && root_is_empty(r->root);
+    bool fresh = !r->spec->options.dry_run && !r->spec->options.only_failed &&
+                 beneath_is_empty(r->root, ".") == 1;
     faillist_restart(r->failures);
     (void)pthread_mutex_lock(&r->lock);
     struct counters *c = &r->counters;

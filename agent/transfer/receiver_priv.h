@@ -147,8 +147,9 @@ bool place_inherits(int folder_fd);
 int place_batch(struct rlane *l, struct cursor *c);
 /* Sets metadata on a new entry's descriptor; counts what could not be kept. */
 int place_meta(struct rlane *l, int fd, const struct meta *m, struct bytes xattrs, bool inherits);
-/* Gives temp its name; whatever has that name now goes. */
-int place_rename(int folder_fd, const char *temp, const char *name);
+/* Gives temp its name; what has that name now goes, but for a folder with entries, which goes only
+ * when extras may be deleted: -ENOTEMPTY. */
+int place_rename(const struct receiver *r, int folder_fd, const char *temp, const char *name);
 int place_spool_folder(struct receiver *r, struct bytes folder, const struct meta *m,
                        struct bytes xattrs, bool existed);
 /* name, in the folder that the lane is in; m: of the source. */

@@ -38,6 +38,9 @@ const char *fault_remedy(int err)
         return "its bytes arrived damaged; retry, and check memory and network if it repeats";
     case EOPNOTSUPP:
         return "the destination file system has no such feature; choose another one";
+    case ENOTEMPTY:
+        return "a folder with entries stands in its place at the destination; move it away, or let "
+               "the job delete extras (--delete)";
     case ELOOP:
         return "a symbolic link stands where a folder should be; look who put it there";
     case EROFS:

@@ -82,6 +82,69 @@ static void kinds_that_changed_are_replaced(void **state_)
     assert_same_trees();
 }
 
+static char *in_destination(const char *name)
+{
+    return xasprintf("%s/%s", destination, name);
+}
+
+/* What stands where a file should go: a folder with entries costs that file, whichever way it
+ * comes; an empty one, or a file where a folder should go, gives way. */
+static void a_full_folder_gives_way_only_when_told_to(void **state_)
+{
+    (void)state_;
+    static const char *const refused[] = {"small", "large", "link", "sub/name"};
+    struct both b;
+    put_random("small", 1000, 1);
+    put_random("large", 1 << 20, 2);
+    put_random("after", 1000, 3);
+    put_random("empty", 1000, 4);
+    IN_SOURCE(symlink("elsewhere", path), "link");
+    char *first = in_source("after");
+    make_dir(source, "sub");
+    IN_SOURCE(link(first, path), "sub/name");
+    free(first);
+    make_dir(source, "folder");
+    put(source, "folder/inside", "x", 1);
+    make_dir(destination, "");
+    make_dir(destination, "sub");
+    for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+        char *inside = xasprintf("%s/precious", refused[i]);
+        make_dir(destination, refused[i]);
+        put(destination, inside, "x", 1);
+        free(inside);
+    }
+    make_dir(destination, "empty");
+    put(destination, "folder", "a file", 6);
+
+    struct harness h = {.source = source, .destination = destination, .state = state};
+    for (int dry = 1; dry >= 0; dry--) {
+        h.options.dry_run = dry;
+        harness_run(&h, &b.sent, &b.received);
+        /* Nobody compares a later name of a file before the end. */
+        assert_int_equal(b.received.status, STEP_PARTIAL);
+        assert_int_equal(b.received.counters.failed, ARRAY_SIZE(refused) - (size_t)dry);
+        for (size_t i = 0; i < b.received.ngroups; i++)
+            assert_int_equal(b.received.groups[i].err, ENOTEMPTY);
+        step_result_done(&b.sent);
+        step_result_done(&b.received);
+    }
+    assert_true(*fault_remedy(ENOTEMPTY));
+    for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+        char *inside = xasprintf("%s/%s/precious", destination, refused[i]);
+        assert_int_equal(access(inside, F_OK), 0);
+        free(inside);
+    }
+    char *inside = in_destination("folder/inside"), *empty = in_destination("empty");
+    struct stat st;
+    assert_int_equal(access(inside, F_OK), 0);
+    assert_true(stat(empty, &st) == 0 && S_ISREG(st.st_mode));
+    free(inside);
+    free(empty);
+    transfer(&b, &(struct transfer_options){.delete_extras = true});
+    assert_done(&b);
+    assert_same_trees();
+}
+
 static void extras_go_only_when_told_to(void **state_)
 {
     (void)state_;
@@ -545,6 +608,7 @@ int main(void)
         CASE(every_kind_arrives_and_a_second_run_sends_nothing),
         CASE(what_changed_is_sent_and_no_more),
         CASE(kinds_that_changed_are_replaced),
+        CASE(a_full_folder_gives_way_only_when_told_to),
         CASE(extras_go_only_when_told_to),
         CASE(a_dry_run_counts_and_touches_nothing),
         CASE(a_checksum_run_finds_silent_damage),
