@@ -11,6 +11,7 @@
 #include "agent/worker.h"
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
+#include "common/base/fault_point.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
@@ -100,6 +101,7 @@ static int run(struct dispatch *d, const Godwit__Envelope *e)
     int rc = oplog_start(d->setup.log, e->op_id, o->kind, o->job, e->epoch);
     if (rc < 0)
         return fail_unlogged(d, e, rc);
+    FAULT_POINT("order-logged");
     struct step_slip slip = {.kind = kind,
                              .op_id = e->op_id,
                              .job = o->job,
@@ -182,6 +184,7 @@ static int on_ack(struct dispatch *d, const Godwit__Envelope *e)
 {
     if (!outbox_has(d, e->op_id))
         return 0; /* acknowledged before it was said: nothing to forget */
+    FAULT_POINT("acknowledged");
     int rc = oplog_forget(d->setup.log, e->op_id);
     if (rc == 0)
         outbox_remove(d, e->op_id);
@@ -228,6 +231,7 @@ static void on_end(struct dispatch *d, struct step_end *end)
         return;
     void *packed = NULL;
     size_t len = 0;
+    FAULT_POINT("step-ended");
     result_pack(&end->result, &packed, &len);
     outbox_add(d, end->op_id, packed, len);
 }

@@ -10,6 +10,7 @@
 #include "agent/worker.h"
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
+#include "common/base/fault_point.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/wire/limits.h"
@@ -66,6 +67,7 @@ static int store(struct dispatch *d, struct outgoing *o)
         log_line(LOG_ERR, &a, "the op log cannot keep this result yet: %s", strerror(-rc));
         return rc;
     }
+    FAULT_POINT("result-stored");
     free(o->packed);
     o->packed = NULL;
     return 0;

@@ -7,6 +7,9 @@ target_compile_definitions(build_flags INTERFACE _GNU_SOURCE _FILE_OFFSET_BITS=6
 target_compile_options(build_flags INTERFACE -fstack-protector-strong -fstack-clash-protection -fno-common
   $<$<STREQUAL:${CMAKE_SYSTEM_PROCESSOR},x86_64>:-fcf-protection>)
 target_link_options(build_flags INTERFACE -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed)
+if(GODWIT_FAULT_POINTS)
+  target_compile_definitions(build_flags INTERFACE GODWIT_FAULT_POINTS)
+endif()
 if(GODWIT_SANITIZE)
   target_compile_options(build_flags INTERFACE -fsanitize=${GODWIT_SANITIZE} -fno-omit-frame-pointer
     -fno-sanitize-recover=all)

@@ -10,6 +10,7 @@
 #include "agent/transfer/digest.h"
 #include "agent/transfer/sender_priv.h"
 #include "common/base/cleanup.h"
+#include "common/base/fault_point.h"
 #include "common/base/mem.h"
 
 int batch_flush(struct worker *w)
@@ -213,6 +214,7 @@ static int put_file(struct worker *w, const char *name, int fd, const struct met
         w->out.overflow = false;
         return rc < 0 ? rc : -EMSGSIZE;
     }
+    FAULT_POINT("file-read");
     memcpy(w->out.data + tail, digest, DIGEST_BYTES);
     put_le32(w->out.data + tail + DIGEST_BYTES, nsegments);
     return 0;

@@ -12,6 +12,7 @@
 #include "agent/transfer/compare_priv.h"
 #include "agent/transfer/receiver_priv.h"
 #include "common/base/cleanup.h"
+#include "common/base/fault_point.h"
 #include "common/base/mem.h"
 
 #define NAMES_MAX (8U << 20) /* beyond it the folder's extras stay, and that is a failure */
@@ -319,6 +320,7 @@ int compare_listing(struct rlane *l, struct cursor *c)
         rc = one(l, c);
     if (rc < 0)
         return rc;
+    FAULT_POINT("compared");
     rc = receive_lane_reply(l, REC_WANT);
     if (rc == 0 && (h.flags & LISTING_LAST))
         rc = extras_find(l, h.flags & LISTING_COMPLETE);

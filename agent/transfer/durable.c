@@ -7,6 +7,7 @@
 
 #include "agent/transfer/receiver_priv.h"
 #include "common/base/clock.h"
+#include "common/base/fault_point.h"
 #include "common/base/mem.h"
 
 #define FLUSH_BYTES (256ULL << 20)
@@ -166,9 +167,11 @@ int durable_flush(struct receiver *r)
     (void)pthread_mutex_lock(&r->flush_lock);
     struct placed p = pending_take(r);
     struct snapshot *partials = snapshot_all(r);
+    FAULT_POINT("flush-begun");
     int rc = syncfs(r->root) == 0 ? 0 : -errno;
     if (atomic_load(&r->other_fs))
         sync();
+    FAULT_POINT("synced");
     (void)pthread_mutex_lock(&r->cat_lock);
     if (rc == 0 && !p.rows.overflow)
         rc = put_rows(r, &p.rows);
@@ -178,6 +181,7 @@ int durable_flush(struct receiver *r)
     if (rc == 0)
         rc = catalogue_commit(r->cat);
     (void)pthread_mutex_unlock(&r->cat_lock);
+    FAULT_POINT("committed");
     if (rc == 0) {
         (void)pthread_mutex_lock(&r->lock);
         add(&r->durable, &p);

@@ -10,6 +10,7 @@
 #include "agent/store/beneath.h"
 #include "agent/transfer/receiver_priv.h"
 #include "common/base/cleanup.h"
+#include "common/base/fault_point.h"
 #include "common/base/mem.h"
 
 static struct bytes blob(struct cursor *c, size_t max)
@@ -170,14 +171,17 @@ static void doing(struct rlane *l, const char *what)
 int finish_run(struct rlane *l)
 {
     struct receiver *r = l->r;
+    FAULT_POINT("linking");
     doing(l, "linking");
     int rc = spool_each(r->links, link_row, l);
     if (rc == 0) {
+        FAULT_POINT("deleting");
         doing(l, "deleting extras");
         rc = spool_each(r->extras, extra_row, l);
     }
     place_leave(l);
     if (rc == 0) {
+        FAULT_POINT("folders");
         doing(l, "finishing folders");
         rc = spool_each(r->folders, folder_row, l);
     }

@@ -11,6 +11,7 @@
 #include "agent/transfer/place_priv.h"
 #include "agent/transfer/receiver_priv.h"
 #include "common/base/cleanup.h"
+#include "common/base/fault_point.h"
 #include "common/base/mem.h"
 
 /* What 16 lanes can have under way, each with the largest file. */
@@ -350,6 +351,7 @@ int incoming_chunk(struct rlane *l, struct cursor *c)
     (void)hash_zeros(l, k.offset);
     (void)XXH3_128bits_update(l->piece_hash, k.data.p, k.data.n);
     l->piece_at += k.data.n;
+    FAULT_POINT("chunk-in");
     rc = place_write(in->fd, k.data.p, k.data.n, k.offset);
     return rc < 0 ? incoming_fail(l, in, -rc, "write") : 0;
 }
@@ -384,8 +386,10 @@ static int incoming_complete(struct rlane *l, struct incoming *in)
 {
     char *name = xmemdup(in->name, in->name_len);
     const char *what = "write";
+    FAULT_POINT("pieces-whole");
     int rc = content_settle(in);
     if (rc == 0) {
+        FAULT_POINT("content-settled");
         what = "metadata";
         rc = place_meta(l, in->fd, &in->meta, (struct bytes){(char *)in->xattrs, in->xattrs_len},
                         in->inherits);
@@ -402,6 +406,7 @@ static int incoming_complete(struct rlane *l, struct incoming *in)
         return rc;
     }
     uint8_t digest[DIGEST_BYTES];
+    FAULT_POINT("large-renamed");
     file_digest(in, digest);
     l->placed.files++;
     l->placed.entries++;
@@ -445,6 +450,7 @@ int incoming_piece_end(struct rlane *l, struct cursor *c)
     if (rc < 0)
         return rc == -ESRCH ? 0 : rc;
     struct incoming *in = l->piece_of;
+    FAULT_POINT("piece-in");
     piece_digest(l, in, digest);
     bool right = memcmp(digest, p.digest, DIGEST_BYTES) == 0, complete = false;
     (void)pthread_mutex_lock(&in->lock);

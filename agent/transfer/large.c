@@ -8,6 +8,7 @@
 
 #include "agent/transfer/sender_priv.h"
 #include "common/base/cleanup.h"
+#include "common/base/fault_point.h"
 #include "common/base/mem.h"
 
 #define WAIT_MS 200
@@ -73,6 +74,7 @@ static int chunk_send(struct worker *w, const struct large *g, uint64_t at, size
         }
         got += (size_t)k;
     }
+    FAULT_POINT("chunk-read");
     (void)XXH3_128bits_update(w->hash, head + CHUNK_HEAD_BYTES, n);
     b->len += CHUNK_HEAD_BYTES + n;
     (void)pthread_mutex_lock(&w->s->lock);
@@ -281,6 +283,7 @@ int large_send(struct worker *w, struct folder *f, const char *name, int fd, con
         return rc;
     if (g.err == 0 && !held_still(&g))
         g.err = -EBUSY;
+    FAULT_POINT("large-sent");
     rc = end_send(w, &g, g.err == 0);
     if (rc < 0 || g.err == 0)
         return rc;

@@ -13,6 +13,7 @@
 #include "agent/transfer/place_priv.h"
 #include "agent/transfer/receiver_priv.h"
 #include "common/base/cleanup.h"
+#include "common/base/fault_point.h"
 #include "common/base/mem.h"
 
 #define SETID (S_ISUID | S_ISGID)
@@ -232,10 +233,12 @@ static int file_make(struct rlane *l, const struct batch_entry *e, const struct 
     *retwhat = "create";
     if (fd < 0)
         return -errno;
+    FAULT_POINT("temp-made");
     *retwhat = "write";
     int rc = content_write(fd, k, e->meta.size);
     if (rc < 0)
         return rc;
+    FAULT_POINT("content-written");
     *retwhat = "metadata";
     return set_meta(l, fd, e, plain);
 }
@@ -249,9 +252,11 @@ static int place_file(struct rlane *l, const struct batch_entry *e, struct curso
     int rc = content_check(l, e, c, &k);
     if (rc < 0)
         return rc;
+    FAULT_POINT("digest-checked");
     temp_small(l->r->token, atomic_fetch_add(&l->r->temp_number, 1), temp);
     rc = file_make(l, e, &k, temp, retwhat);
     if (rc == 0) {
+        FAULT_POINT("metadata-set");
         *retwhat = "rename";
         rc = place_rename(l->r, l->at.fd, temp, name);
     }
@@ -259,6 +264,7 @@ static int place_file(struct rlane *l, const struct batch_entry *e, struct curso
         (void)unlinkat(l->at.fd, temp, 0);
         return rc;
     }
+    FAULT_POINT("renamed");
     l->placed.files++;
     l->placed.bytes += e->meta.size;
     l->placed.content += e->meta.size;

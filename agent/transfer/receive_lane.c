@@ -6,6 +6,7 @@
 
 #include "agent/transfer/compress.h"
 #include "agent/transfer/receiver_priv.h"
+#include "common/base/fault_point.h"
 #include "common/base/mem.h"
 
 #define TICK_MS 500
@@ -61,6 +62,7 @@ static int finish(struct rlane *l)
     int rc = finish_run(l);
     if (rc < 0)
         return rc;
+    FAULT_POINT("all-durable");
     (void)pthread_mutex_lock(&r->lock);
     r->finished = true;
     (void)pthread_cond_broadcast(&r->changed);
@@ -72,6 +74,7 @@ static int finish(struct rlane *l)
 
 static int bye(struct rlane *l)
 {
+    FAULT_POINT("bye");
     (void)pthread_mutex_lock(&l->r->lock);
     l->r->bye = l->r->finished;
     (void)pthread_cond_broadcast(&l->r->changed);
@@ -131,6 +134,7 @@ static int record_in(struct rlane *l, const struct lane_record *rec)
             return rc;
         c = cursor_of(l->raw, len);
     }
+    FAULT_POINT("record-in");
     int rc = record_do(l, rec->type, &c);
     merge(l);
     if (l->placed.rows.len > 0 || l->placed.entries > 0 || l->placed.content > 0) {

@@ -288,12 +288,7 @@ static bool is_over(struct receiver *r)
 
 static void tick_wait(struct receiver *r)
 {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += TICK_MS * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    (void)pthread_cond_timedwait(&r->changed, &r->lock, &until);
+    clock_cond_wait(&r->changed, &r->lock, TICK_MS);
 }
 
 static void receiver_loop(struct receiver *r)
@@ -370,7 +365,7 @@ static void receiver_init(struct receiver *r, struct step *s, const struct trans
     (void)pthread_mutex_init(&r->cat_lock, NULL);
     (void)pthread_mutex_init(&r->flush_lock, NULL);
     (void)pthread_mutex_init(&r->lock, NULL);
-    (void)pthread_cond_init(&r->changed, NULL);
+    clock_cond_init(&r->changed);
 }
 
 static void receiver_done(struct receiver *r)

@@ -310,12 +310,7 @@ static void session_wait(struct sender *s)
     int64_t told = clock_mono_ms();
     (void)pthread_mutex_lock(&s->lock);
     while (!workers_over(s)) {
-        struct timespec until;
-        (void)clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += TICK_MS * 1000000L;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
-        (void)pthread_cond_timedwait(&s->changed, &s->lock, &until);
+        clock_cond_wait(&s->changed, &s->lock, TICK_MS);
         bool finishing = s->finish_sent;
         (void)pthread_mutex_unlock(&s->lock);
         if (step_cancelled(s->step))
@@ -463,7 +458,7 @@ void sender_run(struct step *step, const struct transfer_spec *spec, struct step
     s->began_ms = clock_mono_ms();
     s->root = -1;
     (void)pthread_mutex_init(&s->lock, NULL);
-    (void)pthread_cond_init(&s->changed, NULL);
+    clock_cond_init(&s->changed);
     if (sender_open(s) == 0)
         sessions(s);
     report(s, ret);

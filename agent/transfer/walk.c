@@ -12,6 +12,7 @@
 #include "agent/transfer/look.h"
 #include "agent/transfer/sender_priv.h"
 #include "common/base/cleanup.h"
+#include "common/base/fault_point.h"
 #include "common/base/mem.h"
 
 #define LISTING_BYTES (300U << 10)
@@ -326,6 +327,7 @@ int walk_folder(struct worker *w, char *path, size_t len, uint32_t flags)
     struct folder *f = folder_open(w, path, len, flags & WALK_FRESH);
     if (!f)
         return 0;
+    FAULT_POINT("folder-open");
     int rc = f->fresh ? walk_fresh(w, f) : walk_listed(w, f);
     folder_unref(w, f);
     return rc;

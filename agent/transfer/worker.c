@@ -9,6 +9,7 @@
 
 #include "agent/transfer/sender_priv.h"
 #include "common/base/cleanup.h"
+#include "common/base/fault_point.h"
 #include "common/base/mem.h"
 
 #define WAIT_MS 200
@@ -193,6 +194,7 @@ int worker_send(struct worker *w, uint8_t type, struct buf *b)
         if (rc < 0)
             return rc;
     }
+    FAULT_POINT("record-out");
     w->credit -= (int64_t)out->len;
     return lane_send(w->lane, type, flags, out->data, out->len - LANE_HEADER_BYTES);
 }
@@ -264,6 +266,7 @@ static int walk(struct worker *w)
 
 static int barrier(struct worker *w)
 {
+    FAULT_POINT("walk-over");
     worker_head(&w->record);
     int rc = worker_send(w, REC_BARRIER, &w->record);
     while (rc == 0 && !w->barrier_done)
@@ -299,6 +302,7 @@ static int finish(struct worker *w)
     (void)pthread_mutex_lock(&s->lock);
     s->finish_sent = true;
     (void)pthread_mutex_unlock(&s->lock);
+    FAULT_POINT("drained");
     worker_head(&w->record);
     rc = worker_send(w, REC_FINISH, &w->record);
     while (rc == 0 && !w->finished)
@@ -307,6 +311,7 @@ static int finish(struct worker *w)
         return rc;
     (void)pthread_mutex_lock(&s->lock);
     s->finished = true;
+    FAULT_POINT("finished");
     (void)pthread_cond_broadcast(&s->changed);
     (void)pthread_mutex_unlock(&s->lock);
     worker_head(&w->record);

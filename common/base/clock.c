@@ -25,6 +25,22 @@ int64_t clock_mono_us(void)
     return read_us(CLOCK_MONOTONIC);
 }
 
+void clock_cond_init(pthread_cond_t *c)
+{
+    pthread_condattr_t a;
+    (void)pthread_condattr_init(&a);
+    (void)pthread_condattr_setclock(&a, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(c, &a);
+    (void)pthread_condattr_destroy(&a);
+}
+
+void clock_cond_wait(pthread_cond_t *c, pthread_mutex_t *m, int64_t ms)
+{
+    int64_t until = clock_mono_ms() + ms;
+    struct timespec at = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
+    (void)pthread_cond_timedwait(c, m, &at);
+}
+
 void clock_format(int64_t wall_ms, char ret[24])
 {
     time_t sec = (time_t)(wall_ms / 1000);

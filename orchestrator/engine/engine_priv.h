@@ -305,7 +305,8 @@ json_t *report_make(const struct job *j, const char *state, int64_t ended_ms);
 int journal_job(const struct job *j, const char *event, const char *state, const char *detail);
 /* Groups with the same err and what become one. to is an array. */
 void failures_merge(json_t *to, const json_t *groups);
-json_t *failures_json(const Godwit__Result *r); /* new array */
+void failures_add_pair(struct pair *p, const struct fault *why); /* what ended it */
+json_t *failures_json(const Godwit__Result *r);                  /* new array */
 json_t *shown_path(const char *bytes);
 json_t *job_state_json(const struct job *j); /* {"job","state"} */
 json_t *time_json(int64_t wall_ms);          /* null when 0 */

@@ -98,6 +98,25 @@ void failures_merge(json_t *to, const json_t *groups)
     }
 }
 
+/* What ended a pair is a cause like any other: it stands in the report with its remedy. */
+void failures_add_pair(struct pair *p, const struct fault *why)
+{
+    if (!why->err)
+        return;
+    char *example = xasprintf("%s:%s", p->host[SIDE_DESTINATION]->name, p->path[SIDE_DESTINATION]);
+    Godwit__FailureGroup g = GODWIT__FAILURE_GROUP__INIT;
+    g.err = (uint32_t)why->err;
+    g.what = (char *)(uintptr_t) "end of the pair";
+    g.count = 1;
+    g.n_examples = 1;
+    g.examples = &example;
+    json_t *group = group_json(&g);
+    if (!same_group(p->failures, group)) /* a store in trouble brings us here again */
+        (void)json_array_append(p->failures, group);
+    json_decref(group);
+    free(example);
+}
+
 static json_t *rate_json(const Godwit__Counters *c)
 {
     double rate = c->elapsed_ms ? (double)c->bytes * 1000.0 / (double)c->elapsed_ms : 0;

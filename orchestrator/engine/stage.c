@@ -84,9 +84,10 @@ static int64_t back_off(unsigned tries)
     return ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS;
 }
 
-static void pair_fail(struct pair *p, const char *why)
+static void pair_fail(struct pair *p, const struct fault *why)
 {
-    struct pair_change c = pair_change_of(p, PAIR_EV_FAIL, why);
+    struct pair_change c = pair_change_of(p, PAIR_EV_FAIL, why->text);
+    failures_add_pair(p, why);
     if (pair_handle(p, &c) == 0)
         job_settle(p->job);
 }
@@ -104,13 +105,14 @@ static bool made_progress(const struct pair *p)
 /* The stage is run again after a pause; not without end. at: the stage that waits. */
 static void pair_again(struct pair *p, unsigned at, const struct fault *why)
 {
-    CLEANUP(mem_free) char *text = NULL;
+    struct fault last = *why;
     struct pair_change c = pair_change_of(p, PAIR_EV_AGAIN, why->text);
     c.stage = at;
     c.tries = made_progress(p) ? 1 : p->tries + 1;
     if (c.tries > TRIES_MAX) {
-        text = xasprintf("gave up after %d attempts without progress: %s", TRIES_MAX, why->text);
-        pair_fail(p, text);
+        (void)snprintf(last.text, sizeof last.text,
+                       "gave up after %d attempts without progress: %.180s", TRIES_MAX, why->text);
+        pair_fail(p, &last);
         return;
     }
     c.back_off_ms = why->what_next == FAULT_RETRY ? back_off(c.tries) : 0;
@@ -128,7 +130,7 @@ static void no_plan(struct pair *p, unsigned stage, const struct fault *why)
     if (why->what_next == FAULT_RETRY)
         pair_again(p, stage, why);
     else
-        pair_fail(p, why->text);
+        pair_fail(p, why);
 }
 
 void stage_launch(struct pair *p, unsigned stage)
@@ -243,9 +245,9 @@ static void closed(struct pair *p)
     enum verdict v = judge(p, &late);
     keep_failures(p);
     if (how == CLOSE_FAIL)
-        pair_fail(p, why.text);
+        pair_fail(p, &why);
     else if (v == VERDICT_FAIL)
-        pair_fail(p, late.text);
+        pair_fail(p, &late);
     else if (v == VERDICT_NEXT || v == VERDICT_PARTIAL) {
         p->flags |= v == VERDICT_PARTIAL ? PAIR_PARTIAL : 0;
         pair_advance(p, how);

@@ -90,6 +90,11 @@ static void a_side_that_fails_for_good_cancels_the_other(void **state)
     assert_true(fake_last(b->fleet, "files.send")->cancelled);
     assert_string_equal(bench_state(b, "wave"), "failed");
     assert_string_equal(bench_pair(b, "wave", 1, "reason"), "read-only");
+    json_t *r = report(b, "wave", 1);
+    const json_t *group = json_array_get(json_object_get(r, "failures"), 0);
+    assert_int_equal(json_integer_value(json_object_get(group, "err")), EROFS);
+    assert_non_null(strstr(json_string_value(json_object_get(group, "remedy")), "writable"));
+    json_decref(r);
 }
 
 static struct fake_answer partial_then_failed(const struct fake_op *op, unsigned nth)
