@@ -1,5 +1,5 @@
-/* maketree: the program that makes the bench's three trees, the same ones for the same seed. Shares
- * no code with the product. */
+/* maketree: the program that makes the bench's trees, the same ones for the same seed. Shares no
+ * code with the product. */
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -98,19 +98,59 @@ static uint64_t size_mixed(void)
     return bytes > 128.0 * 1048576 ? 128U << 20 : (uint64_t)bytes;
 }
 
-static void make_big(int root)
+static uint64_t size_tiny(void)
 {
-    for (unsigned i = 0; i < 4; i++) {
-        char name[32];
-        (void)snprintf(name, sizeof name, "image-%u.raw", i);
-        make_file(root, name, GIB);
+    return next_random() % 256;
+}
+
+static uint64_t size_none(void)
+{
+    return 0;
+}
+
+static void make_image(int root, unsigned number, uint64_t bytes)
+{
+    char name[32];
+    (void)snprintf(name, sizeof name, "image-%u.raw", number);
+    make_file(root, name, bytes);
+}
+
+/* Folders, files in all of them and their size; no folders: images of BYTES each. */
+static const struct kind {
+    const char *name;
+    unsigned folders, files;
+    uint64_t (*size)(void);
+    uint64_t bytes;
+} kinds[] = {
+    {"small",    1000, 50000,   size_small, 0       },
+    {"big",      0,    4,       NULL,       GIB     },
+    {"mixed",    400,  20000,   size_mixed, 0       },
+    {"million",  5000, 1000000, size_tiny,  0       },
+    {"empty5m",  5000, 5000000, size_none,  0       },
+    {"image10g", 0,    1,       NULL,       10 * GIB},
+};
+
+/* A scale of 5 makes a fifth of it. */
+static void make_tree(const struct kind *k, int root, unsigned scale)
+{
+    if (k->size) {
+        make_files(root, k->folders / scale ? k->folders / scale : 1, k->files / scale, k->size);
+        return;
     }
+    for (unsigned i = 0; i < k->files; i++)
+        make_image(root, i, k->bytes / scale);
 }
 
 int main(int argc, char **argv)
 {
-    if (argc != 3) {
-        (void)fprintf(stderr, "usage: maketree small|big|mixed NEW-FOLDER\n");
+    unsigned long scale = argc > 3 ? strtoul(argv[3], NULL, 10) : 1;
+    const struct kind *kind = NULL;
+    for (size_t i = 0; argc > 2 && i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(kinds[i].name, argv[1]) == 0)
+            kind = &kinds[i];
+    if (!kind || scale < 1 || scale > 100000) {
+        (void)fprintf(stderr, "usage: maketree small|big|mixed|million|empty5m|image10g NEW-FOLDER "
+                              "[SCALE]\n  SCALE: 5 makes a fifth of it\n");
         return 2;
     }
     state = 20261121;
@@ -118,13 +158,6 @@ int main(int argc, char **argv)
     must(mkdir(argv[2], 0755), argv[2]);
     int root = open(argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     must(root, argv[2]);
-    if (strcmp(argv[1], "small") == 0)
-        make_files(root, 1000, 50000, size_small);
-    else if (strcmp(argv[1], "big") == 0)
-        make_big(root);
-    else if (strcmp(argv[1], "mixed") == 0)
-        make_files(root, 400, 20000, size_mixed);
-    else
-        return 2;
+    make_tree(kind, root, (unsigned)scale);
     return 0;
 }
