@@ -93,6 +93,8 @@ static int run_with_lanes(const struct agent_conf *conf, int stop_fd)
                             .lanes = lanes,
                             .identity = id,
                             .privileged = facts_privileged()};
+    if (conf->io_priority && priority_parse(conf->io_priority, &env.priority) < 0)
+        return -EINVAL;
     struct loop_setup setup = {.state_dir = conf->state_dir,
                                .workers = conf->workers,
                                .env = &env,

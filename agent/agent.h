@@ -8,7 +8,8 @@ struct agent_conf {
     char *lane_listen;  /* "" is every address */
     char *lane_address; /* what peers are told; "" is the address that the orchestrator sees */
     uint32_t lane_port;
-    uint32_t workers; /* steps at once */
+    uint32_t workers;  /* steps at once */
+    char *io_priority; /* of the workers: "normal", "low", "idle" */
     char *log_level;
 };
 

@@ -9,6 +9,7 @@
 #include "agent/oplog.h"
 #include "agent/result.h"
 #include "agent/worker.h"
+#include "common/base/bucket.h"
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/base/fault_point.h"
@@ -85,6 +86,32 @@ static const struct step_kind *find_kind(const struct dispatch *d, const char *k
     return NULL;
 }
 
+static uint64_t rate_of(bool limited, uint64_t bytes_per_s)
+{
+    return limited && bytes_per_s < INT64_MAX ? bytes_per_s : BUCKET_UNLIMITED;
+}
+
+static void read_plan(const Godwit__Rate *r, struct rate_plan *ret)
+{
+    *ret = (struct rate_plan){.now = rate_of(r->limited, r->bytes_per_s)};
+    for (size_t i = 0; i < r->n_next && ret->n < LIMIT_RATE_WINDOWS; i++) {
+        const Godwit__RateWindow *w = r->next[i];
+        if (i > 0 && w->from_ms < r->next[i - 1]->from_ms)
+            return; /* what is out of order means nothing */
+        ret->next[ret->n].from_ms = w->from_ms;
+        ret->next[ret->n++].rate = rate_of(w->limited, w->bytes_per_s);
+    }
+}
+
+static void take_rate(struct dispatch *d, const char *op_id, const Godwit__Rate *r)
+{
+    struct rate_plan plan;
+    if (!r)
+        return;
+    read_plan(r, &plan);
+    (void)workers_set_rate(d->setup.workers, op_id, &plan); /* not here: it is over */
+}
+
 static int run(struct dispatch *d, const Godwit__Envelope *e)
 {
     const Godwit__Order *o = e->order;
@@ -102,11 +129,15 @@ static int run(struct dispatch *d, const Godwit__Envelope *e)
     if (rc < 0)
         return fail_unlogged(d, e, rc);
     FAULT_POINT("order-logged");
+    struct rate_plan plan;
     struct step_slip slip = {.kind = kind,
                              .op_id = e->op_id,
                              .job = o->job,
                              .args = o->args.data,
-                             .args_len = o->args.len};
+                             .args_len = o->args.len,
+                             .plan = o->rate ? &plan : NULL};
+    if (o->rate)
+        read_plan(o->rate, &plan);
     rc = workers_submit(d->setup.workers, &slip);
     if (rc < 0) {
         (void)fault_set(&f, FAULT_RETRY, EAGAIN, "agent is full: %zu steps run or wait here",
@@ -140,6 +171,7 @@ static int on_order(struct dispatch *d, const Godwit__Envelope *e)
     }
     int logged = oplog_saw_epoch(d->setup.log, e->epoch);
     if (workers_has(d->setup.workers, e->op_id)) {
+        take_rate(d, e->op_id, e->order->rate);
         say_accepted(d, e->op_id);
         return 0;
     }
@@ -180,6 +212,14 @@ static int on_cancel(struct dispatch *d, const Godwit__Envelope *e)
     return 0;
 }
 
+/* Of an earlier orchestrator it means nothing: a later one rules here. */
+static int on_rate(struct dispatch *d, const Godwit__Envelope *e)
+{
+    if (text_is_name(e->op_id, OPLOG_ID_MAX) && e->epoch >= oplog_epoch(d->setup.log))
+        take_rate(d, e->op_id, e->rate);
+    return 0;
+}
+
 static int on_ack(struct dispatch *d, const Godwit__Envelope *e)
 {
     if (!outbox_has(d, e->op_id))
@@ -200,6 +240,8 @@ int dispatch_message(struct dispatch *d, const Godwit__Envelope *e)
         return on_cancel(d, e);
     if (e->body_case == GODWIT__ENVELOPE__BODY_RESULT_ACK)
         return on_ack(d, e);
+    if (e->body_case == GODWIT__ENVELOPE__BODY_RATE)
+        return on_rate(d, e);
     return -EPROTO;
 }
 

@@ -32,7 +32,7 @@ struct dispatch *dispatch_free(struct dispatch *d);
 DEFINE_CLEANUP(dispatch_free, struct dispatch *)
 void dispatch_set_host(struct dispatch *d, const char *host);
 
-/* order, cancel, result_ack; others are not for it: -EPROTO. Always answers what has to be
+/* order, cancel, result_ack, rate; others are not for it: -EPROTO. Always answers what has to be
  * answered; -errno only when the op log fails. */
 int dispatch_message(struct dispatch *d, const Godwit__Envelope *e);
 /* Steps that ended: stores their results, then sends them. Call when workers_fd() is readable. */

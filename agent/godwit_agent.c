@@ -65,6 +65,14 @@ static const struct option_row conf_rows[] = {
      .min = 1,
      .max = 1024,
      .help = "Steps that run at once; more wait in line."},
+    {.name = "io-priority",
+     .kind = OPT_ENUM,
+     .off = CONF(io_priority),
+     .value = "HOW",
+     .def = "normal",
+     .choices = "normal|low|idle",
+     .help = "How steps share disk and processor with what else runs here: low is the last place "
+             "among equals and nice 10, idle only takes what nobody wants."},
     {.name = "log-level",
      .kind = OPT_ENUM,
      .off = CONF(log_level),
@@ -72,7 +80,7 @@ static const struct option_row conf_rows[] = {
      .def = "info",
      .choices = "error|warning|info|debug",
      .help = "What is logged."},
-    {0},
+    {0                                                            },
 };
 
 static const struct option_row line_rows[] = {

@@ -191,6 +191,7 @@ void dispatch_tick(struct dispatch *d, int64_t now_ms, bool live)
     for (struct outgoing *o = d->outgoing; o; o = o->next)
         if (o->due_ms <= now_ms && (live || o->packed))
             outbox_send(d, o->op_id);
+    workers_tick(d->setup.workers, clock_fleet_ms());
     if (!live)
         return;
     if (now_ms - d->progress_ms >= 1000) {

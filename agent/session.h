@@ -54,7 +54,7 @@ struct session_setup {
     uint32_t (*running)(void *arg);                  /* for heartbeats */
     void (*online)(void *arg);                       /* after each Welcome */
     void (*revoked)(void *arg);
-    void (*message)(void *arg, const Godwit__Envelope *e); /* order, cancel, result_ack */
+    void (*message)(void *arg, const Godwit__Envelope *e); /* order, cancel, result_ack, rate */
     void (*changed)(void *arg);                            /* state or reason are different now */
 };
 

@@ -36,6 +36,11 @@ int step_cancel_fd(const struct step *s)
     return s->cancel_fd;
 }
 
+struct bucket *step_bucket(struct step *s)
+{
+    return &s->bucket;
+}
+
 void step_result_done(struct step_result *r)
 {
     for (size_t g = 0; g < r->ngroups; g++)

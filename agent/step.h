@@ -5,11 +5,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/priority.h"
 #include "common/base/fault.h"
 
 struct lane_server; /* agent/lane/lane_server.h */
 struct lane_identity;
 struct step;
+struct bucket;
 
 /* Same meaning as message Counters in control.proto. */
 struct counters {
@@ -25,7 +27,8 @@ struct agent_env {
     const char *state_dir; /* "/var/lib/godwit/agent": catalogues and the like go below it */
     struct lane_server *lanes;
     const struct lane_identity *identity;
-    bool privileged; /* effective uid 0 with the capabilities to own and chown */
+    bool privileged;           /* effective uid 0 with the capabilities to own and chown */
+    enum io_priority priority; /* of the steps' threads */
 };
 
 enum step_status { STEP_DONE = 1, STEP_PARTIAL, STEP_FAILED, STEP_STOPPED }; /* as Result.Status */
@@ -64,5 +67,8 @@ const char *step_job(const struct step *s);
 const void *step_args(const struct step *s, size_t *retlen); /* borrowed */
 bool step_cancelled(const struct step *s);                   /* atomic read, any thread */
 int step_cancel_fd(const struct step *s);                    /* readable once cancelled: for poll */
+/* What the step's lanes may send together; the orchestrator changes it while they do. As long as
+ * the step. */
+struct bucket *step_bucket(struct step *s);
 /* Latest wins; sent on at most once a second. Any thread. doing: a static string. */
 void step_progress(struct step *s, const struct counters *c, unsigned percent, const char *doing);

@@ -4,6 +4,8 @@
 #include <stdatomic.h>
 
 #include "agent/step.h"
+#include "agent/worker.h"
+#include "common/base/bucket.h"
 
 struct step_report {
     uint64_t seq;
@@ -24,6 +26,7 @@ struct step {
     int end_fd; /* the end of the step is written here: a pointer to it */
 
     atomic_bool cancelled;
+    struct bucket bucket;
     pthread_mutex_t lock; /* guards report */
     struct step_report report;
 
@@ -33,5 +36,6 @@ struct step {
     pthread_t thread;
     bool started;
     bool by_order; /* cancelled by name */
+    struct rate_plan plan;
     struct step *next;
 };

@@ -12,7 +12,7 @@
 #include "common/base/log.h"
 #include "common/wire/envelope.h"
 
-#define CAN_BITS 0ULL         /* capabilities that we understand: none are defined yet */
+#define CAN_BITS WIRE_CAN_RATE
 #define RECEIVE_AT_ONCE 100   /* then timers get their turn */
 #define CLOCK_OFF_MS 60000    /* a difference that people should know of */
 #define ROTATE_SETTLE_MS 1000 /* between the reply with our new key and using it */
@@ -176,7 +176,7 @@ static void on_live(struct session *s, const Godwit__Envelope *e)
     case GODWIT__ENVELOPE__BODY_ROTATE_KEY:
         on_rotate(s);
         break;
-    default: /* order, cancel, result_ack */
+    default: /* order, cancel, result_ack, rate */
         s->setup.message(s->setup.arg, e);
         break;
     }

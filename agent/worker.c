@@ -13,6 +13,8 @@
 
 #include "agent/step_priv.h"
 #include "common/base/cleanup.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
 #include "common/base/mem.h"
 
 #define STEPS_MAX 4096
@@ -100,6 +102,9 @@ static void tell_end(struct step *s)
 static void *run_step(void *arg)
 {
     struct step *s = arg;
+    int rc = priority_take(s->env->priority);
+    if (rc < 0)
+        log_warning("cannot lower the priority of a step: %s", strerror(-rc));
     s->kind->run(s, &s->result);
     tell_end(s);
     return NULL;
@@ -140,6 +145,36 @@ static void start_next(struct workers *w)
     }
 }
 
+/* Several may have begun at once: after a sleep of the machine, or when the message was late. */
+static void begin_windows(struct step *s, int64_t fleet_ms)
+{
+    struct rate_plan *p = &s->plan;
+    size_t begun = 0;
+    while (begun < p->n && p->next[begun].from_ms <= fleet_ms)
+        p->now = p->next[begun++].rate;
+    if (begun > 0)
+        memmove(p->next, p->next + begun, (p->n - begun) * sizeof p->next[0]);
+    p->n -= begun;
+    bucket_set(&s->bucket, p->now, clock_mono_us() * 1000);
+}
+
+bool workers_set_rate(struct workers *w, const char *op_id, const struct rate_plan *plan)
+{
+    struct step *s = find(w, op_id);
+    if (!s)
+        return false;
+    s->plan = *plan;
+    begin_windows(s, clock_fleet_ms());
+    return true;
+}
+
+void workers_tick(struct workers *w, int64_t fleet_ms)
+{
+    for (struct step *s = w->steps; s; s = s->next)
+        if (s->plan.n > 0 && s->plan.next[0].from_ms <= fleet_ms)
+            begin_windows(s, fleet_ms);
+}
+
 static struct step *new_step(struct workers *w, const struct step_slip *slip)
 {
     struct step *s = xcalloc(1, sizeof *s);
@@ -152,6 +187,11 @@ static struct step *new_step(struct workers *w, const struct step_slip *slip)
     s->args_len = slip->args_len;
     s->end_fd = w->ends[1];
     s->report.doing = "";
+    s->plan.now = BUCKET_UNLIMITED;
+    if (slip->plan)
+        s->plan = *slip->plan;
+    bucket_init(&s->bucket, s->plan.now);
+    begin_windows(s, clock_fleet_ms());
     s->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     return s;
 }

@@ -8,8 +8,19 @@
 
 #include "agent/oplog.h"
 #include "agent/step.h"
+#include "common/wire/limits.h"
 
 struct workers;
+
+/* What a step may send, now and from each of these times on. */
+struct rate_plan {
+    uint64_t now; /* bytes a second, or BUCKET_UNLIMITED */
+    size_t n;     /* windows that have not begun */
+    struct {
+        int64_t from_ms; /* clock_fleet_ms() */
+        uint64_t rate;
+    } next[LIMIT_RATE_WINDOWS];
+};
 
 struct step_slip {
     const struct step_kind *kind;
@@ -17,6 +28,7 @@ struct step_slip {
     const char *job;
     const void *args;
     size_t args_len;
+    const struct rate_plan *plan; /* NULL: no limit */
 };
 
 struct step_end {
@@ -51,5 +63,8 @@ size_t workers_count(const struct workers *w); /* running and in line */
 /* Asks the step to stop; one in line ends at once as STOPPED. False: no such step. */
 bool workers_cancel(struct workers *w, const char *op_id);
 void workers_cancel_all(struct workers *w);
+/* Holds from now on. False: no such step. */
+bool workers_set_rate(struct workers *w, const char *op_id, const struct rate_plan *plan);
+void workers_tick(struct workers *w, int64_t fleet_ms); /* windows begin */
 void workers_each(const struct workers *w, void (*fn)(void *arg, const struct step_view *v),
                   void *arg);

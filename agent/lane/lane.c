@@ -14,6 +14,7 @@
 
 #include "agent/lane/lane_out.h"
 #include "agent/lane/lane_priv.h"
+#include "common/base/bucket.h"
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
@@ -40,6 +41,7 @@ struct lane {
     size_t inbox_bytes;
     atomic_uint_fast64_t blocked_us, wire_bytes; /* others look at them */
     uint64_t rekey_at;
+    struct bucket *bucket;
     bool broken;
     bool waits; /* with a full inbox for the peer, which reads whatever it sends */
 };
@@ -93,6 +95,11 @@ void lane_set_cancel(struct lane *l, int cancel_fd)
 void lane_wait_when_full(struct lane *l)
 {
     l->waits = true;
+}
+
+void lane_set_bucket(struct lane *l, struct bucket *b)
+{
+    l->bucket = b;
 }
 
 void lane_abort(struct lane *l)
@@ -215,15 +222,38 @@ static int lane_wait(struct lane *l, short events, int wake_fd, int timeout_ms)
     return n > 0 && p[0].revents ? 1 : 0;
 }
 
+/* One portion of what waits. 0: all is out. -EAGAIN: go on after *retms; -1: when the socket takes
+ * more. */
+static int flush_paced(struct lane *l, int *retms)
+{
+    int64_t wait_ns = 0;
+    *retms = -1;
+    size_t n = lane_out_left(&l->out);
+    size_t may = bucket_take(l->bucket, n, clock_mono_us() * 1000, &wait_ns), sent = 0;
+    if (n > 0 && may == 0) {
+        *retms = (int)((wait_ns + 999999) / 1000000);
+        return -EAGAIN;
+    }
+    int rc = lane_out_send(&l->out, l->fd, may, &sent);
+    if (sent < may)
+        bucket_give(l->bucket, may - sent);
+    if (rc == 0 && lane_out_left(&l->out) > 0)
+        *retms = 0;
+    return rc == 0 && *retms == 0 ? -EAGAIN : rc;
+}
+
 /* Hands out to the socket; reads meanwhile. */
 static int flush(struct lane *l)
 {
     for (;;) {
-        int rc = lane_out_flush(&l->out, l->fd);
+        int wait_ms = -1;
+        bool paced = l->bucket && bucket_is_limited(l->bucket);
+        int rc = paced ? flush_paced(l, &wait_ms) : lane_out_flush(&l->out, l->fd);
         if (rc != -EAGAIN)
             return rc;
         int64_t from = clock_mono_us();
-        rc = lane_wait(l, l->waits && is_full(l) ? POLLOUT : POLLIN | POLLOUT, -1, -1);
+        short in = l->waits && is_full(l) ? 0 : POLLIN, out = wait_ms < 0 ? POLLOUT : 0;
+        rc = lane_wait(l, (short)(in | out), -1, wait_ms);
         atomic_fetch_add(&l->blocked_us, (uint64_t)(clock_mono_us() - from));
         if (rc >= 0)
             rc = drain(l);

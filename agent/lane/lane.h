@@ -13,6 +13,7 @@
 #define LANE_RECORD_MAX (1 << 20) /* header and body */
 #define LANE_INBOX_MAX (32 << 20) /* replies kept while a send waits */
 
+struct bucket;
 struct lane;
 struct lane_identity;
 
@@ -34,6 +35,9 @@ void lane_set_cancel(struct lane *l, int cancel_fd);
  * the side whose peer keeps reading while it sends and cannot fill its own inbox (credit): else
  * both wait for ever. */
 void lane_wait_when_full(struct lane *l);
+/* From now on what is sent is held to the bucket's rate, TLS included; lanes may share one. NULL:
+ * no rate, as at first. Borrowed until free. */
+void lane_set_bucket(struct lane *l, struct bucket *b);
 /* Any thread: both directions end now; a blocked send or receive returns -ECONNRESET. */
 void lane_abort(struct lane *l);
 const uint8_t *lane_peer_pin(const struct lane *l);

@@ -60,16 +60,25 @@ void lane_out_done(struct lane_out *o)
     *o = (struct lane_out){0};
 }
 
+int lane_out_send(struct lane_out *o, int fd, size_t max, size_t *retsent)
+{
+    size_t from = o->at, end = o->len - from < max ? o->len : from + max;
+    int rc = 0;
+    while (rc == 0 && o->at < end) {
+        ssize_t n = send(fd, o->data + o->at, end - o->at, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n >= 0)
+            o->at += (size_t)n;
+        else if (errno != EINTR)
+            rc = errno == EWOULDBLOCK ? -EAGAIN : -errno;
+    }
+    *retsent = o->at - from;
+    if (o->at == o->len)
+        o->at = o->len = 0;
+    return rc;
+}
+
 int lane_out_flush(struct lane_out *o, int fd)
 {
-    while (o->at < o->len) {
-        ssize_t n = send(fd, o->data + o->at, o->len - o->at, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno == EWOULDBLOCK ? -EAGAIN : -errno;
-        o->at += (size_t)n;
-    }
-    o->at = o->len = 0;
-    return 0;
+    size_t sent = 0;
+    return lane_out_send(o, fd, SIZE_MAX, &sent);
 }

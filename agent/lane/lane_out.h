@@ -15,3 +15,9 @@ void lane_out_attach(struct lane_out *o, SSL *ssl);
 void lane_out_done(struct lane_out *o); /* after SSL_free */
 /* 0: all is out. -EAGAIN: the socket is full. */
 int lane_out_flush(struct lane_out *o, int fd);
+/* The same for the next max bytes; *retsent of them went, also when -EAGAIN. */
+int lane_out_send(struct lane_out *o, int fd, size_t max, size_t *retsent);
+static inline size_t lane_out_left(const struct lane_out *o)
+{
+    return o->len - o->at;
+}

@@ -20,6 +20,7 @@
 #include "agent/transfer/sender_priv.h"
 #include "agent/transfer/sent.h"
 #include "agent/transfer/temp.h"
+#include "common/base/bucket.h"
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
@@ -126,6 +127,7 @@ int sender_adopt(struct sender *s, struct lane *l, uint64_t credit, uint32_t ind
     w->credit = (int64_t)credit;
     w->last = &w->first;
     w->compress.policy = s->spec->options.compress;
+    lane_set_bucket(l, step_bucket(s->step));
     w->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     (void)pthread_mutex_lock(&s->lock);
     int rc = w->wake < 0 ? -errno : s->walk_over || atomic_load(&s->broken) ? -ESHUTDOWN : 0;
@@ -206,7 +208,8 @@ static void adapt(struct sender *s, struct pace *p)
     (void)pthread_mutex_lock(&s->lock);
     for (struct worker *w = s->workers; w; w = w->next)
         atomic_store(&w->compress.link_bound, waits && idle_cpu);
-    bool more = waits && idle_cpu && !s->spec->options.lanes && n < LANES_MOST && !s->walk_over;
+    bool more = waits && idle_cpu && !s->spec->options.lanes && n < LANES_MOST && !s->walk_over &&
+                !bucket_is_limited(step_bucket(s->step)); /* more lanes share the same rate */
     (void)pthread_mutex_unlock(&s->lock);
     *p = now;
     if (more)

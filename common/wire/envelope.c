@@ -18,15 +18,16 @@ static const struct role {
     size_t max_fields;
     bool scrub; /* repair foreign text; else refuse the message */
 } roles[] = {
-    [WIRE_ENROLEE] = {TYPE(ENROL_REQUEST),                                                                        LIMIT_ENROL_BYTES,   64,   true },
+    [WIRE_ENROLEE] = {TYPE(ENROL_REQUEST),                                                            LIMIT_ENROL_BYTES,   64,   true },
     [WIRE_AGENT] = {TYPE(HELLO) | TYPE(HEARTBEAT) | TYPE(GOODBYE) | TYPE(REFUSAL) | TYPE(ACCEPTED) |
                         TYPE(PROGRESS) | TYPE(RESULT) | TYPE(ROTATE_KEY_REPLY),
-                      LIMIT_CONTROL_BYTES,                                                                                             8192, true },
-    [WIRE_CONSOLE] = {TYPE(CONSOLE_REQUEST),                                                                      LIMIT_CONTROL_BYTES, 512,  false},
+                      LIMIT_CONTROL_BYTES,                                                                                 8192, true },
+    [WIRE_CONSOLE] = {TYPE(CONSOLE_REQUEST),                                                          LIMIT_CONTROL_BYTES, 512,  false},
     [WIRE_ORCHESTRATOR] = {TYPE(WELCOME) | TYPE(HEARTBEAT_REPLY) | TYPE(GOODBYE) | TYPE(REFUSAL) |
-                               TYPE(ORDER) | TYPE(CANCEL) | TYPE(RESULT_ACK) | TYPE(ROTATE_KEY) |
-                               TYPE(SERVER_KEYS) | TYPE(ENROL_REPLY) | TYPE(CONSOLE_REPLY),
-                      LIMIT_CONTROL_BYTES,                                                                                             512,  true },
+                               TYPE(ORDER) | TYPE(CANCEL) | TYPE(RESULT_ACK) | TYPE(RATE) |
+                               TYPE(ROTATE_KEY) | TYPE(SERVER_KEYS) | TYPE(ENROL_REPLY) |
+                               TYPE(CONSOLE_REPLY),
+                      LIMIT_CONTROL_BYTES,                                                                                 512,  true },
 };
 
 #define LIMIT(msg, name, len, n)                                                                   \
@@ -43,6 +44,7 @@ static const struct scan_limit limits[] = {
     LIMIT(hello, "instance", 64, 0),
     LIMIT(result, "failures", 0, LIMIT_FAILURE_GROUPS),
     LIMIT(failure_group, "examples", LIMIT_PATH, LIMIT_FAILURE_EXAMPLES),
+    LIMIT(rate, "next", 0, LIMIT_RATE_WINDOWS),
     LIMIT(server_keys, "keys", 0, LIMIT_SERVER_KEYS),
     LIMIT(server_key, "public_key", 32, 0),
     LIMIT(rotate_key_reply, "public_key", 32, 0),

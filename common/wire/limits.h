@@ -5,6 +5,9 @@
 #define WIRE_VERSION 1
 #define WIRE_VERSION_MIN 1 /* the orchestrator serves nothing older */
 
+/* Hello.can, Welcome.can */
+#define WIRE_CAN_RATE 1ULL /* the agent keeps a step to a Rate */
+
 #define LIMIT_CONTROL_BYTES (1 << 20) /* one ZeroMQ message (ZMQ_MAXMSGSIZE) */
 #define WIRE_CURVE_BYTES 33           /* what CURVE adds to a message; ZMQ_MAXMSGSIZE counts it */
 #define LIMIT_ENROL_BYTES (16 << 10)  /* one message on the enrolment socket */
@@ -19,6 +22,7 @@
 #define LIMIT_CONSOLE_ARG (512 << 10) /* one console argument: a wave file as JSON */
 #define LIMIT_PAIRS 4000 /* pairs of one job; with paths of 25 bytes they fit one argument */
 #define LIMIT_SERVER_KEYS 4
+#define LIMIT_RATE_WINDOWS 64 /* of a calendar, sent ahead */
 
 #define WIRE_HEARTBEAT_IVL_MS 15000 /* ZMQ_HEARTBEAT_*: libzmq's own, against dead links */
 #define WIRE_HEARTBEAT_TIMEOUT_MS 45000

@@ -2,7 +2,7 @@
  * measure and profile the data path. Not installed.
  *   godwit-pipe both SOURCE DESTINATION STATE [OPTION…]
  *   godwit-pipe send|receive SOURCE DESTINATION STATE port=N [OPTION…]
- * OPTION: lanes=N compress=auto|on|off delete dry-run checksum only-failed verbose */
+ * OPTION: lanes=N compress=auto|on|off delete dry-run checksum only-failed rate=BYTES verbose */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -39,6 +39,8 @@ static bool option(struct harness *h, const char *text)
         o->checksum = true;
     else if (strcmp(text, "only-failed") == 0)
         o->only_failed = true;
+    else if (strncmp(text, "rate=", 5) == 0)
+        h->rate = strtoull(text + 5, NULL, 10);
     else if (strcmp(text, "verbose") == 0)
         h->verbose = true;
     else

@@ -33,6 +33,7 @@ static const struct row {
     {"progress",         A    },
     {"result",           A    },
     {"result_ack",       O    },
+    {"rate",             O    },
     {"rotate_key",       O    },
     {"rotate_key_reply", A    },
     {"server_keys",      O    },

@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "common/base/bucket.h"
 #include "common/base/mem.h"
 
 struct step {
@@ -15,6 +16,7 @@ struct step {
     int cancel_fd;
     atomic_bool cancelled;
     atomic_uint reports;
+    struct bucket bucket;
 };
 
 struct step *step_stub_new(const char *state_dir, const void *args, size_t len)
@@ -24,6 +26,7 @@ struct step *step_stub_new(const char *state_dir, const void *args, size_t len)
     s->args = xmemdup(args, len);
     s->args_len = len;
     s->cancel_fd = eventfd(0, EFD_CLOEXEC);
+    bucket_init(&s->bucket, BUCKET_UNLIMITED);
     return s;
 }
 
@@ -85,6 +88,11 @@ void step_progress(struct step *s, const struct counters *c, unsigned percent, c
     (void)percent;
     (void)doing;
     atomic_fetch_add(&s->reports, 1);
+}
+
+struct bucket *step_bucket(struct step *s)
+{
+    return &s->bucket;
 }
 
 void step_result_done(struct step_result *r)

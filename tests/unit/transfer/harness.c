@@ -16,6 +16,7 @@
 #include "agent/lane/lane_server.h"
 #include "agent/transfer/receiver.h"
 #include "agent/transfer/sender.h"
+#include "common/base/bucket.h"
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
@@ -24,6 +25,7 @@ struct step {
     struct agent_env env;
     const char *name;
     bool verbose;
+    struct bucket bucket;
 };
 
 static atomic_bool cancelled;
@@ -80,6 +82,10 @@ void step_progress(struct step *s, const struct counters *c, unsigned percent, c
                       s->name, percent, doing, c->files, c->bytes, c->sent_bytes, c->again_bytes,
                       c->failed, c->lanes);
 }
+struct bucket *step_bucket(struct step *s)
+{
+    return &s->bucket;
+}
 void step_result_done(struct step_result *r)
 {
     for (size_t i = 0; i < r->ngroups; i++)
@@ -123,6 +129,7 @@ static void side_open(struct side *s, const struct harness *h, const char *mine,
     memset(s->secret, 0x42, sizeof s->secret);
     s->step.name = mine;
     s->step.verbose = h->verbose;
+    bucket_init(&s->step.bucket, h->rate ? h->rate : BUCKET_UNLIMITED);
     s->step.env = (struct agent_env){
         .state_dir = s->state, .identity = s->id, .privileged = geteuid() == 0 && !h->unprivileged};
     s->spec = (struct transfer_spec){.path = path,

@@ -13,7 +13,8 @@ struct harness {
     uint16_t port;                    /* 0: any */
     bool unprivileged;                /* as if not root */
     struct transfer_options options;
-    bool verbose; /* progress to standard error */
+    uint64_t rate; /* bytes a second that the source may send; 0: any */
+    bool verbose;  /* progress to standard error */
 };
 
 /* Both sides in this process, until both have ended. */
