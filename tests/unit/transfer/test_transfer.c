@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,10 +12,6 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "agent/lane/lane_hello.h"
-#include "agent/lane/lane_identity.h"
-#include "agent/transfer/digest.h"
-#include "agent/transfer/record.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "tests/unit/test.h"
@@ -364,236 +359,6 @@ static void a_file_that_changes_while_read_is_named(void **state_)
     assert_same_trees();
 }
 
-/* ── a peer with the right key that lies ── */
-
-static void *receive_run(void *arg)
-{
-    struct harness h = {.source = source, .destination = destination, .state = state, .port = port};
-    harness_receive(&h, arg);
-    return NULL;
-}
-
-static void put_file(struct buf *b, const char *name, const char *text, uint8_t flip)
-{
-    struct batch_entry e = {
-        .kind = BATCH_FILE, .name = {name, strlen(name)},
-             .nsegments = 1
-    };
-    e.meta = (struct meta){.mode = S_IFREG | 0644, .nlink = 1, .size = strlen(text)};
-    digest_bytes(text, strlen(text), e.digest);
-    e.digest[3] ^= flip;
-    batch_entry_put(b, &e);
-    buf_put_u64(b, 0);
-    buf_put_blob(b, text, strlen(text));
-}
-
-static struct lane *hand_made_lane(void)
-{
-    struct lane_identity *id = NULL, *peer = NULL;
-    struct lane *l = NULL;
-    struct lane_welcome w;
-    struct lane_hello hello = {
-        .id = "0123456789abcdef", .pair = "0123456789abcdef.1", .entry = {5, 0}
-    };
-    char *mine = xasprintf("%s/source.key", state), *other = xasprintf("%s/destination.key", state);
-    assert_int_equal(lane_identity_load_or_new(mine, &id), 0);
-    assert_int_equal(lane_identity_load_or_new(other, &peer), 0);
-    memset(hello.secret, 0x42, sizeof hello.secret);
-    char endpoint[32];
-    (void)snprintf(endpoint, sizeof endpoint, "127.0.0.1:%u", (unsigned)port);
-    int rc = -1;
-    for (int i = 0; i < 1000 && rc < 0; i++) {
-        rc = lane_connect(&l, id, endpoint, lane_identity_pin(peer), -1);
-        if (rc == 0 && ((rc = lane_hello_send(l, &hello)) < 0 ||
-                        (rc = lane_welcome_receive(l, 5000, &w, NULL)) < 0))
-            l = lane_free(l);
-        if (rc < 0)
-            (void)usleep(20000);
-    }
-    assert_int_equal(rc, 0);
-    (void)lane_identity_free(id);
-    (void)lane_identity_free(peer);
-    free(mine);
-    free(other);
-    return l;
-}
-
-static void wait_for(struct lane *l, uint8_t type, struct lane_record *ret)
-{
-    do
-        assert_int_equal(lane_receive(l, 5000, ret), 1);
-    while (ret->type != type);
-}
-
-static void a_wrong_digest_costs_its_file_alone(void **state_)
-{
-    (void)state_;
-    struct step_result received = {0};
-    struct lane_record r;
-    struct failed failed;
-    struct buf b;
-    pthread_t thread;
-    struct both keys;
-    transfer(&keys, &(struct transfer_options){.dry_run = true}); /* makes the keys: two threads
-                                                                     would each make their own */
-    assert_int_equal(pthread_create(&thread, NULL, receive_run, &received), 0);
-    struct lane *l = hand_made_lane();
-    buf_init(&b, LANE_RECORD_MAX);
-    struct batch_head head = {
-        .folder = {"", 0}
-    };
-    batch_head_put(&b, &head);
-    put_file(&b, "good", "whole", 0);
-    put_file(&b, "bad", "whole", 1);
-    put_file(&b, "after", "whole", 0);
-    assert_int_equal(lane_send_copy(l, REC_BATCH, 0, b.data, b.len), 0);
-    wait_for(l, REC_FAILED, &r);
-    struct cursor c = cursor_of(r.data, r.len);
-    assert_int_equal(failed_get(&c, &failed), 0);
-    assert_int_equal(failed.err, EBADMSG);
-    assert_memory_equal(failed.path.p, "bad", 3);
-    assert_int_equal(lane_send_copy(l, REC_FINISH, 0, NULL, 0), 0);
-    wait_for(l, REC_FINISHED, &r);
-    assert_int_equal(lane_send_copy(l, REC_BYE, 0, NULL, 0), 0);
-    (void)pthread_join(thread, NULL);
-    (void)lane_free(l);
-    buf_done(&b);
-    assert_int_equal(received.status, STEP_PARTIAL);
-    assert_int_equal(received.counters.files, 2);
-    step_result_done(&received);
-    char *bad = xasprintf("%s/bad", destination), *after = xasprintf("%s/after", destination);
-    assert_int_not_equal(access(bad, F_OK), 0);
-    assert_int_equal(access(after, F_OK), 0);
-    free(bad);
-    free(after);
-}
-
-/* ── kill -9 ── */
-
-static pid_t side_start(bool sends)
-{
-    pid_t pid = fork();
-    if (pid != 0)
-        return pid;
-    struct step_result r = {0};
-    struct harness h = {.source = source, .destination = destination, .state = state, .port = port};
-    if (sends)
-        harness_send(&h, &r);
-    else
-        harness_receive(&h, &r);
-    _exit(r.status == STEP_DONE ? 0 : 1);
-}
-
-static void begin_large(struct lane *l, uint8_t flags, struct begun *ret)
-{
-    struct lane_record r;
-    struct buf b;
-    struct begin g = {
-        .id = 1, .flags = flags, .name = {"big", 3}
-    };
-    g.meta = (struct meta){.mode = S_IFREG | 0644, .nlink = 1, .size = 2 * PIECE_BYTES};
-    buf_init(&b, LANE_RECORD_MAX);
-    begin_put(&b, &g);
-    assert_int_equal(lane_send_copy(l, REC_BEGIN, 0, b.data, b.len), 0);
-    wait_for(l, REC_BEGUN, &r);
-    struct cursor c = cursor_of(r.data, r.len);
-    assert_int_equal(begun_get(&c, ret), 0);
-    buf_done(&b);
-}
-
-/* A piece that is a hole comes as its digest alone. */
-static void hole_large(struct lane *l)
-{
-    struct lane_record r;
-    struct status st = {0};
-    struct buf b;
-    struct piece_end p = {.id = 1};
-    digest_zero_piece(p.digest);
-    buf_init(&b, LANE_RECORD_MAX);
-    piece_end_put(&b, &p);
-    assert_int_equal(lane_send_copy(l, REC_PIECE_END, 0, b.data, b.len), 0);
-    while (st.durable_bytes < PIECE_BYTES) {
-        wait_for(l, REC_STATUS, &r);
-        struct cursor c = cursor_of(r.data, r.len);
-        assert_int_equal(status_get(&c, &st), 0);
-    }
-    buf_done(&b);
-}
-
-/* Pieces that a run wrote; then its temporary file is lost; then the next is killed before it has
- * written any. The third must not believe what the first noted. */
-static void pieces_of_a_lost_file_are_not_believed(void **state_)
-{
-    (void)state_;
-    struct both keys;
-    transfer(&keys, &(struct transfer_options){.dry_run = true}); /* makes the keys */
-    for (unsigned i = 0; i < 3; i++) {
-        struct begun g;
-        pid_t pid = side_start(false);
-        struct lane *l = hand_made_lane();
-        begin_large(l, i == 1 ? BEGIN_FRESH : 0, &g);
-        assert_int_equal(g.bitmap.n, 0);
-        if (i == 0)
-            hole_large(l);
-        (void)kill(pid, SIGKILL);
-        (void)waitpid(pid, NULL, 0);
-        (void)lane_free(l);
-        const char *const argv[] = {"rm", "-rf", destination, NULL};
-        if (i == 0)
-            assert_int_equal(trees_run(argv), 0);
-    }
-}
-
-#define KILLS 12
-
-static void killed_sides_come_back_to_the_same_end(bool kill_sender, bool kill_receiver)
-{
-    struct both keys;
-    make_tree();
-    for (unsigned i = 0; i < 12; i++) {
-        char name[32];
-        (void)snprintf(name, sizeof name, "sub/large%u", i);
-        put_random(name, 12 << 20, i);
-    }
-    transfer(&keys, &(struct transfer_options){.dry_run = true}); /* makes the keys */
-    pid_t pids[2] = {side_start(false), side_start(true)};
-    unsigned seed = (unsigned)clock_mono_us();
-    for (int i = 0; i < KILLS; i++) {
-        int which = kill_sender && kill_receiver ? i % 2 : kill_sender;
-        (void)usleep(20000 + (useconds_t)rand_r(&seed) % 150000);
-        if (waitpid(pids[1], NULL, WNOHANG) != 0) {
-            pids[1] = side_start(true); /* was done: once more, a run over what is there */
-            if (waitpid(pids[0], NULL, WNOHANG) == 0)
-                (void)waitpid(pids[0], NULL, 0);
-            pids[0] = side_start(false);
-            continue;
-        }
-        if (which == 0 && waitpid(pids[0], NULL, WNOHANG) != 0)
-            continue;
-        (void)kill(pids[which], SIGKILL);
-        (void)waitpid(pids[which], NULL, 0);
-        pids[which] = side_start(which == 1);
-    }
-    int sent = -1, received = -1;
-    (void)waitpid(pids[1], &sent, 0);
-    (void)waitpid(pids[0], &received, 0);
-    assert_int_equal(sent, 0);
-    assert_int_equal(received, 0);
-    assert_same_trees();
-}
-
-static void a_killed_destination_loses_nothing(void **state_)
-{
-    (void)state_;
-    killed_sides_come_back_to_the_same_end(false, true);
-}
-
-static void a_killed_source_loses_nothing(void **state_)
-{
-    (void)state_;
-    killed_sides_come_back_to_the_same_end(true, false);
-}
-
 #define CASE(f) cmocka_unit_test_setup_teardown(f, trees_setup, trees_teardown)
 
 int main(void)
@@ -616,10 +381,6 @@ int main(void)
         CASE(what_the_source_cannot_look_at_is_not_deleted),
         CASE(a_name_of_a_file_that_failed_is_not_done),
         CASE(a_file_that_changes_while_read_is_named),
-        CASE(a_wrong_digest_costs_its_file_alone),
-        CASE(pieces_of_a_lost_file_are_not_believed),
-        CASE(a_killed_destination_loses_nothing),
-        CASE(a_killed_source_loses_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
