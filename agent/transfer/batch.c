@@ -301,6 +301,12 @@ static int first_seen(struct worker *w, struct folder *f, const char *name, cons
     return rc;
 }
 
+/* Are there workers that could send it while this one walks on? */
+static bool may_hand_over(const struct worker *w, const struct folder *f, const struct meta *m)
+{
+    return m->size > PIECE_BYTES && !f->alone && atomic_load(&w->s->nidle) > 0;
+}
+
 static int send_file(struct worker *w, struct folder *f, const char *name, bool links,
                      const uint8_t *digest)
 {
@@ -321,6 +327,8 @@ static int send_file(struct worker *w, struct folder *f, const char *name, bool 
         rc = links && i == 0 ? first_seen(w, f, name, &m) : 0;
         if (rc != 0)
             return rc < 0 ? rc : 0;
+        if (!digest && may_hand_over(w, f, &m))
+            return walk_hand_over(w, f, name);
         rc = file_try(w, f, name, fd, &m, digest, &err);
         if (rc < 0 || err != -EBUSY)
             break;

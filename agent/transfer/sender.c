@@ -27,7 +27,7 @@
 #include "common/base/text.h"
 
 #define TICK_MS 100
-#define BACKOFF_MIN_MS 500
+#define BACKOFF_MIN_MS 25 /* both sides get their orders at once: the other is ready in a moment */
 #define BACKOFF_MAX_MS 5000
 #define WELCOME_MS 30000
 #define REFUSED_MAX_MS 120000 /* an agent that restarts gets its order again within this */
@@ -35,6 +35,7 @@
 
 void sender_ring(struct sender *s)
 {
+    atomic_fetch_add(&s->rings, 1);
     if (atomic_load(&s->nidle) == 0)
         return;
     (void)pthread_mutex_lock(&s->lock);

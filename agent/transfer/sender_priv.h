@@ -21,7 +21,9 @@
 #define CHANGED_TRIES 3
 #define ENTRY_XATTRS_MAX (256U << 10) /* so that an entry fits into a record */
 
-enum { WALK_FRESH = 1, WALK_ONE = 2 }; /* flags of a path on the stack */
+/* Flags of a path on the stack. WALK_FILE: a large file whose folder another worker has in hand; it
+ * was counted there. */
+enum { WALK_FRESH = 1, WALK_ONE = 2, WALK_FILE = 4 };
 
 /* A folder that a worker has in hand; done (on the stack) when the last reference goes. */
 struct folder {
@@ -32,6 +34,7 @@ struct folder {
     struct meta meta;
     struct buf xattrs;
     bool fresh;
+    bool alone;      /* in hand for one large file of it only */
     bool incomplete; /* an entry could not be looked at: nothing may be deleted for its absence */
     uint64_t serial; /* never used again */
 };
@@ -105,6 +108,7 @@ struct sender {
     struct links *links;
     atomic_bool broken; /* the session cannot go on */
     atomic_uint nidle, next_id;
+    atomic_uint rings; /* times that sender_ring() was called */
 
     pthread_mutex_t lock; /* all below */
     pthread_cond_t changed;
@@ -146,6 +150,7 @@ void folder_unref(struct worker *w, struct folder *f);
 /* walk.c */
 int walk_folder(struct worker *w, char *path, size_t len, uint32_t flags);
 int walk_answer(struct worker *w, struct listing *l); /* frees it */
+int walk_hand_over(struct worker *w, const struct folder *f, const char *name);
 void walk_count(struct worker *w, const struct meta *m, bool linked);
 void listing_free(struct worker *w, struct listing *l);
 
@@ -156,7 +161,8 @@ int batch_folder(struct worker *w, struct folder *f); /* its metadata, though it
  * not NULL, send only the metadata if the content still has it. -errno of the lane only. */
 int batch_entry(struct worker *w, struct folder *f, const char *name, bool links,
                 const uint8_t *digest);
-/* The same for what is known to be a regular file in a fresh folder. */
+/* The same for what is known to be a regular file in a fresh folder. A large one may go onto the
+ * stack for a worker that has nothing to do: several files at once write faster than one. */
 int batch_file(struct worker *w, struct folder *f, const char *name);
 int batch_meta(struct worker *w, struct folder *f, const char *name);
 

@@ -85,6 +85,11 @@ static int push_child(struct worker *w, const struct folder *f, const char *name
     return rc;
 }
 
+int walk_hand_over(struct worker *w, const struct folder *f, const char *name)
+{
+    return push_child(w, f, name, WALK_FILE | (f->fresh ? WALK_FRESH : 0));
+}
+
 static bool is_other_fs(const struct worker *w, const struct folder *f)
 {
     return w->s->spec->options.one_file_system && f->meta.dev != w->s->root_dev;
@@ -299,14 +304,34 @@ static int walk_listed(struct worker *w, struct folder *f)
     return rc;
 }
 
+/* The folder of the entry at path, and the entry's name: malloc'd. Owns path. */
+static struct folder *parent_open(struct worker *w, char *path, size_t len, bool fresh,
+                                  char **retname)
+{
+    char *slash = memrchr(path, '/', len);
+    size_t parent = slash ? (size_t)(slash - path) : 0, from = slash ? parent + 1 : 0;
+    *retname = xmemdup(path + from, len - from);
+    return folder_open(w, path, parent, fresh);
+}
+
+/* A large file that another worker left to whoever has time. */
+static int walk_file(struct worker *w, char *path, size_t len, bool fresh)
+{
+    CLEANUP(mem_free) char *name = NULL;
+    struct folder *f = parent_open(w, path, len, fresh, &name);
+    if (!f)
+        return 0;
+    f->alone = true;
+    int rc = batch_entry(w, f, name, false, NULL);
+    folder_unref(w, f);
+    return rc;
+}
+
 /* One entry alone: a failed one that is tried again. */
 static int walk_one(struct worker *w, char *path, size_t len)
 {
-    char *slash = memrchr(path, '/', len);
-    size_t parent = slash ? (size_t)(slash - path) : 0;
-    CLEANUP(mem_free)
-    char *name = xmemdup(path + (slash ? parent + 1 : 0), len - (slash ? parent + 1 : 0));
-    struct folder *f = folder_open(w, path, parent, false);
+    CLEANUP(mem_free) char *name = NULL;
+    struct folder *f = parent_open(w, path, len, false, &name);
     if (!f)
         return 0;
     struct listing *l = listing_new(f);
@@ -324,6 +349,8 @@ int walk_folder(struct worker *w, char *path, size_t len, uint32_t flags)
 {
     if ((flags & WALK_ONE) && len > 0)
         return walk_one(w, path, len);
+    if (flags & WALK_FILE)
+        return walk_file(w, path, len, flags & WALK_FRESH);
     struct folder *f = folder_open(w, path, len, flags & WALK_FRESH);
     if (!f)
         return 0;

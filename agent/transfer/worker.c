@@ -201,11 +201,13 @@ int worker_send(struct worker *w, uint8_t type, struct buf *b)
 
 /* ── the loop ── */
 
-static int wait_idle(struct worker *w)
+/* rings: as it was before the caller looked and found nothing to do. A ring since then found this
+ * worker not yet idle. */
+static int wait_idle(struct worker *w, unsigned rings)
 {
     atomic_store(&w->idle, true);
     atomic_fetch_add(&w->s->nidle, 1);
-    int rc = worker_pump(w, WAIT_MS);
+    int rc = worker_pump(w, atomic_load(&w->s->rings) == rings ? WAIT_MS : 0);
     atomic_fetch_sub(&w->s->nidle, 1);
     atomic_store(&w->idle, false);
     return rc;
@@ -234,11 +236,8 @@ static int turn(struct worker *w)
         rc = answer_first(w);
         return rc < 0 ? rc : 1;
     }
-    rc = large_help(w);
-    if (rc != 0)
-        return rc;
     if (w->nlistings >= LISTINGS_MAX)
-        return 0;
+        return large_help(w);
     rc = pathstack_pop(w->s->stack, false, &path, &len, &flags);
     if (rc == 1) {
         rc = walk_folder(w, path, len, flags);
@@ -246,17 +245,19 @@ static int turn(struct worker *w)
     }
     if (rc == 0)
         return 2;
-    return rc == -EAGAIN ? 0 : rc;
+    /* Helping with a file of another's comes last: two that write to one file hold each other up. */
+    return rc == -EAGAIN ? large_help(w) : rc;
 }
 
 static int walk(struct worker *w)
 {
     for (;;) {
+        unsigned rings = atomic_load(&w->s->rings);
         int rc = turn(w);
         if (rc == 0 && w->batch_of) /* nothing more for now: what is packed goes */
             rc = batch_flush(w);
         if (rc == 0)
-            rc = wait_idle(w);
+            rc = wait_idle(w, rings);
         if (rc == 2)
             return 0;
         if (rc < 0)
@@ -295,8 +296,9 @@ static int finish(struct worker *w)
 {
     struct sender *s = w->s;
     int rc = 0;
-    while (rc == 0 && !all_drained(s))
-        rc = wait_idle(w);
+    for (unsigned rings = atomic_load(&s->rings); rc == 0 && !all_drained(s);
+         rings = atomic_load(&s->rings))
+        rc = wait_idle(w, rings);
     if (rc < 0)
         return rc;
     (void)pthread_mutex_lock(&s->lock);
