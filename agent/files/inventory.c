@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -18,8 +19,10 @@
 #include "agent/files/place.h"
 #include "agent/files/tally.h"
 #include "agent/step.h"
+#include "agent/store/attrs.h"
 #include "agent/store/beneath.h"
 #include "agent/store/dents.h"
+#include "agent/store/extents.h"
 #include "agent/store/failures.h"
 #include "agent/store/meta_priv.h"
 #include "common/base/cleanup.h"
@@ -29,7 +32,8 @@
 #include "proto/files.pb-c.h"
 
 #define NAMES_BYTES 4096 /* more names than this: classified by those that fit not at all */
-#define LOOK_EVERY 1024  /* entries between two looks at the cancel flag */
+#define SHARED_LEAST (1 << 20)
+#define LOOK_EVERY 1024 /* entries between two looks at the cancel flag */
 
 struct counter { /* one per walker */
     struct dents dents;
@@ -42,7 +46,7 @@ struct inventory {
     struct step *step;
     int root;
     dev_t dev;
-    bool one_file_system;
+    bool one_file_system, may_share;
     int64_t began_ms;
     struct failures *failures;
     struct counter *counters;
@@ -88,11 +92,43 @@ static unsigned xattrs_of(const struct visit *v, const char *name)
     return tally_xattr_names(names, (size_t)n);
 }
 
+/* What statx(2) tells beyond a stat, without another call. */
+static unsigned facts_of(struct tally *t, const struct statx *x)
+{
+    if (x->stx_mask & STATX_BTIME)
+        tally_birth(t, x->stx_btime.tv_sec * 1000 + x->stx_btime.tv_nsec / 1000000);
+    unsigned sealed = x->stx_attributes & (STATX_ATTR_ENCRYPTED | STATX_ATTR_VERITY);
+    return (attrs_shown(x->stx_attributes) ? TALLY_FLAGS : 0U) | (sealed ? TALLY_SEALED : 0U);
+}
+
+static void stat_of(const struct statx *x, struct stat *ret)
+{
+    *ret = (struct stat){.st_mode = x->stx_mode,
+                         .st_nlink = x->stx_nlink,
+                         .st_size = (off_t)x->stx_size,
+                         .st_blocks = (blkcnt_t)x->stx_blocks,
+                         .st_dev = makedev(x->stx_dev_major, x->stx_dev_minor)};
+    ret->st_mtim.tv_sec = x->stx_mtime.tv_sec;
+    ret->st_mtim.tv_nsec = x->stx_mtime.tv_nsec;
+}
+
+/* Of large files only: what a copy of small ones takes more is little, and each costs an open. */
+static void count_shared(struct visit *v, const char *name, const struct stat *st)
+{
+    if (!v->inv->may_share || !S_ISREG(st->st_mode) || st->st_size < SHARED_LEAST)
+        return;
+    uint64_t bytes = extents_shared(v->fd, name);
+    v->counter->tally.shared_files += bytes > 0;
+    v->counter->tally.shared_bytes += bytes;
+}
+
 static int count_entry(struct visit *v, const struct dents_entry *e)
 {
     struct tally *t = &v->counter->tally;
+    struct statx x;
     struct stat st;
-    if (fstatat(v->fd, e->name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0) {
+    if (statx(v->fd, e->name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
+              STATX_BASIC_STATS | STATX_BTIME, &x) < 0) {
         int err = errno;
         if (err != ENOENT) {
             t->unreadable++;
@@ -102,7 +138,9 @@ static int count_entry(struct visit *v, const struct dents_entry *e)
         }
         return 0;
     }
-    tally_entry(t, &st, xattrs_of(v, e->name));
+    stat_of(&x, &st);
+    tally_entry(t, &st, xattrs_of(v, e->name) | facts_of(t, &x));
+    count_shared(v, e->name, &st);
     tally_name(t, e->name, e->len, v->len + (v->len ? 1 : 0) + e->len, v->depth + 1);
     if (!S_ISDIR(st.st_mode) || (v->inv->one_file_system && st.st_dev != v->inv->dev))
         return 0;
@@ -171,6 +209,9 @@ static int visit_folder(struct crew *crew, unsigned worker, const char *rel, siz
         return 0;
     }
     v.fd = fd;
+    struct attrs attrs;
+    attrs_of(fd, &attrs);
+    v.counter->tally.with_project += attrs.has_project;
     enter(&v);
     int rc = count_folder(&v);
     publish(&v);
@@ -229,6 +270,15 @@ static void fill_counts(const struct tally *t, Godwit__InventoryResult *r)
     r->newest_ms = t->newest_ms;
     r->oldest_ms = t->oldest_ms;
     r->unreadable = t->unreadable;
+    r->with_flags = t->with_flags;
+    r->with_project = t->with_project;
+    r->with_nfs4_acl = t->with_nfs4_acl;
+    r->with_birth = t->with_birth;
+    r->oldest_birth_ms = t->oldest_birth_ms;
+    r->newest_birth_ms = t->newest_birth_ms;
+    r->sealed = t->sealed;
+    r->shared_files = t->shared_files;
+    r->shared_bytes = t->shared_bytes;
 }
 
 static void pack_result(const struct tally *t, const struct place *place, uint64_t elapsed_ms,
@@ -307,6 +357,8 @@ static void count_tree(struct step *s, const Godwit__InventoryOrder *o, struct s
     }
     inv.root = root;
     inv.dev = st.st_dev;
+    inv.may_share =
+        strcmp(place.file_system, "btrfs") == 0 || strcmp(place.file_system, "xfs") == 0;
     inv.failures = failures_new();
     finish(&inv, run(&inv), &place, ret);
     (void)failures_free(inv.failures);

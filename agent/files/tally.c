@@ -70,6 +70,18 @@ void tally_entry(struct tally *t, const struct stat *st, unsigned has)
     t->with_acl += (has & TALLY_ACL) != 0;
     t->with_capability += (has & TALLY_CAPABILITY) != 0;
     t->with_xattr += (has & TALLY_XATTR) != 0;
+    t->with_nfs4_acl += (has & TALLY_NFS4) != 0;
+    t->with_flags += (has & TALLY_FLAGS) != 0;
+    t->sealed += (has & TALLY_SEALED) != 0;
+}
+
+void tally_birth(struct tally *t, int64_t ms)
+{
+    if (t->with_birth == 0 || ms < t->oldest_birth_ms)
+        t->oldest_birth_ms = ms;
+    if (t->with_birth == 0 || ms > t->newest_birth_ms)
+        t->newest_birth_ms = ms;
+    t->with_birth++;
 }
 
 /* How many bytes the character takes, 0 when it is none. */
@@ -119,6 +131,8 @@ unsigned tally_xattr_names(const char *names, size_t len)
             has |= TALLY_ACL;
         else if (strcmp(p, "security.capability") == 0)
             has |= TALLY_CAPABILITY;
+        else if (strncmp(p, "system.nfs4", 11) == 0)
+            has |= TALLY_NFS4;
         else if (strncmp(p, "system.", 7) != 0 && strcmp(p, "security.selinux") != 0)
             has |= TALLY_XATTR;
     }
@@ -139,6 +153,19 @@ void tally_add(struct tally *to, const struct tally *from)
         if (to->files == 0 || from->oldest_ms < to->oldest_ms)
             to->oldest_ms = from->oldest_ms;
     }
+    if (from->with_birth > 0) {
+        if (to->with_birth == 0 || from->oldest_birth_ms < to->oldest_birth_ms)
+            to->oldest_birth_ms = from->oldest_birth_ms;
+        if (to->with_birth == 0 || from->newest_birth_ms > to->newest_birth_ms)
+            to->newest_birth_ms = from->newest_birth_ms;
+    }
+    to->with_flags += from->with_flags;
+    to->with_project += from->with_project;
+    to->with_nfs4_acl += from->with_nfs4_acl;
+    to->with_birth += from->with_birth;
+    to->sealed += from->sealed;
+    to->shared_files += from->shared_files;
+    to->shared_bytes += from->shared_bytes;
     uint64_t *a = &to->files; /* the sums stand first, without gaps */
     const uint64_t *b = &from->files;
     for (size_t i = 0; i < sums; i++)

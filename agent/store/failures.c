@@ -51,14 +51,26 @@ static struct failure_group *group_of(struct failures *f, int err, const char *w
     return g;
 }
 
-void failures_add(struct failures *f, int err, const char *what, const char *path, size_t len)
+static void add(struct failures *f, int err, const char *what, const char *path, size_t len)
 {
-    (void)pthread_mutex_lock(&f->lock);
     struct failure_group *g = group_of(f, err, what);
     if (g->nexamples < ARRAY_SIZE(g->examples))
         g->examples[g->nexamples++] = text_printable(path, len);
     g->count++;
+}
+
+void failures_add(struct failures *f, int err, const char *what, const char *path, size_t len)
+{
+    (void)pthread_mutex_lock(&f->lock);
+    add(f, err, what, path, len);
     f->count++;
+    (void)pthread_mutex_unlock(&f->lock);
+}
+
+void failures_note(struct failures *f, int err, const char *what, const char *path, size_t len)
+{
+    (void)pthread_mutex_lock(&f->lock);
+    add(f, err, what, path, len);
     (void)pthread_mutex_unlock(&f->lock);
 }
 

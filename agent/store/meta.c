@@ -8,10 +8,12 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "agent/store/attrs.h"
 #include "agent/store/meta_priv.h"
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
@@ -29,7 +31,8 @@ struct apply {
     bool mode_moved; /* a call may have changed the mode since fstat */
     const struct meta *m;
     struct stat st;
-    uint32_t mode; /* permissions to set in the end */
+    struct attrs attrs; /* to be set */
+    uint32_t mode;      /* permissions to set in the end */
     unsigned losses;
     char proc[PROC_FD_MAX];
 };
@@ -50,6 +53,37 @@ void meta_from_stat(const struct stat *st, struct meta *ret)
         .ctime = st->st_ctim,
         .atime = st->st_atim,
     };
+}
+
+static struct timespec time_of(struct statx_timestamp t)
+{
+    return (struct timespec){.tv_sec = t.tv_sec, .tv_nsec = t.tv_nsec};
+}
+
+int meta_stat(int dir, const char *name, struct meta *ret)
+{
+    struct statx s;
+    int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH;
+    if (statx(dir, name, flags, STATX_BASIC_STATS | STATX_BTIME, &s) < 0)
+        return -errno;
+    *ret = (struct meta){
+        .mode = s.stx_mode,
+        .uid = s.stx_uid,
+        .gid = s.stx_gid,
+        .nlink = s.stx_nlink,
+        .size = s.stx_size,
+        .blocks512 = s.stx_blocks,
+        .ino = s.stx_ino,
+        .dev = makedev(s.stx_dev_major, s.stx_dev_minor),
+        .rdev = makedev(s.stx_rdev_major, s.stx_rdev_minor),
+        .mtime = time_of(s.stx_mtime),
+        .ctime = time_of(s.stx_ctime),
+        .atime = time_of(s.stx_atime),
+        .shown = attrs_shown(s.stx_attributes),
+    };
+    if (s.stx_mask & STATX_BTIME)
+        ret->btime = time_of(s.stx_btime);
+    return 0;
 }
 
 static bool same_time(struct timespec a, struct timespec b)
@@ -137,7 +171,10 @@ static int set_times(struct apply *a)
 
 static void lose_xattr(struct apply *a, const char *name)
 {
-    a->losses |= xattr_is_acl(name, strlen(name)) ? META_LOSS_ACL : META_LOSS_XATTR;
+    size_t len = strlen(name);
+    a->losses |= xattr_is_nfs4(name, len)  ? META_LOSS_NFS4
+                 : xattr_is_acl(name, len) ? META_LOSS_ACL
+                                           : META_LOSS_XATTR;
 }
 
 /* Without its ACL the group bits of the mode are the mask: they would give the owning group what
@@ -186,8 +223,9 @@ static int set_one(struct apply *a, const struct xattr_view *x)
 
 static int remove_one(struct apply *a, const char *name)
 {
-    /* The kernel labels every file itself; a label that was not sent stays as this host made it. */
-    if (strcmp(name, "security.selinux") == 0)
+    /* The kernel labels every file itself; a label that was not sent stays as this host made it. A
+     * server of NFSv4 gives every file an ACL, which the mode changes with it. */
+    if (strcmp(name, "security.selinux") == 0 || xattr_is_nfs4(name, strlen(name)))
         return 0;
     if (xattr_is_acl(name, strlen(name)))
         a->mode_moved = true;
@@ -238,8 +276,26 @@ static int set_all(struct apply *a, const void *packed, size_t len)
     struct xattr_view x;
     int rc = 0;
     while (rc == 0 && xattrs_next(&c, &x))
-        rc = set_one(a, &x);
+        if (!attrs_take(&x, &a->attrs))
+            rc = set_one(a, &x);
     return rc;
+}
+
+/* What is there and may not be touched is freed first; a new entry that inherited nothing has none.
+ */
+static void free_to_touch(struct apply *a, bool is_new)
+{
+    if (a->real && !is_new)
+        (void)attrs_unlock_fd(a->fd);
+}
+
+static void set_attrs(struct apply *a, bool is_new)
+{
+    if (is_new && attrs_none(&a->attrs))
+        return;
+    bool kept = a->real ? attrs_set(a->fd, &a->attrs) : attrs_none(&a->attrs);
+    if (!kept)
+        a->losses |= META_LOSS_FLAGS;
 }
 
 static int apply(int fd, const struct meta *m, const void *xattrs, size_t xattrs_len,
@@ -256,8 +312,10 @@ static int apply(int fd, const struct meta *m, const void *xattrs, size_t xattrs
     a.real = S_ISREG(m->mode) || S_ISDIR(m->mode);
     if (!a.real)
         proc_fd_path(fd, a.proc);
+    bool is_new = flags & META_NEW;
+    free_to_touch(&a, is_new);
     int rc = set_owner(&a);
-    if (rc == 0 && !(flags & META_NEW))
+    if (rc == 0 && !is_new)
         rc = remove_others(&a, xattrs, xattrs_len);
     if (rc == 0)
         rc = set_all(&a, xattrs, xattrs_len);
@@ -265,6 +323,8 @@ static int apply(int fd, const struct meta *m, const void *xattrs, size_t xattrs
         rc = set_mode(&a);
     if (rc == 0)
         rc = set_times(&a);
+    if (rc == 0)
+        set_attrs(&a, is_new);
     *retlosses |= a.losses;
     return rc;
 }

@@ -26,3 +26,4 @@ bool xattrs_next(struct cursor *c, struct xattr_view *ret);
 int xattr_name_order(const char *a, size_t a_len, const char *b, size_t b_len);
 bool xattr_is_kept(const char *name, size_t len);
 bool xattr_is_acl(const char *name, size_t len);
+bool xattr_is_nfs4(const char *name, size_t len);

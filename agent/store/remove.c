@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/store/attrs.h"
 #include "agent/store/beneath.h"
 #include "agent/store/beneath_priv.h"
 #include "agent/store/meta_priv.h"
@@ -102,6 +103,8 @@ static int remove_folder(struct removal *r, int dir, const char *name, int level
             r->removed++;
             return 0;
         }
+        if (errno == EPERM && attrs_unlock(dir, name))
+            continue;
         if (errno != ENOTEMPTY && errno != EEXIST)
             return errno == ENOENT ? 0 : -errno;
     }
@@ -119,6 +122,10 @@ static int remove_entry(struct removal *r, int dir, const char *name, int level)
     if (errno != EISDIR && errno != EPERM) /* POSIX names both for a folder */
         return -errno;
     int err = errno;
+    if (err == EPERM && attrs_unlock(dir, name) && unlinkat(dir, name, 0) == 0) {
+        r->removed++;
+        return 0;
+    }
     if (unlinkat(dir, name, AT_REMOVEDIR) == 0) {
         r->removed++;
         return 0;

@@ -9,6 +9,7 @@
 #include <sys/xattr.h>
 #include <xxhash.h>
 
+#include "agent/store/attrs.h"
 #include "agent/store/meta.h"
 #include "agent/store/meta_priv.h"
 #include "common/base/cleanup.h"
@@ -62,13 +63,31 @@ ssize_t xattrs_list(int fd, char *small, size_t small_cap, char **retbig)
     return n;
 }
 
-/* What the kernel computes (system.nfs4_acl and the like) cannot be set elsewhere; ACLs can. */
+/* What the kernel computes cannot be set elsewhere; ACLs can. */
 bool xattr_is_kept(const char *name, size_t len)
 {
-    static const char system_ns[] = "system.";
+    static const char system_ns[] = "system.", ours[] = "godwit.";
+    if (len >= sizeof ours && strncmp(name, ours, sizeof ours - 1) == 0)
+        return false; /* a file system that holds any name (FUSE) must not speak for attrs.h */
     if (len < sizeof system_ns || strncmp(name, system_ns, sizeof system_ns - 1) != 0)
         return true;
-    return xattr_is_acl(name, len);
+    return xattr_is_acl(name, len) || xattr_is_nfs4(name, len);
+}
+
+static bool name_is(const char *name, size_t len, const char *want)
+{
+    return len == strlen(want) && memcmp(name, want, len) == 0;
+}
+
+/* As NFS mounts show them, and what file systems call them that hold them. */
+bool xattr_is_nfs4(const char *name, size_t len)
+{
+    static const char *const names[] = {"system.nfs4_acl", "system.nfs4_dacl", "system.nfs4_sacl",
+                                        "system.nfs4_acl_xdr"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (name_is(name, len, names[i]))
+            return true;
+    return false;
 }
 
 bool xattr_is_acl(const char *name, size_t len)
@@ -106,22 +125,31 @@ static int append_one(int fd, const char *name, void *value, struct buf *ret)
     return ret->overflow ? -E2BIG : 0;
 }
 
-int xattrs_read(int fd, struct buf *ret)
+static size_t add_attrs(const struct attrs *a, const char **names, size_t n)
 {
-    char small[LIST_FIRST];
-    CLEANUP(mem_free) char *big = NULL;
-    ssize_t len = xattrs_list(fd, small, sizeof small, &big);
-    if (len <= 0)
-        return (int)len;
-    char *list = big ? big : small;
-    CLEANUP(mem_free) const char **names = xcalloc((size_t)len, sizeof *names);
-    size_t count = sorted_names(list, (size_t)len, names);
+    if (a && a->flags)
+        names[n++] = ATTRS_FLAGS;
+    if (a && a->has_project)
+        names[n++] = ATTRS_PROJECT;
+    if (a && n > 1)
+        qsort(names, n, sizeof *names, by_name);
+    return n;
+}
+
+static int append_all(int fd, const struct attrs *a, const char *const *names, size_t count,
+                      struct buf *ret)
+{
     CLEANUP(mem_free) void *value = count ? xmalloc(XATTR_SIZE_MAX) : NULL;
     size_t from = ret->len;
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < count; i++) {
-        rc = append_one(fd, names[i], value, ret);
-        if (rc == 0 && ret->len - from > XATTRS_MAX)
+        if (attrs_is_name(names[i], strlen(names[i]))) {
+            buf_put_blob(ret, names[i], strlen(names[i]));
+            attrs_put_value(ret, names[i], a);
+        } else {
+            rc = append_one(fd, names[i], value, ret);
+        }
+        if (rc == 0 && (ret->overflow || ret->len - from > XATTRS_MAX))
             rc = -E2BIG;
     }
     if (rc < 0)
@@ -129,9 +157,46 @@ int xattrs_read(int fd, struct buf *ret)
     return rc;
 }
 
+int xattrs_read_with(int fd, const struct attrs *a, struct buf *ret)
+{
+    char small[LIST_FIRST];
+    CLEANUP(mem_free) char *big = NULL;
+    bool more = a && !attrs_none(a);
+    ssize_t len = xattrs_list(fd, small, sizeof small, &big);
+    if (len < 0 || (len == 0 && !more))
+        return (int)len;
+    CLEANUP(mem_free) const char **names = xcalloc((size_t)len + 2, sizeof *names);
+    size_t count = sorted_names(big ? big : small, (size_t)len, names);
+    count = add_attrs(a, names, count);
+    return append_all(fd, a, names, count, ret);
+}
+
+int xattrs_read(int fd, struct buf *ret)
+{
+    return xattrs_read_with(fd, NULL, ret);
+}
+
+/* Where one side has NFSv4 ACLs on every file and the other has none, no two files would ever be
+ * the same: such an ACL is not part of the digest. The ctime of the source tells when it changed.
+ */
 uint64_t xattrs_digest(const void *packed, size_t len)
 {
-    return len ? XXH3_64bits(packed, len) : 0;
+    static const char nfs4[] = "system.nfs4_";
+    if (len == 0 || !memmem(packed, len, nfs4, sizeof nfs4 - 1))
+        return len ? XXH3_64bits(packed, len) : 0;
+    struct buf b;
+    buf_init(&b, XATTRS_MAX + 1);
+    struct cursor c = cursor_of(packed, len);
+    struct xattr_view x;
+    while (xattrs_next(&c, &x)) {
+        if (xattr_is_nfs4(x.name, x.name_len))
+            continue;
+        buf_put_blob(&b, x.name, x.name_len);
+        buf_put_blob(&b, x.value, x.value_len);
+    }
+    uint64_t digest = b.len ? XXH3_64bits(b.data, b.len) : 0;
+    buf_done(&b);
+    return digest;
 }
 
 bool xattrs_next(struct cursor *c, struct xattr_view *ret)
@@ -153,7 +218,8 @@ static bool name_valid(const struct xattr_view *x)
 {
     const char *dot = memchr(x->name, '.', x->name_len);
     return x->name_len > 0 && !memchr(x->name, '\0', x->name_len) && dot && dot > x->name &&
-           dot < x->name + x->name_len - 1 && xattr_is_kept(x->name, x->name_len);
+           dot < x->name + x->name_len - 1 &&
+           (attrs_is_name(x->name, x->name_len) || xattr_is_kept(x->name, x->name_len));
 }
 
 bool xattrs_valid(const void *packed, size_t len)

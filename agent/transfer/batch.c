@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/store/attrs.h"
 #include "agent/transfer/digest.h"
 #include "agent/transfer/sender_priv.h"
 #include "common/base/cleanup.h"
@@ -88,11 +89,22 @@ static int as_link(struct worker *w, struct folder *f, const char *name, const s
     return 1;
 }
 
-/* Into w->xattrs; too many of them are a failure of the attributes, not of the entry. */
-static int attributes(struct worker *w, struct folder *f, const char *name, int fd)
+/* Asking for flags costs a call a file: only where something says that there may be some, or where
+ * it is little beside the content. */
+static bool may_have_attrs(const struct folder *f, const struct meta *m)
 {
+    return m->shown || f->has_attrs || m->size > BATCH_FILE_MAX;
+}
+
+/* Into w->xattrs; too many of them are a failure of the attributes, not of the entry. */
+static int attributes(struct worker *w, struct folder *f, const char *name, int fd,
+                      const struct meta *m)
+{
+    struct attrs attrs = {0};
     buf_clear(&w->xattrs);
-    int rc = xattrs_read(fd, &w->xattrs);
+    if (S_ISREG(m->mode) && may_have_attrs(f, m))
+        attrs_of(fd, &attrs);
+    int rc = xattrs_read_with(fd, &attrs, &w->xattrs);
     if (rc == -E2BIG || (rc == 0 && w->xattrs.len > ENTRY_XATTRS_MAX)) {
         worker_failed(w, f, name, E2BIG, "attributes");
         buf_clear(&w->xattrs);
@@ -269,7 +281,7 @@ static int file_open(const struct folder *f, const char *name)
 static int file_try(struct worker *w, struct folder *f, const char *name, int fd,
                     const struct meta *m, const uint8_t *digest, int *reterr)
 {
-    *reterr = m->size > LARGE_BYTES_MAX ? -EFBIG : attributes(w, f, name, fd);
+    *reterr = m->size > LARGE_BYTES_MAX ? -EFBIG : attributes(w, f, name, fd, m);
     if (*reterr < 0)
         return 0;
     int rc = batch_at(w, f, 0);
@@ -318,12 +330,12 @@ static int send_file(struct worker *w, struct folder *f, const char *name, bool 
     }
     int err = 0, rc = 0;
     for (int i = 0; i < CHANGED_TRIES; i++) {
-        struct stat st;
         struct meta m;
-        err = fstat(fd, &st) < 0 ? -errno : S_ISREG(st.st_mode) ? 0 : -EBUSY;
+        err = meta_stat(fd, "", &m);
+        if (err == 0 && !S_ISREG(m.mode))
+            err = -EBUSY;
         if (err < 0)
             break;
-        meta_from_stat(&st, &m);
         rc = links && i == 0 ? first_seen(w, f, name, &m) : 0;
         if (rc != 0)
             return rc < 0 ? rc : 0;
@@ -361,7 +373,7 @@ static int send_special(struct worker *w, struct folder *f, const char *name, bo
         rc = as_link(w, f, name, &m);
     if (rc != 0)
         return rc < 0 ? rc : 0;
-    rc = attributes(w, f, name, fd);
+    rc = attributes(w, f, name, fd, &m);
     ssize_t n = S_ISLNK(m.mode) ? readlinkat(fd, "", target, sizeof target) : 0;
     if (rc < 0 || n < 0 || n > SYMLINK_TARGET_MAX) {
         worker_failed(w, f, name, rc < 0 ? -rc : EBUSY, "read");
@@ -399,23 +411,39 @@ int batch_file(struct worker *w, struct folder *f, const char *name)
     return send_file(w, f, name, true, NULL);
 }
 
+/* Flags and projects are told by a file that is open only. */
+static int open_for_meta(struct folder *f, const char *name, struct meta *ret)
+{
+    int fd = openat(f->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    int rc = fd < 0 ? -errno : meta_stat(fd, "", ret);
+    int open = rc == 0 && S_ISREG(ret->mode) && may_have_attrs(f, ret) ? file_open(f, name) : -1;
+    if (open >= 0) {
+        (void)fd_close(fd);
+        fd = open;
+        rc = meta_stat(fd, "", ret);
+        if (rc == 0 && !S_ISREG(ret->mode))
+            rc = -EBUSY;
+    }
+    if (rc < 0 && fd >= 0)
+        (void)fd_close(fd);
+    return rc < 0 ? rc : fd;
+}
+
 int batch_meta(struct worker *w, struct folder *f, const char *name)
 {
-    struct stat st;
     struct meta m;
-    CLEANUP(fd_close) int fd = openat(f->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) < 0) {
-        if (errno != ENOENT)
-            worker_failed(w, f, name, errno, "open");
+    CLEANUP(fd_close) int fd = open_for_meta(f, name, &m);
+    if (fd < 0) {
+        if (fd != -ENOENT)
+            worker_failed(w, f, name, -fd, "open");
         return 0;
     }
-    if (S_ISDIR(st.st_mode))
+    if (S_ISDIR(m.mode))
         return 0;
-    meta_from_stat(&st, &m);
     int rc = batch_at(w, f, 0);
     if (rc < 0)
         return rc;
-    rc = attributes(w, f, name, fd);
+    rc = attributes(w, f, name, fd, &m);
     if (rc < 0) {
         worker_failed(w, f, name, -rc, "read");
         return 0;

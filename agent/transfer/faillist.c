@@ -59,7 +59,8 @@ struct faillist *faillist_free(struct faillist *f)
     return NULL;
 }
 
-void faillist_add(struct faillist *f, const struct failure *x)
+/* malloc'd */
+static char *path_of(const struct failure *x, size_t *retlen)
 {
     bool joined = x->folder_len > 0 && x->name_len > 0;
     char *path = xmalloc(x->folder_len + x->name_len + 2);
@@ -70,7 +71,24 @@ void faillist_add(struct faillist *f, const struct failure *x)
         path[len++] = '/';
     if (x->name_len)
         memcpy(path + len, x->name, x->name_len);
-    len += x->name_len;
+    *retlen = len + x->name_len;
+    return path;
+}
+
+void faillist_note(struct faillist *f, const struct failure *x)
+{
+    size_t len = 0;
+    char *path = path_of(x, &len);
+    (void)pthread_mutex_lock(&f->lock);
+    failures_note(f->groups, x->err, x->what, path, len);
+    (void)pthread_mutex_unlock(&f->lock);
+    free(path);
+}
+
+void faillist_add(struct faillist *f, const struct failure *x)
+{
+    size_t len = 0;
+    char *path = path_of(x, &len);
     (void)pthread_mutex_lock(&f->lock);
     failures_add(f->groups, x->err, x->what, path, len);
     (void)pthread_mutex_unlock(&f->lock);

@@ -20,6 +20,8 @@ struct failure {
     const char *what; /* "open", "read", … */
 };
 void faillist_add(struct faillist *f, const struct failure *x);
+/* Shown beside the failures, and none of them: the item is done. */
+void faillist_note(struct faillist *f, const struct failure *x);
 /* Only into the list: the other side counts it. */
 void faillist_list_only(struct faillist *f, const char *path, size_t len);
 void faillist_restart(struct faillist *f); /* forgets all: the walk begins anew */

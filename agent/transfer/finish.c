@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/store/attrs.h"
 #include "agent/store/beneath.h"
 #include "agent/transfer/receiver_priv.h"
 #include "common/base/cleanup.h"
@@ -39,6 +40,23 @@ static bool is_first(const struct receiver *r, const struct stat *st, const stru
     return (uint64_t)st->st_size == m->size && st->st_mtim.tv_sec == m->mtime.tv_sec;
 }
 
+/* An immutable file takes no further name, an immutable folder none at all. The folders get their
+ * flags back with their metadata. */
+static bool link_unlock(int dir, const char *first, int to, uint32_t *retlate)
+{
+    struct meta m;
+    *retlate = meta_stat(dir, first, &m) == 0 ? m.shown : 0;
+    bool freed = attrs_unlock(dir, first);
+    return attrs_unlock(to, NULL) || freed;
+}
+
+static void link_lock(int dir, const char *first, uint32_t late)
+{
+    CLEANUP(fd_close) int fd = openat(dir, first, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd >= 0)
+        (void)attrs_set_late(fd, late);
+}
+
 static int link_make(struct rlane *l, struct bytes name, const struct meta *m, struct bytes target,
                      bool *retdone)
 {
@@ -62,9 +80,15 @@ static int link_make(struct rlane *l, struct bytes name, const struct meta *m, s
         a.st_dev == b.st_dev)
         return 0;
     temp_small(r->token, atomic_fetch_add(&r->temp_number, 1), temp);
-    if (linkat(dir, first, l->at.fd, temp, 0) < 0)
-        return -errno;
+    uint32_t late = 0;
+    if (linkat(dir, first, l->at.fd, temp, 0) < 0) {
+        bool freed = errno == EPERM && r->privileged && link_unlock(dir, first, l->at.fd, &late);
+        if (!freed || linkat(dir, first, l->at.fd, temp, 0) < 0)
+            return -errno;
+    }
     int rc = place_rename(r, l->at.fd, temp, to);
+    if (late)
+        link_lock(dir, first, late);
     if (rc < 0)
         (void)unlinkat(l->at.fd, temp, 0);
     *retdone = rc == 0;
@@ -116,6 +140,52 @@ static int extra_row(void *arg, const void *row, size_t len)
     return receiver_failed(l, &f);
 }
 
+/* ── immutable and append-only files ── */
+
+static void late_lost(struct rlane *l, bool kept)
+{
+    l->delta.skipped_meta += !kept;
+    l->lost |= kept ? 0 : (unsigned)META_LOSS_FLAGS;
+}
+
+/* Nothing but a regular file of no more names than the source's: it was placed by this run. */
+static int late_set(struct rlane *l, const char *name, uint32_t nlink, uint32_t late)
+{
+    struct meta m;
+    int rc = meta_stat(l->at.fd, name, &m);
+    if (rc < 0 || !S_ISREG(m.mode))
+        return rc < 0 ? rc : -EBUSY;
+    CLEANUP(fd_close)
+    int fd = openat(l->at.fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 || (rc = meta_stat(fd, "", &m)) < 0)
+        return fd < 0 ? -errno : rc;
+    if (!S_ISREG(m.mode) || m.nlink > nlink)
+        return -EBUSY;
+    late_lost(l, attrs_set_late(fd, late));
+    return 0;
+}
+
+static int late_row(void *arg, const void *row, size_t len)
+{
+    struct rlane *l = arg;
+    struct cursor c = cursor_of(row, len);
+    struct bytes folder = blob(&c, PATH_BYTES_MAX), name = blob(&c, NAME_BYTES_MAX);
+    uint32_t nlink = cursor_u32(&c), late = cursor_u32(&c);
+    char text[NAME_BYTES_MAX + 1];
+    if (gone(l) || c.bad)
+        return gone(l) ? -ECANCELED : -EBADMSG;
+    memcpy(text, name.p, name.n);
+    text[name.n] = '\0';
+    int rc = place_enter(l, folder, false);
+    if (rc == 0)
+        rc = late_set(l, text, nlink, late);
+    place_note_losses(l, folder, name);
+    if (rc == 0)
+        return 0;
+    struct failure f = {folder.p, name.p, folder.n, name.n, -rc, "metadata"};
+    return receiver_failed(l, &f);
+}
+
 /* ── folders ── */
 
 static bool folder_is_right(const struct receiver *r, int fd, const struct meta *m,
@@ -129,9 +199,13 @@ static bool folder_is_right(const struct receiver *r, int fd, const struct meta 
     if (r->privileged && (st.st_uid != m->uid || st.st_gid != m->gid))
         return false;
     struct buf b;
+    struct attrs here, want;
+    attrs_parse(xattrs.p, xattrs.n, &want);
+    attrs_of(fd, &here);
+    here.has_project = here.has_project && want.has_project; /* else it is this side's own */
     buf_init(&b, XATTRS_MAX + 1);
-    bool same = xattrs_read(fd, &b) == 0 && b.len == xattrs.n &&
-                (b.len == 0 || memcmp(b.data, xattrs.p, b.len) == 0);
+    bool same = xattrs_read_with(fd, &here, &b) == 0 &&
+                xattrs_digest(b.data, b.len) == xattrs_digest(xattrs.p, xattrs.n);
     buf_done(&b);
     return same;
 }
@@ -152,6 +226,9 @@ static int folder_row(void *arg, const void *row, size_t len)
     bool right = rc == 0 && existed && folder_is_right(l->r, fd, &m, xattrs);
     if (rc == 0 && !right)
         rc = place_meta(l, fd, &m, xattrs, true);
+    if (rc == 0 && !right && l->r->privileged && attrs_late(xattrs.p, xattrs.n))
+        late_lost(l, attrs_set_late(fd, attrs_late(xattrs.p, xattrs.n)));
+    place_note_losses(l, folder, (struct bytes){NULL, 0});
     if (rc < 0) {
         struct failure f = {folder.p, NULL, folder.n, 0, -rc, "metadata"};
         return receiver_failed(l, &f);
@@ -179,6 +256,8 @@ int finish_run(struct rlane *l)
         doing(l, "deleting extras");
         rc = spool_each(r->extras, extra_row, l);
     }
+    if (rc == 0)
+        rc = spool_each(r->late, late_row, l);
     place_leave(l);
     if (rc == 0) {
         FAULT_POINT("folders");

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/store/attrs.h"
 #include "agent/store/beneath.h"
 #include "agent/transfer/place_priv.h"
 #include "agent/transfer/receiver_priv.h"
@@ -174,6 +175,8 @@ static int temp_create(struct incoming *in)
 {
     int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
     in->fd = openat(in->folder_fd, in->temp, flags, 0600);
+    if (in->fd < 0 && errno == EPERM && attrs_unlock(in->folder_fd, NULL))
+        in->fd = openat(in->folder_fd, in->temp, flags, 0600);
     if (in->fd < 0 && errno == EEXIST) {
         uint64_t removed = 0;
         (void)beneath_remove(in->folder_fd, in->temp, &removed);
@@ -181,6 +184,7 @@ static int temp_create(struct incoming *in)
     }
     if (in->fd < 0)
         return -errno;
+    attrs_set_early(in->fd, in->xattrs, in->xattrs_len);
     if (in->npieces < 2) /* grows with its data: see content_settle() */
         return 0;
     return ftruncate(in->fd, (off_t)in->meta.size) == 0 ? 0 : -errno;
@@ -398,7 +402,11 @@ static int incoming_complete(struct rlane *l, struct incoming *in)
         what = "rename";
         rc = place_rename(l->r, in->folder_fd, in->temp, name);
     }
+    if (rc == 0)
+        rc = place_spool_late(l->r, folder_of(in), name_of(in), &in->meta,
+                              (struct bytes){(char *)in->xattrs, in->xattrs_len});
     free(name);
+    place_note_losses(l, folder_of(in), name_of(in));
     if (rc < 0) {
         in->over = false;
         rc = incoming_fail(l, in, -rc, what);

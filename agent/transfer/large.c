@@ -264,11 +264,20 @@ static bool held_still(const struct large *g)
     return meta_same_content(&g->meta, &now, true);
 }
 
+/* Blocks may be taken though nothing was written to them (fallocate): the file system knows. */
+static bool has_holes(int fd, const struct meta *m)
+{
+    if (m->blocks512 * 512 + 4096 <= m->size)
+        return true;
+    off_t hole = lseek(fd, 0, SEEK_HOLE);
+    return hole >= 0 && (uint64_t)hole < m->size;
+}
+
 int large_send(struct worker *w, struct folder *f, const char *name, int fd, const struct meta *m)
 {
     struct large g = {.fd = fd,
                       .meta = *m,
-                      .sparse = m->blocks512 * 512 + 4096 <= m->size,
+                      .sparse = has_holes(fd, m),
                       .npieces = piece_count(m->size),
                       .owner = w};
     g.id = atomic_fetch_add(&w->s->next_id, 1) + 1;

@@ -7,25 +7,26 @@
 #include <string.h>
 #include <sys/xattr.h>
 
+#include "agent/store/attrs.h"
 #include "agent/store/meta.h"
 #include "common/base/cleanup.h"
 
 #define NAME_MAX_BYTES 255
 
-int look_xattrs_digest(int dir, const char *name, uint64_t *ret)
+int look_xattrs_digest(int dir, const char *name, uint32_t shown, uint64_t *ret)
 {
     char path[32 + NAME_MAX_BYTES + 1];
     (void)snprintf(path, sizeof path, "/proc/self/fd/%d/%s", dir, name);
     ssize_t n = llistxattr(path, NULL, 0);
     *ret = 0;
-    if (n == 0 || (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS)))
+    if (!shown && (n == 0 || (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS))))
         return 0;
     CLEANUP(fd_close) int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return -errno;
     struct buf b;
     buf_init(&b, XATTRS_MAX + 1);
-    int rc = xattrs_read(fd, &b);
+    int rc = xattrs_read_with(fd, &(struct attrs){.flags = shown}, &b);
     if (rc == 0)
         *ret = xattrs_digest(b.data, b.len);
     buf_done(&b);

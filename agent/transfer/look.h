@@ -2,5 +2,6 @@
 #pragma once
 #include <stdint.h>
 
-/* Does not follow name when it is a link. 0 in *ret: no attributes. */
-int look_xattrs_digest(int dir, const char *name, uint64_t *ret);
+/* Does not follow name when it is a link. shown: its flags, of which those that both sides can see
+ * without an open are part of it. 0 in *ret: no attributes. */
+int look_xattrs_digest(int dir, const char *name, uint32_t shown, uint64_t *ret);

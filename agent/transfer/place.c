@@ -9,6 +9,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "agent/store/attrs.h"
 #include "agent/store/beneath.h"
 #include "agent/transfer/place_priv.h"
 #include "agent/transfer/receiver_priv.h"
@@ -31,12 +32,29 @@ static void folder_unlock(struct receiver *r, const char *path, size_t len)
     (void)chmod(proc, (st.st_mode & 07777U) | 0700U);
 }
 
+/* Nothing can be made in an immutable folder; it gets its flags back with its metadata. */
+static void way_unlock(struct receiver *r, const char *path, size_t len)
+{
+    for (size_t i = 0; i <= len; i++) {
+        if (i < len && path[i] != '/')
+            continue;
+        CLEANUP(fd_close) int fd = beneath_open(r->root, path, i, O_RDONLY | O_DIRECTORY, 0);
+        if (fd >= 0)
+            (void)attrs_unlock_fd(fd);
+    }
+}
+
 int place_open_folder(struct receiver *r, const char *path, size_t len, bool make, bool *retmade)
 {
     *retmade = false;
     int fd = make ? beneath_mkdirs(r->root, path, len, true, retmade)
                   : beneath_open(r->root, path, len, O_RDONLY | O_DIRECTORY, 0);
     struct stat st;
+    if (fd == -EPERM && make && r->privileged) {
+        (void)attrs_unlock_fd(r->root);
+        way_unlock(r, path, len);
+        return beneath_mkdirs(r->root, path, len, true, retmade);
+    }
     bool locked = fd == -EACCES || (fd >= 0 && make && !r->privileged && !*retmade &&
                                     fstat(fd, &st) == 0 && (st.st_mode & 0700) != 0700);
     if (!locked || r->spec->options.dry_run)
@@ -54,7 +72,7 @@ int place_open_folder(struct receiver *r, const char *path, size_t len, bool mak
 bool place_inherits(int folder_fd)
 {
     struct stat st;
-    if (fstat(folder_fd, &st) < 0 || (st.st_mode & S_ISGID))
+    if (fstat(folder_fd, &st) < 0 || (st.st_mode & S_ISGID) || attrs_inherited(folder_fd))
         return true;
     return fgetxattr(folder_fd, "system.posix_acl_default", NULL, 0) > 0;
 }
@@ -102,7 +120,32 @@ int place_meta(struct rlane *l, int fd, const struct meta *m, struct bytes xattr
     int rc = inherits ? meta_apply(fd, m, xattrs.p, xattrs.n, privileged, &losses)
                       : meta_apply_new(fd, m, xattrs.p, xattrs.n, privileged, &losses);
     l->delta.skipped_meta += count_bits(losses);
+    l->lost |= losses;
     return rc;
+}
+
+/* Names what of the entry could not be kept; shown with the failures of the run. */
+void place_note_losses(struct rlane *l, struct bytes folder, struct bytes name)
+{
+    static const struct {
+        unsigned bit;
+        const char *what;
+    } kinds[] = {
+        {META_LOSS_OWNER, "keep owner"           },
+        {META_LOSS_MODE,  "keep mode"            },
+        {META_LOSS_TIMES, "keep times"           },
+        {META_LOSS_XATTR, "keep attributes"      },
+        {META_LOSS_ACL,   "keep POSIX ACL"       },
+        {META_LOSS_FLAGS, "keep flags or project"},
+        {META_LOSS_NFS4,  "keep NFSv4 ACL"       },
+    };
+    int err = l->r->privileged ? EOPNOTSUPP : EPERM;
+    for (size_t i = 0; l->lost && i < ARRAY_SIZE(kinds); i++) {
+        struct failure x = {folder.p, name.p, folder.n, name.n, err, kinds[i].what};
+        if (l->lost & kinds[i].bit)
+            faillist_note(l->r->failures, &x);
+    }
+    l->lost = 0;
 }
 
 /* What stands in the way of a rename is a folder. */
@@ -119,6 +162,9 @@ static int folder_give_way(const struct receiver *r, int folder_fd, const char *
 int place_rename(const struct receiver *r, int folder_fd, const char *temp, const char *name)
 {
     if (renameat(folder_fd, temp, folder_fd, name) == 0)
+        return 0;
+    if (errno == EPERM && attrs_unlock(folder_fd, name) &&
+        renameat(folder_fd, temp, folder_fd, name) == 0)
         return 0;
     if (errno != EISDIR && errno != ENOTEMPTY && errno != EEXIST)
         return -errno;
@@ -235,6 +281,7 @@ static int file_make(struct rlane *l, const struct batch_entry *e, const struct 
         return -errno;
     FAULT_POINT("temp-made");
     *retwhat = "write";
+    attrs_set_early(fd, e->xattrs.p, e->xattrs.n);
     int rc = content_write(fd, k, e->meta.size);
     if (rc < 0)
         return rc;
@@ -265,6 +312,10 @@ static int place_file(struct rlane *l, const struct batch_entry *e, struct curso
         return rc;
     }
     FAULT_POINT("renamed");
+    rc =
+        place_spool_late(l->r, (struct bytes){l->at.path, l->at.len}, e->name, &e->meta, e->xattrs);
+    if (rc < 0)
+        return rc;
     l->placed.files++;
     l->placed.bytes += e->meta.size;
     l->placed.content += e->meta.size;
@@ -324,6 +375,9 @@ static int place_only_meta(struct rlane *l, const struct batch_entry *e, char *n
         return -EBUSY;
     int rc = place_meta(l, fd, &e->meta, e->xattrs, true);
     if (rc == 0)
+        rc = place_spool_late(l->r, (struct bytes){l->at.path, l->at.len}, e->name, &e->meta,
+                              e->xattrs);
+    if (rc == 0)
         l->delta.changed_meta++;
     return rc;
 }
@@ -350,8 +404,19 @@ static int place_one(struct rlane *l, const struct batch_entry *e, struct cursor
     return place_spool_link(l, e->name, &e->meta, e->target);
 }
 
+/* True: what refused was an immutable or append-only entry or folder of ours; it gets its flags
+ * back at the end. */
+static bool place_unlock(int dir, const struct batch_entry *e)
+{
+    char name[NAME_BYTES_MAX + 1];
+    memcpy(name, e->name.p, e->name.n);
+    name[e->name.n] = '\0';
+    return attrs_unlock(dir, name);
+}
+
 static int entry_done(struct rlane *l, const struct batch_entry *e, int rc, const char *what)
 {
+    place_note_losses(l, (struct bytes){l->at.path, l->at.len}, e->name);
     if (rc == -EBADMSG)
         return rc;
     if (rc < 0) {
@@ -400,8 +465,15 @@ static int batch_one(struct rlane *l, struct cursor *c, bool lost)
     int rc = batch_entry_get(c, &e);
     if (rc < 0)
         return rc;
-    if (!lost)
-        return entry_done(l, &e, place_one(l, &e, c, &what), what);
+    if (!lost) {
+        struct cursor from = *c;
+        rc = place_one(l, &e, c, &what);
+        if (rc == -EPERM && place_unlock(l->at.fd, &e)) {
+            *c = from;
+            rc = place_one(l, &e, c, &what);
+        }
+        return entry_done(l, &e, rc, what);
+    }
     uint64_t at = 0, offset = 0;
     struct bytes data;
     for (uint32_t i = 0; rc == 0 && i < e.nsegments; i++)
@@ -458,6 +530,23 @@ int place_spool_link(struct rlane *l, struct bytes name, const struct meta *m, s
     meta_put(&b, m);
     buf_put_blob(&b, target.p, target.n);
     int rc = spool_put(l->r->links, 0, b.data, b.len);
+    buf_done(&b);
+    return rc;
+}
+
+int place_spool_late(struct receiver *r, struct bytes folder, struct bytes name,
+                     const struct meta *m, struct bytes xattrs)
+{
+    uint32_t late = r->privileged ? attrs_late(xattrs.p, xattrs.n) : 0;
+    if (!late)
+        return 0;
+    struct buf b;
+    buf_init(&b, PATH_BYTES_MAX + 512);
+    buf_put_blob(&b, folder.p, folder.n);
+    buf_put_blob(&b, name.p, name.n);
+    buf_put_u32(&b, m->nlink);
+    buf_put_u32(&b, late);
+    int rc = spool_put(r->late, 0, b.data, b.len);
     buf_done(&b);
     return rc;
 }

@@ -85,11 +85,14 @@ static int spools_new(struct receiver *r)
     r->links = spool_free(r->links);
     r->folders = spool_free(r->folders);
     r->extras = spool_free(r->extras);
+    r->late = spool_free(r->late);
     int rc = spool_new(&r->links, r->scratch);
     if (rc == 0)
         rc = spool_new(&r->folders, r->scratch);
     if (rc == 0)
         rc = spool_new(&r->extras, r->scratch);
+    if (rc == 0)
+        rc = spool_new(&r->late, r->scratch);
     return rc;
 }
 
@@ -373,6 +376,7 @@ static void receiver_done(struct receiver *r)
     (void)spool_free(r->links);
     (void)spool_free(r->folders);
     (void)spool_free(r->extras);
+    (void)spool_free(r->late);
     (void)faillist_free(r->failures);
     (void)catalogue_close(r->cat);
     if (r->root >= 0)

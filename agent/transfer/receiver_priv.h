@@ -75,6 +75,7 @@ struct rlane {
     struct place_folder at;
     struct compare compare;
     struct placed placed;
+    unsigned lost;         /* bits of meta_loss, of the entry in hand */
     struct counters delta; /* merged into the receiver's after each record */
     struct buf out;
     uint8_t *raw;   /* a record unpacked */
@@ -121,7 +122,7 @@ struct receiver {
     struct incoming *incoming;
     unsigned nincoming;
     uint64_t incoming_pieces; /* of all of them: what their maps take */
-    struct spool *links, *folders, *extras;
+    struct spool *links, *folders, *extras, *late;
     const char *doing;
     bool finished, bye, stopped;
     int64_t finished_ms;
@@ -147,11 +148,15 @@ bool place_inherits(int folder_fd);
 int place_batch(struct rlane *l, struct cursor *c);
 /* Sets metadata on a new entry's descriptor; counts what could not be kept. */
 int place_meta(struct rlane *l, int fd, const struct meta *m, struct bytes xattrs, bool inherits);
+void place_note_losses(struct rlane *l, struct bytes folder, struct bytes name);
 /* Gives temp its name; what has that name now goes, but for a folder with entries, which goes only
  * when extras may be deleted: -ENOTEMPTY. */
 int place_rename(const struct receiver *r, int folder_fd, const char *temp, const char *name);
 int place_spool_folder(struct receiver *r, struct bytes folder, const struct meta *m,
                        struct bytes xattrs, bool existed);
+/* Immutable and append-only, if xattrs has them: for the end. */
+int place_spool_late(struct receiver *r, struct bytes folder, struct bytes name,
+                     const struct meta *m, struct bytes xattrs);
 /* name, in the folder that the lane is in; m: of the source. */
 int place_spool_link(struct rlane *l, struct bytes name, const struct meta *m, struct bytes target);
 

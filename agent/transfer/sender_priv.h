@@ -35,6 +35,7 @@ struct folder {
     struct buf xattrs;
     bool fresh;
     bool alone;      /* in hand for one large file of it only */
+    bool has_attrs;  /* flags or a project, which its entries may have from it */
     bool incomplete; /* an entry could not be looked at: nothing may be deleted for its absence */
     uint64_t serial; /* never used again */
 };

@@ -14,19 +14,15 @@
 
 bool view_open(struct view *ret, int dir, struct bytes name)
 {
-    struct stat st;
     ret->dir = dir;
     memcpy(ret->name, name.p, name.n);
     ret->name[name.n] = '\0';
-    if (dir < 0 || fstatat(dir, ret->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return false;
-    meta_from_stat(&st, &ret->meta);
-    return true;
+    return dir >= 0 && meta_stat(dir, ret->name, &ret->meta) == 0;
 }
 
 int view_xattrs_digest(const struct view *v, uint64_t *ret)
 {
-    return look_xattrs_digest(v->dir, v->name, ret);
+    return look_xattrs_digest(v->dir, v->name, v->meta.shown, ret);
 }
 
 int view_digest(const struct view *v, uint8_t ret[DIGEST_BYTES])

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/store/attrs.h"
 #include "agent/store/beneath.h"
 #include "agent/transfer/look.h"
 #include "agent/transfer/sender_priv.h"
@@ -28,16 +29,18 @@ static bool is_gone(int rc)
 
 static int folder_read(struct worker *w, struct folder *f)
 {
-    struct stat st;
+    struct attrs attrs;
     f->fd = beneath_open(w->s->root, f->path, f->len, O_RDONLY | O_DIRECTORY | O_NOATIME, 0);
     if (f->fd == -EPERM)
         f->fd = beneath_open(w->s->root, f->path, f->len, O_RDONLY | O_DIRECTORY, 0);
     if (f->fd < 0)
         return f->fd;
-    if (fstat(f->fd, &st) < 0)
-        return -errno;
-    meta_from_stat(&st, &f->meta);
-    int rc = xattrs_read(f->fd, &f->xattrs);
+    int rc = meta_stat(f->fd, "", &f->meta);
+    if (rc < 0)
+        return rc;
+    attrs_of(f->fd, &attrs);
+    f->has_attrs = !attrs_none(&attrs);
+    rc = xattrs_read_with(f->fd, &attrs, &f->xattrs);
     if (rc == -E2BIG || (rc == 0 && f->xattrs.len > ENTRY_XATTRS_MAX)) {
         worker_failed(w, f, NULL, E2BIG, "attributes");
         buf_clear(&f->xattrs);
@@ -165,24 +168,23 @@ void walk_count(struct worker *w, const struct meta *m, bool linked)
 static int list_one(struct worker *w, struct listing *l, const char *name)
 {
     struct folder *f = l->folder;
-    struct stat st;
     struct listing_entry e = {
         .name = {name, strlen(name)}
     };
     char target[SYMLINK_TARGET_MAX + 1];
     CLEANUP(mem_free) char *first = NULL;
-    if (fstatat(f->fd, name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0) {
-        if (errno != ENOENT) {
-            worker_failed(w, f, name, errno, "stat");
+    int rc = meta_stat(f->fd, name, &e.meta);
+    if (rc < 0) {
+        if (rc != -ENOENT) {
+            worker_failed(w, f, name, -rc, "stat");
             f->incomplete = true;
         }
         return 0;
     }
-    meta_from_stat(&st, &e.meta);
-    int rc = look_xattrs_digest(f->fd, name, &e.xattrs_digest);
+    rc = look_xattrs_digest(f->fd, name, e.meta.shown, &e.xattrs_digest);
     if (rc == -ENOENT)
         return 0;
-    if (S_ISLNK(st.st_mode)) {
+    if (S_ISLNK(e.meta.mode)) {
         ssize_t n = readlinkat(f->fd, name, target, sizeof target);
         if (n <= 0) { /* replaced just now; the next run sees what it became */
             f->incomplete = true;
@@ -190,7 +192,7 @@ static int list_one(struct worker *w, struct listing *l, const char *name)
         }
         e.target = (struct bytes){target, (size_t)n};
     }
-    if (!S_ISDIR(st.st_mode) && st.st_nlink > 1) {
+    if (!S_ISDIR(e.meta.mode) && e.meta.nlink > 1) {
         size_t plen = f->len + (f->len > 0) + e.name.n;
         CLEANUP(mem_free) char *path = xmalloc(plen + 1);
         memcpy(path, f->path, f->len);

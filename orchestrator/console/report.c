@@ -93,6 +93,25 @@ static void show_failure(FILE *out, const json_t *group)
         (void)fprintf(out, "    What to do: %s\n", remedy);
 }
 
+/* What an agent names "keep …" is an attribute of an entry that arrived all the same. */
+static void show_failures(FILE *out, const json_t *failures, bool losses, const char *title)
+{
+    static const char keep[] = "keep ";
+    bool titled = false;
+    size_t i = 0;
+    const json_t *group = NULL;
+    json_array_foreach(failures, i, group)
+    {
+        bool is_loss = strncmp(show_str(group, "what"), keep, sizeof keep - 1) == 0;
+        if (is_loss != losses)
+            continue;
+        if (!titled)
+            (void)fprintf(out, "\n%s:\n", title);
+        titled = true;
+        show_failure(out, group);
+    }
+}
+
 char *report_not_kept(const json_t *c)
 {
     uint64_t n = (uint64_t)show_int(c, "skipped_meta");
@@ -113,11 +132,8 @@ void report_text(FILE *out, const json_t *doc)
     show_counters(out, totals);
     (void)fputc('\n', out);
     show_table(out, pair_columns, show_find(doc, "pairs"));
-    if (json_array_size(failures))
-        (void)fputs("\nFailures, by cause:\n", out);
-    size_t i = 0;
-    const json_t *group = NULL;
-    json_array_foreach(failures, i, group) show_failure(out, group);
+    show_failures(out, failures, false, "Failures, by cause");
+    show_failures(out, failures, true, "What could not be kept");
     CLEANUP(mem_free) char *not_kept = report_not_kept(totals);
     if (not_kept)
         (void)fprintf(out, "\n%s\n", not_kept);

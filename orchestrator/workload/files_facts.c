@@ -21,13 +21,23 @@ struct number_field {
     }
 /* All 64 bits wide. */
 static const struct number_field inventory_fields[] = {
-    FIELD(files),           FIELD(folders),        FIELD(symlinks),  FIELD(devices),
-    FIELD(fifos),           FIELD(sockets),        FIELD(bytes),     FIELD(allocated_bytes),
-    FIELD(hard_linked),     FIELD(sparse),         FIELD(with_acl),  FIELD(with_xattr),
-    FIELD(with_capability), FIELD(setid),          FIELD(non_utf8),  FIELD(longest_path),
-    FIELD(deepest),         FIELD(largest_folder), FIELD(newest_ms), FIELD(oldest_ms),
-    FIELD(unreadable),      FIELD(fs_size),        FIELD(fs_used),   FIELD(peak_rss),
-    FIELD(elapsed_ms),
+    FIELD(files),           FIELD(folders),         FIELD(symlinks),        FIELD(devices),
+    FIELD(fifos),           FIELD(sockets),         FIELD(bytes),           FIELD(allocated_bytes),
+    FIELD(hard_linked),     FIELD(sparse),          FIELD(with_acl),        FIELD(with_xattr),
+    FIELD(with_capability), FIELD(setid),           FIELD(non_utf8),        FIELD(longest_path),
+    FIELD(deepest),         FIELD(largest_folder),  FIELD(newest_ms),       FIELD(oldest_ms),
+    FIELD(unreadable),      FIELD(fs_size),         FIELD(fs_used),         FIELD(peak_rss),
+    FIELD(elapsed_ms),      FIELD(with_flags),      FIELD(with_project),    FIELD(with_nfs4_acl),
+    FIELD(with_birth),      FIELD(oldest_birth_ms), FIELD(newest_birth_ms), FIELD(sealed),
+    FIELD(shared_files),    FIELD(shared_bytes),
+};
+
+/* Milliseconds since 1970, before it too. */
+static const size_t inventory_times[] = {
+    offsetof(Godwit__InventoryResult, newest_ms),
+    offsetof(Godwit__InventoryResult, oldest_ms),
+    offsetof(Godwit__InventoryResult, oldest_birth_ms),
+    offsetof(Godwit__InventoryResult, newest_birth_ms),
 };
 
 /* Larger than JSON's integers can be: a lie of the agent, shown as the largest. */
@@ -48,8 +58,9 @@ json_t *files_inventory_json(const Godwit__InventoryResult *r)
     for (size_t i = 0; i < ARRAY_SIZE(inventory_fields); i++) {
         uint64_t v = 0;
         memcpy(&v, (const char *)r + inventory_fields[i].off, sizeof v);
-        bool is_time = inventory_fields[i].off == offsetof(Godwit__InventoryResult, newest_ms) ||
-                       inventory_fields[i].off == offsetof(Godwit__InventoryResult, oldest_ms);
+        bool is_time = false;
+        for (size_t k = 0; k < ARRAY_SIZE(inventory_times); k++)
+            is_time = is_time || inventory_fields[i].off == inventory_times[k];
         json_t *n = is_time ? json_integer((json_int_t)(int64_t)v) : number(v);
         (void)json_object_set_new(j, inventory_fields[i].name, n);
     }

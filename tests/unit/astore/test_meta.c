@@ -15,6 +15,7 @@
 
 #include "agent/store/meta.h"
 #include "agent/store/meta_priv.h"
+#include "common/base/cleanup.h"
 #include "common/base/mem.h"
 #include "tests/unit/astore/ground.h"
 #include "tests/unit/test.h"
@@ -75,6 +76,38 @@ static struct buf attributes(int fd)
     assert_int_equal(xattrs_read(fd, &b), 0);
     assert_true(xattrs_valid(b.data, b.len));
     return b;
+}
+
+/* No file system here has them: what is told is that they could not be kept, and by that name. */
+static void an_nfs4_acl_is_a_loss_of_its_own(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"godwit.flags", "system.nfs4_acl", "user.u"};
+    static const uint8_t nodump[4] = {0x40};
+    struct buf b, others;
+    struct stat st;
+    struct meta m;
+    unsigned losses = 0;
+    CLEANUP(fd_close) int dir = ground_open(GROUND_DISK);
+    CLEANUP(fd_close) int fd = make(dir, "nfs4", S_IFREG);
+    buf_init(&b, 4096);
+    buf_init(&others, 4096);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        buf_put_blob(&b, names[i], strlen(names[i]));
+        buf_put_blob(&b, nodump, sizeof nodump);
+        if (i == 1)
+            continue;
+        buf_put_blob(&others, names[i], strlen(names[i]));
+        buf_put_blob(&others, nodump, sizeof nodump);
+    }
+    assert_true(xattrs_valid(b.data, b.len));
+    assert_int_equal(xattrs_digest(b.data, b.len), xattrs_digest(others.data, others.len));
+    assert_int_equal(fstat(fd, &st), 0);
+    meta_from_stat(&st, &m);
+    assert_int_equal(meta_apply(fd, &m, b.data, b.len, true, &losses), 0);
+    assert_int_equal(losses & ~(unsigned)META_LOSS_FLAGS, META_LOSS_NFS4);
+    buf_done(&b);
+    buf_done(&others);
 }
 
 static void same(int fd, const struct meta *want, const struct buf *xattrs)
@@ -334,6 +367,7 @@ int main(void)
         return 77;
     }
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_nfs4_acl_is_a_loss_of_its_own),
         cmocka_unit_test(everything_comes_back),
         cmocka_unit_test(wrong_arguments_change_nothing),
         cmocka_unit_test(an_unchanged_entry_keeps_its_ctime),

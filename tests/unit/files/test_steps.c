@@ -1,9 +1,11 @@
 /* test_steps: inventory, prepare and clean as the agent runs them, on trees made here. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -91,6 +93,8 @@ static Godwit__InventoryResult *count(const char *path, struct step_result *ret)
     return ret->body ? godwit__inventory_result__unpack(NULL, ret->body_len, ret->body) : NULL;
 }
 
+static bool can_flag; /* this file system keeps nodump */
+
 static void make_tree(void)
 {
     folder("tree/a/b");
@@ -104,6 +108,8 @@ static void make_tree(void)
     assert_int_equal(mkfifoat(root, "tree/fifo", 0600), 0);
     int fd = beneath_open(root, "tree/sparse", 11, O_WRONLY | O_CREAT, 04755);
     assert_int_equal(ftruncate(fd, 1 << 20), 0);
+    unsigned flags = FS_NODUMP_FL;
+    can_flag = ioctl(fd, FS_IOC_SETFLAGS, &flags) == 0;
     (void)fsetxattr(fd, "user.x", "1", 1, 0);
     (void)close(fd);
 }
@@ -127,6 +133,10 @@ static void an_inventory_counts_what_is_there(void **state)
     assert_int_equal(i->setid, 1);
     assert_int_equal(i->with_xattr, 1);
     assert_int_equal(i->with_acl, 0);
+    assert_int_equal(i->with_flags, can_flag);
+    assert_int_equal(i->with_birth, can_flag ? 12 - 1 : i->with_birth); /* all but the root */
+    assert_true(i->with_birth == 0 || i->newest_birth_ms >= i->oldest_birth_ms);
+    assert_int_equal(i->sealed + i->with_nfs4_acl + i->shared_files, 0);
     assert_int_equal(i->non_utf8, 1);
     assert_int_equal(i->largest_folder, 6);
     assert_int_equal(i->deepest, 3);
