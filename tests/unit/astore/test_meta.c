@@ -312,7 +312,10 @@ static void packed_attributes_are_checked(void **state)
         {"only namespace",  {PAIR("user.", "1"), PAIR("user.b", "")},                   false},
         {"NUL in a name",   {PAIR("user.\0a", "1"), PAIR("user.b", "")},                false},
         {"an ACL",          {PAIR("system.posix_acl_access", "1"), PAIR("user.b", "")}, true },
-        {"other of system", {PAIR("system.nfs4_acl", "1"), PAIR("user.b", "")},         false},
+        {"an NFSv4 ACL",    {PAIR("system.nfs4_acl", "1"), PAIR("user.b", "")},         true },
+        {"other of system", {PAIR("system.nothing", "1"), PAIR("user.b", "")},          false},
+        {"flags of ours",   {PAIR("godwit.flags", "1"), PAIR("user.b", "")},            true },
+        {"no name of ours", {PAIR("godwit.other", "1"), PAIR("user.b", "")},            false},
         {"empty name",      {PAIR("", "1"), PAIR("user.b", "")},                        false},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
