@@ -17,11 +17,14 @@
 #include "orchestrator/console/show.h"
 
 #define POLL_MS 1000
+#define POLL_MIN_MS 20
+#define POLL_SHARE 16     /* of the time watched so far: a short job's end is seen at once */
 #define LOST_MAX_MS 60000 /* an orchestrator that restarts is back before */
 
 struct watching {
     struct run *run;
     const char *job;
+    int64_t began;
     int64_t deadline; /* 0: none */
     int64_t lost_since;
     struct watch_view *view; /* NULL: JSON lines */
@@ -83,7 +86,11 @@ static int leave(const struct watching *w, const char *why)
 /* A job of thousands of pairs takes longer to ask for: keep the daemon's load small. */
 static void rest(const struct watching *w, int64_t took)
 {
-    int64_t pause = took * 10 > POLL_MS ? took * 10 : POLL_MS;
+    int64_t pause = POLL_MIN_MS + (clock_mono_ms() - w->began) / POLL_SHARE;
+    if (pause > POLL_MS)
+        pause = POLL_MS;
+    if (pause < took * 10)
+        pause = took * 10;
     if (w->deadline && pause > w->deadline - clock_mono_ms())
         pause = w->deadline - clock_mono_ms();
     sleep_ms(pause < 0 ? 0 : pause);
@@ -121,7 +128,7 @@ static int follow(struct watching *w)
 
 int watch_job(struct run *r, const char *job, const struct watch_opts *o)
 {
-    struct watching w = {.run = r, .job = job};
+    struct watching w = {.run = r, .job = job, .began = clock_mono_ms()};
     if (o->timeout_ms)
         w.deadline = clock_mono_ms() + (int64_t)o->timeout_ms;
     if (!run_json(r))

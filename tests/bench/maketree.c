@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -141,23 +142,74 @@ static void make_tree(const struct kind *k, int root, unsigned scale)
         make_image(root, i, k->bytes / scale);
 }
 
+/* One percent of the files is written anew, another one in each round. */
+static void change_files(const struct kind *k, int root, unsigned scale, unsigned round)
+{
+    unsigned folders = k->folders / scale ? k->folders / scale : 1, all = k->files / scale;
+    unsigned each = all / folders;
+    for (unsigned i = round % 100; i < folders * each; i += 100) {
+        char name[64];
+        (void)snprintf(name, sizeof name, "folder-%04u/file-%05u.dat", i / each, i % each);
+        must(unlinkat(root, name, 0), name);
+        make_file(root, name, k->size());
+    }
+}
+
+/* One percent of the blocks is written over, here and there. */
+static void change_image(int root, const char *name, uint64_t bytes)
+{
+    int fd = openat(root, name, O_WRONLY | O_CLOEXEC);
+    must(fd, name);
+    uint64_t blocks = bytes / BLOCK;
+    for (uint64_t i = 0; i < blocks / 100 + 1; i++)
+        must(pwrite(fd, noise + next_random() % POOL, BLOCK,
+                    (off_t)(next_random() % blocks * BLOCK)),
+             name);
+    must(close(fd), name);
+}
+
+static void change_tree(const struct kind *k, int root, unsigned scale, unsigned round)
+{
+    state += round;
+    if (k->size)
+        change_files(k, root, scale, round);
+    else
+        change_image(root, "image-0.raw", k->bytes / scale);
+}
+
+static const struct kind *kind_of(const char *name)
+{
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(kinds[i].name, name) == 0)
+            return &kinds[i];
+    return NULL;
+}
+
+static unsigned number(char **argv, int argc, int at)
+{
+    return argc > at ? (unsigned)strtoul(argv[at], NULL, 10) : 1;
+}
+
 int main(int argc, char **argv)
 {
-    unsigned long scale = argc > 3 ? strtoul(argv[3], NULL, 10) : 1;
-    const struct kind *kind = NULL;
-    for (size_t i = 0; argc > 2 && i < sizeof kinds / sizeof *kinds; i++)
-        if (strcmp(kinds[i].name, argv[1]) == 0)
-            kind = &kinds[i];
+    bool change = argc > 2 && strncmp(argv[1], "change:", 7) == 0;
+    const struct kind *kind = argc > 2 ? kind_of(argv[1] + (change ? 7 : 0)) : NULL;
+    unsigned scale = number(argv, argc, 3);
     if (!kind || scale < 1 || scale > 100000) {
         (void)fprintf(stderr, "usage: maketree small|big|mixed|million|empty5m|image10g NEW-FOLDER "
-                              "[SCALE]\n  SCALE: 5 makes a fifth of it\n");
+                              "[SCALE]\n       maketree change:KIND FOLDER SCALE ROUND\n"
+                              "  SCALE: 5 makes a fifth of it\n");
         return 2;
     }
     state = 20261121;
     fill_pools();
-    must(mkdir(argv[2], 0755), argv[2]);
+    if (!change)
+        must(mkdir(argv[2], 0755), argv[2]);
     int root = open(argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     must(root, argv[2]);
-    make_tree(kind, root, (unsigned)scale);
+    if (change)
+        change_tree(kind, root, scale, number(argv, argc, 4));
+    else
+        make_tree(kind, root, scale);
     return 0;
 }

@@ -1,0 +1,75 @@
+# again: rows whose destination has the tree already: nothing changed, one percent changed, one huge file changed
+# in place. Each peer has a destination of its own, so that all see the same change. Sourced by tests/bench/transfer.
+
+again_tree() { case $1 in delta) echo image10g ;; *) echo million ;; esac; }
+
+again_prepare() { # PEER: sets target, job; nothing is emptied
+    target=/srv/ground/out-$1
+    [ "$1" != ssh ] || target=/srv/ground/out-rsync-ssh
+    on new1 sync -f /srv/ground
+}
+
+again_seed() { # PEER…
+    local peer
+    target=/srv/ground/out-godwit
+    job=bench-$tree-$(now_ms)
+    # shellcheck disable=SC2086
+    godwit job create files --name "$job" $more_godwit --pair "fs1:/srv/ground/tree=new1:$target" >/dev/null 2>&1
+    timed move_godwit
+    say "tree $tree: first copy by godwit $took s, agents' peak $(agent_peak fs1) and $(agent_peak new1) KiB"
+    for peer; do
+        again_prepare "$peer"
+        on new1 cp -a /srv/ground/out-godwit "$target"
+    done
+    again_prepare godwit
+}
+
+# Copies on the destination beside the first: one a peer.
+bench_again() { # ROW PEER…
+    local row=$1 round peer copies made
+    shift
+    made=$(again_tree "$row")
+    copies=$(($# + 1))
+    if [ "$row" = delta ] && ! godwit job create files --help | grep -q -- --delta; then
+        say "tree delta: not built"
+        echo '[]' >"$out/$row.json"
+        return
+    fi
+    [ "$row" != delta ] || more_rsync="--inplace --no-whole-file" more_godwit=--delta
+    need_disk $((($(scaled_mib "$made") * 5 / 4 + 512) * (copies + 1)))
+    tree_make fs1 "$made"
+    disk_new new1 $(($(scaled_mib "$made") * copies)) $(($(tree_inodes "$made") / scale * copies))
+    again_seed "$@"
+    [ "$*" = "${*/rclone/}" ] || { http_up; rclone_choose; }
+    for round in $(seq "$rounds"); do
+        [ "$row" = nochange ] || on fs1 /root/maketree "change:$made" /srv/ground/tree "$scale" "$round"
+        for peer in godwit "$@"; do one_run "$peer"; done
+    done >"$out/$row.runs"
+    for peer in godwit "$@"; do again_prepare "$peer" && check "$peer"; done
+    http_down
+    summarise "$out/$row.runs" '{}' "$@" >"$out/$row.json"
+    ground_free fs1 new1
+    more_rsync='' more_godwit=''
+}
+
+# Memory of the agents with five million empty files, in a first and a second pass.
+bench_memory() { # ROW
+    local pass rows=()
+    need_disk $(($(scaled_mib empty5m) * 3))
+    tree_make fs1 empty5m
+    ground_clear new1 "$(scaled_mib empty5m)" $(($(tree_inodes empty5m) / scale))
+    target=/srv/ground/out
+    job=bench-$tree-$(now_ms)
+    godwit job create files --name "$job" --pair "fs1:/srv/ground/tree=new1:$target" >/dev/null 2>&1
+    for pass in first second; do
+        agents_peak_reset
+        timed move_godwit
+        rows+=("$(jq -nc --arg tree "$1" --argjson scale "$scale" --arg pass $pass --argjson seconds "$took" \
+            --argjson source "$(agent_peak fs1)" --argjson destination "$(agent_peak new1)" \
+            --argjson files "$(job_number "$job" '.totals.total_files // .totals.files')" \
+            '{memory: $tree, $scale, $pass, $files, $seconds, source_rss_kib: $source, destination_rss_kib: $destination,
+              limit_kib: 262144, pass_memory: ([$source, $destination] | max < 262144)}')")
+    done
+    printf '%s\n' "${rows[@]}" | jq -s . >"$out/$1.json"
+    ground_free fs1 new1
+}

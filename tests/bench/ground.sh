@@ -1,0 +1,90 @@
+# ground: where the bench's trees lie: memory of the lab hosts, or ext4 on a loop device that a host mounts.
+# Sourced by tests/bench/transfer; wants $out, lab, on, fail.
+
+tree_mib() { # TREE: its size
+    case $1 in
+    small) echo 430 ;;
+    big) echo 4096 ;;
+    mixed) echo 2350 ;;
+    million) echo 4400 ;;
+    empty5m) echo 1900 ;;
+    image10g) echo 10240 ;;
+    esac
+}
+tree_inodes() { # TREE: more than it has
+    case $1 in
+    small) echo 52000 ;;
+    mixed) echo 21000 ;;
+    million) echo 1010000 ;;
+    empty5m) echo 5010000 ;;
+    *) echo 100 ;;
+    esac
+}
+# A tree at the scale, in MiB, and some room.
+scaled_mib() { echo $(($(tree_mib "$1") / scale + 64)); }
+
+need_memory() { # MIB
+    local have
+    have=$(awk '/^MemAvailable/ {print int($2 / 1024)}' /proc/meminfo)
+    [ "$have" -ge "$1" ] ||
+        fail "tree $tree needs $1 MiB of free memory and there are $have: give --disk, or --scale N for a smaller tree"
+}
+need_disk() { # MIB
+    local have
+    have=$(df -m --output=avail "$out" | tail -1)
+    [ "$have" -ge "$1" ] || fail "tree $tree needs $1 MiB free below $out and there are $have: give --scale N"
+}
+
+in_mounts_of() { # HOST CMD…: in the host's mounts, yet with this machine's devices
+    local pid
+    pid=$(lab pid "$1")
+    shift
+    nsenter -t "$pid" -m "$@"
+}
+
+# disk_new HOST MIB INODES: a new ext4 at /srv/ground. New each time: ext4 keeps away from inodes that were
+# freed in the last minutes, so that a folder emptied before a run costs the run up to half its time.
+disk_new() {
+    local image=$out/$1.ext4 device numbers
+    disk_drop "$1"
+    truncate -s "$(($2 * 5 / 4 + 512))M" "$image"
+    mkfs.ext4 -qF -m 0 -N $(($3 * 5 / 4 + 20000)) -E lazy_itable_init=0,lazy_journal_init=0 "$image"
+    device=$(losetup --find --show "$image")
+    numbers=$(stat -c '0x%t 0x%T' "$device")
+    # shellcheck disable=SC2086,SC2016
+    in_mounts_of "$1" sh -c 'mkdir -p /srv/ground && rm -f "$1" && mknod "$1" b "$2" "$3" && mount "$1" /srv/ground' \
+        sh "/dev/bench${device##*/}" $numbers
+    losetup -d "$device" # goes away when the file system is unmounted
+}
+disk_drop() { # HOST
+    local i
+    for ((i = 0; i < 50; i++)); do
+        in_mounts_of "$1" mountpoint -q /srv/ground || break
+        in_mounts_of "$1" umount /srv/ground 2>/dev/null || sleep 0.1
+    done
+    ! in_mounts_of "$1" mountpoint -q /srv/ground || fail "the file system of $1 stays busy"
+    rm -f "$out/$1.ext4"
+}
+
+# ground_clear HOST [MIB INODES]: an empty /srv/ground of the row's kind.
+ground_clear() {
+    if [ "$kind" = ext4 ]; then
+        disk_new "$@"
+    else
+        on "$1" sh -c 'rm -rf /srv/ground && mkdir /srv/ground'
+    fi
+}
+ground_free() { # HOST…: memory and disk go back
+    local host
+    for host; do
+        disk_drop "$host"
+        on "$host" rm -rf /srv/ground
+    done
+}
+
+# tree_make HOST TREE: at /srv/ground/tree, in the page cache.
+tree_make() {
+    ground_clear "$1" "$(scaled_mib "$2")" $(($(tree_inodes "$2") / scale))
+    on "$1" /root/maketree "$2" /srv/ground/tree "$scale"
+    [ "$kind" != ext4 ] || on "$1" sync -f /srv/ground
+}
