@@ -11,6 +11,7 @@
 #include "common/base/mem.h"
 
 #define RATE_MIN 1024U
+#define RATE_MAX (1ULL << 40)
 #define DIGITS_MAX 9
 
 /* Numerator and denominator of bytes a second: a bit is an eighth. */
@@ -64,7 +65,7 @@ int rate_parse(const char *text, uint64_t *ret)
         if (strcasecmp(unit, units[i].name) != 0)
             continue;
         uint64_t rate = n * units[i].times / (scale * units[i].by); /* below 2^60 */
-        if (rate < RATE_MIN)
+        if (rate < RATE_MIN || rate > RATE_MAX)
             return -EINVAL;
         *ret = rate;
         return 0;

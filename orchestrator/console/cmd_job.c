@@ -320,7 +320,8 @@ const struct command job_commands[] = {
      .opts_size = sizeof(struct jobspec),
      .help = "Makes a job from a file or from --pair options; it waits until it is started.",
      .more =
-         "A job file in YAML has the keys name, workload, options, limits (pairs: N) and pairs, "
+         "A job file in YAML has the keys name, workload, options, limits (pairs: N, rate: RATE, "
+         "calendar: a list of windows) and pairs, "
          "a list of source: and destination:, or of HOST:PATH=HOST:PATH. A CSV file has lines "
          "of source,destination. Options given here win over those of the file. An error names "
          "line and column, and then no job is made. Bytes that are not UTF-8 are written \\xNN.", .examples = create_examples,

@@ -47,6 +47,8 @@ const struct noun nouns[] = {
     {"key",        "the orchestrator's own key",                       key_commands       },
     {"job",        "migrations: create, run, watch, report",           job_commands       },
     {"inventory",  "what the sources of a job hold",                   inventory_commands },
+    {"limit",      "bandwidth of jobs, hosts and sites",               limit_commands     },
+    {"site",       "groups of hosts behind one link",                  site_commands      },
 
     {"migrate",    "one folder to another on this machine, no set-up", migrate_commands   },
     {"console",    "these commands at a prompt",                       prompt_commands    },

@@ -3,13 +3,16 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
 
+#include "common/base/calendar.h"
 #include "common/base/cleanup.h"
 #include "common/base/fault.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
+#include "common/base/rate.h"
 #include "common/base/text.h"
 #include "orchestrator/console/jobspec.h"
 
@@ -124,13 +127,64 @@ static int read_map(struct reader *r, yaml_node_t *map, const struct key *keys, 
     return 0;
 }
 
+static int read_rate_limit(struct reader *r, yaml_node_t *value)
+{
+    uint64_t rate = 0;
+    int rc = set_option(r, "rate", value);
+    if (rc == 0 && rate_parse(r->spec->rate, &rate) < 0)
+        return error_at(r, &value->start_mark,
+                        "a rate is such as 200MiB/s or 100Mbit/s, none or unlimited; not",
+                        r->spec->rate);
+    return rc;
+}
+
+/* One line of a calendar; what is wrong with it is told at its place in this file. */
+static int check_window(struct reader *r, const yaml_node_t *node, const char *text)
+{
+    CLEANUP(calendar_free) struct calendar *c = NULL;
+    struct calendar_error err;
+    if (calendar_parse(text, RATE_UNLIMITED, &c, &err) == 0)
+        return 0;
+    yaml_mark_t mark = node->start_mark;
+    bool quoted = node->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
+    if (node->start_mark.line == node->end_mark.line)
+        mark.column += err.column - 1 + (quoted ? 1 : 0);
+    return error_at(r, &mark, err.text, NULL);
+}
+
+static int read_calendar(struct reader *r, yaml_node_t *list)
+{
+    static const char wants[] = "calendar wants a list of windows: - Mon-Fri 08:00-18:00 50MiB/s";
+    CLEANUP(mem_free) char *all = xstrdup("");
+    if (list->type != YAML_SEQUENCE_NODE)
+        return error_at(r, &list->start_mark, wants, NULL);
+    for (yaml_node_item_t *i = list->data.sequence.items.start; i < list->data.sequence.items.top;
+         i++) {
+        const yaml_node_t *node = yaml_document_get_node(r->doc, *i);
+        const char *text = scalar(r, node, wants);
+        if (!text || check_window(r, node, text) < 0)
+            return -EINVAL;
+        char *more = xasprintf("%s%s\n", all, text);
+        free(all);
+        all = more;
+        if (strlen(all) > CALENDAR_MAX)
+            return error_at(r, &node->start_mark, "the calendar is too large: 16 KiB at most",
+                            NULL);
+    }
+    r->spec->calendar = xstrdup(all);
+    return 0;
+}
+
 static int read_limits(struct reader *r, yaml_node_t *value)
 {
     static const struct key keys[] = {
-        {"pairs", read_pairs_limit},
-        {NULL,    NULL            },
+        {"pairs",    read_pairs_limit},
+        {"rate",     read_rate_limit },
+        {"calendar", read_calendar   },
+        {NULL,       NULL            },
     };
-    return read_map(r, value, keys, "limits wants keys and values, such as pairs: 8");
+    return read_map(r, value, keys,
+                    "limits wants keys and values, such as pairs: 8 or rate: 200MiB/s");
 }
 
 /* The option row that a key of "options:" means: dry_run or dry-run. */

@@ -8,6 +8,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
+#include "common/base/rate.h"
 #include "common/base/text.h"
 #include "common/wire/limits.h"
 
@@ -67,12 +68,25 @@ const struct option_row jobspec_options[] = {
      .def = "0",
      .max = LIMIT_PAIRS,
      .help = "Pairs at once; 0 leaves it to the orchestrator."},
-    {.name = NULL                                                                        },
+    {.name = "rate",
+     .kind = OPT_STRING,
+     .off = offsetof(struct jobspec, rate),
+     .value = "RATE",
+     .help = "Bandwidth of the whole job, such as 200MiB/s; godwit limit set changes it later."},
+    {.name = "max-source-latency",
+     .kind = OPT_UINT,
+     .off = offsetof(struct jobspec, max_source_latency),
+     .def = "0",
+     .max = 60000,
+     .value = "MS",
+     .help = "The source holds itself back while its own reads take longer than that; 0 does not "
+             "look."},
+    {.name = NULL                                                                       },
 };
 
 bool jobspec_in_file(const struct option_row *row)
 {
-    static const char *const not_options[] = {"file", "pair", "name", "max-pairs"};
+    static const char *const not_options[] = {"file", "pair", "name", "max-pairs", "rate"};
     for (size_t i = 0; i < ARRAY_SIZE(not_options); i++)
         if (strcmp(row->name, not_options[i]) == 0)
             return false;
@@ -83,6 +97,8 @@ void jobspec_done(struct jobspec *s)
 {
     json_decref(s->pairs);
     json_decref(s->destinations);
+    free(s->calendar);
+    s->calendar = NULL;
     s->pairs = s->destinations = NULL;
 }
 
@@ -274,9 +290,16 @@ static json_t *whole(const struct jobspec *s)
         json_pack("{s:b, s:b, s:s, s:I, s:b, s:b}", "delete", s->delete_extras, "dry_run",
                   s->dry_run, "compress", s->compress, "lanes", (json_int_t)s->lanes,
                   "one_file_system", s->one_file_system, "checksum", s->checksum);
+    if (s->max_source_latency)
+        (void)json_object_set_new(options, "max_source_latency",
+                                  json_integer((json_int_t)s->max_source_latency));
     json_t *limits = json_object();
     if (s->max_pairs)
         (void)json_object_set_new(limits, "pairs", json_integer(s->max_pairs));
+    if (s->rate)
+        (void)json_object_set_new(limits, "rate", json_string(s->rate));
+    if (s->calendar)
+        (void)json_object_set_new(limits, "calendar", json_string(s->calendar));
     return json_pack("{s:s, s:s, s:o, s:o, s:O}", "name", s->name, "workload",
                      s->workload ? s->workload : "files", "options", options, "limits", limits,
                      "pairs", s->pairs);
@@ -292,6 +315,10 @@ int jobspec_json(struct jobspec *s, char **ret, struct fault *reterr)
     if (json_array_size(s->pairs) == 0)
         return fault_set(reterr, FAULT_STOP_JOB, EINVAL,
                          "no pair: give --pair HOST:PATH=HOST:PATH or a job file with pairs");
+    uint64_t rate = 0;
+    if (s->rate && rate_parse(s->rate, &rate) < 0)
+        return refuse(reterr, "the rate ", s->rate,
+                      " is not such as 200MiB/s, 100Mbit/s, none or unlimited");
     int rc = s->delete_extras ? check_nested(s, reterr) : 0;
     if (rc < 0)
         return rc;

@@ -16,8 +16,11 @@ struct jobspec {
     char *compress;
     uint32_t lanes;
     uint32_t max_pairs;
-    json_t *pairs;        /* array of {source, destination} */
-    json_t *destinations; /* "host:path" → where it was given */
+    char *rate;                  /* of the whole job */
+    char *calendar;              /* text, from a job file */
+    uint32_t max_source_latency; /* ms */
+    json_t *pairs;               /* array of {source, destination} */
+    json_t *destinations;        /* "host:path" → where it was given */
 };
 
 /* Rows of struct jobspec: the options of `job create`, and keys of a job file. */
@@ -25,7 +28,8 @@ extern const struct option_row jobspec_options[];
 /* Which of them a job file may set below "options:". */
 bool jobspec_in_file(const struct option_row *row);
 
-void jobspec_done(struct jobspec *s); /* frees pairs; the texts belong to the options */
+void jobspec_done(
+    struct jobspec *s); /* frees pairs and calendar; other texts belong to the options */
 
 /* "HOST:PATH" with \xNN escapes; *rethost and *retpath are malloc'd, without a slash at the end.
  * -EINVAL with a fault that tells what is wrong and *retat, the byte where. */

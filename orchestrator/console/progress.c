@@ -123,8 +123,8 @@ static char *facts(const json_t *pair)
     CLEANUP(mem_free) char *rate = rate_text(pair);
     CLEANUP(mem_free) char *eta = progress_eta(show_find(pair, "eta_ms"));
     bool stalled = show_flag(pair, "stalled");
-    return xasprintf("%s  %s  %s  %s%s%s", bytes, files, rate, stalled ? "STALLED  " : "", eta,
-                     *eta ? "" : doing_text(pair));
+    return xasprintf("%s  %s  %s  %s%s%s%s%s", bytes, files, rate, stalled ? "STALLED  " : "", eta,
+                     *eta ? "" : doing_text(pair), *reason ? "  " : "", reason);
 }
 
 static const char *tint(const json_t *pair)
@@ -188,8 +188,8 @@ char *progress_plain(const json_t *pair)
     bool running = strcmp(state, "running") == 0;
     CLEANUP(mem_free)
     char *moving =
-        running ? xasprintf(", %s%s%s%s", rate, show_flag(pair, "stalled") ? ", STALLED" : "",
-                            *eta ? ", " : "", eta)
+        running ? xasprintf(", %s%s%s%s%s%s", rate, show_flag(pair, "stalled") ? ", STALLED" : "",
+                            *eta ? ", " : "", eta, *reason ? ", " : "", reason)
                 : xasprintf("%s%s", *reason ? ": " : "", reason);
     CLEANUP(mem_free)
     char *line = xasprintf("pair %s: %s %.0f%%%s%s, %s, %s%s", name + strspn(name, " "), state,

@@ -22,6 +22,7 @@ int engine_new(struct engine **ret, struct store *store, struct fleet *fleet,
     e->fleet = fleet;
     e->limits = *limits;
     e->started_ms = clock_mono_ms();
+    e->governor = governor_new();
     e->hosts = zhash_new();
     e->steps = zhash_new();
     TAILQ_INIT(&e->jobs);
@@ -29,6 +30,8 @@ int engine_new(struct engine **ret, struct store *store, struct fleet *fleet,
     TAILQ_INIT(&e->chores);
     e->chore_ids = zhash_new();
     int rc = load_all(e, reterr);
+    if (rc == 0 && (rc = governor_load(e)) < 0)
+        (void)fault_set(reterr, FAULT_STOP_JOB, -rc, "the store's limits cannot be read");
     if (rc < 0) {
         (void)engine_free(e);
         return rc;
@@ -53,6 +56,7 @@ struct engine *engine_free(struct engine *e)
     zhash_destroy(&e->steps);
     zhash_destroy(&e->chore_ids);
     zhash_destroy(&e->hosts);
+    (void)governor_free(e->governor);
     free(e);
     return NULL;
 }
@@ -119,6 +123,7 @@ void engine_tick(struct engine *e)
         motion_sample(e);
     }
     schedule_run(e);
+    governor_tick(e, now);
 }
 
 void engine_drain(struct engine *e)

@@ -67,3 +67,22 @@ int engine_job_report(struct engine *e, const char *job, unsigned run, json_t **
 int engine_job_journal(struct engine *e, const char *job, uint64_t after, json_t **ret,
                        struct fault *reterr);
 int engine_inventory(struct engine *e, const char *job, json_t **ret, struct fault *reterr);
+
+/* ── limits.c ── */
+struct engine_limit {
+    const char *scope, *name; /* "job", "host", "site" */
+    const char *rate;         /* NULL: unlimited outside of the calendar's windows */
+    const char *calendar;     /* text; NULL or "": none */
+};
+/* Hold at once, also for what runs. -ENOENT, -EINVAL, -EEXIST, else the store's. */
+int engine_limit_set(struct engine *e, const struct engine_limit *l, json_t **ret,
+                     struct fault *reterr);
+int engine_limit_remove(struct engine *e, const char *scope, const char *name, json_t **ret,
+                        struct fault *reterr);
+int engine_limit_list(struct engine *e, json_t **ret, struct fault *reterr);
+/* The site has these hosts and no others. */
+int engine_site_set(struct engine *e, const char *site, char **hosts, size_t n, json_t **ret,
+                    struct fault *reterr);
+int engine_site_remove(struct engine *e, const char *site, json_t **ret, struct fault *reterr);
+int engine_site_list(struct engine *e, json_t **ret, struct fault *reterr);
+int engine_host_renamed(struct engine *e, const char *from, const char *to, struct fault *reterr);

@@ -10,6 +10,7 @@
 #include "common/base/fault.h"
 #include "common/base/sha256.h"
 #include "orchestrator/engine/engine.h"
+#include "orchestrator/engine/governor.h"
 #include "orchestrator/engine/state.h"
 #include "orchestrator/store/journal.h"
 #include "orchestrator/workload/workload.h"
@@ -32,6 +33,7 @@ struct host {
     unsigned running; /* pairs that hold a place on it */
     unsigned chores;  /* of clean.c, that it has not answered */
     bool online, revoked;
+    uint64_t can;     /* of its last hello */
     int64_t since_ms; /* monotonic: lost since */
     char reason[160];
 };
@@ -59,6 +61,9 @@ struct step {
     int64_t cancelled_ms; /* monotonic */
     unsigned percent;
     char doing[64];
+    struct pace *pace;     /* of a step that sends, while it runs */
+    uint32_t latency_us;   /* of the source's own reads, as it says */
+    uint32_t latency_pace; /* percent that it allows itself for that; 0: it does not measure */
 };
 
 struct rate {
@@ -128,6 +133,7 @@ TAILQ_HEAD(job_list, job);
 TAILQ_HEAD(chore_list, chore);
 
 struct engine {
+    struct governor *governor;
     struct store *store;
     struct fleet *fleet;
     struct engine_limits limits;
@@ -236,9 +242,11 @@ struct order {
     const char *host, *op_id, *kind, *job;
     const uint8_t *args;
     size_t args_len;
+    Godwit__Rate *rate; /* NULL: no limit */
 };
 int orders_send_raw(struct engine *e, const struct order *o); /* fleet_send()'s errors */
 void orders_send(struct step *s);
+int orders_send_rate(struct step *s, Godwit__Rate *rate); /* fleet_send()'s errors */
 void orders_cancel(struct step *s, Godwit__Cancel__Why why);
 void orders_listen(struct engine *e); /* takes fleet's events */
 void orders_tick(struct engine *e, int64_t now_ms);
@@ -290,6 +298,8 @@ struct spec {
     const struct workload *workload;
     json_t *json; /* canonical; options complete */
     unsigned limit;
+    uint64_t rate;  /* of the whole job; RATE_UNLIMITED: none was given */
+    char *calendar; /* NULL: none was given */
     struct spec_pair *pairs;
     unsigned npairs;
 };

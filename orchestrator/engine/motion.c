@@ -104,7 +104,10 @@ void motion_take(struct step *s, const Godwit__Progress *m)
         if (!counters_same(&s->tally.cur, m->counters))
             p->rate.moved_ms = now;
         tally_take(&s->tally, m->counters);
+        governor_note(s, now);
     }
+    s->latency_us = m->source_latency_us;
+    s->latency_pace = m->source_pace;
     if (s->state != STEP_DONE)
         s->state = STEP_ACCEPTED;
     s->percent = m->percent < 100 ? m->percent : 100;
@@ -167,7 +170,7 @@ bool motion_eta(const struct pair *p, int64_t now_ms, int64_t ret[2])
 
 bool motion_stalled(const struct pair *p, int64_t now_ms)
 {
-    return p->state == PAIR_RUNNING && now_ms - p->rate.moved_ms > STALL_MS;
+    return p->state == PAIR_RUNNING && now_ms - p->rate.moved_ms > STALL_MS && !governor_pauses(p);
 }
 
 static unsigned share(uint64_t part, uint64_t all)

@@ -54,7 +54,7 @@ static int write_new_pair(struct store *store, const struct pair *p)
     return pair_rows_insert(store, &row);
 }
 
-static int write_new_job(struct job *j)
+static int write_new_job(struct job *j, const struct spec *spec)
 {
     struct store *store = j->engine->store;
     char *text = json_dumps(j->spec, JSON_COMPACT);
@@ -73,17 +73,19 @@ static int write_new_job(struct job *j)
         rc = job_rows_insert(store, &row);
     for (unsigned i = 0; rc == 0 && i < j->npairs; i++)
         rc = write_new_pair(store, &j->pairs[i]);
+    if (rc == 0)
+        rc = limits_write_job(j->engine, j->id, spec->rate, spec->calendar);
     free(text);
     return rc;
 }
 
-static int commit_new_job(struct job *j)
+static int commit_new_job(struct job *j, const struct spec *spec)
 {
     struct store *store = j->engine->store;
     int rc = store_begin(store);
     if (rc < 0)
         return rc;
-    rc = write_new_job(j);
+    rc = write_new_job(j, spec);
     if (rc == 0)
         return store_commit(store);
     store_rollback(store);
@@ -96,8 +98,11 @@ int engine_job_create(struct engine *e, const char *text, json_t **ret, struct f
     int rc = spec_parse(text, strlen(text), &spec, reterr);
     if (rc < 0)
         return rc;
-    if (job_find(e, spec.name)) {
+    if (spec.calendar)
+        rc = limits_check_calendar(spec.calendar, reterr);
+    if (rc == 0 && job_find(e, spec.name))
         rc = fault_set(reterr, FAULT_STOP_JOB, EEXIST, "there is a job %s already", spec.name);
+    if (rc < 0) {
         spec_done(&spec);
         return rc;
     }
@@ -106,8 +111,10 @@ int engine_job_create(struct engine *e, const char *text, json_t **ret, struct f
     j->name = xstrdup(spec.name);
     j->created_ms = clock_wall_ms();
     load_pairs(j, &spec);
+    rc = trouble_note(e, commit_new_job(j, &spec));
+    if (rc == 0)
+        limits_keep_job(e, j->id, spec.rate, spec.calendar);
     spec_done(&spec);
-    rc = trouble_note(e, commit_new_job(j));
     if (rc < 0) {
         rc = explain(j, rc, "created", reterr);
         (void)job_free(j);
@@ -339,6 +346,8 @@ int engine_job_delete(struct engine *e, const char *job, json_t **ret, struct fa
         if (rc == 0)
             rc = job_rows_delete(e->store, j->id);
         if (rc == 0)
+            rc = limits_drop_job(e, j->id);
+        if (rc == 0)
             rc = store_commit(e->store);
         else
             store_rollback(e->store);
@@ -347,6 +356,7 @@ int engine_job_delete(struct engine *e, const char *job, json_t **ret, struct fa
         return explain(j, rc, "deleted", reterr);
     *ret = json_pack("{s:s,s:s}", "job", j->name, "state", "deleted");
     clean_job(j, *ret);
+    limits_forget_job(e, j->id);
     (void)job_free(j);
     return 0;
 }

@@ -29,6 +29,7 @@ int orders_send_raw(struct engine *e, const struct order *order)
     memcpy(&o.job, &order->job, sizeof o.job);
     memcpy(&o.args.data, &order->args, sizeof o.args.data);
     o.args.len = order->args_len;
+    o.rate = order->rate;
     m.body_case = GODWIT__ENVELOPE__BODY_ORDER;
     m.order = &o;
     m.deadline_ms = clock_wall_ms() + ORDER_MS;
@@ -40,17 +41,27 @@ void orders_send(struct step *s)
     struct engine *e = s->pair->job->engine;
     if (e->draining || e->trouble[0] || !step_host(s)->online || s->result || s->unsaved)
         return;
+    struct rate_message rate;
     struct order o = {.host = step_host(s)->name,
                       .op_id = s->op_id,
                       .kind = s->kind,
                       .job = s->pair->job->name,
                       .args = s->args,
-                      .args_len = s->args_len};
+                      .args_len = s->args_len,
+                      .rate = governor_order(s, &rate)};
     int rc = orders_send_raw(e, &o);
     if (rc == 0 && s->state == STEP_INTENDED)
         s->state = STEP_SENT;
     if (rc < 0)
         s->state = STEP_INTENDED; /* orders_tick() or the next hello sends it */
+}
+
+int orders_send_rate(struct step *s, Godwit__Rate *rate)
+{
+    Godwit__Envelope m = GODWIT__ENVELOPE__INIT;
+    m.body_case = GODWIT__ENVELOPE__BODY_RATE;
+    m.rate = rate;
+    return send_to(s->pair->job->engine, step_host(s)->name, s->op_id, &m);
 }
 
 static void cancel_op(struct engine *e, const char *host, const char *op_id,
@@ -218,6 +229,7 @@ static void on_online(void *arg, const char *host, const Godwit__Hello *hello)
     h->online = true;
     h->revoked = false;
     h->reason[0] = '\0';
+    h->can = hello->can;
     cancel_strangers(e, host, hello);
     lanes_check(e, h);
     size_t n = open_steps(e, h, &ops);
@@ -227,6 +239,7 @@ static void on_online(void *arg, const char *host, const Godwit__Hello *hello)
             meet_again(s, hello);
     }
     free(ops);
+    governor_hello(e, h);
     clean_online(e, h);
     schedule_soon(e);
 }

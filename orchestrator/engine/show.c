@@ -131,6 +131,8 @@ static void pair_reason(const struct pair *p, char *ret, size_t size)
         (void)snprintf(ret, size, "%s", closing[p->closing]);
     else if (p->closing != CLOSE_NO)
         (void)snprintf(ret, size, "%s", p->why.text);
+    else
+        (void)governor_reason(p, ret, size);
 }
 
 static const char *pair_doing(const struct pair *p)
@@ -179,6 +181,7 @@ static json_t *pair_json(const struct pair *p)
     (void)json_object_set_new(o, "percent", json_integer((json_int_t)motion_percent(p)));
     (void)json_object_set_new(o, "doing", json_string(pair_doing(p)));
     (void)json_object_set_new(o, "reason", json_string(reason));
+    (void)json_object_set_new(o, "limit", governor_json(p));
     (void)json_object_set_new(o, "attempt", json_integer((json_int_t)p->attempt));
     set_motion(o, p);
     return o;

@@ -6,6 +6,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
+#include "common/base/rate.h"
 #include "common/base/text.h"
 #include "common/wire/limits.h"
 #include "orchestrator/engine/engine_priv.h"
@@ -160,9 +161,29 @@ static int read_pairs(const json_t *v, struct spec *s, struct fault *reterr)
     return rc;
 }
 
+static int read_rate(const json_t *v, struct spec *s, struct fault *reterr)
+{
+    const char *text = json_string_value(v);
+    if (v && (!text || rate_parse(text, &s->rate) < 0))
+        return refuse(reterr, "limits.rate", "must be a rate, such as \"200MiB/s\"");
+    return 0;
+}
+
+/* Not read here: a job must load also when its calendar's zone is gone from this machine. */
+static int read_calendar(const json_t *v, struct spec *s, struct fault *reterr)
+{
+    const char *text = json_string_value(v);
+    if (!v)
+        return 0;
+    if (!text)
+        return refuse(reterr, "limits.calendar", "must be a text");
+    s->calendar = xstrdup(text);
+    return 0;
+}
+
 static int read_limits(json_t *v, struct spec *s, struct fault *reterr)
 {
-    static const char *const keys[] = {"", "pairs", NULL};
+    static const char *const keys[] = {"", "pairs", "rate", "calendar", NULL};
     if (!v)
         return 0;
     int rc = check_keys(v, "limits", keys, reterr);
@@ -174,7 +195,8 @@ static int read_limits(json_t *v, struct spec *s, struct fault *reterr)
         return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "limits.pairs: must be a number, 1 to %d",
                          LIMIT_PAIRS);
     s->limit = pairs ? (unsigned)json_integer_value(pairs) : 0;
-    return 0;
+    rc = read_rate(json_object_get(v, "rate"), s, reterr);
+    return rc < 0 ? rc : read_calendar(json_object_get(v, "calendar"), s, reterr);
 }
 
 static int read_options(const json_t *v, const struct spec *s, json_t **ret, struct fault *reterr)
@@ -199,6 +221,13 @@ static json_t *side_json(const struct spec_pair *p, enum step_side side)
     return j;
 }
 
+static json_t *rate_json(uint64_t rate)
+{
+    char text[24];
+    rate_text(rate, text);
+    return json_string(text);
+}
+
 /* What is kept: every option named, paths in one form. */
 static json_t *canonical(const struct spec *s, json_t *options)
 {
@@ -206,8 +235,16 @@ static json_t *canonical(const struct spec *s, json_t *options)
     (void)json_object_set_new(j, "name", json_string(s->name));
     (void)json_object_set_new(j, "workload", json_string(s->workload->name));
     (void)json_object_set_new(j, "options", options);
+    json_t *limits = json_object();
     if (s->limit)
-        (void)json_object_set_new(j, "limits", json_pack("{s:i}", "pairs", (int)s->limit));
+        (void)json_object_set_new(limits, "pairs", json_integer((json_int_t)s->limit));
+    if (s->rate != RATE_UNLIMITED)
+        (void)json_object_set_new(limits, "rate", rate_json(s->rate));
+    if (s->calendar)
+        (void)json_object_set_new(limits, "calendar", json_string(s->calendar));
+    if (json_object_size(limits) > 0)
+        (void)json_object_set(j, "limits", limits);
+    json_decref(limits);
     for (unsigned i = 0; i < s->npairs; i++) {
         json_t *pair = json_object();
         (void)json_object_set_new(pair, "source", side_json(&s->pairs[i], SIDE_SOURCE));
@@ -251,7 +288,7 @@ static int read_root(json_t *root, struct spec *s, struct fault *reterr)
 
 int spec_parse(const char *text, size_t len, struct spec *ret, struct fault *reterr)
 {
-    *ret = (struct spec){.limit = 0};
+    *ret = (struct spec){.rate = RATE_UNLIMITED};
     json_error_t at;
     if (len > LIMIT_CONTROL_BYTES)
         return refuse(reterr, "the job", "is too large");
@@ -278,6 +315,7 @@ void spec_done(struct spec *s)
     }
     free(s->pairs);
     free(s->name);
+    free(s->calendar);
     json_decref(s->json);
     *s = (struct spec){.limit = 0};
 }

@@ -26,6 +26,7 @@ struct step *step_free(struct engine *e, struct step *s)
         if (s->unsaved)
             godwit__result__free_unpacked(s->unsaved, NULL);
         free(s->args);
+        free(s->pace);
         free(s);
     }
     return NULL;

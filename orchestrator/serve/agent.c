@@ -139,6 +139,8 @@ static void agent_rename(struct serve *s, const Godwit__ConsoleRequest *req,
     if (!serve_args(req, "host to", 2, ret) || is_in_motion(s, serve_arg(req, "host"), ret))
         return;
     int rc = fleet_rename(s->fleet, serve_arg(req, "host"), serve_arg(req, "to"), &f);
+    if (rc == 0)
+        rc = engine_host_renamed(s->engine, serve_arg(req, "host"), serve_arg(req, "to"), &f);
     if (rc < 0)
         serve_fault(ret, rc, &f);
     else

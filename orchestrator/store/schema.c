@@ -15,6 +15,7 @@ static const struct schema_room rooms[] = {
     {"jobs",    schema_jobs   },
     {"journal", schema_journal},
     {"reports", schema_reports},
+    {"limits",  schema_limits },
 };
 
 const char *const schema_base[] = {

@@ -15,6 +15,7 @@
 
 #define TICKET_MS INT64_C(86400000) /* lanes of one attempt may be opened for a day */
 #define MAX_LANES 64
+#define MAX_LATENCY_MS 60000
 #define PIN_LEN 32
 
 /* ── options ── */
@@ -24,12 +25,13 @@ static const struct option_rule {
     json_type type; /* JSON_TRUE stands for both booleans */
     const char *choices[3];
 } option_rules[] = {
-    {"delete",          JSON_TRUE,    {NULL}               },
-    {"dry_run",         JSON_TRUE,    {NULL}               },
-    {"one_file_system", JSON_TRUE,    {NULL}               },
-    {"checksum",        JSON_TRUE,    {NULL}               },
-    {"lanes",           JSON_INTEGER, {NULL}               },
-    {"compress",        JSON_STRING,  {"auto", "on", "off"}},
+    {"delete",             JSON_TRUE,    {NULL}               },
+    {"dry_run",            JSON_TRUE,    {NULL}               },
+    {"one_file_system",    JSON_TRUE,    {NULL}               },
+    {"checksum",           JSON_TRUE,    {NULL}               },
+    {"lanes",              JSON_INTEGER, {NULL}               },
+    {"max_source_latency", JSON_INTEGER, {NULL}               },
+    {"compress",           JSON_STRING,  {"auto", "on", "off"}},
 };
 
 static json_t *option_default(const struct option_rule *r)
@@ -47,15 +49,20 @@ static int choice_of(const struct option_rule *r, const char *value)
     return -1;
 }
 
+static int most(const struct option_rule *r)
+{
+    return strcmp(r->name, "max_source_latency") == 0 ? MAX_LATENCY_MS : MAX_LANES;
+}
+
 static int check_option(const struct option_rule *r, const json_t *v, struct fault *reterr)
 {
     if (r->type == JSON_TRUE && !json_is_boolean(v))
         return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "options.%s: must be true or false",
                          r->name);
     if (r->type == JSON_INTEGER &&
-        (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > MAX_LANES))
+        (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > most(r)))
         return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "options.%s: must be a number, 0 to %d",
-                         r->name, MAX_LANES);
+                         r->name, most(r));
     if (r->type == JSON_STRING && (!json_is_string(v) || choice_of(r, json_string_value(v)) < 0))
         return fault_set(reterr, FAULT_STOP_JOB, EINVAL,
                          "options.%s: must be \"auto\", \"on\" or \"off\"", r->name);
@@ -168,6 +175,8 @@ static void fill_options(const struct pair_view *p, Godwit__TransferOptions *o)
     o->one_file_system = option_on(p, "one_file_system");
     o->checksum = option_on(p, "checksum");
     o->only_failed = p->only_failed;
+    o->max_source_latency_ms =
+        (uint32_t)json_integer_value(json_object_get(p->options, "max_source_latency"));
     o->lanes = (uint32_t)json_integer_value(json_object_get(p->options, "lanes"));
     const char *compress = json_string_value(json_object_get(p->options, "compress"));
     int choice = compress ? choice_of(find_rule("compress"), compress) : 0;

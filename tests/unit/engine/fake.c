@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "common/base/mem.h"
+#include "common/wire/limits.h"
 #include "orchestrator/fleet/fleet.h"
 #include "proto/files.pb-c.h"
 
@@ -78,6 +79,21 @@ static bool is_only_failed(const Godwit__Order *o)
     return only;
 }
 
+static void take_rate(struct fake_op *op, const Godwit__Rate *r)
+{
+    if (!op || !r)
+        return;
+    op->rates++;
+    op->limited = r->limited;
+    op->rate = r->bytes_per_s;
+    op->nwindows = r->n_next;
+    for (size_t i = 0; i < r->n_next && i < ARRAY_SIZE(op->window); i++) {
+        op->window[i].from_ms = r->next[i]->from_ms;
+        op->window[i].limited = r->next[i]->limited;
+        op->window[i].rate = r->next[i]->bytes_per_s;
+    }
+}
+
 static void take_order(struct fleet *f, const char *host, const Godwit__Envelope *e)
 {
     struct fake_op *op = find_op(f, e->op_id);
@@ -91,6 +107,7 @@ static void take_order(struct fleet *f, const char *host, const Godwit__Envelope
         op->only_failed = is_only_failed(e->order);
     }
     op->orders++;
+    take_rate(op, e->order->rate);
 }
 
 int fleet_send(struct fleet *f, const char *host, const Godwit__Envelope *e)
@@ -102,6 +119,8 @@ int fleet_send(struct fleet *f, const char *host, const Godwit__Envelope *e)
     struct fake_op *op = find_op(f, e->op_id);
     if (e->body_case == GODWIT__ENVELOPE__BODY_ORDER)
         take_order(f, host, e);
+    if (e->body_case == GODWIT__ENVELOPE__BODY_RATE)
+        take_rate(op, e->rate);
     if (op && e->body_case == GODWIT__ENVELOPE__BODY_RESULT_ACK)
         op->acknowledged = true;
     if (op && e->body_case == GODWIT__ENVELOPE__BODY_CANCEL) {
@@ -124,6 +143,7 @@ void fake_online(struct fleet *f, const char *host)
     static char *running[FAKE_OPS];
     Godwit__Hello hello = GODWIT__HELLO__INIT;
     hello.running = running;
+    hello.can = fake_host_named(f, host)->old ? 0 : WIRE_CAN_RATE;
     for (size_t i = 0; i < f->nops; i++)
         if (strcmp(f->ops[i].host, host) == 0 && f->ops[i].accepted && !f->ops[i].over)
             running[hello.n_running++] = f->ops[i].op_id;

@@ -17,14 +17,23 @@ struct fake_op {
     char op_id[17], host[64], kind[32];
     unsigned orders; /* how often it was ordered */
     bool accepted, over, acknowledged, cancelled, only_failed;
-    int why; /* of the cancel */
+    int why;        /* of the cancel */
+    unsigned rates; /* how often it was told one, order included */
+    bool limited;
+    uint64_t rate;
+    size_t nwindows;
+    struct {
+        int64_t from_ms;
+        bool limited;
+        uint64_t rate;
+    } window[8];
 };
 
 struct fake_host {
     char name[64];
-    bool online, unknown;
-    uint32_t lane_port; /* 0: 7410 */
-    uint8_t lane_key;   /* another one, another key */
+    bool online, unknown, old; /* old: cannot keep rates */
+    uint32_t lane_port;        /* 0: 7410 */
+    uint8_t lane_key;          /* another one, another key */
     int64_t seen_ms;
 };
 
