@@ -5,8 +5,8 @@ again_tree() { case $1 in delta) echo image10g ;; *) echo million ;; esac; }
 
 again_prepare() { # PEER: sets target, job; nothing is emptied
     target=/srv/ground/out-$1
-    [ "$1" != ssh ] || target=/srv/ground/out-rsync-ssh
     on new1 sync -f /srv/ground
+    [ "$1" != tar ] || listen_tar
 }
 
 again_seed() { # PEER…
@@ -18,10 +18,10 @@ again_seed() { # PEER…
     timed move_godwit
     say "tree $tree: first copy by godwit $took s, agents' peak $(agent_peak fs1) and $(agent_peak new1) KiB"
     for peer; do
-        again_prepare "$peer"
+        target=/srv/ground/out-$peer
         on new1 cp -a /srv/ground/out-godwit "$target"
     done
-    again_prepare godwit
+    target=/srv/ground/out-godwit
 }
 
 # Copies on the destination beside the first: one a peer.
@@ -45,7 +45,7 @@ bench_again() { # ROW PEER…
         [ "$row" = nochange ] || on fs1 /root/maketree "change:$made" /srv/ground/tree "$scale" "$round"
         for peer in godwit "$@"; do one_run "$peer"; done
     done >"$out/$row.runs"
-    for peer in godwit "$@"; do again_prepare "$peer" && check "$peer"; done
+    for peer in godwit "$@"; do target=/srv/ground/out-$peer && check "$peer"; done
     http_down
     summarise "$out/$row.runs" '{}' "$@" >"$out/$row.json"
     ground_free fs1 new1

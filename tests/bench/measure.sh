@@ -50,11 +50,13 @@ one_run() {
           noise: ([0, ($busy - $cpu - $kernel + $steal) / 1000 / $seconds] | max)}'
 }
 
-# The highest sum of resident memory of a peer's programs at both ends, in KiB, in a run that is not timed.
+# Sets peak: the highest sum of resident memory of a peer's programs at both ends, in KiB, in a run that is not timed.
 peak_rss() { # PEER
-    local peak=0 sum sampler
+    local sum sampler
+    rm -f "$out/rss"
     (
         trap 'exit 0' TERM
+        peak=0
         while :; do
             sum=$(ps -eo pid=,comm=,cgroup= | awk -v lab="godwit-lab/$LAB_NAME/" \
                 'index($0, lab) && $2 ~ /^(rsync|tar|socat|rclone|ssh|sshd)$/ {print "/proc/" $1 "/status"}' |
@@ -67,8 +69,7 @@ peak_rss() { # PEER
     "move_$1"
     kill $sampler
     wait $sampler 2>/dev/null || true
-    cat "$out/rss" 2>/dev/null || echo null
-    rm -f "$out/rss"
+    peak=$(cat "$out/rss" 2>/dev/null || echo null)
 }
 
 # A peer that did not copy has no speed. rclone keeps no owners and no modes: only sizes are looked at.

@@ -11,11 +11,15 @@ move_ssh() {
     # shellcheck disable=SC2086
     on fs1 rsync $rsync_options $more_rsync -e ssh /srv/ground/tree/ "root@new1:$target/"
 }
-move_tar() {
+# The receiving end listens before the clock starts.
+listen_tar() {
     on new1 sh -c 'mkdir -p "$1" && socat -u TCP-LISTEN:7999,reuseaddr - | tar -C "$1" --acls --xattrs --numeric-owner -xpf -' sh "$target" &
+    tar_end=$!
     until on new1 ss -Hltn 'sport = 7999' | grep -q .; do sleep 0.01; done
+}
+move_tar() {
     on fs1 sh -c 'tar -C /srv/ground/tree --acls --xattrs --numeric-owner -cf - . | socat -u - TCP:new1:7999'
-    wait $!
+    wait "$tar_end"
 }
 rclone_copy() { # HOST FROM TO
     on "$1" $rclone copy -q --config /root/rclone.conf --transfers 8 --checkers 8 "$2" "$3"
@@ -24,8 +28,7 @@ move_rclone_sftp() { rclone_copy fs1 /srv/ground/tree "new1sftp:$target"; }
 move_rclone_http() { rclone_copy new1 fs1http: "$target"; }
 move_rclone() { "move_rclone_$rclone_by"; }
 move_godwit() {
-    godwit job start "$job" >/dev/null 2>&1
-    godwit job watch "$job" >"$out/watch" 2>&1 || { cat "$out/watch"; godwit job report "$job"; fail "job $job failed"; }
+    godwit job start "$job" --wait >"$out/watch" 2>&1 || { cat "$out/watch"; godwit job report "$job"; fail "job $job failed"; }
 }
 
 # Which of the two ways is faster here: both run once.
