@@ -162,6 +162,8 @@ static void say_progress(struct dispatch *d, const struct step_view *v, bool sta
     body.percent = v->percent;
     body.doing = (char *)(uintptr_t)v->doing; /* packing only reads */
     body.stalled = stalled;
+    body.source_latency_us = v->latency_us;
+    body.source_pace = v->pace;
     Godwit__Envelope out = GODWIT__ENVELOPE__INIT;
     out.op_id = (char *)(uintptr_t)v->op_id;
     out.body_case = GODWIT__ENVELOPE__BODY_PROGRESS;

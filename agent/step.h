@@ -70,5 +70,8 @@ int step_cancel_fd(const struct step *s);                    /* readable once ca
 /* What the step's lanes may send together; the orchestrator changes it while they do. As long as
  * the step. */
 struct bucket *step_bucket(struct step *s);
+/* Of the source's own reads, and the percent of its full pace that it allows itself for that; goes
+ * with the next progress. Any thread. */
+void step_source_latency(struct step *s, uint32_t us, unsigned pace);
 /* Latest wins; sent on at most once a second. Any thread. doing: a static string. */
 void step_progress(struct step *s, const struct counters *c, unsigned percent, const char *doing);

@@ -12,6 +12,8 @@ struct step_report {
     struct counters counters;
     unsigned percent;
     const char *doing;
+    uint32_t latency_us;
+    unsigned pace;
 };
 
 struct step {

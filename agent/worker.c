@@ -293,6 +293,14 @@ void step_progress(struct step *s, const struct counters *c, unsigned percent, c
     (void)pthread_mutex_unlock(&s->lock);
 }
 
+void step_source_latency(struct step *s, uint32_t us, unsigned pace)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    s->report.latency_us = us;
+    s->report.pace = pace;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
 void workers_each(const struct workers *w, void (*fn)(void *arg, const struct step_view *v),
                   void *arg)
 {
@@ -306,7 +314,9 @@ void workers_each(const struct workers *w, void (*fn)(void *arg, const struct st
                               .seq = r.seq,
                               .counters = r.counters,
                               .percent = r.percent,
-                              .doing = r.doing};
+                              .doing = r.doing,
+                              .latency_us = r.latency_us,
+                              .pace = r.pace};
         fn(arg, &v);
     }
 }

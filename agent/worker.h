@@ -46,7 +46,9 @@ struct step_view { /* what a step says about itself */
     uint64_t seq; /* grows with each report; 0 before the first */
     struct counters counters;
     unsigned percent;
-    const char *doing; /* static string, never NULL */
+    const char *doing;   /* static string, never NULL */
+    uint32_t latency_us; /* step_source_latency() */
+    unsigned pace;
 };
 
 /* Borrows env until free. */

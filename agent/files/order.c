@@ -8,6 +8,7 @@
 #include "agent/store/pairname.h"
 
 #define ENDPOINTS_MAX 16
+#define LATENCY_MS_MAX 600000U
 
 static int common(const Godwit__Ticket *t, ProtobufCBinaryData pin, const char *pair,
                   struct transfer_spec *ret)
@@ -46,6 +47,8 @@ static int options(const Godwit__TransferOptions *o, struct transfer_options *re
     ret->checksum = o->checksum;
     ret->compress = (enum compress_policy)o->compress;
     ret->lanes = o->lanes;
+    ret->max_source_latency_ms =
+        o->max_source_latency_ms < LATENCY_MS_MAX ? o->max_source_latency_ms : LATENCY_MS_MAX;
     return 0;
 }
 

@@ -218,7 +218,9 @@ static int put_file(struct worker *w, const char *name, int fd, const struct met
     size_t tail = w->out.len - 4 - DIGEST_BYTES;
     uint32_t nsegments = 0;
     uint8_t digest[DIGEST_BYTES];
+    int64_t began = hold_begin(&w->s->hold);
     int rc = put_content(w, fd, m, &nsegments, digest);
+    hold_end(&w->s->hold, began);
     if (rc == 0 && !held_still(fd, m))
         rc = -EBUSY;
     if (rc < 0 || w->out.overflow) {
@@ -322,7 +324,9 @@ static bool may_hand_over(const struct worker *w, const struct folder *f, const 
 static int send_file(struct worker *w, struct folder *f, const char *name, bool links,
                      const uint8_t *digest)
 {
+    int64_t began = hold_begin(&w->s->hold);
     CLEANUP(fd_close) int fd = file_open(f, name);
+    hold_end(&w->s->hold, began);
     if (fd < 0) {
         if (fd != -ENOENT)
             worker_failed(w, f, name, -fd, "open");

@@ -64,6 +64,7 @@ static int chunk_send(struct worker *w, const struct large *g, uint64_t at, size
     if (!head)
         return -EMSGSIZE;
     chunk_head_put(head, g->id, at);
+    int64_t from = hold_begin(&w->s->hold);
     for (size_t got = 0; got < n;) {
         ssize_t k = pread(g->fd, head + CHUNK_HEAD_BYTES + got, n - got, (off_t)(at + got));
         if (k < 0 && errno == EINTR)
@@ -74,6 +75,7 @@ static int chunk_send(struct worker *w, const struct large *g, uint64_t at, size
         }
         got += (size_t)k;
     }
+    hold_end(&w->s->hold, from);
     FAULT_POINT("chunk-read");
     (void)XXH3_128bits_update(w->hash, head + CHUNK_HEAD_BYTES, n);
     b->len += CHUNK_HEAD_BYTES + n;

@@ -27,7 +27,8 @@
 #include "common/base/text.h"
 
 #define TICK_MS 100
-#define BACKOFF_MIN_MS 25 /* both sides get their orders at once: the other is ready in a moment */
+#define BACKOFF_MIN_MS 25 /* both sides get their orders at once: the other is ready in a moment   \
+                           */
 #define BACKOFF_MAX_MS 5000
 #define WELCOME_MS 30000
 #define REFUSED_MAX_MS 120000 /* an agent that restarts gets its order again within this */
@@ -323,6 +324,9 @@ static void session_wait(struct sender *s)
             told = clock_mono_ms();
             tell(s, finishing ? "finishing" : "sending");
             adapt(s, &pace);
+            if (hold_tick(&s->hold, told))
+                step_source_latency(s->step, s->hold.latency_us,
+                                    atomic_load(&s->hold.pace) * 100 / HOLD_FULL);
         }
         (void)pthread_mutex_lock(&s->lock);
     }
@@ -460,6 +464,7 @@ void sender_run(struct step *step, const struct transfer_spec *spec, struct step
     s->step = step;
     s->spec = spec;
     s->began_ms = clock_mono_ms();
+    hold_init(&s->hold, spec->options.max_source_latency_ms, s->began_ms);
     s->root = -1;
     (void)pthread_mutex_init(&s->lock, NULL);
     clock_cond_init(&s->changed);

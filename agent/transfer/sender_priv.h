@@ -11,6 +11,7 @@
 #include "agent/store/pathstack.h"
 #include "agent/transfer/compress.h"
 #include "agent/transfer/faillist.h"
+#include "agent/transfer/hold.h"
 #include "agent/transfer/links.h"
 #include "agent/transfer/record.h"
 #include "agent/transfer/spec.h"
@@ -93,6 +94,7 @@ struct worker {
     XXH3_state_t *hash;
     bool barrier_done, finished, ended;
     uint64_t wire_told, blocked_told;
+    int64_t rested_us; /* when its last rest ended */
 };
 
 struct sender {
@@ -101,6 +103,7 @@ struct sender {
     int root;
     uint64_t root_dev;
     char *scratch, *failed_path, *sent_path;
+    struct hold hold;
     uint8_t zero_piece[DIGEST_BYTES];
     struct faillist *failures;
     int64_t began_ms;

@@ -61,7 +61,9 @@ static struct folder *folder_open(struct worker *w, char *path, size_t len, bool
                          .fresh = fresh,
                          .serial = atomic_fetch_add(&serial, 1) + 1};
     buf_init(&f->xattrs, XATTRS_MAX + 1);
+    int64_t began = hold_begin(&w->s->hold);
     int rc = folder_read(w, f);
+    hold_end(&w->s->hold, began);
     if (rc == 0)
         return f;
     if (!is_gone(rc) || len == 0)
@@ -173,7 +175,9 @@ static int list_one(struct worker *w, struct listing *l, const char *name)
     };
     char target[SYMLINK_TARGET_MAX + 1];
     CLEANUP(mem_free) char *first = NULL;
+    int64_t began = hold_begin(&w->s->hold);
     int rc = meta_stat(f->fd, name, &e.meta);
+    hold_end(&w->s->hold, began);
     if (rc < 0) {
         if (rc != -ENOENT) {
             worker_failed(w, f, name, -rc, "stat");

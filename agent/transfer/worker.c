@@ -9,6 +9,7 @@
 
 #include "agent/transfer/sender_priv.h"
 #include "common/base/cleanup.h"
+#include "common/base/clock.h"
 #include "common/base/fault_point.h"
 #include "common/base/mem.h"
 
@@ -178,10 +179,31 @@ static int pump_all(struct worker *w)
     return atomic_load(&w->s->broken) ? -ECANCELED : rc;
 }
 
+/* While the source is to be spared. The destination's answers are taken meanwhile. */
+static int rest(struct worker *w)
+{
+    int64_t now = clock_mono_us();
+    int64_t until = now + hold_rest_us(&w->s->hold, now - w->rested_us);
+    if (until == now)
+        return 0; /* what is not worth a rest counts towards the next one */
+    for (int rc = 0; now < until; now = clock_mono_us()) {
+        rc = worker_pump(w, (int)((until - now + 999) / 1000));
+        if (rc < 0)
+            return rc;
+    }
+    w->rested_us = now;
+    return 0;
+}
+
 int worker_send(struct worker *w, uint8_t type, struct buf *b)
 {
     if (b->overflow)
         return -EMSGSIZE;
+    if (w->s->hold.max_us) {
+        int rc = rest(w);
+        if (rc < 0)
+            return rc;
+    }
     uint8_t flags = 0;
     struct buf *out = b;
     size_t body = b->len - LANE_HEADER_BYTES;
@@ -245,7 +267,8 @@ static int turn(struct worker *w)
     }
     if (rc == 0)
         return 2;
-    /* Helping with a file of another's comes last: two that write to one file hold each other up. */
+    /* Helping with a file of another's comes last: two that write to one file hold each other up.
+     */
     return rc == -EAGAIN ? large_help(w) : rc;
 }
 

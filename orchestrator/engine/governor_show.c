@@ -51,10 +51,34 @@ static void held_text(const struct pace *x, char *ret, size_t size)
         (void)snprintf(ret, size, "held by %s %s, its share is %s", x->by, budget, share);
 }
 
+/* In milliseconds; one digit behind the point where that is much. */
+static void ms_text(uint32_t us, char ret[16])
+{
+    (void)snprintf(ret, 16, us < 10000 ? "%.1f ms" : "%.0f ms", us / 1000.0);
+}
+
+static bool latency_reason(const struct step *s, char *ret, size_t size)
+{
+    json_int_t most =
+        json_integer_value(json_object_get(s->pair->job->options, "max_source_latency"));
+    char now[16];
+    if (most <= 0 || s->latency_pace == 0 || s->latency_pace >= 100)
+        return false;
+    ms_text(s->latency_us, now);
+    (void)snprintf(ret, size, "held back: source latency %s %s %lld ms, at %u%% of its pace", now,
+                   s->latency_us > most * 1000 ? "over" : "again within", (long long)most,
+                   s->latency_pace);
+    return true;
+}
+
 bool governor_reason(const struct pair *p, char *ret, size_t size)
 {
     const struct step *s = sender_of(p);
-    if (!s || s->pace->rate == RATE_UNLIMITED)
+    if (!s)
+        return false;
+    if (s->pace->rate != 0 && latency_reason(s, ret, size))
+        return true;
+    if (s->pace->rate == RATE_UNLIMITED)
         return false;
     const struct pace *x = s->pace;
     const struct host *h = step_host(s);

@@ -166,6 +166,14 @@ static void set_motion(json_t *o, const struct pair *p)
                                   : json_null());
 }
 
+static json_t *latency_json(const struct pair *p)
+{
+    for (unsigned i = 0; i < p->nsteps; i++)
+        if (p->steps[i]->latency_pace > 0)
+            return json_integer((json_int_t)p->steps[i]->latency_us);
+    return json_null();
+}
+
 static json_t *pair_json(const struct pair *p)
 {
     char reason[400];
@@ -182,6 +190,7 @@ static json_t *pair_json(const struct pair *p)
     (void)json_object_set_new(o, "doing", json_string(pair_doing(p)));
     (void)json_object_set_new(o, "reason", json_string(reason));
     (void)json_object_set_new(o, "limit", governor_json(p));
+    (void)json_object_set_new(o, "source_latency_us", latency_json(p));
     (void)json_object_set_new(o, "attempt", json_integer((json_int_t)p->attempt));
     set_motion(o, p);
     return o;

@@ -198,6 +198,8 @@ void fake_progress(struct fleet *f, struct fake_op *op, const Godwit__Counters *
     (void)f;
     p.counters = &copy;
     p.doing = doing;
+    p.source_latency_us = op->latency_us;
+    p.source_pace = op->pace;
     m.body_case = GODWIT__ENVELOPE__BODY_PROGRESS;
     m.progress = &p;
     say(op, &m);

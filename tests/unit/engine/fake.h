@@ -17,8 +17,9 @@ struct fake_op {
     char op_id[17], host[64], kind[32];
     unsigned orders; /* how often it was ordered */
     bool accepted, over, acknowledged, cancelled, only_failed;
-    int why;        /* of the cancel */
-    unsigned rates; /* how often it was told one, order included */
+    int why;                   /* of the cancel */
+    uint32_t latency_us, pace; /* what it tells with its progress */
+    unsigned rates;            /* how often it was told one, order included */
     bool limited;
     uint64_t rate;
     size_t nwindows;

@@ -294,6 +294,36 @@ static void an_agent_that_keeps_no_rates_is_named(void **state)
     assert_non_null(strstr(bench_pair(b, "wave", 1, "reason"), "older agent"));
 }
 
+static void a_source_that_spares_its_disk_says_so(void **state)
+{
+    struct bench *b = *state;
+    struct fault why = {.err = 0};
+    const struct engine_start how = {.phase = NULL};
+    json_t *json = NULL;
+    uint64_t sum = 0;
+    bench_create(b,
+                 "{\"name\":\"w\",\"workload\":\"files\",\"options\":{\"max_source_latency\":20},"
+                 "\"pairs\":[{\"source\":{\"host\":\"s1\",\"path\":\"/a\"},\"destination\":{"
+                 "\"host\":\"d1\",\"path\":\"/a\"}}]}");
+    assert_int_equal(engine_job_start(b->engine, "w", &how, &json, &why), 0);
+    json_decref(json);
+    bench_run(b, bench_copying, 20);
+    struct fake_op *op = sender(b, 0);
+    op->latency_us = 40000;
+    op->pace = 25;
+    sends(b, op, &sum, 1000);
+    tick(b);
+    assert_string_equal(bench_pair(b, "w", 1, "reason"),
+                        "held back: source latency 40 ms over 20 ms, at 25% of its pace");
+    op->latency_us = 9500;
+    sends(b, op, &sum, 1000);
+    assert_string_equal(bench_pair(b, "w", 1, "reason"),
+                        "held back: source latency 9.5 ms again within 20 ms, at 25% of its pace");
+    op->pace = 100;
+    sends(b, op, &sum, 1000);
+    assert_string_equal(bench_pair(b, "w", 1, "reason"), "");
+}
+
 static void limits_follow_a_host_that_is_renamed(void **state)
 {
     struct bench *b = *state;
@@ -329,6 +359,7 @@ int main(void)
         CASE(limits_survive_a_restart_and_agents_hear_them_again),
         CASE(a_job_brings_its_limit_and_takes_it_along),
         CASE(an_agent_that_keeps_no_rates_is_named),
+        CASE(a_source_that_spares_its_disk_says_so),
         CASE(limits_follow_a_host_that_is_renamed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -95,6 +95,13 @@ struct bucket *step_bucket(struct step *s)
     return &s->bucket;
 }
 
+void step_source_latency(struct step *s, uint32_t us, unsigned pace)
+{
+    (void)s;
+    (void)us;
+    (void)pace;
+}
+
 void step_result_done(struct step_result *r)
 {
     for (size_t g = 0; g < r->ngroups; g++)

@@ -28,6 +28,7 @@ struct step {
     struct bucket bucket;
 };
 
+atomic_uint harness_latency_us, harness_least_pace = 100;
 static atomic_bool cancelled;
 static int cancel_fd = -1;
 static pthread_once_t cancel_once = PTHREAD_ONCE_INIT;
@@ -85,6 +86,13 @@ void step_progress(struct step *s, const struct counters *c, unsigned percent, c
 struct bucket *step_bucket(struct step *s)
 {
     return &s->bucket;
+}
+void step_source_latency(struct step *s, uint32_t us, unsigned pace)
+{
+    (void)s;
+    atomic_store(&harness_latency_us, us);
+    if (pace < atomic_load(&harness_least_pace))
+        atomic_store(&harness_least_pace, pace);
 }
 void step_result_done(struct step_result *r)
 {

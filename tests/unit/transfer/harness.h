@@ -1,6 +1,7 @@
 /* harness: one transfer between two folders of this machine: both steps, a lane server on loopback,
  * and a struct step that stands in for the agent's. Tests and the pipe program. */
 #pragma once
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -16,6 +17,9 @@ struct harness {
     uint64_t rate; /* bytes a second that the source may send; 0: any */
     bool verbose;  /* progress to standard error */
 };
+
+/* What the source said of its latency last, and the least pace that it ever allowed itself. */
+extern atomic_uint harness_latency_us, harness_least_pace;
 
 /* Both sides in this process, until both have ended. */
 void harness_run(const struct harness *h, struct step_result *retsend,
