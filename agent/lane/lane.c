@@ -1,5 +1,6 @@
-/* lane: records over one TLS session. A send that must wait keeps reading into the inbox, so that
- * two peers which both send never wait for each other. One thread; lane_abort() from any. */
+/* lane: records over one connection: TLS until the welcome, sealed from there on. A send that must
+ * wait keeps reading into the inbox, so that two peers which both send never wait for each other.
+ * One thread; lane_abort() from any. */
 #include "agent/lane/lane.h"
 
 #include <endian.h>
@@ -14,13 +15,17 @@
 
 #include "agent/lane/lane_out.h"
 #include "agent/lane/lane_priv.h"
+#include "agent/lane/lane_seal.h"
 #include "common/base/bucket.h"
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 
-#define REKEY_BYTES (64ULL << 30) /* far below what AES-GCM allows under one key */
 #define CLOSE_WAIT_MS 2000
+#define SMALL_READ 4096 /* taken in at once while the next record's length is not known */
+#define FILL_BYTES (LANE_RECORD_MAX + SEAL_EXTRA_BYTES + SMALL_READ)
+#define REC_CLOSE 0 /* sealed: the peer says nothing more */
+#define EXPORT_LABEL "EXPORTER-godwit-lane-1"
 
 struct inbox_item {
     struct inbox_item *next;
@@ -33,14 +38,14 @@ struct lane {
     SSL *ssl;
     int fd, cancel_fd;
     uint8_t pin[LANE_PIN_BYTES];
-    struct lane_out out; /* what TLS made and the socket has not taken yet */
-    uint8_t *fill;       /* the record being received: header and body */
+    struct lane_seal *seal_out, *seal_in; /* NULL: TLS still */
+    struct lane_out out;                  /* what the socket has not taken yet */
+    uint8_t *fill; /* the record being received: header and body, and what came behind it */
     size_t filled;
     uint8_t *lent; /* the record that the caller looks at */
     struct inbox_item *inbox, **inbox_tail, *lent_item;
     size_t inbox_bytes;
     atomic_uint_fast64_t blocked_us, wire_bytes; /* others look at them */
-    uint64_t rekey_at;
     struct bucket *bucket;
     bool broken;
     bool waits; /* with a full inbox for the peer, which reads whatever it sends */
@@ -59,10 +64,9 @@ int lane_of(struct lane **ret, SSL *ssl, int fd)
     l->fd = fd;
     l->cancel_fd = -1;
     memcpy(l->pin, pin, sizeof pin);
-    l->fill = xmalloc(LANE_RECORD_MAX);
-    l->lent = xmalloc(LANE_RECORD_MAX);
+    l->fill = xmalloc(FILL_BYTES);
+    l->lent = xmalloc(FILL_BYTES);
     l->inbox_tail = &l->inbox;
-    l->rekey_at = REKEY_BYTES;
     lane_out_attach(&l->out, ssl);
     *ret = l;
     return 0;
@@ -74,6 +78,8 @@ struct lane *lane_free(struct lane *l)
         return NULL;
     SSL_free(l->ssl);
     (void)fd_close(l->fd);
+    (void)lane_seal_free(l->seal_out);
+    (void)lane_seal_free(l->seal_in);
     lane_out_done(&l->out);
     free(l->fill);
     free(l->lent);
@@ -162,7 +168,7 @@ static int record_len(const struct lane *l, size_t *ret)
 }
 
 /* 1: a whole record is in fill. 0: nothing more to read now. */
-static int fill_some(struct lane *l)
+static int fill_by_tls(struct lane *l)
 {
     for (;;) {
         size_t want = LANE_HEADER_BYTES, n = 0;
@@ -182,6 +188,67 @@ static int fill_some(struct lane *l)
     }
 }
 
+/* 1: some bytes more. 0: none now. -errno. */
+static int socket_read(struct lane *l, size_t want)
+{
+    ssize_t n;
+    do
+        n = recv(l->fd, l->fill + l->filled, want - l->filled, MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    if (n > 0) {
+        l->filled += (size_t)n;
+        return 1;
+    }
+    return n == 0 ? -ECONNRESET : errno == EWOULDBLOCK ? 0 : -errno;
+}
+
+static int frame_open(struct lane *l, size_t len)
+{
+    int rc = lane_seal_get(l->seal_in, l->fill, len - LANE_HEADER_BYTES);
+    if (rc < 0)
+        return rc;
+    return l->fill[SEAL_LENGTH_BYTES] == REC_CLOSE ? -EPIPE : 1;
+}
+
+static int fill_sealed(struct lane *l)
+{
+    int rc = 1;
+    while (rc == 1) {
+        size_t len = 0, want = SMALL_READ;
+        if (l->filled >= SEAL_LENGTH_BYTES) {
+            rc = record_len(l, &len);
+            want = len + SEAL_EXTRA_BYTES;
+            if (rc == 0 && l->filled >= want) {
+                rc = frame_open(l, len);
+                break;
+            }
+            /* With the next one's length, which saves a call. */
+            want += SEAL_LENGTH_BYTES;
+        }
+        if (rc >= 0)
+            rc = socket_read(l, want);
+    }
+    l->broken = rc < 0;
+    return rc;
+}
+
+/* 1: a whole record is in fill. 0: nothing more to read now. */
+static int fill_some(struct lane *l)
+{
+    return l->seal_in ? fill_sealed(l) : fill_by_tls(l);
+}
+
+/* The bytes of fill that belong to its record; what is behind them goes to the front of next. */
+static size_t fill_take(struct lane *l, uint8_t *next)
+{
+    size_t len = l->filled, used = l->filled;
+    if (l->seal_in && record_len(l, &len) == 0)
+        used = len + SEAL_EXTRA_BYTES;
+    memmove(next, l->fill + used, l->filled - used);
+    l->filled -= used;
+    return len;
+}
+
 /* No further record may fit. */
 static bool is_full(const struct lane *l)
 {
@@ -192,16 +259,18 @@ static int drain(struct lane *l)
 {
     int rc = 0;
     while (!(l->waits && is_full(l)) && (rc = fill_some(l)) == 1) {
-        size_t len = l->filled - LANE_HEADER_BYTES;
-        if (l->inbox_bytes + l->filled > LANE_INBOX_MAX)
-            return -ENOBUFS;
+        size_t all = 0;
+        rc = record_len(l, &all);
+        if (rc < 0 || l->inbox_bytes + all > LANE_INBOX_MAX)
+            return rc < 0 ? rc : -ENOBUFS;
+        size_t len = all - LANE_HEADER_BYTES;
         struct inbox_item *i = xmalloc(sizeof *i + len);
         *i = (struct inbox_item){.len = len, .type = l->fill[4], .flags = l->fill[5]};
         memcpy(i->data, l->fill + LANE_HEADER_BYTES, len);
         *l->inbox_tail = i;
         l->inbox_tail = &i->next;
-        l->inbox_bytes += l->filled;
-        l->filled = 0;
+        l->inbox_bytes += all;
+        (void)fill_take(l, l->fill);
     }
     return rc;
 }
@@ -262,18 +331,8 @@ static int flush(struct lane *l)
     }
 }
 
-int lane_send(struct lane *l, uint8_t type, uint8_t flags, uint8_t *head, size_t len)
+static int send_by_tls(struct lane *l, const uint8_t *head, size_t all)
 {
-    if (l->broken)
-        return -ECONNRESET;
-    if (len > LANE_RECORD_MAX - LANE_HEADER_BYTES)
-        return -EMSGSIZE;
-    uint32_t body = htole32((uint32_t)len);
-    memcpy(head, &body, sizeof body);
-    head[4] = type;
-    head[5] = flags;
-    head[6] = head[7] = 0;
-    size_t all = LANE_HEADER_BYTES + len;
     for (size_t at = 0; at < all;) {
         size_t n = 0;
         ERR_clear_error();
@@ -286,10 +345,33 @@ int lane_send(struct lane *l, uint8_t type, uint8_t flags, uint8_t *head, size_t
             return rc;
         at += n;
     }
-    if (atomic_fetch_add(&l->wire_bytes, all) + all >= l->rekey_at) {
-        l->rekey_at += REKEY_BYTES;
-        (void)SSL_key_update(l->ssl, SSL_KEY_UPDATE_NOT_REQUESTED);
-    }
+    return 0;
+}
+
+int lane_send(struct lane *l, uint8_t type, uint8_t flags, uint8_t *head, size_t len)
+{
+    if (l->broken)
+        return -ECONNRESET;
+    if (len > LANE_RECORD_MAX - LANE_HEADER_BYTES)
+        return -EMSGSIZE;
+    uint32_t body = htole32((uint32_t)len);
+    memcpy(head, &body, sizeof body);
+    head[4] = type;
+    head[5] = flags;
+    head[6] = head[7] = 0;
+    size_t all = LANE_HEADER_BYTES + len;
+    int rc = 0;
+    if (lane_out_left(&l->out) > 0) /* of a send that was cancelled */
+        rc = flush(l);
+    if (rc < 0)
+        return rc;
+    if (l->seal_out)
+        rc = lane_seal_put(l->seal_out, head, len, lane_out_room(&l->out, all + SEAL_EXTRA_BYTES));
+    else
+        rc = send_by_tls(l, head, all);
+    if (rc < 0)
+        return rc;
+    (void)atomic_fetch_add(&l->wire_bytes, all);
     return flush(l);
 }
 
@@ -317,10 +399,10 @@ static void lend_item(struct lane *l, struct lane_record *ret)
 static void lend_fill(struct lane *l, struct lane_record *ret)
 {
     uint8_t *p = l->fill;
+    size_t len = fill_take(l, l->lent);
     l->fill = l->lent;
     l->lent = p;
-    *ret = (struct lane_record){p[4], p[5], p + LANE_HEADER_BYTES, l->filled - LANE_HEADER_BYTES};
-    l->filled = 0;
+    *ret = (struct lane_record){p[4], p[5], p + LANE_HEADER_BYTES, len - LANE_HEADER_BYTES};
 }
 
 int lane_receive_or(struct lane *l, int wake_fd, int timeout_ms, struct lane_record *ret)
@@ -356,11 +438,39 @@ int lane_receive(struct lane *l, int timeout_ms, struct lane_record *ret)
     return lane_receive_or(l, -1, timeout_ms, ret);
 }
 
+/* What the session's secrets are worth to both sides alike, and to nobody else. */
+int lane_seal_begin(struct lane *l)
+{
+    uint8_t secret[2 * SEAL_SECRET_BYTES];
+    if (SSL_has_pending(l->ssl) || l->inbox || l->seal_out)
+        return -EBADMSG; /* something was said where nothing may be said */
+    if (SSL_export_keying_material(l->ssl, secret, sizeof secret, EXPORT_LABEL,
+                                   sizeof EXPORT_LABEL - 1, NULL, 0, 0) != 1)
+        return -EIO;
+    uint8_t *of_client = secret, *of_server = secret + SEAL_SECRET_BYTES;
+    bool server = SSL_is_server(l->ssl);
+    l->seal_out = lane_seal_new(server ? of_server : of_client, LANE_REKEY_BYTES);
+    l->seal_in = lane_seal_new(server ? of_client : of_server, LANE_REKEY_BYTES);
+    OPENSSL_cleanse(secret, sizeof secret);
+    l->broken = !l->seal_out || !l->seal_in;
+    return l->broken ? -EIO : 0;
+}
+
+static void close_say(struct lane *l)
+{
+    uint8_t head[LANE_HEADER_BYTES] = {0};
+    if (!l->seal_out)
+        (void)SSL_shutdown(l->ssl);
+    else if (lane_out_left(&l->out) == 0)
+        (void)lane_seal_put(l->seal_out, head, 0,
+                            lane_out_room(&l->out, sizeof head + SEAL_EXTRA_BYTES));
+}
+
 void lane_close(struct lane *l)
 {
     if (l->broken)
         return;
-    (void)SSL_shutdown(l->ssl);
+    close_say(l);
     int64_t until = clock_mono_ms() + CLOSE_WAIT_MS;
     while (lane_out_flush(&l->out, l->fd) == -EAGAIN && clock_mono_ms() < until)
         (void)lane_wait(l, POLLOUT, -1, 50);

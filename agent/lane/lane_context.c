@@ -53,8 +53,9 @@ SSL_CTX *lane_context_new(const struct lane_identity *id, bool server)
     (void)SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
     (void)SSL_CTX_set_mode(ctx,
                            SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    SSL_CTX_set_read_ahead(ctx, 1);
-    SSL_CTX_set_default_read_buffer_len(ctx, 256 << 10);
+    /* The source may not: what follows the welcome is not for OpenSSL. The destination may, and has
+     * then read all that a stranger sent when it closes: else a reset would overtake its alert. */
+    SSL_CTX_set_read_ahead(ctx, server);
     return ctx;
 }
 

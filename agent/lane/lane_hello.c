@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/lane/lane_priv.h"
 #include "common/base/mem.h"
 #include "proto/files.pb-c.h"
 
@@ -78,7 +79,8 @@ int lane_welcome_send(struct lane *l, const struct lane_welcome *w)
     Godwit__LaneWelcome m = GODWIT__LANE_WELCOME__INIT;
     m.credit = w->credit;
     m.fresh = w->fresh;
-    return welcome_send(l, &m);
+    int rc = welcome_send(l, &m);
+    return rc < 0 ? rc : lane_seal_begin(l);
 }
 
 int lane_refuse(struct lane *l, const struct fault *why)
@@ -120,5 +122,5 @@ int lane_welcome_receive(struct lane *l, int timeout_ms, struct lane_welcome *re
     else
         *ret = (struct lane_welcome){.credit = m->credit, .fresh = m->fresh};
     godwit__lane_welcome__free_unpacked(m, NULL);
-    return rc;
+    return rc < 0 ? rc : lane_seal_begin(l);
 }

@@ -9,7 +9,7 @@
 
 #include "common/base/mem.h"
 
-#define OUT_MAX (320 << 10) /* a record of 256 KiB and what TLS adds */
+#define OUT_MAX (64 << 10) /* of what TLS makes: only the handshake and the first records */
 
 static BIO_METHOD *method;
 
@@ -45,13 +45,25 @@ __attribute__((constructor)) static void method_make(void)
 
 void lane_out_attach(struct lane_out *o, SSL *ssl)
 {
-    *o = (struct lane_out){.data = xmalloc(OUT_MAX)};
+    *o = (struct lane_out){.data = xmalloc(OUT_MAX), .size = OUT_MAX};
     BIO *bio = BIO_new(method);
     if (!bio)
         abort();
     BIO_set_data(bio, o);
     BIO_set_init(bio, 1);
     SSL_set0_wbio(ssl, bio);
+}
+
+uint8_t *lane_out_room(struct lane_out *o, size_t n)
+{
+    if (n > o->size) {
+        free(o->data);
+        o->size = n + n / 4;
+        o->data = xmalloc(o->size);
+    }
+    o->at = 0;
+    o->len = n;
+    return o->data;
 }
 
 void lane_out_done(struct lane_out *o)

@@ -1,5 +1,5 @@
-/* lane_out: where TLS puts what it made, so that many TLS records leave in one system call (OpenSSL
- * alone makes one of each 16 KiB). One thread, the lane's. */
+/* lane_out: what waits for the socket: what TLS made of the first records, later one sealed frame.
+ * One thread, the lane's. */
 #pragma once
 #include <openssl/ssl.h>
 #include <stddef.h>
@@ -7,11 +7,14 @@
 
 struct lane_out {
     uint8_t *data;
+    size_t size;
     size_t at, len; /* data[at … len) waits for the socket */
 };
 
 /* From now on ssl writes into o; reading is left as it is. */
 void lane_out_attach(struct lane_out *o, SSL *ssl);
+/* Room for n bytes, which count as waiting at once; nothing may wait when it is called. */
+uint8_t *lane_out_room(struct lane_out *o, size_t n);
 void lane_out_done(struct lane_out *o); /* after SSL_free */
 /* 0: all is out. -EAGAIN: the socket is full. */
 int lane_out_flush(struct lane_out *o, int fd);

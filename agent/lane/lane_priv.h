@@ -23,6 +23,10 @@ SSL_CTX *lane_context_new(const struct lane_identity *id, bool server);
 /* Wraps a session that has shaken hands; fills in the peer's pin. Owns both on success. */
 int lane_of(struct lane **ret, SSL *ssl, int fd);
 
+/* From the next record on, both directions are sealed by lane_seal instead of TLS. Both sides call
+ * it at the same place: behind the welcome. */
+int lane_seal_begin(struct lane *l);
+
 /* Takes over the connected, non-blocking fd (closed on failure too) and shakes hands within
  * timeout_ms. cancel_fd: readable ends the wait; -1: none. */
 int lane_shake(struct lane **ret, SSL_CTX *ctx, int fd, const struct lane_peer_check *check,
