@@ -20,6 +20,7 @@
 #include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/proof/signature.h"
 
 /* A workload adds its folder's table here. */
 static const struct step_kind *const tables[] = {files_steps, NULL};
@@ -85,6 +86,13 @@ static int run_with_lanes(const struct agent_conf *conf, int stop_fd)
         log_error("cannot use the lane key '%s': %s", key, strerror(-rc));
         return rc;
     }
+    CLEANUP(mem_free) char *sign_path = xasprintf("%s/sign.key", conf->state_dir);
+    CLEANUP(sign_key_free) struct sign_key *signer = NULL;
+    rc = sign_key_load_or_new(sign_path, &signer);
+    if (rc < 0) {
+        log_error("cannot use the key for manifests '%s': %s", sign_path, strerror(-rc));
+        return rc;
+    }
     __attribute__((cleanup(server_stop_p))) struct lane_server *lanes = NULL;
     rc = start_lanes(conf, id, &lanes);
     if (rc < 0)
@@ -92,6 +100,7 @@ static int run_with_lanes(const struct agent_conf *conf, int stop_fd)
     struct agent_env env = {.state_dir = conf->state_dir,
                             .lanes = lanes,
                             .identity = id,
+                            .signer = signer,
                             .privileged = facts_privileged()};
     if (conf->io_priority && priority_parse(conf->io_priority, &env.priority) < 0)
         return -EINVAL;
@@ -100,6 +109,7 @@ static int run_with_lanes(const struct agent_conf *conf, int stop_fd)
                                .env = &env,
                                .tables = tables,
                                .lane_pin = lane_identity_pin(id),
+                               .sign_key = sign_key_public(signer),
                                .lane_port = lane_server_port(lanes),
                                .lane_address = conf->lane_address,
                                .stop_fd = stop_fd};

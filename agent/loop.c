@@ -45,6 +45,8 @@ static void fill_hello(void *arg, Godwit__Hello *h)
 {
     struct loop *l = arg;
     const struct loop_setup *s = l->setup;
+    if (s->sign_key)
+        h->sign_key = (ProtobufCBinaryData){.len = 32, .data = (uint8_t *)(uintptr_t)s->sign_key};
     if (s->lane_pin)
         h->lane_pin = (ProtobufCBinaryData){.len = 32, .data = (uint8_t *)(uintptr_t)s->lane_pin};
     h->lane_port = s->lane_port;

@@ -10,6 +10,7 @@ struct loop_setup {
     uint32_t workers; /* steps at once */
     const struct agent_env *env;
     const struct step_kind *const *tables; /* ends with NULL */
+    const uint8_t *sign_key;               /* 32 bytes, public; NULL: it signs nothing */
     const uint8_t *lane_pin;               /* 32 bytes; NULL: no lanes */
     uint16_t lane_port;
     const char *lane_address; /* "": what the orchestrator sees */

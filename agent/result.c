@@ -66,7 +66,8 @@ static void group_to_wire(const struct failure_group *g, struct wire_group *ret)
         if (g->examples[i])
             ret->examples[ret->group.n_examples++] = shortened(g->examples[i]);
     ret->group.examples = ret->examples;
-    ret->group.remedy = (char *)(uintptr_t)fault_remedy(g->err); /* packing only reads */
+    ret->group.remedy =
+        (char *)(uintptr_t)fault_remedy_of(g->err, ret->what); /* packing only reads */
 }
 
 static void pack(const Godwit__Result *m, void **ret, size_t *retlen)

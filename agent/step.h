@@ -10,6 +10,7 @@
 
 struct lane_server; /* agent/lane/lane_server.h */
 struct lane_identity;
+struct sign_key; /* common/proof/signature.h */
 struct step;
 struct bucket;
 
@@ -27,8 +28,9 @@ struct agent_env {
     const char *state_dir; /* "/var/lib/godwit/agent": catalogues and the like go below it */
     struct lane_server *lanes;
     const struct lane_identity *identity;
-    bool privileged;           /* effective uid 0 with the capabilities to own and chown */
-    enum io_priority priority; /* of the steps' threads */
+    const struct sign_key *signer; /* of manifests */
+    bool privileged;               /* effective uid 0 with the capabilities to own and chown */
+    enum io_priority priority;     /* of the steps' threads */
 };
 
 enum step_status { STEP_DONE = 1, STEP_PARTIAL, STEP_FAILED, STEP_STOPPED }; /* as Result.Status */

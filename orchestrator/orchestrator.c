@@ -14,6 +14,7 @@
 #include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/proof/signature.h"
 #include "common/wire/zap.h"
 #include "orchestrator/engine/engine.h"
 #include "orchestrator/fleet/fleet.h"
@@ -27,6 +28,7 @@ struct daemon {
     const struct orchestrator_conf *conf;
     zloop_t *loop;
     struct zap *zap;
+    struct sign_key *signer;
     struct serve serve; /* store, fleet and engine are kept here */
     int signals;
     sigset_t old_mask;
@@ -124,6 +126,17 @@ static int open_state(struct daemon *d, struct fault *reterr)
     return store_open(&d->serve.store, path, reterr);
 }
 
+static int load_signer(struct daemon *d, struct fault *reterr)
+{
+    CLEANUP(mem_free) char *path = xasprintf("%s/sign.key", d->conf->state_dir);
+    int rc = sign_key_load_or_new(path, &d->signer);
+    if (rc < 0)
+        return fault_set(reterr, FAULT_STOP_JOB, -rc, "cannot use the key for manifests '%s'",
+                         path);
+    d->serve.sign_key = sign_key_public(d->signer);
+    return 0;
+}
+
 static int open_rooms(struct daemon *d, struct fault *reterr)
 {
     const struct engine_limits limits = {d->conf->max_pairs, d->conf->max_pairs_per_host,
@@ -141,7 +154,13 @@ static int open_rooms(struct daemon *d, struct fault *reterr)
     rc = fleet_new(&d->serve.fleet, d->conf, d->serve.store, d->zap, d->loop, reterr);
     if (rc < 0)
         return rc;
-    return engine_new(&d->serve.engine, d->serve.store, d->serve.fleet, &limits, reterr);
+    rc = load_signer(d, reterr);
+    if (rc < 0)
+        return rc;
+    rc = engine_new(&d->serve.engine, d->serve.store, d->serve.fleet, &limits, reterr);
+    if (rc == 0)
+        engine_set_signer(d->serve.engine, d->signer);
+    return rc;
 }
 
 static int join_loop(struct daemon *d)
@@ -176,6 +195,7 @@ static void close_rooms(struct daemon *d)
 {
     (void)engine_free(d->serve.engine);
     (void)fleet_free(d->serve.fleet);
+    (void)sign_key_free(d->signer);
     zloop_destroy(&d->loop);
     (void)zap_stop(d->zap);
     (void)store_close(d->serve.store);

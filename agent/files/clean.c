@@ -11,6 +11,7 @@
 
 #include "agent/files/crew.h"
 #include "agent/files/files.h"
+#include "agent/files/manifest.h"
 #include "agent/step.h"
 #include "agent/store/beneath.h"
 #include "agent/store/dents.h"
@@ -92,7 +93,7 @@ static int forget(const char *file)
 /* What a sender keeps between its runs. */
 static int forget_lists(struct step *s, const char *pair)
 {
-    static const char *const suffix[] = {"failed", "failed.new", "sent"};
+    static const char *const suffix[] = {"failed", "failed.new", "sent", "seen"};
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(suffix); i++) {
         CLEANUP(mem_free)
@@ -113,6 +114,17 @@ static int forget_catalogue(struct step *s, const char *pair)
         rc = forget(file);
     }
     return rc;
+}
+
+static int forget_manifests(struct step *s, const char *pair)
+{
+    uint64_t removed = 0;
+    CLEANUP(mem_free) char *parent = manifest_parent(step_env(s)->state_dir);
+    CLEANUP(fd_close) int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : -errno;
+    int rc = beneath_remove(fd, pair, &removed);
+    return rc == -ENOENT ? 0 : rc;
 }
 
 static int walk(struct cleaning *c, const Godwit__CleanOrder *o)
@@ -147,6 +159,8 @@ static void clean(struct step *s, const Godwit__CleanOrder *o, struct step_resul
         rc = forget_catalogue(s, o->pair);
     if (rc == 0)
         rc = forget_lists(s, o->pair);
+    if (rc == 0)
+        rc = forget_manifests(s, o->pair);
     ret->counters.entries = atomic_load(&c.entries);
     ret->counters.deleted = atomic_load(&c.deleted);
     ret->counters.failed = failures_count(c.failures);

@@ -9,5 +9,8 @@ const struct step_kind files_steps[] = {
     {"files.clean",     files_clean    },
     {"files.receive",   files_receive  },
     {"files.send",      files_send     },
+    {"files.verify",    files_verify   },
+    {"files.sign",      files_sign     },
+    {"files.seal",      files_seal     },
     {NULL,              NULL           },
 };

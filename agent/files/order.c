@@ -45,6 +45,7 @@ static int options(const Godwit__TransferOptions *o, struct transfer_options *re
     ret->one_file_system = o->one_file_system;
     ret->only_failed = o->only_failed;
     ret->checksum = o->checksum;
+    ret->evidence = o->evidence;
     ret->compress = (enum compress_policy)o->compress;
     ret->lanes = o->lanes;
     ret->max_source_latency_ms =

@@ -50,6 +50,8 @@ static const char *const statements[ST_COUNT] = {
                " ON CONFLICT(folder,segno) DO UPDATE SET count=?3, entries=?4",
     [ST_DROP] = "DELETE FROM segment WHERE folder=?1",
     [ST_FOLDERS] = "SELECT folder FROM segment WHERE folder>?1 ORDER BY folder LIMIT 1",
+    [ST_CHILD] = "SELECT folder FROM segment WHERE folder>=?1 ORDER BY folder LIMIT 1",
+    [ST_DROP_BELOW] = "DELETE FROM segment WHERE folder=?1 OR (folder>=?2 AND folder<?3)",
     [ST_PARTIAL_GET] = "SELECT body FROM partial WHERE folder=?1 AND name=?2",
     [ST_PARTIAL_PUT] = "INSERT INTO partial(folder,name,body) VALUES(?1,?2,?3)"
                        " ON CONFLICT(folder,name) DO UPDATE SET body=?3",

@@ -16,6 +16,13 @@ struct catalogue_entry {
     uint64_t size, ino;
     struct timespec mtime, ctime;
     uint8_t digest[16]; /* all zero: unknown */
+    /* What evidence wants (docs/ARCHITECTURE.md); nothing on disk when both are false. With
+     * has_meta there are rows of folders, links and devices too: digest is of a link's target, size
+     * a device's number. */
+    bool has_meta, has_sha256;
+    uint32_t uid, gid;
+    uint64_t xattrs_digest;
+    uint8_t sha256[32];
 };
 
 int catalogue_open(struct catalogue **ret, const char *path);
@@ -38,6 +45,11 @@ int catalogue_put(struct catalogue *c, const char *folder, size_t folder_len, co
 int catalogue_forget(struct catalogue *c, const char *folder, size_t folder_len, const char *name,
                      size_t name_len);
 int catalogue_commit(struct catalogue *c);
+/* Forgets all rows of that folder and below it; "" is everything. Joins the next commit. */
+int catalogue_forget_below(struct catalogue *c, const char *folder, size_t len);
+/* Forgets what keep denies: of f's entries, and of its sub-folders with all below. */
+int catalogue_prune(struct catalogue *c, const struct catalogue_folder *f, const char *folder,
+                    size_t len, bool (*keep)(void *arg, const char *name, size_t len), void *arg);
 
 /* A large file that is partly there; keyed by folder and name. bitmap: one bit a piece that is
  * durable. Rows are durable after catalogue_commit(). */

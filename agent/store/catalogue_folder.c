@@ -101,34 +101,44 @@ static int read_segments(struct catalogue *c, const char *folder, size_t len,
     return rc == 0 ? catalogue_errno(got) : rc;
 }
 
+/* Sixteen bytes an entry: a folder of a million must not take its rows unpacked. */
+struct sorted {
+    const char *name;
+    uint32_t at;
+    uint8_t len;
+};
+
 static int by_name(const void *a, const void *b)
 {
-    const struct packed_view *x = a, *y = b;
-    size_t n = x->name_len < y->name_len ? x->name_len : y->name_len;
+    const struct sorted *x = a, *y = b;
+    size_t n = x->len < y->len ? x->len : y->len;
     int d = memcmp(x->name, y->name, n);
-    return d ? d : (x->name_len > y->name_len) - (x->name_len < y->name_len);
+    return d ? d : (x->len > y->len) - (x->len < y->len);
 }
 
-/* Those that count, sorted; *ret is malloc'd and borrows from f. */
-static size_t live_views(const struct catalogue_folder *f, struct packed_view **ret)
+/* Those that count, by name; *ret is malloc'd and borrows from f. */
+static size_t live_sorted(const struct catalogue_folder *f, struct sorted **ret)
 {
-    struct packed_view *views = xcalloc(f->live, sizeof *views);
+    struct sorted *all = xcalloc(f->live ? f->live : 1, sizeof *all);
+    struct packed_view v;
     size_t n = 0;
-    for (size_t i = 0; i <= f->mask; i++)
-        if (f->slots[i].at && n < f->live && record_at(f, f->slots[i].at, &views[n]) &&
-            !views[n].gone)
-            n++;
+    for (size_t i = 0; i <= f->mask && n < f->live; i++) {
+        uint32_t at = f->slots[i].at;
+        if (at && record_at(f, at, &v) && !v.gone)
+            all[n++] = (struct sorted){.name = v.name, .at = at, .len = (uint8_t)v.name_len};
+    }
     if (n > 1)
-        qsort(views, n, sizeof *views, by_name);
-    *ret = views;
+        qsort(all, n, sizeof *all, by_name);
+    *ret = all;
     return n;
 }
 
 static int write_compact(struct catalogue *c, const char *folder, size_t len,
                          const struct catalogue_folder *f)
 {
-    CLEANUP(mem_free) struct packed_view *views = NULL;
-    size_t n = live_views(f, &views);
+    CLEANUP(mem_free) struct sorted *all = NULL;
+    size_t n = live_sorted(f, &all);
+    struct packed_view v;
     struct buf records, sealed;
     buf_init(&records, SEGMENT_BYTES_MAX);
     buf_init(&sealed, SEGMENT_BYTES_MAX);
@@ -138,7 +148,8 @@ static int write_compact(struct catalogue *c, const char *folder, size_t len,
         size_t from = i;
         buf_clear(&records);
         for (; i < n && i - from < SEGMENT_ENTRIES; i++)
-            pack_record(&records, views[i].name, views[i].name_len, &views[i].e);
+            if (record_at(f, all[i].at, &v))
+                pack_record(&records, v.name, v.name_len, &v.e);
         pack_seal(&sealed, records.data, records.len, NULL, 0);
         rc = catalogue_write_segment(c, folder, len, segno, (uint32_t)(i - from), &sealed);
     }
@@ -164,6 +175,17 @@ static int compact(struct catalogue *c, const char *folder, size_t len,
     if (rc < 0)
         (void)sqlite3_exec(c->db, "ROLLBACK TO compact", NULL, NULL, NULL);
     (void)sqlite3_exec(c->db, "RELEASE compact", NULL, NULL, NULL);
+    return rc;
+}
+
+int catalogue_names(const struct catalogue_folder *f,
+                    int (*fn)(void *arg, const char *name, size_t len), void *arg)
+{
+    struct packed_view v;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i <= f->mask; i++)
+        if (f->slots[i].at && record_at(f, f->slots[i].at, &v) && !v.gone)
+            rc = fn(arg, v.name, v.name_len);
     return rc;
 }
 
@@ -246,10 +268,12 @@ int catalogue_each(struct catalogue *c,
         rc = load(c, folder, len, &f);
         if (rc < 0)
             return rc;
-        CLEANUP(mem_free) struct packed_view *views = NULL;
-        size_t n = live_views(f, &views);
+        CLEANUP(mem_free) struct sorted *all = NULL;
+        size_t n = live_sorted(f, &all);
+        struct packed_view v;
         for (size_t i = 0; rc == 0 && i < n; i++)
-            rc = fn(arg, folder, len, views[i].name, views[i].name_len, &views[i].e);
+            if (record_at(f, all[i].at, &v))
+                rc = fn(arg, folder, len, v.name, v.name_len, &v.e);
         if (rc == 0)
             rc = next_folder(c, &folder, &len, false);
         else

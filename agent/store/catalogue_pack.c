@@ -7,7 +7,8 @@
 #include "agent/store/catalogue_priv.h"
 
 #define NSEC_PER_SEC 1000000000U
-enum { RECORD_GONE = 0, RECORD_ENTRY = 1 };
+enum { RECORD_GONE = 0, RECORD_ENTRY = 1, RECORD_PROVED = 2 };
+enum { PROVED_META = 1, PROVED_SHA256 = 2 };
 
 static void put_time(struct buf *b, struct timespec t)
 {
@@ -25,9 +26,41 @@ static struct timespec get_time(struct cursor *c)
     return t;
 }
 
+static void put_proof(struct buf *b, const struct catalogue_entry *e)
+{
+    buf_put_u8(b, (e->has_meta ? PROVED_META : 0) | (e->has_sha256 ? PROVED_SHA256 : 0));
+    if (e->has_meta) {
+        buf_put_varint(b, e->uid);
+        buf_put_varint(b, e->gid);
+        buf_put_u64(b, e->xattrs_digest);
+    }
+    if (e->has_sha256)
+        buf_put(b, e->sha256, sizeof e->sha256);
+}
+
+static void get_proof(struct cursor *c, struct catalogue_entry *e)
+{
+    uint8_t has = cursor_u8(c);
+    if (has & ~(PROVED_META | PROVED_SHA256))
+        c->bad = true;
+    e->has_meta = has & PROVED_META;
+    e->has_sha256 = has & PROVED_SHA256;
+    if (e->has_meta) {
+        uint64_t uid = cursor_varint(c), gid = cursor_varint(c);
+        c->bad = c->bad || uid > UINT32_MAX || gid > UINT32_MAX;
+        e->uid = (uint32_t)uid;
+        e->gid = (uint32_t)gid;
+        e->xattrs_digest = cursor_u64(c);
+    }
+    const void *sha256 = e->has_sha256 ? cursor_bytes(c, sizeof e->sha256) : NULL;
+    if (sha256)
+        memcpy(e->sha256, sha256, sizeof e->sha256);
+}
+
 void pack_record(struct buf *b, const char *name, size_t name_len, const struct catalogue_entry *e)
 {
-    buf_put_u8(b, e ? RECORD_ENTRY : RECORD_GONE);
+    bool proved = e && (e->has_meta || e->has_sha256);
+    buf_put_u8(b, proved ? RECORD_PROVED : e ? RECORD_ENTRY : RECORD_GONE);
     buf_put_blob(b, name, name_len);
     if (!e)
         return;
@@ -37,6 +70,8 @@ void pack_record(struct buf *b, const char *name, size_t name_len, const struct 
     put_time(b, e->mtime);
     put_time(b, e->ctime);
     buf_put(b, e->digest, sizeof e->digest);
+    if (proved)
+        put_proof(b, e);
 }
 
 bool pack_next(struct cursor *c, struct packed_view *ret)
@@ -46,7 +81,7 @@ bool pack_next(struct cursor *c, struct packed_view *ret)
     uint8_t kind = cursor_u8(c);
     ret->name = cursor_blob(c, 255, &ret->name_len);
     ret->gone = kind == RECORD_GONE;
-    if (c->bad || kind > RECORD_ENTRY || !beneath_valid_name(ret->name, ret->name_len)) {
+    if (c->bad || kind > RECORD_PROVED || !beneath_valid_name(ret->name, ret->name_len)) {
         c->bad = true;
         return false;
     }
@@ -61,6 +96,8 @@ bool pack_next(struct cursor *c, struct packed_view *ret)
     const void *digest = cursor_bytes(c, sizeof ret->e.digest);
     if (digest)
         memcpy(ret->e.digest, digest, sizeof ret->e.digest);
+    if (kind == RECORD_PROVED)
+        get_proof(c, &ret->e);
     return !c->bad;
 }
 

@@ -32,6 +32,8 @@ enum statement {
     ST_PUT,
     ST_DROP,
     ST_FOLDERS,
+    ST_CHILD,
+    ST_DROP_BELOW,
     ST_PARTIAL_GET,
     ST_PARTIAL_PUT,
     ST_PARTIAL_DROP,
@@ -55,4 +57,7 @@ int catalogue_bind(sqlite3_stmt *st, int n, const void *p, size_t len); /* a blo
 int catalogue_write_segment(struct catalogue *c, const char *folder, size_t len, int64_t segno,
                             uint32_t count, const struct buf *sealed);
 int catalogue_renew(struct catalogue *c); /* sets a damaged file aside and starts an empty one */
+/* Each live name of a folder; fn returns non-zero to stop with that value. */
+int catalogue_names(const struct catalogue_folder *f,
+                    int (*fn)(void *arg, const char *name, size_t len), void *arg);
 void catalogue_pending_free(struct catalogue *c);

@@ -36,6 +36,8 @@ int xattrs_read(int fd, struct buf *ret);
 int xattrs_read_with(int fd, const struct attrs *a, struct buf *ret);
 /* XXH3-64; 0 when there is none but NFSv4 ACLs, which do not count. */
 uint64_t xattrs_digest(const void *packed, size_t len);
+/* Of packed attributes with all flags: what a look without an open (look.h) would give. */
+uint64_t xattrs_shown_digest(const void *packed, size_t len);
 bool xattrs_valid(const void *packed, size_t len); /* hostile bytes: shape, limits, order */
 
 /* What could not be kept, as bits. */

@@ -199,6 +199,34 @@ uint64_t xattrs_digest(const void *packed, size_t len)
     return digest;
 }
 
+uint64_t xattrs_shown_digest(const void *packed, size_t len)
+{
+    static const char own[] = "godwit.";
+    if (len == 0 || !memmem(packed, len, own, sizeof own - 1))
+        return xattrs_digest(packed, len);
+    struct buf b;
+    buf_init(&b, XATTRS_MAX + 1);
+    struct cursor c = cursor_of(packed, len);
+    struct xattr_view x;
+    while (xattrs_next(&c, &x)) {
+        struct attrs a = {.flags = 0};
+        bool is_own = attrs_take(&x, &a);
+        a.flags = attrs_showable(a.flags);
+        if (is_own && !a.flags)
+            continue;
+        buf_put_blob(&b, x.name, x.name_len);
+        if (is_own) {
+            buf_put_varint(&b, sizeof a.flags);
+            buf_put_u32(&b, a.flags);
+        } else {
+            buf_put_blob(&b, x.value, x.value_len);
+        }
+    }
+    uint64_t digest = xattrs_digest(b.data, b.len);
+    buf_done(&b);
+    return digest;
+}
+
 bool xattrs_next(struct cursor *c, struct xattr_view *ret)
 {
     if (c->bad || cursor_left(c) == 0)

@@ -56,11 +56,11 @@ static void names_put(struct compare *k, struct bytes name)
     names_put_hash(k, name_hash(k, name.p, name.n));
 }
 
-static bool names_has(const struct compare *k, const char *name)
+bool compare_names(const struct compare *k, const char *name, size_t len)
 {
     if (k->names_cap == 0)
         return false;
-    uint64_t h = name_hash(k, name, strlen(name));
+    uint64_t h = name_hash(k, name, len);
     size_t i = h & (k->names_cap - 1);
     while (k->names[i] && k->names[i] != h)
         i = (i + 1) & (k->names_cap - 1);
@@ -71,6 +71,8 @@ void compare_done(struct compare *k)
 {
     (void)catalogue_folder_free(k->known);
     k->known = NULL;
+    free(k->links_of);
+    k->links_of = NULL;
     free(k->names);
     k->names = NULL;
     k->nnames = k->names_cap = 0;
@@ -121,7 +123,8 @@ static enum verdict compare_content(struct rlane *l, const struct view *v,
 {
     const struct catalogue_entry *k =
         l->compare.known ? catalogue_find(l->compare.known, e->name.p, e->name.n) : NULL;
-    if (l->r->spec->options.checksum)
+    const struct transfer_options *o = &l->r->spec->options;
+    if (o->checksum || (o->evidence && evidence_wants_look(k, e, v)))
         return view_digest(v, digest) == 0 ? VERDICT_CHECK : VERDICT_DATA;
     bool check = known_digest(k) && is_as_placed(k, &v->meta);
     if (check)
@@ -162,7 +165,8 @@ static int may_replace(const struct receiver *r, const struct view *v)
 }
 
 /* Anything else in the place of a folder goes: it is one entry, as when a file replaces a file. */
-static int compare_folder(struct rlane *l, const struct view *v, bool there)
+static int compare_folder(struct rlane *l, const struct view *v, struct bytes name, bool there,
+                          int *reterr)
 {
     struct receiver *r = l->r;
     if (there && S_ISDIR(v->meta.mode))
@@ -175,17 +179,21 @@ static int compare_folder(struct rlane *l, const struct view *v, bool there)
         if (rc < 0)
             return rc;
     }
+    if (r->spec->options.evidence)
+        *reterr = evidence_fresh(l, name);
     return VERDICT_FRESH;
 }
 
 static void count_same(struct rlane *l, const struct listing_entry *e)
 {
     static const uint8_t unknown[DIGEST_BYTES];
+    if (l->r->spec->options.evidence && !l->r->spec->options.dry_run)
+        evidence_same(l, e);
     if (!S_ISREG(e->meta.mode))
         return;
     l->delta.unchanged_files++;
     l->delta.unchanged_bytes += e->meta.size;
-    if (!l->r->spec->options.dry_run &&
+    if (!l->r->spec->options.dry_run && !l->r->spec->options.evidence &&
         (!l->compare.known || !catalogue_find(l->compare.known, e->name.p, e->name.n)))
         durable_row(&l->placed, (struct bytes){l->at.path, l->at.len}, e->name, &e->meta, unknown);
 }
@@ -212,12 +220,16 @@ static void keep_temp(struct rlane *l, const struct listing_entry *e)
 
 /* The verdict, or -errno: the entry cannot take its place. */
 static int compare_entry(struct rlane *l, const struct listing_entry *e,
-                         uint8_t digest[DIGEST_BYTES])
+                         uint8_t digest[DIGEST_BYTES], int *reterr)
 {
     struct view v;
     bool there = view_open(&v, l->compare.absent ? -1 : l->at.fd, e->name);
     if (S_ISDIR(e->meta.mode))
-        return compare_folder(l, &v, there);
+        return compare_folder(l, &v, e->name, there, reterr);
+    if (there && l->r->spec->options.evidence && evidence_changed_here(l, &v, e)) {
+        *reterr = evidence_name_it(l, e);
+        return VERDICT_SKIP;
+    }
     int rc = there && S_ISDIR(v.meta.mode) ? may_replace(l->r, &v) : 0;
     if (rc < 0)
         return rc;
@@ -266,7 +278,7 @@ static int one(struct rlane *l, struct cursor *c)
         if (!dry)
             rc = place_spool_link(l, e.name, &e.meta, e.target);
     } else {
-        v = compare_entry(l, &e, digest);
+        v = compare_entry(l, &e, digest, &rc);
     }
     if (v < 0) {
         struct failure f = {l->at.path, e.name.p, l->at.len, e.name.n, -v, "replace"};
@@ -322,6 +334,9 @@ int compare_listing(struct rlane *l, struct cursor *c)
         return rc;
     FAULT_POINT("compared");
     rc = receive_lane_reply(l, REC_WANT);
+    if (rc == 0 && (h.flags & LISTING_LAST) && (h.flags & LISTING_COMPLETE) &&
+        l->r->spec->options.evidence)
+        rc = evidence_prune(l);
     if (rc == 0 && (h.flags & LISTING_LAST))
         rc = extras_find(l, h.flags & LISTING_COMPLETE);
     if (absent)
@@ -382,7 +397,7 @@ int extras_find(struct rlane *l, bool complete)
         if (pair_is_temp(l->r->token, e->d_name, strlen(e->d_name))) {
             if (complete && !o->dry_run && !o->only_failed && !temp_wanted(l, e->d_name))
                 (void)unlinkat(l->at.fd, e->d_name, 0);
-        } else if (want && !names_has(&l->compare, e->d_name)) {
+        } else if (want && !compare_names(&l->compare, e->d_name, strlen(e->d_name))) {
             rc = extra_found(l, e->d_name);
         }
     }

@@ -6,6 +6,8 @@
 #include "agent/store/meta.h"
 #include "agent/transfer/record.h"
 
+struct catalogue_entry;
+struct compare;
 struct rlane;
 
 struct view {
@@ -19,6 +21,21 @@ bool view_open(struct view *ret, int dir, struct bytes name);
 int view_xattrs_digest(const struct view *v, uint64_t *ret);
 int view_digest(const struct view *v, uint8_t ret[DIGEST_BYTES]); /* reads the whole file */
 bool view_link_is(const struct view *v, struct bytes target);
+
+/* Did the source name it in the folder that was listed? */
+bool compare_names(const struct compare *k, const char *name, size_t len);
+
+/* evidence.c: what a comparison does besides when the transfer keeps evidence. */
+/* Nobody knows the digest of what seems to be the same: both sides have to look. */
+bool evidence_wants_look(const struct catalogue_entry *k, const struct listing_entry *e,
+                         const struct view *v);
+/* Is what stands here neither what was put here nor what the source has? */
+bool evidence_changed_here(struct rlane *l, const struct view *v, const struct listing_entry *e);
+/* Counts it as a failure; the next pass sends it. */
+int evidence_name_it(struct rlane *l, const struct listing_entry *e);
+void evidence_same(struct rlane *l, const struct listing_entry *e); /* its content need not come */
+/* At the end of a whole listing: rows of what the source no longer has go. */
+int evidence_prune(struct rlane *l);
 
 /* Removes stale temporaries, and puts names that only stand here aside for deletion. */
 int extras_find(struct rlane *l, bool complete);

@@ -30,7 +30,15 @@ void digest_zero_piece(uint8_t ret[DIGEST_BYTES])
     digest_bytes(zeros, PIECE_BYTES, ret);
 }
 
-static int digest_piece(int fd, uint64_t at, uint64_t len, void *space, uint8_t ret[DIGEST_BYTES])
+struct reader {
+    int fd;
+    void *space;
+    int (*more)(void *arg, const void *p, size_t n);
+    void *arg;
+};
+
+static int digest_piece(const struct reader *r, uint64_t at, uint64_t len,
+                        uint8_t ret[DIGEST_BYTES])
 {
     XXH3_state_t *hash = XXH3_createState();
     if (!hash)
@@ -38,14 +46,16 @@ static int digest_piece(int fd, uint64_t at, uint64_t len, void *space, uint8_t 
     (void)XXH3_128bits_reset(hash);
     int rc = 0;
     for (uint64_t end = at + len; rc == 0 && at < end;) {
-        ssize_t n = pread(fd, space, end - at < READ_BYTES ? end - at : READ_BYTES, (off_t)at);
+        ssize_t n =
+            pread(r->fd, r->space, end - at < READ_BYTES ? end - at : READ_BYTES, (off_t)at);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) {
             rc = n < 0 ? -errno : -EBUSY;
             break;
         }
-        (void)XXH3_128bits_update(hash, space, (size_t)n);
+        (void)XXH3_128bits_update(hash, r->space, (size_t)n);
+        rc = r->more ? r->more(r->arg, r->space, (size_t)n) : 0;
         at += (uint64_t)n;
     }
     canonical(XXH3_128bits_digest(hash), ret);
@@ -55,15 +65,22 @@ static int digest_piece(int fd, uint64_t at, uint64_t len, void *space, uint8_t 
 
 int digest_file(int fd, uint64_t size, uint8_t ret[DIGEST_BYTES])
 {
+    return digest_file_and(fd, size, NULL, NULL, ret);
+}
+
+int digest_file_and(int fd, uint64_t size, int (*more)(void *arg, const void *p, size_t n),
+                    void *arg, uint8_t ret[DIGEST_BYTES])
+{
     uint32_t n = piece_count(size);
     if (n == 0) {
         digest_bytes(NULL, 0, ret);
         return 0;
     }
     CLEANUP(mem_free) void *space = xmalloc(READ_BYTES);
+    const struct reader r = {.fd = fd, .space = space, .more = more, .arg = arg};
     CLEANUP(mem_free) uint8_t *digests = xcalloc(n, DIGEST_BYTES);
     for (uint32_t i = 0; i < n; i++) {
-        int rc = digest_piece(fd, i * PIECE_BYTES, piece_len(size, i), space,
+        int rc = digest_piece(&r, i * PIECE_BYTES, piece_len(size, i),
                               digests + (size_t)i * DIGEST_BYTES);
         if (rc < 0)
             return rc;

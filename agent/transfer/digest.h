@@ -6,5 +6,8 @@
 #include "agent/transfer/record.h"
 
 int digest_file(int fd, uint64_t size, uint8_t ret[DIGEST_BYTES]); /* -EBUSY: it got shorter */
+/* The same, and what is read goes to more in its order as well; it returns 0 or -errno to stop. */
+int digest_file_and(int fd, uint64_t size, int (*more)(void *arg, const void *p, size_t n),
+                    void *arg, uint8_t ret[DIGEST_BYTES]);
 void digest_bytes(const void *p, size_t n, uint8_t ret[DIGEST_BYTES]);
 void digest_zero_piece(uint8_t ret[DIGEST_BYTES]);

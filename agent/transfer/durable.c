@@ -15,6 +15,16 @@
 #define ROWS_MAX (64U << 20)
 #define ROWS_DUE (8U << 20)
 
+void durable_put(struct placed *p, struct bytes folder, struct bytes name,
+                 const struct catalogue_entry *e)
+{
+    buf_put_u32(&p->rows, (uint32_t)folder.n);
+    buf_put_u32(&p->rows, (uint32_t)name.n);
+    buf_put(&p->rows, e, sizeof *e);
+    buf_put(&p->rows, folder.p, folder.n);
+    buf_put(&p->rows, name.p, name.n);
+}
+
 void durable_row(struct placed *p, struct bytes folder, struct bytes name,
                  const struct meta *source, const uint8_t digest[DIGEST_BYTES])
 {
@@ -25,11 +35,7 @@ void durable_row(struct placed *p, struct bytes folder, struct bytes name,
                                 .ctime = source->ctime};
     if (digest)
         memcpy(e.digest, digest, DIGEST_BYTES);
-    buf_put_u32(&p->rows, (uint32_t)folder.n);
-    buf_put_u32(&p->rows, (uint32_t)name.n);
-    buf_put(&p->rows, &e, sizeof e);
-    buf_put(&p->rows, folder.p, folder.n);
-    buf_put(&p->rows, name.p, name.n);
+    durable_put(p, folder, name, &e);
 }
 
 static void add(struct placed *to, const struct placed *p)

@@ -114,6 +114,8 @@ static int link_row(void *arg, const void *row, size_t len)
     }
     l->placed.entries += done;
     l->placed.files += done;
+    if (l->r->spec->options.evidence)
+        evidence_link(l, folder, name, &m);
     return 0;
 }
 
@@ -235,6 +237,8 @@ static int folder_row(void *arg, const void *row, size_t len)
     }
     l->delta.changed_meta += existed && !right;
     l->placed.entries += !existed;
+    if (l->r->spec->options.evidence)
+        evidence_folder(l, folder, &m, xattrs);
     return 0;
 }
 

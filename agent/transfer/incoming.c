@@ -419,7 +419,10 @@ static int incoming_complete(struct rlane *l, struct incoming *in)
     l->placed.files++;
     l->placed.entries++;
     l->placed.bytes += in->meta.size;
-    durable_row(&l->placed, folder_of(in), name_of(in), &in->meta, digest);
+    if (l->r->spec->options.evidence)
+        evidence_large(l, in, digest);
+    else
+        durable_row(&l->placed, folder_of(in), name_of(in), &in->meta, digest);
     partial_forget(l->r, in);
     incoming_unlist(l->r, in);
     return 0;

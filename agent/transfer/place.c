@@ -428,9 +428,13 @@ static int entry_done(struct rlane *l, const struct batch_entry *e, int rc, cons
         return 0;
     l->placed.entries += e->kind != BATCH_META;
     static const uint8_t unknown[DIGEST_BYTES];
+    struct bytes folder = {l->at.path, l->at.len};
+    if (l->r->spec->options.evidence) {
+        evidence_entry(l, folder, e);
+        return 0;
+    }
     if (S_ISREG(e->meta.mode) && memcmp(e->digest, unknown, DIGEST_BYTES) != 0)
-        durable_row(&l->placed, (struct bytes){l->at.path, l->at.len}, e->name, &e->meta,
-                    e->digest);
+        durable_row(&l->placed, folder, e->name, &e->meta, e->digest);
     return 0;
 }
 

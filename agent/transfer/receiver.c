@@ -123,6 +123,8 @@ static int session_begin(struct receiver *r, uint64_t session)
     c->unchanged_files = c->unchanged_bytes = 0;
     if (r->spec->options.dry_run)
         r->durable.files = r->durable.bytes = r->durable.entries = c->deleted = c->changed_meta = 0;
+    if (fresh && rc == 0 && r->spec->options.evidence)
+        rc = evidence_fresh_root(r);
     r->session = session;
     r->fresh = fresh;
     r->finished = false;

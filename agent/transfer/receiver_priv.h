@@ -64,6 +64,8 @@ struct compare {
     bool absent, names_lost;
     uint64_t kept_temps[1024];
     size_t nkept;
+    char *links_of; /* once the listings are over: the folder whose rows are known */
+    size_t links_of_len;
 };
 
 struct rlane {
@@ -180,9 +182,23 @@ struct row {
 };
 void durable_row(struct placed *p, struct bytes folder, struct bytes name,
                  const struct meta *source, const uint8_t digest[DIGEST_BYTES]);
+void durable_put(struct placed *p, struct bytes folder, struct bytes name,
+                 const struct catalogue_entry *e);
 int durable_note(struct rlane *l); /* hands the lane's placed over */
 bool durable_due(struct receiver *r);
 int durable_flush(struct receiver *r);
+
+/* evidence.c: rows with metadata, for transfers that keep evidence. */
+/* An entry that was placed: a row even of what has no content. */
+void evidence_entry(struct rlane *l, struct bytes folder, const struct batch_entry *e);
+void evidence_large(struct rlane *l, const struct incoming *in, const uint8_t digest[DIGEST_BYTES]);
+void evidence_link(struct rlane *l, struct bytes folder, struct bytes name, const struct meta *m);
+void evidence_folder(struct rlane *l, struct bytes folder, const struct meta *m,
+                     struct bytes xattrs);
+/* A folder comes anew: rows below it are of an older one. name: in the folder that the lane is in.
+ */
+int evidence_fresh(struct rlane *l, struct bytes name);
+int evidence_fresh_root(struct receiver *r);
 
 /* finish.c */
 int finish_run(struct rlane *l);

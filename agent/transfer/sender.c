@@ -439,6 +439,18 @@ static void sessions(struct sender *s)
     }
 }
 
+/* Without it the source signs for nothing: said then. */
+static void keep_seen(const struct sender *s, const struct counters *c)
+{
+    const struct transfer_options *o = &s->spec->options;
+    if (!s->finished || !o->evidence || o->dry_run || o->only_failed)
+        return;
+    struct seen_record seen = {c->total_files, c->total_bytes};
+    CLEANUP(mem_free)
+    char *path = temp_state_path(step_env(s->step)->state_dir, s->spec->pair, "seen");
+    (void)seen_save(path, &seen);
+}
+
 static void report(struct sender *s, struct step_result *ret)
 {
     ret->fault = s->fault;
@@ -456,6 +468,7 @@ static void report(struct sender *s, struct step_result *ret)
     }
     if (s->finished)
         (void)unlink(s->sent_path);
+    keep_seen(s, &ret->counters);
 }
 
 void sender_run(struct step *step, const struct transfer_spec *spec, struct step_result *ret)

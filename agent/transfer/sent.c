@@ -9,6 +9,7 @@
 
 #include "agent/lane/ticket.h"
 #include "common/base/cleanup.h"
+#include "common/base/file.h"
 #include "common/base/mem.h"
 
 int sent_save(const char *path, const char *ticket_id, const struct sent_record *r)
@@ -36,6 +37,27 @@ int sent_load(const char *path, const char *ticket_id, struct sent_record *ret)
     (void)fclose(in);
     if (n != 6 || strcmp(id, ticket_id) != 0)
         return -ENOENT;
+    *ret = r;
+    return 0;
+}
+
+int seen_save(const char *path, const struct seen_record *r)
+{
+    char text[64];
+    int n = snprintf(text, sizeof text, "%" PRIu64 " %" PRIu64 "\n", r->files, r->bytes);
+    return file_write(path, 0600, text, (size_t)n);
+}
+
+int seen_load(const char *path, struct seen_record *ret)
+{
+    CLEANUP(mem_free) char *text = NULL;
+    size_t len = 0;
+    struct seen_record r;
+    int rc = file_read(path, 64, &text, &len);
+    if (rc < 0)
+        return rc;
+    if (sscanf(text, "%" SCNu64 " %" SCNu64, &r.files, &r.bytes) != 2)
+        return -EBADMSG;
     *ret = r;
     return 0;
 }

@@ -11,3 +11,10 @@ struct sent_record {
 int sent_save(const char *path, const char *ticket_id, const struct sent_record *r);
 /* -ENOENT: none, or of another order. */
 int sent_load(const char *path, const char *ticket_id, struct sent_record *ret);
+
+/* What the source counted in its last whole pass: it signs for these figures, and for no others. */
+struct seen_record {
+    uint64_t files, bytes;
+};
+int seen_save(const char *path, const struct seen_record *r);
+int seen_load(const char *path, struct seen_record *ret);

@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+
+#include "common/base/mem.h"
 
 int fault_set(struct fault *reterr, enum fault_class what_next, int err, const char *fmt, ...)
 {
@@ -16,6 +19,53 @@ int fault_set(struct fault *reterr, enum fault_class what_next, int err, const c
         va_end(ap);
     }
     return err > 0 ? -err : -EIO;
+}
+
+/* Causes that no errno names. */
+static const struct {
+    const char *what, *code, *remedy;
+} found[] = {
+    {"content differs",            "VERIFY_CONTENT",
+     "what its disk gives back is not what was sent: check disk and memory of the destination; "
+     "the next pass sends it again"                                                },
+    {"size differs",               "VERIFY_SIZE",
+     "somebody changed it at the destination; the next pass sends it again"        },
+    {"times differ",               "VERIFY_TIMES",
+     "somebody changed it at the destination; the next pass sends it again"        },
+    {"type differs",               "VERIFY_TYPE",
+     "somebody replaced it at the destination; the next pass sends it again"       },
+    {"link target differs",        "VERIFY_TARGET",
+     "somebody changed it at the destination; the next pass sends it again"        },
+    {"device number differs",      "VERIFY_DEVICE",
+     "somebody replaced it at the destination; the next pass sends it again"       },
+    {"mode differs",               "VERIFY_MODE",
+     "the next pass sets it again; if it stays, the file system cannot keep it"    },
+    {"owner differs",              "VERIFY_OWNER",
+     "the next pass sets it again; if it stays, the file system cannot keep it"    },
+    {"attributes differ",          "VERIFY_ATTRIBUTES",
+     "the next pass sets them again; if it stays, the file system cannot keep them"},
+    {"missing",                    "VERIFY_MISSING",
+     "somebody removed it at the destination; the next pass sends it again"        },
+    {"changed at the destination", "VERIFY_CHANGED",
+     "somebody works there already: keep them out, or copy their change back; the next pass sends "
+     "the source's file over it"                                                   },
+};
+
+const char *fault_remedy_of(int err, const char *what)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(found); i++)
+        if (strcmp(found[i].what, what) == 0)
+            return found[i].remedy;
+    return fault_remedy(err);
+}
+
+const char *fault_code(int err, const char *what)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(found); i++)
+        if (strcmp(found[i].what, what) == 0)
+            return found[i].code;
+    const char *name = err > 0 ? strerrorname_np(err) : NULL;
+    return name ? name : "OTHER";
 }
 
 const char *fault_remedy(int err)

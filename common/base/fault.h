@@ -22,3 +22,7 @@ int fault_set(struct fault *reterr, enum fault_class what_next, int err, const c
 
 /* The remedy an administrator reads beside an errno; never NULL, "" when there is none. */
 const char *fault_remedy(int err);
+/* The same for a failure of one item, where what it was about may say more: "content differs". */
+const char *fault_remedy_of(int err, const char *what);
+/* The short name of such a cause, for `job retry --cause`: "EACCES", "VERIFY_CONTENT". Static. */
+const char *fault_code(int err, const char *what);

@@ -41,6 +41,7 @@ static const struct scan_limit limits[] = {
     LIMIT(hello, "running", 32, LIMIT_RUNNING),
     LIMIT(hello, "finished", 32, LIMIT_RUNNING),
     LIMIT(hello, "lane_pin", 32, 0),
+    LIMIT(hello, "sign_key", 32, 0),
     LIMIT(hello, "instance", 64, 0),
     LIMIT(result, "failures", 0, LIMIT_FAILURE_GROUPS),
     LIMIT(failure_group, "examples", LIMIT_PATH, LIMIT_FAILURE_EXAMPLES),

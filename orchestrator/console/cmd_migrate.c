@@ -130,6 +130,18 @@ static const struct option_row options[] = {
                                                                            .help = "Compression on the way; on one machine it seldom pays."},
     FLAG("checksum", checksum, "Reads both sides instead of trusting size and times."),
     FLAG("one-file-system", one_file_system, "Stays on the file system of SRC."),
+    {.name = "verify",
+                                                                           .kind = OPT_STRING,
+                                                                           .off = offsetof(struct migrate_opts, verify),
+                                                                           .def = "in-flight",
+                                                                           .value = "in-flight|full|sample:N%",
+                                                                           .help = "What is read again from DST's disk and compared, after it was copied."},
+    {.name = "manifest",
+                                                                           .kind = OPT_ENUM,
+                                                                           .off = offsetof(struct migrate_opts, manifest),
+                                                                           .def = "off",
+                                                                           .choices = "off|sha256",
+                                                                           .help = "A signed list of all files with their SHA-256."},
     FLAG("quiet", quiet, "No progress and no report on the screen; errors and the exit code only."),
     {.name = "keep",
                                                                            .kind = OPT_STRING,
@@ -137,7 +149,7 @@ static const struct option_row options[] = {
                                                                            .value = "DIR",
                                                                            .help = "Where reports, and what the next run has to know, are kept. Default: " ROOT_KEEPS
              " for root, else ~/.local/state/godwit/migrate."},
-    {.name = NULL                      },
+    {.name = NULL                                                },
 };
 
 static const char *const examples[] = {

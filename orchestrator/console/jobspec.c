@@ -62,6 +62,21 @@ const struct option_row jobspec_options[] = {
      .off = offsetof(struct jobspec, checksum),
      .def = "no",
      .help = "Reads both sides instead of trusting size and times."},
+    {.name = "verify",
+     .kind = OPT_STRING,
+     .off = offsetof(struct jobspec, verify),
+     .def = "in-flight",
+     .value = "in-flight|full|sample:N%",
+     .help =
+         "What is read again from the destination's disk after each pass, and compared: nothing "
+         "more than was checked on the way, all, or some of it."},
+    {.name = "manifest",
+     .kind = OPT_ENUM,
+     .off = offsetof(struct jobspec, manifest),
+     .def = "off",
+     .choices = "off|sha256",
+     .help = "A list of all files with their SHA-256 for each pass, signed by both hosts and the "
+             "orchestrator."},
     {.name = "max-pairs",
      .kind = OPT_UINT,
      .off = offsetof(struct jobspec, max_pairs),
@@ -81,7 +96,7 @@ const struct option_row jobspec_options[] = {
      .value = "MS",
      .help = "The source holds itself back while its own reads take longer than that; 0 does not "
              "look."},
-    {.name = NULL                                                                       },
+    {.name = NULL                  },
 };
 
 bool jobspec_in_file(const struct option_row *row)
@@ -286,10 +301,11 @@ static int check_nested(const struct jobspec *s, struct fault *reterr)
 
 static json_t *whole(const struct jobspec *s)
 {
-    json_t *options =
-        json_pack("{s:b, s:b, s:s, s:I, s:b, s:b}", "delete", s->delete_extras, "dry_run",
-                  s->dry_run, "compress", s->compress, "lanes", (json_int_t)s->lanes,
-                  "one_file_system", s->one_file_system, "checksum", s->checksum);
+    json_t *options = json_pack(
+        "{s:b, s:b, s:s, s:I, s:b, s:b, s:s, s:s}", "delete", s->delete_extras, "dry_run",
+        s->dry_run, "compress", s->compress, "lanes", (json_int_t)s->lanes, "one_file_system",
+        s->one_file_system, "checksum", s->checksum, "verify", s->verify ? s->verify : "in-flight",
+        "manifest", s->manifest ? s->manifest : "off");
     if (s->max_source_latency)
         (void)json_object_set_new(options, "max_source_latency",
                                   json_integer((json_int_t)s->max_source_latency));

@@ -14,6 +14,7 @@ struct jobspec {
     char *workload;
     bool delete_extras, dry_run, one_file_system, checksum;
     char *compress;
+    char *verify, *manifest;
     uint32_t lanes;
     uint32_t max_pairs;
     char *rate;                  /* of the whole job */

@@ -115,17 +115,25 @@ static int make_spec(struct migration *m, char **ret, struct fault *reterr)
     CLEANUP(mem_free) char *to = text_printable(m->dst, strlen(m->dst));
     CLEANUP(mem_free) char *source = xasprintf(EMBED_SOURCE ":%s", from);
     CLEANUP(mem_free) char *destination = xasprintf(EMBED_DESTINATION ":%s", to);
-    m->job = xasprintf("migrate%s%s%s%s%s%s", o->delete_extras ? ".delete" : "",
+    bool look = strcmp(o->verify, "in-flight") != 0, list = strcmp(o->manifest, "off") != 0;
+    CLEANUP(mem_free)
+    char *proof =
+        xasprintf("%s%s%s", look ? ".verify-" : "", look ? o->verify : "", list ? ".manifest" : "");
+    for (char *c = proof; *c; c++) /* "sample:5%" is no name */
+        *c = *c == ':' || *c == '%' ? '-' : *c;
+    m->job = xasprintf("migrate%s%s%s%s%s%s%s", o->delete_extras ? ".delete" : "",
                        o->dry_run ? ".dry-run" : "", o->checksum ? ".checksum" : "",
                        o->one_file_system ? ".one-fs" : "",
                        strcmp(o->compress, "auto") == 0 ? "" : ".compress-",
-                       strcmp(o->compress, "auto") == 0 ? "" : o->compress);
+                       strcmp(o->compress, "auto") == 0 ? "" : o->compress, proof);
     struct jobspec s = {.name = m->job,
                         .delete_extras = o->delete_extras,
                         .dry_run = o->dry_run,
                         .checksum = o->checksum,
                         .one_file_system = o->one_file_system,
-                        .compress = o->compress};
+                        .compress = o->compress,
+                        .verify = o->verify,
+                        .manifest = o->manifest};
     int rc = jobspec_add(&s, source, destination, "", reterr);
     if (rc == 0)
         rc = jobspec_json(&s, ret, reterr);

@@ -80,7 +80,9 @@ static void show_failure(FILE *out, const json_t *group)
     show_count((uint64_t)show_int(group, "count"), count);
     CLEANUP(mem_free) char *what = show_clean(show_str(group, "what"));
     CLEANUP(mem_free) char *cause = show_clean(show_str(group, "cause"));
-    (void)fprintf(out, "  %s x %s%s%s\n", count, what, *what && *cause ? ": " : "", cause);
+    CLEANUP(mem_free) char *code = show_clean(show_str(group, "code"));
+    (void)fprintf(out, "  %s x %s%s%s%s%s%s\n", count, what, *what && *cause ? ": " : "", cause,
+                  *code ? " (" : "", code, *code ? ")" : "");
     size_t i = 0;
     const json_t *example = NULL;
     json_array_foreach(show_find(group, "examples"), i, example)
@@ -124,6 +126,41 @@ char *report_not_kept(const json_t *c)
                      count);
 }
 
+static void show_proof(FILE *out, const json_t *pair, const json_t *e)
+{
+    char files[32], listed[32];
+    CLEANUP(mem_free) char *to = show_cell(show_find(pair, "destination"), CELL_PLACE);
+    CLEANUP(mem_free) char *folder = show_clean(show_str(e, "folder"));
+    show_count((uint64_t)show_int(e, "read_files"), files);
+    show_count((uint64_t)show_int(e, "files"), listed);
+    (void)fprintf(out, "  %s: %s files read again, %.0f entries differ\n", to, files,
+                  show_num(e, "differing"));
+    if (show_num(e, "unproved_files") > 0)
+        (void)fprintf(out,
+                      "    of %.0f files the content was there before and nobody compared it\n",
+                      show_num(e, "unproved_files"));
+    if (*folder)
+        (void)fprintf(out, "    %s files in the signed manifest, on that host in %s\n", listed,
+                      folder);
+}
+
+static void show_evidence(FILE *out, const json_t *pairs)
+{
+    size_t i = 0;
+    const json_t *pair = NULL;
+    bool any = false;
+    json_array_foreach(pairs, i, pair)
+    {
+        const json_t *e = show_find(pair, "evidence");
+        if (!e)
+            continue;
+        if (!any)
+            (void)fputs("\nSeen at the destination:\n", out);
+        any = true;
+        show_proof(out, pair, e);
+    }
+}
+
 void report_text(FILE *out, const json_t *doc)
 {
     const json_t *totals = show_find(doc, "totals"), *failures = show_find(doc, "failures");
@@ -132,6 +169,7 @@ void report_text(FILE *out, const json_t *doc)
     show_counters(out, totals);
     (void)fputc('\n', out);
     show_table(out, pair_columns, show_find(doc, "pairs"));
+    show_evidence(out, show_find(doc, "pairs"));
     show_failures(out, failures, false, "Failures, by cause");
     show_failures(out, failures, true, "What could not be kept");
     CLEANUP(mem_free) char *not_kept = report_not_kept(totals);

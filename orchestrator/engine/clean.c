@@ -158,8 +158,8 @@ static void clean_pair(const struct pair *p, json_t *left)
                           .destination = p->path[SIDE_DESTINATION],
                           .options = j->options,
                           .facts = p->facts};
-    bool whole =
-        p->state == PAIR_DONE && p->stage + 1 == j->workload->nstages && !(j->flags & JOB_DRY);
+    bool whole = p->state == PAIR_DONE && stage_after(p, p->stage) == j->workload->nstages &&
+                 !(j->flags & JOB_DRY);
     int n = j->workload->clean(&v, whole, s);
     for (int i = 0; i < n; i++) {
         const struct host *h = p->host[s[i].side];

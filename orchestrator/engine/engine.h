@@ -10,6 +10,7 @@
 
 struct engine;
 struct fleet;
+struct sign_key;
 struct store;
 
 struct engine_limits {
@@ -24,6 +25,9 @@ int engine_new(struct engine **ret, struct store *store, struct fleet *fleet,
                const struct engine_limits *limits, struct fault *reterr);
 struct engine *engine_free(struct engine *e);
 DEFINE_CLEANUP(engine_free, struct engine *)
+
+/* By which the orchestrator signs what a run left; borrowed. Without it nothing is signed. */
+void engine_set_signer(struct engine *e, const struct sign_key *signer);
 
 /* Timers: back-off, leases, samples of progress, a store that failed. Call it every 100 ms or so.
  */

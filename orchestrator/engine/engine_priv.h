@@ -137,6 +137,7 @@ struct engine {
     struct store *store;
     struct fleet *fleet;
     struct engine_limits limits;
+    const struct sign_key *signer;
     struct job_list jobs;
     struct pair_list running;
     unsigned nrunning;
@@ -235,7 +236,8 @@ void stage_close(struct pair *p, enum closing how, const struct fault *why);
 void stage_result(struct step *s, Godwit__Result *r); /* takes r */
 void stage_gone(struct step *s, const char *why);     /* a result that will never come */
 unsigned stage_first(const struct job *j);
-bool stage_is_last(const struct job *j, unsigned stage);
+/* The next that this pair wants, in the run's phase; the number of stages when there is none. */
+unsigned stage_after(const struct pair *p, unsigned stage);
 
 /* ── orders.c ── */
 struct order {
@@ -280,8 +282,9 @@ void tally_unpack(const void *p, size_t n, struct tally *ret);
 /* ── motion.c ── */
 void motion_take(struct step *s, const Godwit__Progress *m);
 void motion_counters(const struct pair *p, Godwit__Counters *ret);
-/* At the end of an attempt. lost: what was sent and is not durable will be sent again. */
-void motion_fold(struct pair *p, bool same_stage, bool lost);
+/* At the end of an attempt; to: the stage that follows. lost: what was sent and is not durable will
+ * be sent again. */
+void motion_fold(struct pair *p, unsigned to, bool lost);
 uint64_t motion_rate(const struct pair *p, int64_t now_ms);
 bool motion_eta(const struct pair *p, int64_t now_ms, int64_t ret[2]);
 bool motion_stalled(const struct pair *p, int64_t now_ms);

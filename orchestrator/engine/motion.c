@@ -52,19 +52,36 @@ void motion_counters(const struct pair *p, Godwit__Counters *ret)
     }
     Godwit__Counters now;
     attempt_counters(p, &now);
+    if (p->job->workload->stages[p->stage].aside) {
+        counters_copy(ret, &p->base);
+        ret->failed += now.failed;
+        return;
+    }
     with_base(p, &now, ret);
 }
 
-void motion_fold(struct pair *p, bool same_stage, bool lost)
+static bool is_aside(const struct pair *p, unsigned stage)
 {
+    return stage < p->job->workload->nstages && p->job->workload->stages[stage].aside;
+}
+
+void motion_fold(struct pair *p, unsigned to, bool lost)
+{
+    bool same_stage = to == p->stage;
     Godwit__Counters now, all;
     if (p->nsteps == 0 && same_stage)
         return;
+    if (is_aside(p, p->stage)) {
+        motion_counters(p, &all);
+        if (!lost)
+            p->base = all;
+        return;
+    }
     attempt_counters(p, &now);
     if (lost)
         count_lost(&now);
     with_base(p, &now, &all);
-    if (same_stage) {
+    if (same_stage || is_aside(p, to)) {
         p->base = all;
         return;
     }
@@ -183,6 +200,10 @@ static unsigned stage_done_percent(const struct pair *p)
 {
     Godwit__Counters c;
     unsigned told = 0;
+    if (p->job->workload->stages[p->stage].aside) {
+        attempt_counters(p, &c);
+        return p->base.total_files ? share(c.files, p->base.total_files) : 0;
+    }
     motion_counters(p, &c);
     bool counted = c.total_known || p->base.total_files > 0;
     if (counted && c.total_files > 0) {
@@ -204,7 +225,8 @@ unsigned motion_percent(const struct pair *p)
     if (p->stage >= w->nstages || p->state == PAIR_PENDING)
         return 0;
     unsigned from = w->stages[p->stage].percent;
-    unsigned to = p->stage + 1 < w->nstages ? w->stages[p->stage + 1].percent : 100;
+    unsigned next = stage_after(p, p->stage);
+    unsigned to = next < w->nstages ? w->stages[next].percent : 100;
     return from + (to - from) * stage_done_percent(p) / 100;
 }
 

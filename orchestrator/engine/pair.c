@@ -100,7 +100,7 @@ static void counters_after(const struct pair *p, const struct pair_change *c, Go
     if (c->on == PAIR_EV_QUEUE && !(p->state == PAIR_PAUSED))
         godwit__counters__init(&copy.base);
     else if (ends_attempt(c))
-        motion_fold(&copy, c->stage == p->stage, loses_work(c));
+        motion_fold(&copy, c->stage, loses_work(c));
     *ret = copy.base;
 }
 
@@ -222,7 +222,7 @@ void pair_apply(struct pair *p, const struct pair_change *c)
     if (c->on == PAIR_EV_QUEUE && p->state != PAIR_PAUSED)
         begin_run(p);
     else if (ends_attempt(c))
-        motion_fold(p, c->stage == p->stage, loses_work(c));
+        motion_fold(p, c->stage, loses_work(c));
     if (ends_attempt(c)) {
         drop_steps(p);
         p->closing = CLOSE_NO;

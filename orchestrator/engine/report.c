@@ -42,9 +42,10 @@ static json_t *group_json(const Godwit__FailureGroup *g)
     for (size_t i = 0; i < g->n_examples && i < LIMIT_FAILURE_EXAMPLES; i++)
         (void)json_array_append_new(examples, safe_json(g->examples[i]));
     (void)json_object_set_new(j, "examples", examples);
-    const char *remedy = g->remedy && g->remedy[0] ? g->remedy : fault_remedy(err);
+    const char *remedy = g->remedy && g->remedy[0] ? g->remedy : fault_remedy_of(err, g->what);
     (void)json_object_set_new(j, "remedy", safe_json(remedy));
     (void)json_object_set_new(j, "cause", json_string(err ? strerror(err) : ""));
+    (void)json_object_set_new(j, "code", json_string(fault_code(err, g->what)));
     return j;
 }
 
@@ -148,6 +149,9 @@ static json_t *pair_report(const struct pair *p)
     (void)json_object_set_new(j, "counters", counters_json(&c));
     (void)json_object_set_new(j, "rate", rate_json(&c));
     (void)json_object_set(j, "failures", p->failures);
+    json_t *evidence = json_object_get(p->facts, "evidence");
+    if (json_integer_value(json_object_get(evidence, "run")) == (json_int_t)p->job->run)
+        (void)json_object_set(j, "evidence", evidence);
     return j;
 }
 

@@ -11,13 +11,14 @@
 #include "common/base/text.h"
 #include "orchestrator/engine/engine_priv.h"
 #include "orchestrator/fleet/fleet.h"
+#include "orchestrator/store/store.h"
 
 /* A pair_view and what it borrows: fleet's answers live only until the next question. */
 struct view {
     struct pair_view v;
     struct fleet_host host[2];
     char address[2][256];
-    uint8_t pin[2][32];
+    uint8_t pin[2][32], sign_key[2][32];
 };
 
 unsigned stage_first(const struct job *j)
@@ -27,13 +28,6 @@ unsigned stage_first(const struct job *j)
            strcmp(j->workload->stages[i].phase, j->phase) != 0)
         i++;
     return i < j->workload->nstages ? i : 0;
-}
-
-bool stage_is_last(const struct job *j, unsigned stage)
-{
-    if (stage + 1 >= j->workload->nstages)
-        return true;
-    return j->phase[0] && strcmp(j->workload->stages[stage + 1].phase, j->phase) != 0;
 }
 
 static void fill_host(struct view *w, const struct pair *p, int side)
@@ -52,6 +46,10 @@ static void fill_host(struct view *w, const struct pair *p, int side)
         memcpy(w->pin[side], f->lane_pin, sizeof w->pin[side]);
         h->lane_pin = w->pin[side];
     }
+    if (f->sign_key) {
+        memcpy(w->sign_key[side], f->sign_key, sizeof w->sign_key[side]);
+        h->sign_key = w->sign_key[side];
+    }
 }
 
 static void fill_view(struct view *w, const struct pair *p)
@@ -59,6 +57,10 @@ static void fill_view(struct view *w, const struct pair *p)
     fill_host(w, p, SIDE_SOURCE);
     fill_host(w, p, SIDE_DESTINATION);
     w->v = (struct pair_view){.job = p->job->id,
+                              .name = p->job->name,
+                              .run = p->job->run,
+                              .signer = p->job->engine->signer,
+                              .realm = store_realm(p->job->engine->store),
                               .n = p->n,
                               .source_host = p->host[SIDE_SOURCE]->name,
                               .destination_host = p->host[SIDE_DESTINATION]->name,
@@ -71,6 +73,26 @@ static void fill_view(struct view *w, const struct pair *p)
                               .dry_run = (p->job->flags & JOB_DRY) != 0,
                               .from = &w->host[SIDE_SOURCE],
                               .to = &w->host[SIDE_DESTINATION]};
+}
+
+unsigned stage_after(const struct pair *p, unsigned stage)
+{
+    const struct workload *k = p->job->workload;
+    const char *phase = p->job->phase;
+    struct view w = {.host = {{.name = NULL}}};
+    fill_view(&w, p);
+    for (unsigned i = stage + 1; i < k->nstages; i++) {
+        if (*phase && strcmp(k->stages[i].phase, phase) != 0)
+            return (unsigned)k->nstages;
+        if (!k->stages[i].wanted || k->stages[i].wanted(&w.v))
+            return i;
+    }
+    return (unsigned)k->nstages;
+}
+
+static bool is_last(const struct pair *p)
+{
+    return stage_after(p, p->stage) == p->job->workload->nstages;
 }
 
 static bool hosts_there(const struct pair *p)
@@ -190,16 +212,17 @@ static void pair_rest(struct pair *p, enum closing how, unsigned at)
 
 static void pair_advance(struct pair *p, enum closing how)
 {
+    unsigned next = stage_after(p, p->stage);
     p->tries = 0;
-    if (stage_is_last(p->job, p->stage)) {
+    if (next == p->job->workload->nstages) {
         pair_end(p);
     } else if (how == CLOSE_PAUSE || how == CLOSE_STOP) {
-        pair_rest(p, how, p->stage + 1);
+        pair_rest(p, how, next);
     } else if (hosts_there(p)) {
-        stage_launch(p, p->stage + 1);
+        stage_launch(p, next);
     } else {
         struct fault why = {.what_next = FAULT_NONE, .text = "waits for its hosts"};
-        pair_again(p, p->stage + 1, &why);
+        pair_again(p, next, &why);
     }
 }
 
@@ -230,7 +253,9 @@ static void keep_failures(struct pair *p)
         failures_merge(all, groups);
         json_decref(groups);
     }
-    if (json_array_size(all) > 0 || stage_is_last(p->job, p->stage)) {
+    if (p->job->workload->stages[p->stage].aside) {
+        failures_merge(p->failures, all);
+    } else if (json_array_size(all) > 0 || is_last(p)) {
         json_decref(p->failures);
         p->failures = json_incref(all);
     }

@@ -338,6 +338,7 @@ const struct fleet_host *fleet_find(struct fleet *f, const char *host)
                                   .online = a->session.online,
                                   .lane_address = a->row.address,
                                   .lane_port = a->row.lane_port,
+                                  .sign_key = a->has_sign_key ? a->sign_key : NULL,
                                   .lane_pin = a->row.has_lane_pin ? a->row.lane_pin : NULL,
                                   .seen_ms = a->row.seen_ms};
     return &a->view;

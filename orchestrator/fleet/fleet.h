@@ -32,7 +32,9 @@ struct fleet_host {
     const char *lane_address; /* where peers reach its lanes; "" unknown */
     uint32_t lane_port;
     const uint8_t *lane_pin; /* 32 bytes; NULL before the first hello */
-    int64_t seen_ms;         /* wall clock: last heard, as far as it is kept; 0 never */
+    const uint8_t
+        *sign_key;   /* 32 bytes: by which it signs manifests; NULL: not said since the start */
+    int64_t seen_ms; /* wall clock: last heard, as far as it is kept; 0 never */
 };
 
 /* NULL when no approved agent has that name. Borrowed until the next call into fleet. */

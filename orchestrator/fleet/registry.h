@@ -29,6 +29,8 @@ struct session {
 struct agent {
     struct agent_row row;
     struct session session;
+    bool has_sign_key; /* said since the start */
+    uint8_t sign_key[32];
     bool dirty;                  /* row differs from the store in facts alone */
     int64_t rotation_overlap_ms; /* > 0: we asked for a new key */
     int64_t noted_mono_ms;       /* start of the minute that agent_note() counts in */

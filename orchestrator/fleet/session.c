@@ -122,7 +122,7 @@ static bool hello_is_sound(const Godwit__Hello *h)
     for (const char *p = h->lane_address; *p; p++)
         address = address && *p > ' ' && *p <= '~';
     return address && *h->instance && (h->lane_pin.len == 0 || h->lane_pin.len == 32) &&
-           h->lane_port <= UINT16_MAX;
+           (h->sign_key.len == 0 || h->sign_key.len == 32) && h->lane_port <= UINT16_MAX;
 }
 
 static void learn(struct agent *a, const struct arrival *from, const Godwit__Hello *h)
@@ -143,6 +143,9 @@ static void learn(struct agent *a, const struct arrival *from, const Godwit__Hel
     r->has_lane_pin = h->lane_pin.len == 32;
     if (r->has_lane_pin)
         memcpy(r->lane_pin, h->lane_pin.data, sizeof r->lane_pin);
+    a->has_sign_key = h->sign_key.len == 32;
+    if (a->has_sign_key)
+        memcpy(a->sign_key, h->sign_key.data, sizeof a->sign_key);
     a->dirty = true;
 }
 

@@ -16,6 +16,7 @@ struct serve {
     struct store *store;
     struct fleet *fleet;
     struct engine *engine;
+    const uint8_t *sign_key; /* the orchestrator's public one */
     int64_t started_mono_ms;
 };
 

@@ -10,6 +10,7 @@
 #include "common/base/text.h"
 #include "orchestrator/fleet/fleet.h"
 #include "orchestrator/workload/files_facts.h"
+#include "orchestrator/workload/files_priv.h"
 #include "orchestrator/workload/workload.h"
 #include "proto/files.pb-c.h"
 
@@ -24,14 +25,17 @@ static const struct option_rule {
     const char *name;
     json_type type; /* JSON_TRUE stands for both booleans */
     const char *choices[3];
+    int (*check)(const char *value, struct fault *reterr); /* of a text that has no choices */
 } option_rules[] = {
-    {"delete",             JSON_TRUE,    {NULL}               },
-    {"dry_run",            JSON_TRUE,    {NULL}               },
-    {"one_file_system",    JSON_TRUE,    {NULL}               },
-    {"checksum",           JSON_TRUE,    {NULL}               },
-    {"lanes",              JSON_INTEGER, {NULL}               },
-    {"max_source_latency", JSON_INTEGER, {NULL}               },
-    {"compress",           JSON_STRING,  {"auto", "on", "off"}},
+    {"delete",             JSON_TRUE,    {NULL},                NULL              },
+    {"dry_run",            JSON_TRUE,    {NULL},                NULL              },
+    {"one_file_system",    JSON_TRUE,    {NULL},                NULL              },
+    {"checksum",           JSON_TRUE,    {NULL},                NULL              },
+    {"lanes",              JSON_INTEGER, {NULL},                NULL              },
+    {"max_source_latency", JSON_INTEGER, {NULL},                NULL              },
+    {"compress",           JSON_STRING,  {"auto", "on", "off"}, NULL              },
+    {"verify",             JSON_STRING,  {"in-flight"},         files_check_verify},
+    {"manifest",           JSON_STRING,  {"off", "sha256"},     NULL              },
 };
 
 static json_t *option_default(const struct option_rule *r)
@@ -54,6 +58,14 @@ static int most(const struct option_rule *r)
     return strcmp(r->name, "max_source_latency") == 0 ? MAX_LATENCY_MS : MAX_LANES;
 }
 
+static int refuse_choice(const struct option_rule *r, struct fault *reterr)
+{
+    bool three = r->choices[2] != NULL;
+    return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "options.%s: must be \"%s\"%s%s%s or \"%s\"",
+                     r->name, r->choices[0], three ? ", \"" : "", three ? r->choices[1] : "",
+                     three ? "\"" : "", r->choices[three ? 2 : 1]);
+}
+
 static int check_option(const struct option_rule *r, const json_t *v, struct fault *reterr)
 {
     if (r->type == JSON_TRUE && !json_is_boolean(v))
@@ -63,9 +75,10 @@ static int check_option(const struct option_rule *r, const json_t *v, struct fau
         (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > most(r)))
         return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "options.%s: must be a number, 0 to %d",
                          r->name, most(r));
+    if (r->type == JSON_STRING && r->check)
+        return r->check(json_is_string(v) ? json_string_value(v) : "", reterr);
     if (r->type == JSON_STRING && (!json_is_string(v) || choice_of(r, json_string_value(v)) < 0))
-        return fault_set(reterr, FAULT_STOP_JOB, EINVAL,
-                         "options.%s: must be \"auto\", \"on\" or \"off\"", r->name);
+        return refuse_choice(r, reterr);
     return 0;
 }
 
@@ -104,30 +117,29 @@ static bool option_on(const struct pair_view *p, const char *name)
     return json_is_true(json_object_get(p->options, name));
 }
 
-static bool is_dry(const struct pair_view *p)
+bool files_is_dry(const struct pair_view *p)
 {
     return p->dry_run || option_on(p, "dry_run");
 }
 
 /* ── plans ── */
 
-/* For the packers: protobuf-c's structs do not know const. */
-static ProtobufCBinaryData bytes_of(const void *p, size_t n)
+ProtobufCBinaryData files_bytes(const void *p, size_t n)
 {
     ProtobufCBinaryData b = {.len = n};
     memcpy(&b.data, &p, sizeof p);
     return b;
 }
 
-static char *text_of(const char *s)
+char *files_text(const char *s)
 {
     char *p;
     memcpy(&p, &s, sizeof p);
     return p;
 }
 
-static void plan_step(struct planned_step *s, enum step_side side, const char *kind,
-                      const ProtobufCMessage *args)
+void files_plan_step(struct planned_step *s, enum step_side side, const char *kind,
+                     const ProtobufCMessage *args)
 {
     s->side = side;
     s->kind = kind;
@@ -143,13 +155,13 @@ static int plan_inventory(const struct pair_view *p, struct planned_step ret[2],
 {
     (void)reterr;
     Godwit__InventoryOrder o = GODWIT__INVENTORY_ORDER__INIT;
-    o.path = bytes_of(p->source, strlen(p->source));
+    o.path = files_bytes(p->source, strlen(p->source));
     o.one_file_system = option_on(p, "one_file_system");
-    plan_step(&ret[0], SIDE_SOURCE, "files.inventory", &o.base);
+    files_plan_step(&ret[0], SIDE_SOURCE, "files.inventory", &o.base);
     return 1;
 }
 
-static void pair_name(const struct pair_view *p, char ret[32])
+void files_pair_name(const struct pair_view *p, char ret[32])
 {
     (void)snprintf(ret, 32, "%.16s.%u", p->job, p->n);
 }
@@ -158,12 +170,12 @@ static int plan_prepare(const struct pair_view *p, struct planned_step ret[2], s
 {
     (void)reterr;
     char pair[32];
-    pair_name(p, pair);
+    files_pair_name(p, pair);
     Godwit__PrepareOrder o = GODWIT__PREPARE_ORDER__INIT;
-    o.path = bytes_of(p->destination, strlen(p->destination));
+    o.path = files_bytes(p->destination, strlen(p->destination));
     o.pair = pair;
-    o.create = !is_dry(p);
-    plan_step(&ret[0], SIDE_DESTINATION, "files.prepare", &o.base);
+    o.create = !files_is_dry(p);
+    files_plan_step(&ret[0], SIDE_DESTINATION, "files.prepare", &o.base);
     return 1;
 }
 
@@ -171,10 +183,12 @@ static void fill_options(const struct pair_view *p, Godwit__TransferOptions *o)
 {
     godwit__transfer_options__init(o);
     o->delete_extras = option_on(p, "delete");
-    o->dry_run = is_dry(p);
+    o->dry_run = files_is_dry(p);
     o->one_file_system = option_on(p, "one_file_system");
     o->checksum = option_on(p, "checksum");
-    o->only_failed = p->only_failed;
+    o->evidence = files_wants_evidence(p);
+    /* What differs at the destination is not in the source's list of what failed. */
+    o->only_failed = p->only_failed && !files_found_differing(p);
     o->max_source_latency_ms =
         (uint32_t)json_integer_value(json_object_get(p->options, "max_source_latency"));
     o->lanes = (uint32_t)json_integer_value(json_object_get(p->options, "lanes"));
@@ -211,13 +225,13 @@ struct transfer {
 static void plan_receive(const struct pair_view *p, struct transfer *t, struct planned_step *ret)
 {
     Godwit__ReceiveOrder o = GODWIT__RECEIVE_ORDER__INIT;
-    o.path = bytes_of(p->destination, strlen(p->destination));
+    o.path = files_bytes(p->destination, strlen(p->destination));
     o.ticket = &t->ticket;
-    o.peer_pin = bytes_of(p->from->lane_pin, PIN_LEN);
+    o.peer_pin = files_bytes(p->from->lane_pin, PIN_LEN);
     o.pair = t->pair;
     o.options = &t->options;
-    o.peer_host = text_of(p->source_host);
-    plan_step(ret, SIDE_DESTINATION, "files.receive", &o.base);
+    o.peer_host = files_text(p->source_host);
+    files_plan_step(ret, SIDE_DESTINATION, "files.receive", &o.base);
 }
 
 static void plan_send(const struct pair_view *p, struct transfer *t, struct planned_step *ret)
@@ -226,15 +240,15 @@ static void plan_send(const struct pair_view *p, struct transfer *t, struct plan
     char *endpoints[] = {endpoint};
     endpoint_of(p->to, endpoint, sizeof endpoint);
     Godwit__SendOrder o = GODWIT__SEND_ORDER__INIT;
-    o.path = bytes_of(p->source, strlen(p->source));
+    o.path = files_bytes(p->source, strlen(p->source));
     o.ticket = &t->ticket;
-    o.peer_pin = bytes_of(p->to->lane_pin, PIN_LEN);
+    o.peer_pin = files_bytes(p->to->lane_pin, PIN_LEN);
     o.pair = t->pair;
     o.options = &t->options;
     o.n_peer_endpoints = 1;
     o.peer_endpoints = endpoints;
-    o.peer_host = text_of(p->destination_host);
-    plan_step(ret, SIDE_SOURCE, "files.send", &o.base);
+    o.peer_host = files_text(p->destination_host);
+    files_plan_step(ret, SIDE_SOURCE, "files.send", &o.base);
 }
 
 static int plan_transfer(const struct pair_view *p, struct planned_step ret[2],
@@ -247,11 +261,11 @@ static int plan_transfer(const struct pair_view *p, struct planned_step ret[2],
         return rc;
     struct transfer t;
     text_new_id(ret[0].op_id);
-    pair_name(p, t.pair);
+    files_pair_name(p, t.pair);
     (void)text_random(t.secret, sizeof t.secret);
     godwit__ticket__init(&t.ticket);
     t.ticket.id = ret[0].op_id;
-    t.ticket.secret = bytes_of(t.secret, sizeof t.secret);
+    t.ticket.secret = files_bytes(t.secret, sizeof t.secret);
     t.ticket.not_after_ms = clock_wall_ms() + TICKET_MS;
     fill_options(p, &t.options);
     plan_receive(p, &t, &ret[0]);
@@ -274,7 +288,7 @@ static enum verdict failed(const Godwit__Result *r, struct fault *reterr)
     return next == FAULT_RETRY ? VERDICT_AGAIN : VERDICT_FAIL;
 }
 
-static enum verdict verdict_of(const Godwit__Result *r, struct fault *reterr)
+enum verdict files_verdict(const Godwit__Result *r, struct fault *reterr)
 {
     if (!r)
         return VERDICT_WAIT;
@@ -292,7 +306,7 @@ static enum verdict verdict_of(const Godwit__Result *r, struct fault *reterr)
 static enum verdict judge_inventory(const struct pair_view *p,
                                     const Godwit__Result *const results[2], struct fault *reterr)
 {
-    enum verdict v = verdict_of(results[0], reterr);
+    enum verdict v = files_verdict(results[0], reterr);
     if (v != VERDICT_NEXT && v != VERDICT_PARTIAL)
         return v;
     Godwit__InventoryResult *body =
@@ -315,7 +329,7 @@ static enum verdict check_room(const struct pair_view *p, const Godwit__PrepareR
     json_int_t bytes = json_integer_value(json_object_get(inventory, "bytes"));
     json_int_t used = json_integer_value(json_object_get(inventory, "allocated_bytes"));
     json_int_t need = used < bytes ? used : bytes;
-    if (!r->empty || is_dry(p) || need <= 0 || (uint64_t)need <= r->fs_free)
+    if (!r->empty || files_is_dry(p) || need <= 0 || (uint64_t)need <= r->fs_free)
         return VERDICT_NEXT;
     char want[16], have[16];
     text_bytes((uint64_t)need, want);
@@ -328,7 +342,7 @@ static enum verdict check_room(const struct pair_view *p, const Godwit__PrepareR
 static enum verdict judge_prepare(const struct pair_view *p, const Godwit__Result *const results[2],
                                   struct fault *reterr)
 {
-    enum verdict v = verdict_of(results[0], reterr);
+    enum verdict v = files_verdict(results[0], reterr);
     if (v != VERDICT_NEXT && v != VERDICT_PARTIAL)
         return v;
     Godwit__PrepareResult *body =
@@ -345,14 +359,12 @@ static enum verdict judge_prepare(const struct pair_view *p, const Godwit__Resul
 
 /* The worse of both sides, in this order: a terminal failure says why the other side was lost too.
  */
-static enum verdict judge_transfer(const struct pair_view *p,
-                                   const Godwit__Result *const results[2], struct fault *reterr)
+static enum verdict worse_of(const Godwit__Result *const results[2], struct fault *reterr)
 {
     static const enum verdict worst_first[] = {VERDICT_FAIL, VERDICT_AGAIN, VERDICT_WAIT,
                                                VERDICT_PARTIAL};
-    (void)p;
     struct fault why[2] = {{.err = 0}, {.err = 0}};
-    enum verdict v[2] = {verdict_of(results[0], &why[0]), verdict_of(results[1], &why[1])};
+    enum verdict v[2] = {files_verdict(results[0], &why[0]), files_verdict(results[1], &why[1])};
     for (size_t i = 0; i < ARRAY_SIZE(worst_first); i++) {
         for (int side = 0; side < 2; side++) {
             if (v[side] != worst_first[i])
@@ -365,6 +377,15 @@ static enum verdict judge_transfer(const struct pair_view *p,
         }
     }
     return VERDICT_NEXT;
+}
+
+static enum verdict judge_transfer(const struct pair_view *p,
+                                   const Godwit__Result *const results[2], struct fault *reterr)
+{
+    enum verdict v = worse_of(results, reterr);
+    if (v == VERDICT_NEXT || v == VERDICT_PARTIAL)
+        files_keep_seen(p, results[1]); /* as plan_transfer() has them: the source's */
+    return v;
 }
 
 static json_t *files_inventory(const json_t *facts)
@@ -380,20 +401,35 @@ static int files_clean(const struct pair_view *p, bool whole, struct planned_ste
     char pair[32];
     if (!json_object_get(p->facts, "prepare"))
         return 0;
-    pair_name(p, pair);
+    files_pair_name(p, pair);
     Godwit__CleanOrder o = GODWIT__CLEAN_ORDER__INIT;
     o.pair = pair;
-    plan_step(&ret[0], SIDE_SOURCE, "files.clean", &o.base);
+    files_plan_step(&ret[0], SIDE_SOURCE, "files.clean", &o.base);
     if (!whole)
-        o.path = bytes_of(p->destination, strlen(p->destination));
-    plan_step(&ret[1], SIDE_DESTINATION, "files.clean", &o.base);
+        o.path = files_bytes(p->destination, strlen(p->destination));
+    files_plan_step(&ret[1], SIDE_DESTINATION, "files.clean", &o.base);
     return 2;
 }
 
+#define STAGE(percent_, phase_, name_, plan_, judge_, ...)                                         \
+    {                                                                                              \
+        .percent = (percent_), .phase = (phase_), .name = (name_), .plan = (plan_),                \
+        .judge = (judge_), __VA_ARGS__                                                             \
+    }
+#define ALWAYS .wanted = NULL
+#define RESUMES .resumes = true, .lanes = true
+#define ASIDE(when) .aside = true, .wanted = (when)
+
 static const struct stage stages[] = {
-    {10, "inventory", "Counting files",           false, false, plan_inventory, judge_inventory},
-    {20, "transfer",  "Checking the destination", false, false, plan_prepare,   judge_prepare  },
-    {30, "transfer",  "Copying",                  true,  true,  plan_transfer,  judge_transfer },
+    STAGE(10, "inventory", "Counting files", plan_inventory, judge_inventory, ALWAYS),
+    STAGE(20, "transfer", "Checking the destination", plan_prepare, judge_prepare, ALWAYS),
+    STAGE(30, "transfer", "Copying", plan_transfer, judge_transfer, RESUMES),
+    STAGE(90, "transfer", "Verifying", files_plan_verify, files_judge_verify,
+          ASIDE(files_wants_look)),
+    STAGE(98, "transfer", "Signing at the source", files_plan_sign, files_judge_sign,
+          ASIDE(files_wants_manifest)),
+    STAGE(99, "transfer", "Signing", files_plan_seal, files_judge_seal,
+          ASIDE(files_wants_manifest)),
 };
 
 const struct workload workload_files = {

@@ -11,11 +11,14 @@
 #include "proto/control.pb-c.h"
 
 struct fleet_host;
+struct sign_key;
 
 /* One pair as a workload sees it. Borrowed for the call. */
 struct pair_view {
     const char *job; /* id, 16 hex digits */
-    unsigned n;      /* number of the pair in its job */
+    const char *name;
+    unsigned run;
+    unsigned n; /* number of the pair in its job */
     const char *source_host, *destination_host;
     const char *source, *destination; /* paths for files; printable escapes decoded to bytes */
     const json_t *options;            /* of the job, validated */
@@ -24,6 +27,8 @@ struct pair_view {
     bool only_failed;
     bool dry_run;                       /* of this run; the job's own option holds too */
     const struct fleet_host *from, *to; /* both online */
+    const struct sign_key *signer;      /* the orchestrator's own; NULL: it signs nothing */
+    const char *realm;                  /* what it signs by */
 };
 
 enum step_side { SIDE_SOURCE, SIDE_DESTINATION };
@@ -50,12 +55,14 @@ struct stage {
     const char *phase; /* "inventory", "transfer" */
     const char *name;  /* "Counting files" */
     bool resumes;      /* what one attempt did stays done: the next goes on from there */
-    bool lanes;        /* its steps hold where the destination's lanes are, and both sides' keys */
+    bool aside; /* looks at what is done: the run's counters stay those of the stage before */
+    bool lanes; /* its steps hold where the destination's lanes are, and both sides' keys */
     /* Up to 2 steps that run side by side. Returns how many, or -errno with a fault. */
     int (*plan)(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr);
     /* Called with each result of the stage; may add to p->facts. results[i] is NULL while out. */
     enum verdict (*judge)(const struct pair_view *p, const Godwit__Result *const results[2],
                           struct fault *reterr);
+    bool (*wanted)(const struct pair_view *p); /* NULL: always. Not: the stage is passed over */
 };
 
 struct workload {

@@ -2,7 +2,8 @@
  * measure and profile the data path. Not installed.
  *   godwit-pipe both SOURCE DESTINATION STATE [OPTION…]
  *   godwit-pipe send|receive SOURCE DESTINATION STATE port=N [OPTION…]
- * OPTION: lanes=N compress=auto|on|off delete dry-run checksum only-failed rate=BYTES verbose */
+ * OPTION: lanes=N compress=auto|on|off delete dry-run checksum evidence only-failed rate=BYTES
+ * verbose */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -37,6 +38,8 @@ static bool option(struct harness *h, const char *text)
         o->dry_run = true;
     else if (strcmp(text, "checksum") == 0)
         o->checksum = true;
+    else if (strcmp(text, "evidence") == 0)
+        o->evidence = true;
     else if (strcmp(text, "only-failed") == 0)
         o->only_failed = true;
     else if (strncmp(text, "rate=", 5) == 0)

@@ -16,7 +16,9 @@ static const ProtobufCMessageDescriptor *const files[] = {
     &godwit__receive_order__descriptor,   &godwit__send_order__descriptor,
     &godwit__prepare_order__descriptor,   &godwit__prepare_result__descriptor,
     &godwit__clean_order__descriptor,     &godwit__lane_hello__descriptor,
-    &godwit__lane_welcome__descriptor,
+    &godwit__lane_welcome__descriptor,    &godwit__verify_order__descriptor,
+    &godwit__verify_result__descriptor,   &godwit__sign_order__descriptor,
+    &godwit__sign_result__descriptor,     &godwit__seal_order__descriptor,
 };
 
 static bool is_body(const ProtobufCFieldDescriptor *f)

@@ -350,6 +350,88 @@ static void cost_grows_with_what_changed(void **state)
     (void)catalogue_close(c);
 }
 
+static int count(void *arg, const char *folder, size_t folder_len, const char *name,
+                 size_t name_len, const struct catalogue_entry *e)
+{
+    (void)folder, (void)folder_len, (void)name, (void)name_len, (void)e;
+    ++*(unsigned *)arg;
+    return 0;
+}
+
+static void proof_of_an_entry_comes_back(void **state)
+{
+    (void)state;
+    struct catalogue *c = open_it();
+    struct catalogue_folder *f = NULL;
+    struct catalogue_entry e = entry(3);
+    e.has_meta = true;
+    e.uid = UINT32_MAX;
+    e.gid = 7;
+    e.xattrs_digest = UINT64_MAX - 1;
+    assert_int_equal(catalogue_put(c, "a", 1, "meta", 4, &e), 0);
+    e.has_sha256 = true;
+    memset(e.sha256, 0x5a, sizeof e.sha256);
+    assert_int_equal(catalogue_put(c, "a", 1, "both", 4, &e), 0);
+    put(c, "a", "plain", 9);
+    assert_int_equal(catalogue_commit(c), 0);
+    assert_int_equal(catalogue_load(c, "a", 1, &f), 0);
+    const struct catalogue_entry *got = catalogue_find(f, "both", 4);
+    assert_true(got->has_meta && got->has_sha256 && got->uid == UINT32_MAX && got->gid == 7);
+    assert_true(got->xattrs_digest == UINT64_MAX - 1);
+    assert_memory_equal(got->sha256, e.sha256, sizeof e.sha256);
+    got = catalogue_find(f, "meta", 4);
+    assert_true(got->has_meta && !got->has_sha256);
+    got = catalogue_find(f, "plain", 5);
+    assert_true(!got->has_meta && !got->has_sha256 && got->size == 9);
+    (void)catalogue_folder_free(f);
+    (void)catalogue_close(c);
+}
+
+static bool keep(void *arg, const char *name, size_t len)
+{
+    const char *const *names = arg;
+    for (; *names; names++)
+        if (strlen(*names) == len && memcmp(*names, name, len) == 0)
+            return true;
+    return false;
+}
+
+static void what_is_no_more_is_forgotten_with_all_below(void **state)
+{
+    (void)state;
+    static const char *const folders[] = {"",  "a",   "a-b", "a/x",   "a/x/y",    "a0",
+                                          "b", "b/c", "c/d", "a/x-1", "\xff/\xff"};
+    const char *const in_root[] = {"a", "c", "f", "a0", "\xff", NULL};
+    const char *const in_a[] = {"f", "x-1", NULL};
+    struct catalogue *c = open_it();
+    struct catalogue_folder *f = NULL;
+    unsigned n = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
+        put(c, folders[i], "f", i);
+    put(c, "", "g", 1);
+    assert_int_equal(catalogue_commit(c), 0);
+    assert_int_equal(catalogue_load(c, "", 0, &f), 0);
+    assert_int_equal(catalogue_prune(c, f, "", 0, keep, (void *)(uintptr_t)in_root), 0);
+    assert_int_equal(catalogue_commit(c), 0);
+    f = catalogue_folder_free(f);
+    assert_int_equal(catalogue_each(c, count, &n), 0);
+    assert_int_equal(n, 8); /* without g, a-b, b, b/c */
+    assert_true(find(c, "b/c", "f") == UINT64_MAX && find(c, "a-b", "f") == UINT64_MAX);
+    assert_true(find(c, "c/d", "f") == 8 && find(c, "", "g") == UINT64_MAX);
+    assert_int_equal(catalogue_load(c, "a", 1, &f), 0);
+    assert_int_equal(catalogue_prune(c, f, "a", 1, keep, (void *)(uintptr_t)in_a), 0);
+    assert_int_equal(catalogue_commit(c), 0);
+    f = catalogue_folder_free(f);
+    assert_true(find(c, "a/x", "f") == UINT64_MAX && find(c, "a/x/y", "f") == UINT64_MAX);
+    assert_true(find(c, "a/x-1", "f") == 9 && find(c, "a", "f") == 1 && find(c, "a0", "f") == 5);
+    assert_int_equal(catalogue_forget_below(c, "", 0), 0);
+    assert_int_equal(catalogue_commit(c), 0);
+    n = 0;
+    assert_int_equal(catalogue_each(c, count, &n), 0);
+    assert_int_equal(n, 0);
+    (void)catalogue_close(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,6 +442,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_full_memory_asks_for_a_commit, fresh, clean),
         cmocka_unit_test_setup_teardown(a_damaged_file_is_set_aside, fresh, clean),
         cmocka_unit_test_setup_teardown(a_kill_in_a_commit_leaves_all_or_nothing, fresh, clean),
+        cmocka_unit_test_setup_teardown(proof_of_an_entry_comes_back, fresh, clean),
+        cmocka_unit_test_setup_teardown(what_is_no_more_is_forgotten_with_all_below, fresh, clean),
         cmocka_unit_test_setup_teardown(cost_grows_with_what_changed, fresh, clean),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

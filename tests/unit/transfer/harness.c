@@ -26,6 +26,8 @@ struct step {
     const char *name;
     bool verbose;
     struct bucket bucket;
+    const void *args;
+    size_t args_len;
 };
 
 atomic_uint harness_latency_us, harness_least_pace = 100;
@@ -60,9 +62,8 @@ const char *step_job(const struct step *s)
 }
 const void *step_args(const struct step *s, size_t *retlen)
 {
-    (void)s;
-    *retlen = 0;
-    return NULL;
+    *retlen = s->args_len;
+    return s->args;
 }
 bool step_cancelled(const struct step *s)
 {
@@ -186,6 +187,19 @@ void harness_send(const struct harness *h, struct step_result *ret)
     side_open(&s, h, "source", "destination", h->source);
     point_at(&s, h->port);
     sender_run(&s.step, &s.spec, ret);
+    side_close(&s);
+}
+
+void harness_step(const struct harness *h, const struct harness_call *call, struct step_result *ret)
+{
+    struct side s = {0};
+    side_open(&s, h, call->at_source ? "source" : "destination",
+              call->at_source ? "destination" : "source", h->destination);
+    s.step.env.signer = call->signer;
+    s.step.args = call->args;
+    s.step.args_len = call->args_len;
+    *ret = (struct step_result){0};
+    call->run(&s.step, ret);
     side_close(&s);
 }
 

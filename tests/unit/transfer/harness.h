@@ -29,5 +29,16 @@ void harness_run(const struct harness *h, struct step_result *retsend,
 void harness_send(const struct harness *h, struct step_result *ret);
 void harness_receive(const struct harness *h, struct step_result *ret);
 
+/* One other step of the destination, or of the source, with these arguments. */
+struct harness_call {
+    void (*run)(struct step *s, struct step_result *ret);
+    bool at_source;
+    const void *args;
+    size_t args_len;
+    const struct sign_key *signer;
+};
+void harness_step(const struct harness *h, const struct harness_call *call,
+                  struct step_result *ret);
+
 /* From a signal handler or another thread: cancels the steps of this process. */
 void harness_cancel(void);

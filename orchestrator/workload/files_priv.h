@@ -1,0 +1,32 @@
+/* files_priv: what the files of the files workload share. Main thread. */
+#pragma once
+#include "orchestrator/workload/workload.h"
+
+/* ── files.c ── */
+/* For the packers: protobuf-c's structs do not know const. */
+ProtobufCBinaryData files_bytes(const void *p, size_t n);
+char *files_text(const char *s);
+void files_plan_step(struct planned_step *s, enum step_side side, const char *kind,
+                     const ProtobufCMessage *args);
+void files_pair_name(const struct pair_view *p, char ret[32]);
+bool files_is_dry(const struct pair_view *p);
+/* What a result means by its status alone; NULL: it is still out. */
+enum verdict files_verdict(const Godwit__Result *r, struct fault *reterr);
+
+/* ── files_evidence.c: verifying, and the signed manifest ── */
+int files_check_verify(const char *value, struct fault *reterr);
+bool files_wants_look(const struct pair_view *p);     /* a stage of its own after the transfer */
+bool files_wants_manifest(const struct pair_view *p); /* and there is one to sign */
+bool files_wants_evidence(const struct pair_view *p); /* the catalogue has to keep more */
+bool files_found_differing(const struct pair_view *p);
+/* What the source has counted in a whole pass, from its result. */
+void files_keep_seen(const struct pair_view *p, const Godwit__Result *sent);
+int files_plan_verify(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr);
+int files_plan_sign(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr);
+int files_plan_seal(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr);
+enum verdict files_judge_verify(const struct pair_view *p, const Godwit__Result *const results[2],
+                                struct fault *reterr);
+enum verdict files_judge_sign(const struct pair_view *p, const Godwit__Result *const results[2],
+                              struct fault *reterr);
+enum verdict files_judge_seal(const struct pair_view *p, const Godwit__Result *const results[2],
+                              struct fault *reterr);
