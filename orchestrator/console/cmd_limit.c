@@ -18,13 +18,14 @@ struct limit_opts {
 };
 
 static const struct column limit_columns[] = {
-    {"ON",        "scope",    CELL_TEXT},
-    {"NAME",      "name",     CELL_TEXT},
-    {"NOW",       "now",      CELL_TEXT},
-    {"UNTIL",     "until",    CELL_TEXT},
-    {"OTHERWISE", "rate",     CELL_TEXT},
-    {"CALENDAR",  "calendar", CELL_TEXT},
-    {NULL,        NULL,       CELL_TEXT},
+    {"ON",        "scope",            CELL_TEXT},
+    {"NAME",      "name",             CELL_TEXT},
+    {"NOW",       "now",              CELL_TEXT},
+    {"USED",      "used_bytes_per_s", CELL_RATE},
+    {"UNTIL",     "until",            CELL_TEXT},
+    {"OTHERWISE", "rate",             CELL_TEXT},
+    {"CALENDAR",  "calendar",         CELL_TEXT},
+    {NULL,        NULL,               CELL_TEXT},
 };
 
 static const struct column site_columns[] = {

@@ -12,6 +12,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
+#include "common/base/rate.h"
 #include "common/base/sha256.h"
 #include "common/base/text.h"
 #include "orchestrator/console/migrate_place.h"
@@ -96,6 +97,10 @@ static int migrate_run(struct run *r)
     struct migration m = {.opts = r->opts};
     struct fault f = {0};
     CLEANUP(fd_close) int lock = -1;
+    uint64_t rate = 0;
+    if (m.opts->rate && rate_parse(m.opts->rate, &rate) < 0)
+        return run_fail(EXIT_USAGE, "\"%.40s\" is no rate such as 50MiB/s or 200Mbit/s",
+                        m.opts->rate);
     int rc = migrate_places(r->words[0], r->words[1], &m.src, &m.dst, &f);
     if (rc)
         return run_fail(rc, "%s", f.text);
@@ -142,6 +147,11 @@ static const struct option_row options[] = {
                                                                            .def = "off",
                                                                            .choices = "off|sha256",
                                                                            .help = "A signed list of all files with their SHA-256."},
+    {.name = "rate",
+                                                                           .kind = OPT_STRING,
+                                                                           .off = offsetof(struct migrate_opts, rate),
+                                                                           .value = "RATE",
+                                                                           .help = "Sends no faster than that: 50MiB/s, 200Mbit/s."},
     FLAG("quiet", quiet, "No progress and no report on the screen; errors and the exit code only."),
     {.name = "keep",
                                                                            .kind = OPT_STRING,
@@ -149,7 +159,7 @@ static const struct option_row options[] = {
                                                                            .value = "DIR",
                                                                            .help = "Where reports, and what the next run has to know, are kept. Default: " ROOT_KEEPS
              " for root, else ~/.local/state/godwit/migrate."},
-    {.name = NULL                                                },
+    {.name = NULL                             },
 };
 
 static const char *const examples[] = {

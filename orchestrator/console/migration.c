@@ -178,6 +178,23 @@ static void stop_others(struct migration *m)
     json_decref(doc);
 }
 
+/* The job may have one from an earlier run. */
+static int set_rate(struct migration *m)
+{
+    const char *rate = m->opts->rate;
+    const struct arg args[] = {
+        {"scope", "job" },
+        {"name",  m->job},
+        {"rate",  rate  },
+        ARGS_END
+    };
+    json_t *doc = NULL;
+    struct fault f = {0};
+    int rc = run_try(&m->run, rate ? "limit set" : "limit remove", args, &doc, &f);
+    json_decref(doc);
+    return rc && rate ? run_fail(rc, "%s", f.text) : EXIT_DONE;
+}
+
 static int start_job(struct migration *m)
 {
     CLEANUP(mem_free) char *spec = NULL;
@@ -198,6 +215,8 @@ static int start_job(struct migration *m)
     const char *state = show_str(doc, "state");
     bool paused = strcmp(state, "paused") == 0, moves = job_moves(state);
     json_decref(doc);
+    if (rc == EXIT_DONE)
+        rc = set_rate(m);
     if (rc || moves)
         return rc;
     rc = ask_job(m, paused ? "job resume" : "job start", m->job, &doc);

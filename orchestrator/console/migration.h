@@ -7,6 +7,7 @@ struct migrate_opts {
     bool delete_extras, dry_run, checksum, one_file_system, quiet;
     char *compress;
     char *verify, *manifest;
+    char *rate; /* NULL: no limit */
     char *keep;
 };
 

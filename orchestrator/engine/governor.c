@@ -65,7 +65,7 @@ static bool sends(const struct step *s)
            !s->unsaved;
 }
 
-static void add_budget(struct senders *w, struct share *to, struct budget *b)
+static void add_budget(struct senders *w, struct share *to, struct budget *b, double used)
 {
     if (!b)
         return;
@@ -74,6 +74,7 @@ static void add_budget(struct senders *w, struct share *to, struct budget *b)
         w->budgets[w->nbudgets++] = b;
     }
     to->budgets[to->nbudgets++] = b->index;
+    b->used += used;
 }
 
 static void add_step(struct engine *e, struct senders *w, struct step *s)
@@ -87,14 +88,15 @@ static void add_step(struct engine *e, struct senders *w, struct step *s)
     *share = (struct share){.want = RATE_UNLIMITED};
     if (!s->pace)
         s->pace = xcalloc(1, sizeof *s->pace);
+    double used = s->pace->used;
     w->steps[w->n++] = s;
-    add_budget(w, share, limits_find(g, "job", p->job->id));
-    add_budget(w, share, limits_find(g, "host", from));
+    add_budget(w, share, limits_find(g, "job", p->job->id), used);
+    add_budget(w, share, limits_find(g, "host", from), used);
     if (p->host[SIDE_SOURCE] != p->host[SIDE_DESTINATION])
-        add_budget(w, share, limits_find(g, "host", to));
+        add_budget(w, share, limits_find(g, "host", to), used);
     for (int side = 0; side < 2; side++)
         if (site[side] && !within)
-            add_budget(w, share, limits_find(g, "site", site[side]));
+            add_budget(w, share, limits_find(g, "site", site[side]), used);
 }
 
 static void senders_find(struct engine *e, struct senders *ret)
@@ -103,6 +105,7 @@ static void senders_find(struct engine *e, struct senders *ret)
     size_t nbudgets = 0;
     for (struct budget *b = limits_first(e->governor); b; b = limits_next(e->governor)) {
         b->index = SIZE_MAX;
+        b->used = 0;
         nbudgets++;
     }
     *ret = (struct senders){.n = 0};

@@ -26,6 +26,7 @@ struct budget {
     struct calendar *calendar;
     uint64_t now;     /* what holds */
     int64_t until_ms; /* wall clock; INT64_MAX: for ever */
+    double used;      /* by all pairs that it holds, as of late */
     size_t index;     /* while shares are divided */
 };
 

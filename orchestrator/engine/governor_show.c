@@ -141,6 +141,7 @@ static json_t *limit_json(struct engine *e, struct budget *b)
     (void)json_object_set_new(o, "name", json_string(job ? job_name(e, b->name) : b->name));
     (void)json_object_set_new(o, "now", json_string(now));
     (void)json_object_set_new(o, "now_bytes_per_s", rate_json(b->now));
+    (void)json_object_set_new(o, "used_bytes_per_s", json_integer((json_int_t)b->used));
     (void)json_object_set_new(o, "until", until_json(b->until_ms));
     (void)json_object_set_new(o, "rate", json_string(otherwise));
     (void)json_object_set_new(o, "calendar", json_string(b->text));

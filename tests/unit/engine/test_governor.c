@@ -43,6 +43,18 @@ static int set_site(struct bench *b, const char *site, const char *host)
     return rc;
 }
 
+/* What limit list says of the first limit. */
+static json_int_t used(struct bench *b)
+{
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    assert_int_equal(engine_limit_list(b->engine, &json, &why), 0);
+    const json_t *one = json_array_get(json_object_get(json, "limits"), 0);
+    json_int_t n = json_integer_value(json_object_get(one, "used_bytes_per_s"));
+    json_decref(json);
+    return n;
+}
+
 static void tick(struct bench *b)
 {
     bench_clock_ms += 1000;
@@ -123,6 +135,7 @@ static void pairs_share_and_unused_shares_go_to_others(void **state)
     assert_true(sender(b, 1)->rate > 75 * MIB);
     assert_non_null(strstr(bench_pair(b, "wave", 2, "reason"), "held by host d1 100 MiB/s"));
     assert_string_equal(bench_pair(b, "wave", 1, "reason"), "");
+    assert_in_range(used(b), 80 * MIB, 100 * MIB);
     for (int i = 0; i < 12; i++) { /* now it can */
         sends(b, sender(b, 0), &sum[0], sender(b, 0)->rate);
         sends(b, sender(b, 1), &sum[1], sender(b, 1)->rate);
