@@ -146,6 +146,7 @@ read only = no
 END
     diff=$(on "$src_host" rsync -aHAXnc --delete --itemize-changes --numeric-ids "$@" \
         "$src/" "rsync://$dst_host/same/" 2>&1) || diff="rsync failed: $diff"
-    on "$dst_host" sh -c 'kill $(cat /run/same.pid)'
+    # Until it is gone its port is not free for the next one.
+    on "$dst_host" sh -c 'pid=$(cat /run/same.pid); kill $pid; while kill -0 $pid 2>/dev/null; do sleep 0.05; done'
     [ -z "$diff" ] || { echo "$diff" | head -40; fail "$src_host:$src and $dst_host:$dst differ"; }
 }
