@@ -327,6 +327,10 @@ static int send_file(struct worker *w, struct folder *f, const char *name, bool 
     int64_t began = hold_begin(&w->s->hold);
     CLEANUP(fd_close) int fd = file_open(f, name);
     hold_end(&w->s->hold, began);
+    if (fd == -ELOOP || fd == -ENXIO) { /* became a link or a socket just now */
+        worker_failed(w, f, name, EBUSY, "changed while read");
+        return 0;
+    }
     if (fd < 0) {
         if (fd != -ENOENT)
             worker_failed(w, f, name, -fd, "open");

@@ -27,8 +27,7 @@
 #include "common/base/text.h"
 
 #define TICK_MS 100
-#define BACKOFF_MIN_MS 25 /* both sides get their orders at once: the other is ready in a moment   \
-                           */
+#define BACKOFF_MIN_MS 25 /* both get their orders at once: the other is ready in a moment */
 #define BACKOFF_MAX_MS 5000
 #define WELCOME_MS 30000
 #define REFUSED_MAX_MS 120000 /* an agent that restarts gets its order again within this */
@@ -252,13 +251,8 @@ static void tell(struct sender *s, const char *doing)
 static int push_failed(void *arg, const char *path, size_t len)
 {
     struct sender *s = arg;
-    /* A folder is walked whole, anything else alone. */
-    struct stat st;
-    CLEANUP(fd_close) int fd = beneath_open(s->root, path, len, O_PATH, 0);
-    if (fd < 0 && fd != -EACCES)
-        return 0; /* gone meanwhile */
-    bool folder = fd >= 0 && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
-    return pathstack_push(s->stack, path, len, folder ? 0 : WALK_ONE);
+    /* As an entry of its folder, which gets its time back when this one has been made in it. */
+    return pathstack_push(s->stack, path, len, WALK_ONE);
 }
 
 /* Without a list (this agent is new, or the last run did not come to its end) nobody knows what

@@ -84,6 +84,12 @@ const char *fault_remedy(int err)
         return "it changed while it was read; run another pass when it is quiet";
     case EIO:
         return "check the disk and the kernel log of this host";
+    case EUCLEAN:
+        return "its file system is damaged; check it with fsck, then retry the job";
+    case EMFILE:
+    case ENFILE:
+        return "raise LimitNOFILE of the agent's unit, or run fewer pairs and lanes at once; then "
+               "retry the job";
     case EBADMSG:
         return "its bytes arrived damaged; retry, and check memory and network if it repeats";
     case EOPNOTSUPP:

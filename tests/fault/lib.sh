@@ -25,6 +25,7 @@ export GODWIT_STATE=$work/orch
 ns=gwf-$$
 declare -A ip=([orch]=10.77.0.1 [src]=10.77.0.2 [dst]=10.77.0.3)
 declare -A wrap=([orch]="" [src]="" [dst]="") # put before a program's command line
+declare -A more=([orch]="" [src]="" [dst]="") # put after it
 godwit() { "$bin/godwit" "$@"; }
 
 # ── ending ──
@@ -105,8 +106,8 @@ link_rate() { # HOST RATE|off: what its network card receives; RATE as tc takes 
 
 command_of() { # HOST
     case $1 in
-    orch) echo "$bin/godwitd --state-dir $work/orch --run-dir $work/run --public-name ${ip[orch]} --heartbeat 500ms" ;;
-    *) echo "$bin/godwit-agent run --state-dir ${state[$1]} --lane-port 7410" ;;
+    orch) echo "$bin/godwitd --state-dir $work/orch --run-dir $work/run --public-name ${ip[orch]} --heartbeat 500ms ${more[orch]}" ;;
+    *) echo "$bin/godwit-agent run --state-dir ${state[$1]} --lane-port 7410 ${more[$1]}" ;;
     esac
 }
 

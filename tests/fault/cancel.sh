@@ -1,0 +1,78 @@
+#!/bin/bash
+# cancel: stop and pause take effect within a second: in many small files, in a large file, on a slow link, on a dead
+# link, while a wide folder is walked, and while extras are deleted. What was done stays; the job goes on.
+# limit: 180
+. "$(dirname "$0")/lib.sh"
+
+src=$work/from
+mkdir "$src"
+small_files "$src/small" 60 200
+big_files "$src/big" 2 150
+fleet_up
+
+at_rest() { case $(job_state "$1") in paused | stopped | "$2") ;; *) return 1 ;; esac; }
+# cancelled JOB VERB STATE MOST-MS WHAT
+cancelled() {
+    local start took
+    start=$(now_ms)
+    godwit job "$2" "$1" >/dev/null
+    until_true 30 "job $1 rests" at_rest "$1" "$3"
+    took=$(($(now_ms) - start))
+    [ "$(job_state "$1")" = "$3" ] || fail "$1 is '$(job_state "$1")', not '$3'"
+    [ $took -le "$4" ] || fail "$5: $2 took $took ms"
+    passed "$5: $2 within $took ms"
+}
+going() { job_moved "$1" 1 || [ "$(job_field "$1" '.pairs[0].counters.sent_bytes // 0')" -gt 0 ]; }
+
+link_rate dst 200mbit
+for verb in stop:stopped pause:paused; do
+    v=${verb%:*}
+    job_start "small-$v" "$src/small" "$work/to-small-$v"
+    until_true 20 "it goes" going "small-$v"
+    cancelled "small-$v" "$v" "${verb#*:}" 1000 "small files"
+    job_start "large-$v" "$src/big" "$work/to-large-$v"
+    until_true 20 "it goes" going "large-$v"
+    cancelled "large-$v" "$v" "${verb#*:}" 1000 "a large file"
+done
+nothing_wrong "$src/small" "$work/to-small-stop"
+link_rate dst 512kbit
+job_start creep "$src/big" "$work/to-creep"
+until_true 20 "it goes" going creep
+cancelled creep stop stopped 2000 "a link of 64 KiB/s"
+link_rate dst 200mbit
+job_start dead "$src/big" "$work/to-dead"
+until_true 20 "it goes" going dead
+link_cut src dst
+sleep 1 # full buffers: nothing moves any more
+cancelled dead stop stopped 1000 "a dead link"
+link_heal
+link_rate dst off
+
+fewer() { [ "$(stat -c %s "$work/wide")" -lt 1000 ] || [ ! -e "$work/wide/0" ] || [ ! -e "$work/wide/$(($1 / 2))" ] || [ ! -e "$work/wide/$(($1 - 1))" ]; }
+
+say "they go on"
+godwit job resume small-pause >/dev/null
+godwit job resume large-pause >/dev/null
+godwit job start dead >/dev/null
+for job in small-pause large-pause dead; do
+    job_end $job 60 done
+done
+same "$src/small" "$work/to-small-pause"
+same "$src/big" "$work/to-large-pause"
+same "$src/big" "$work/to-dead"
+passed "paused and stopped jobs end well (large: sent again $(report large-pause .totals.again_bytes))"
+
+wide=60000
+! long || wide=300000
+say "a folder of $wide entries, walked and deleted"
+mkdir -p "$work/wide" "$work/empty"
+python3 -c 'import os, sys
+for i in range(int(sys.argv[2])): os.close(os.open(f"{sys.argv[1]}/{i}", os.O_CREAT | os.O_WRONLY))' "$work/wide" $wide
+job_start count "$work/wide" "$work/to-wide"
+until_true 30 "it counts or sends" test -e "$work/to-wide"
+cancelled count stop stopped 1000 "a folder of $wide entries"
+job_start wipe "$work/empty" "$work/wide" --delete
+until_true 60 "it deletes" fewer $wide
+cancelled wipe stop stopped 1000 "deleting $wide entries"
+[ "$(find "$work/wide" -type f | wc -l)" -gt 0 ] || fail "all was deleted before it stopped"
+say done

@@ -1,0 +1,79 @@
+#!/bin/bash
+# power: the destination host loses power in mid-write, and what it had not flushed is gone: its file system (with the
+# agent's state) is shut down without a flush under the frozen agent, which dies, and is mounted anew after a check.
+# Whatever stands under its final name must be whole, and what the catalogue says must be true.
+# limit: 300
+. "$(dirname "$0")/lib.sh"
+
+command -v xfs_io >/dev/null || skip "needs xfs_io (xfsprogs)"
+src=$work/from
+mkdir "$src"
+small_files "$src/small" 20 200
+big_files "$src/big" 3 24
+odd_files "$src/odd"
+total=$(du -sb "$src" | cut -f1)
+types="ext4"
+cuts="5 45"
+! long || { types="ext4 xfs"; cuts="0 5 10 20 30 45 60 75 90 97"; }
+
+check_of() { # TYPE IMAGE: as at boot; 0 and 1 are a sound file system
+    case $1 in
+    ext4) fsck.ext4 -p "$2" >"$work/fsck.log" 2>&1 || [ $? -le 1 ] ;;
+    *) : ;; # xfs replays its log when it is mounted
+    esac || { cat "$work/fsck.log"; fail "$1 is damaged"; }
+}
+
+# A power cut, unlike a kill, may leave what was not yet flushed shorter than it is; nothing may have its full size and
+# other bytes, or the next session could take it for the whole. Prints how many are short.
+none_lies() { # SRC DST
+    python3 - "$@" <<'END'
+import os, sys
+src, dst = sys.argv[1:3]
+short = 0
+for folder, _, names in os.walk(dst):
+    for name in names:
+        at = os.path.join(folder, name)
+        if name.startswith(".godwit-") or os.path.islink(at) or not os.path.isfile(at):
+            continue
+        want = os.path.join(src, os.path.relpath(at, dst))
+        if os.path.getsize(at) < os.path.getsize(want):
+            short += 1
+        elif open(at, "rb").read() != open(want, "rb").read():
+            sys.exit(f"{at} has its full size and other bytes")
+print(short)
+END
+}
+test_used() { [ "$(du -sk "$1" | cut -f1)" -ge "$2" ]; } # FOLDER KIB
+
+for type in $types; do
+    disk "$type" 400 "$type"
+    state[dst]=$work/$type/state
+    [ -e "$work/orch.keeper" ] && enrol dst && up dst && until_true 15 "dst is online" is_online dst || fleet_up
+    for percent in $cuts; do
+        job=$type-$percent dst=$work/$type/to-$percent
+        link_rate dst 300mbit
+        job_start "$job" "$src" "$dst"
+        until_true 30 "the transfer has begun" test -d "$dst/small"
+        until_true 30 "$percent% is there" test_used "$dst" $((total / 1024 * percent / 100))
+        victim=$(pid_of dst)
+        touch "$work/dst.down"
+        kill -STOP "$victim"
+        xfs_io -x -c shutdown "$work/$type" >/dev/null || skip "this kernel cannot shut $type down"
+        down dst
+        umount "$work/$type"
+        check_of "$type" "$work/$type.img"
+        disk_mount "$work/$type"
+        short=$(none_lies "$src" "$dst")
+        kept=$(du -sk "$dst" 2>/dev/null | cut -f1)
+        up dst
+        job_end "$job" 90 done
+        link_rate dst off
+        same "$src" "$dst"
+        no_temporaries "$dst"
+        passed "$type: power cut at $percent% (${kept:-0} KiB survived, $short files short until the next session, sent again: $(report "$job" .totals.again_bytes) of $total bytes)"
+        rm -rf "$dst"
+    done
+    down dst
+    umount "$work/$type"
+done
+say done
