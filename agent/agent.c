@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/facts.h"
+#include "agent/feed/feed.h"
 #include "agent/lane/lane_identity.h"
 #include "agent/lane/lane_server.h"
 #include "agent/loop.h"
@@ -35,6 +36,11 @@ static void server_stop_p(struct lane_server **s)
 {
     if (*s)
         (void)lane_server_stop(*s);
+}
+
+static void feed_free_p(struct feed **f)
+{
+    (void)feed_free(*f);
 }
 
 static int signal_fd(void)
@@ -97,10 +103,14 @@ static int run_with_lanes(const struct agent_conf *conf, int stop_fd)
     rc = start_lanes(conf, id, &lanes);
     if (rc < 0)
         return rc;
+    __attribute__((cleanup(feed_free_p))) struct feed *feed = NULL;
+    if (!conf->no_feed && feed_new(&feed, conf->state_dir) < 0)
+        log_warning("no change feed: every pass is a full scan");
     struct agent_env env = {.state_dir = conf->state_dir,
                             .lanes = lanes,
                             .identity = id,
                             .signer = signer,
+                            .feed = feed,
                             .privileged = facts_privileged()};
     if (conf->io_priority && priority_parse(conf->io_priority, &env.priority) < 0)
         return -EINVAL;

@@ -11,6 +11,7 @@ struct agent_conf {
     uint32_t workers;  /* steps at once */
     char *io_priority; /* of the workers: "normal", "low", "idle" */
     char *log_level;
+    bool no_feed; /* for a run too short to use one */
 };
 
 /* Runs until SIGTERM or SIGINT, which it blocks and reads: call it before other threads start. A

@@ -10,6 +10,7 @@
 
 struct lane_server; /* agent/lane/lane_server.h */
 struct lane_identity;
+struct feed;     /* agent/feed/feed.h */
 struct sign_key; /* common/proof/signature.h */
 struct step;
 struct bucket;
@@ -28,6 +29,7 @@ struct agent_env {
     const char *state_dir; /* "/var/lib/godwit/agent": catalogues and the like go below it */
     struct lane_server *lanes;
     const struct lane_identity *identity;
+    struct feed *feed;             /* NULL: none */
     const struct sign_key *signer; /* of manifests */
     bool privileged;               /* effective uid 0 with the capabilities to own and chown */
     enum io_priority priority;     /* of the steps' threads */

@@ -291,6 +291,11 @@ const struct feed_list *feed_pass_list(const struct feed_pass *p)
     return p->list;
 }
 
+struct feed_list *feed_pass_edit(struct feed_pass *p)
+{
+    return p->list;
+}
+
 const char *feed_pass_why(const struct feed_pass *p)
 {
     return p->why ? p->why : "";

@@ -31,6 +31,8 @@ struct feed_ask {
  * NULL. */
 struct feed_pass *feed_begin(struct feed *f, const struct feed_ask *a);
 const struct feed_list *feed_pass_list(const struct feed_pass *p); /* NULL: a full scan */
+/* The same, to add what else the pass has to look at, and to be settled again. */
+struct feed_list *feed_pass_edit(struct feed_pass *p);
 const char *feed_pass_why(const struct feed_pass *p); /* static: why a full scan; "" with a list */
 /* well: all that had to be looked at was, and what failed is on the list of failures. session: as
  * the destination knows it. Frees p; NULL is fine. */

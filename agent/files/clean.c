@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/feed/feed.h"
 #include "agent/files/crew.h"
 #include "agent/files/files.h"
 #include "agent/files/manifest.h"
@@ -161,6 +162,7 @@ static void clean(struct step *s, const Godwit__CleanOrder *o, struct step_resul
         rc = forget_lists(s, o->pair);
     if (rc == 0)
         rc = forget_manifests(s, o->pair);
+    feed_forget(step_env(s)->feed, o->pair);
     ret->counters.entries = atomic_load(&c.entries);
     ret->counters.deleted = atomic_load(&c.deleted);
     ret->counters.failed = failures_count(c.failures);

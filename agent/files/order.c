@@ -46,6 +46,7 @@ static int options(const Godwit__TransferOptions *o, struct transfer_options *re
     ret->only_failed = o->only_failed;
     ret->checksum = o->checksum;
     ret->evidence = o->evidence;
+    ret->full_scan = o->full_scan;
     ret->compress = (enum compress_policy)o->compress;
     ret->lanes = o->lanes;
     ret->max_source_latency_ms =

@@ -79,6 +79,7 @@ int lane_welcome_send(struct lane *l, const struct lane_welcome *w)
     Godwit__LaneWelcome m = GODWIT__LANE_WELCOME__INIT;
     m.credit = w->credit;
     m.fresh = w->fresh;
+    m.last_session = w->last;
     int rc = welcome_send(l, &m);
     return rc < 0 ? rc : lane_seal_begin(l);
 }
@@ -120,7 +121,8 @@ int lane_welcome_receive(struct lane *l, int timeout_ms, struct lane_welcome *re
     else if (m->must & ~MUST_KNOWN)
         rc = -EPROTONOSUPPORT;
     else
-        *ret = (struct lane_welcome){.credit = m->credit, .fresh = m->fresh};
+        *ret =
+            (struct lane_welcome){.credit = m->credit, .fresh = m->fresh, .last = m->last_session};
     godwit__lane_welcome__free_unpacked(m, NULL);
     return rc < 0 ? rc : lane_seal_begin(l);
 }

@@ -18,6 +18,7 @@ struct lane_hello {
 struct lane_welcome {
     uint64_t credit; /* bytes that may be sent before the first grant */
     bool fresh;      /* the destination was empty when this session began */
+    uint64_t last;   /* session that it finished last; 0: none */
 };
 
 /* Hostile bytes: 0, -EBADMSG, -EPROTONOSUPPORT (version or a must bit). */

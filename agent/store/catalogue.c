@@ -40,6 +40,7 @@ static const char schema[] =
     " UNIQUE(folder, segno));"
     "CREATE TABLE IF NOT EXISTS partial(folder BLOB NOT NULL, name BLOB NOT NULL,"
     " body BLOB NOT NULL, PRIMARY KEY(folder, name)) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS feed(id INTEGER PRIMARY KEY CHECK(id=0), session INTEGER NOT NULL);"
     "PRAGMA user_version=1;";
 
 static const char *const statements[ST_COUNT] = {

@@ -70,6 +70,11 @@ int catalogue_partial_forget(struct catalogue *c, const char *folder, size_t fol
                              const char *name, size_t name_len);
 void catalogue_partial_done(struct catalogue_partial *p);
 
+/* The session that was finished last: the source asks whether this destination is as it left it. 0:
+ * none. Durable when it returns. */
+int catalogue_session_get(struct catalogue *c, uint64_t *ret);
+int catalogue_session_put(struct catalogue *c, uint64_t session);
+
 /* All entries in folder order, for manifests. fn returns non-zero to stop with that value. */
 int catalogue_each(struct catalogue *c,
                    int (*fn)(void *arg, const char *folder, size_t folder_len, const char *name,

@@ -76,6 +76,8 @@ static int as_link(struct worker *w, struct folder *f, const char *name, const s
         return 0;
     CLEANUP(mem_free) char *path = entry_path(f, name, &len);
     int rc = links_see(w->s->links, m, path, len, &first, &first_len);
+    if (rc == 0)
+        changes_linked(w->s, m);
     if (rc != 1)
         return rc;
     struct batch_entry e = {

@@ -293,10 +293,11 @@ static int one(struct rlane *l, struct cursor *c)
     return rc;
 }
 
-/* Every entry of a folder that cannot be opened here is skipped; the folder is one failure. */
+/* Every entry of a folder that cannot be opened here is skipped; the folder is one failure, unless
+ * rc is 0. */
 static int skip_all(struct rlane *l, const struct listing_head *h, int rc)
 {
-    if (h->flags & LISTING_FIRST) {
+    if ((h->flags & LISTING_FIRST) && rc < 0) {
         struct failure f = {h->folder.p, NULL, h->folder.n, 0, -rc, "folder"};
         rc = receiver_failed(l, &f);
         if (rc < 0)
@@ -316,8 +317,11 @@ int compare_listing(struct rlane *l, struct cursor *c)
     if (rc < 0)
         return rc;
     bool dry = l->r->spec->options.dry_run;
-    int entered = place_enter(l, h.folder, !dry);
+    bool known = h.flags & (LISTING_KNOWN | LISTING_MAYBE);
+    int entered = place_enter(l, h.folder, !dry && !known);
     bool absent = dry && (entered == -ENOENT || entered == -ENOTDIR || entered == -ELOOP);
+    if (known && (entered == -ENOENT || entered == -ENOTDIR || entered == -ELOOP))
+        return h.flags & LISTING_KNOWN ? find_say_lost(l) : skip_all(l, &h, 0);
     if (entered < 0 && !absent)
         return skip_all(l, &h, entered);
     if (absent)

@@ -14,6 +14,8 @@
 #include "common/base/fault_point.h"
 #include "common/base/mem.h"
 
+#define LINK_ROWS (1U << 20)
+
 static struct bytes blob(struct cursor *c, size_t max)
 {
     struct bytes b;
@@ -114,9 +116,10 @@ static int link_row(void *arg, const void *row, size_t len)
     }
     l->placed.entries += done;
     l->placed.files += done;
-    if (l->r->spec->options.evidence)
+    /* The catalogue is to know each name of a file: find.c. */
+    if (l->r->spec->options.evidence || S_ISREG(m.mode))
         evidence_link(l, folder, name, &m);
-    return 0;
+    return l->placed.rows.len > LINK_ROWS ? durable_note(l) : 0;
 }
 
 /* ── extras ── */
@@ -249,11 +252,24 @@ static void doing(struct rlane *l, const char *what)
     (void)pthread_mutex_unlock(&l->r->lock);
 }
 
+/* From now on this is what the source left here. */
+static int session_note(struct receiver *r)
+{
+    const struct transfer_options *o = &r->spec->options;
+    if (o->dry_run || o->only_failed)
+        return 0;
+    (void)pthread_mutex_lock(&r->cat_lock);
+    int rc = catalogue_session_put(r->cat, r->session);
+    (void)pthread_mutex_unlock(&r->cat_lock);
+    return rc;
+}
+
 int finish_run(struct rlane *l)
 {
     struct receiver *r = l->r;
     FAULT_POINT("linking");
     doing(l, "linking");
+    compare_done(&l->compare);
     int rc = spool_each(r->links, link_row, l);
     if (rc == 0) {
         FAULT_POINT("deleting");
@@ -272,5 +288,5 @@ int finish_run(struct rlane *l)
         rc = durable_note(l);
     if (rc == 0)
         rc = durable_flush(r);
-    return rc;
+    return rc == 0 ? session_note(r) : rc;
 }

@@ -101,6 +101,8 @@ static int record_do(struct rlane *l, uint8_t type, struct cursor *c)
     case REC_BARRIER:
         buf_clear(&l->out);
         return receive_lane_reply(l, REC_BARRIER_DONE);
+    case REC_FIND:
+        return find_run(l, c);
     case REC_FINISH:
         return finish(l);
     case REC_BYE:
@@ -146,7 +148,8 @@ static int record_in(struct rlane *l, const struct lane_record *rec)
 
 static int lane_loop(struct rlane *l)
 {
-    struct lane_welcome w = {.credit = RECEIVE_CREDIT, .fresh = l->r->fresh};
+    struct lane_welcome w = {
+        .credit = RECEIVE_CREDIT, .fresh = l->r->fresh, .last = l->r->last_session};
     int rc = lane_welcome_send(l->lane, &w);
     while (rc >= 0) {
         struct lane_record rec;

@@ -118,7 +118,13 @@ static int session_begin(struct receiver *r, uint64_t session)
     bool fresh = !r->spec->options.dry_run && !r->spec->options.only_failed &&
                  beneath_is_empty(r->root, ".") == 1;
     faillist_restart(r->failures);
+    uint64_t last = 0;
+    (void)pthread_mutex_lock(&r->cat_lock);
+    if (catalogue_session_get(r->cat, &last) < 0)
+        last = 0;
+    (void)pthread_mutex_unlock(&r->cat_lock);
     (void)pthread_mutex_lock(&r->lock);
+    r->last_session = last;
     struct counters *c = &r->counters;
     c->unchanged_files = c->unchanged_bytes = 0;
     if (r->spec->options.dry_run)

@@ -119,6 +119,7 @@ struct receiver {
     uint64_t instance;
 
     uint64_t session;
+    uint64_t last_session; /* finished before */
     bool fresh, entering;
     struct rlane *lanes;
     struct incoming *incoming;
@@ -165,6 +166,10 @@ int place_spool_link(struct rlane *l, struct bytes name, const struct meta *m, s
 /* compare.c */
 int compare_listing(struct rlane *l, struct cursor *c);
 void compare_done(struct compare *c);
+
+/* find.c: where the catalogue has the names of hard-linked files */
+int find_run(struct rlane *l, struct cursor *c);
+int find_say_lost(struct rlane *l);
 
 /* incoming.c */
 int incoming_begin(struct rlane *l, struct cursor *c);

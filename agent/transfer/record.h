@@ -11,6 +11,8 @@
  *                              ◄──────── GRANT, STATUS, FAILED, STOP at any time
  *   BARRIER on each lane ────────────────► all before it is done
  *                              ◄──────── BARRIER_DONE
+ *   FIND (inodes) ───────────────────────► looks for their names in its catalogue
+ *                              ◄──────── FOUND… (folders)
  *   FINISH ──────────────────────────────► hard links, folders' metadata, extras
  *                              ◄──────── FINISHED
  *   BYE ─────────────────────────────────► ends its step
@@ -34,6 +36,7 @@ enum record_type { /* numbers are never used again */
                    REC_BARRIER = 22,
                    REC_FINISH = 23,
                    REC_BYE = 24,
+                   REC_FIND = 29,
                    REC_WANT = 40,
                    REC_BEGUN = 41,
                    REC_GRANT = 42,
@@ -42,6 +45,7 @@ enum record_type { /* numbers are never used again */
                    REC_STOP = 45,
                    REC_BARRIER_DONE = 46,
                    REC_FINISHED = 47,
+                   REC_FOUND = 53,
 };
 enum { REC_COMPRESSED = 1 }; /* flag: u32 raw length, then LZ4 */
 
@@ -67,7 +71,15 @@ void meta_put(struct buf *b, const struct meta *m);
 bool meta_get(struct cursor *c, struct meta *ret); /* false: short or impossible */
 
 /* ── LISTING ── */
-enum { LISTING_FIRST = 1, LISTING_LAST = 2, LISTING_COMPLETE = 4 };
+/* KNOWN: the change feed says that the destination has this folder; MAYBE: it may have. It is not
+ * made. */
+enum {
+    LISTING_FIRST = 1,
+    LISTING_LAST = 2,
+    LISTING_COMPLETE = 4,
+    LISTING_KNOWN = 8,
+    LISTING_MAYBE = 16,
+};
 struct listing_head {
     struct bytes folder;
     uint8_t flags;
@@ -194,6 +206,14 @@ struct failed {
 };
 void failed_put(struct buf *b, const struct failed *f);
 int failed_get(struct cursor *c, struct failed *ret);
+
+/* ── FIND: u32 count, u64 inodes. FOUND: u8 kind, then paths of folders to the end ── */
+#define FIND_MAX 16384U
+enum found_kind {
+    FOUND_MORE = 0,
+    FOUND_LAST = 1,
+    FOUND_LOST = 2, /* a KNOWN folder is not there */
+};
 
 void stop_put(struct buf *b, const struct fault *f);
 int stop_get(struct cursor *c, struct fault *ret);

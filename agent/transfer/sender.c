@@ -110,6 +110,8 @@ int sender_connect(struct sender *s, uint32_t index, struct lane **ret, uint64_t
         if (rc == 0) {
             *retcredit = w.credit < INT32_MAX ? w.credit : INT32_MAX;
             *retfresh = w.fresh;
+            if (index == 0)
+                s->peer_last = w.last;
             return 0;
         }
         if (rc == -ECANCELED || s->fault.what_next != FAULT_NONE)
@@ -262,6 +264,8 @@ static int stack_fill(struct sender *s, bool fresh)
     int rc = -ENOENT;
     if (s->spec->options.only_failed)
         rc = faillist_each(s->failed_path, push_failed, s);
+    else
+        return changes_begin(s, fresh);
     return rc == -ENOENT ? pathstack_push(s->stack, "", 0, fresh ? WALK_FRESH : 0) : rc;
 }
 
@@ -457,7 +461,7 @@ static void report(struct sender *s, struct step_result *ret)
     if (s->failures) {
         counters_now(s, &ret->counters);
         if (s->finished && !s->spec->options.dry_run)
-            (void)faillist_close_list(s->failures);
+            changes_end(s, faillist_close_list(s->failures) == 0);
         faillist_report(s->failures, ret);
     }
     if (s->finished)
@@ -478,6 +482,7 @@ void sender_run(struct step *step, const struct transfer_spec *spec, struct step
     if (sender_open(s) == 0)
         sessions(s);
     report(s, ret);
+    changes_end(s, false);
     (void)links_free(s->links);
     (void)pathstack_free(s->stack);
     (void)faillist_free(s->failures);

@@ -23,8 +23,9 @@
 #define ENTRY_XATTRS_MAX (256U << 10) /* so that an entry fits into a record */
 
 /* Flags of a path on the stack. WALK_FILE: a large file whose folder another worker has in hand; it
- * was counted there. */
-enum { WALK_FRESH = 1, WALK_ONE = 2, WALK_FILE = 4 };
+ * was counted there. CHANGED: the folder's own entries, what is below only where the change feed
+ * says so; FOUND: the same, because a hard link leads there. */
+enum { WALK_FRESH = 1, WALK_ONE = 2, WALK_FILE = 4, WALK_CHANGED = 8, WALK_FOUND = 16 };
 
 /* A folder that a worker has in hand; done (on the stack) when the last reference goes. */
 struct folder {
@@ -35,6 +36,8 @@ struct folder {
     struct meta meta;
     struct buf xattrs;
     bool fresh;
+    bool changed;    /* walked for what the change feed says: WALK_CHANGED */
+    bool found;      /* WALK_FOUND */
     bool alone;      /* in hand for one large file of it only */
     bool has_attrs;  /* flags or a project, which its entries may have from it */
     bool incomplete; /* an entry could not be looked at: nothing may be deleted for its absence */
@@ -110,7 +113,9 @@ struct sender {
 
     struct pathstack *stack; /* of this session */
     struct links *links;
-    atomic_bool broken; /* the session cannot go on */
+    struct changes *changes; /* NULL: all is looked at */
+    atomic_bool crossed;     /* something below the root is on another file system */
+    atomic_bool broken;      /* the session cannot go on */
     atomic_uint nidle, next_id;
     atomic_uint rings; /* times that sender_ring() was called */
 
@@ -129,7 +134,9 @@ struct sender {
     uint64_t lost_sent, lost_acked; /* of the session before, until its loss is known */
     uint64_t lost_base;             /* its base, when the destination lives on */
     bool status_seen;
-    int error; /* why the session broke, -errno */
+    int error;                /* why the session broke, -errno */
+    uint64_t peer_last;       /* the session that the destination finished before this one */
+    const char *changes_lost; /* why the next session looks at everything; static */
 };
 
 /* sender.c */
@@ -157,6 +164,15 @@ int walk_answer(struct worker *w, struct listing *l); /* frees it */
 int walk_hand_over(struct worker *w, const struct folder *f, const char *name);
 void walk_count(struct worker *w, const struct meta *m, bool linked);
 void listing_free(struct worker *w, struct listing *l);
+
+/* changes.c: a pass that looks only where something changed */
+int changes_begin(struct sender *s, bool fresh); /* fills the stack */
+void changes_end(struct sender *s, bool well);
+bool changes_descend(const struct sender *s, const struct folder *f, const char *name);
+/* A file with other names was seen first here: they have to be looked at as well. */
+void changes_linked(struct sender *s, const struct meta *m);
+int changes_close(struct worker *w); /* at the end of the walk. 1: there is more to walk */
+int changes_found(struct sender *s, struct cursor *c);
 
 /* batch.c */
 int batch_flush(struct worker *w);

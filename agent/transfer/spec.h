@@ -9,7 +9,7 @@
 enum compress_policy { COMPRESS_AUTO = 0, COMPRESS_ON, COMPRESS_OFF };
 
 struct transfer_options {
-    bool delete_extras, dry_run, one_file_system, only_failed, checksum,
+    bool delete_extras, dry_run, one_file_system, only_failed, checksum, full_scan,
         evidence; /* the catalogue keeps what a manifest and a later look at the destination need */
     enum compress_policy compress;
     uint32_t lanes;                 /* 0: adapt */

@@ -64,6 +64,8 @@ static struct folder *folder_open(struct worker *w, char *path, size_t len, bool
     int64_t began = hold_begin(&w->s->hold);
     int rc = folder_read(w, f);
     hold_end(&w->s->hold, began);
+    if (rc == 0 && f->meta.dev != w->s->root_dev)
+        atomic_store(&w->s->crossed, true);
     if (rc == 0)
         return f;
     if (!is_gone(rc) || len == 0)
@@ -209,6 +211,8 @@ static int list_one(struct worker *w, struct listing *l, const char *name)
         if (rc == 1) {
             e.flags = ENTRY_LINKED;
             e.target = (struct bytes){first, first_len};
+        } else if (!f->found) {
+            changes_linked(w->s, &e.meta);
         }
     }
     walk_count(w, &e.meta, e.flags & ENTRY_LINKED);
@@ -279,7 +283,7 @@ static bool is_whole(const struct worker *w, const struct folder *f)
 static int walk_listed(struct worker *w, struct folder *f)
 {
     struct dents_entry e = {.name = NULL};
-    uint8_t flags = LISTING_FIRST;
+    uint8_t flags = LISTING_FIRST | (f->found ? LISTING_MAYBE : f->changed ? LISTING_KNOWN : 0);
     int rc = 0, more = 1;
     dents_init(&w->dents, f->fd);
     if (is_other_fs(w, f))
@@ -361,6 +365,8 @@ int walk_folder(struct worker *w, char *path, size_t len, uint32_t flags)
     if (!f)
         return 0;
     FAULT_POINT("folder-open");
+    f->changed = flags & WALK_CHANGED;
+    f->found = flags & WALK_FOUND;
     int rc = f->fresh ? walk_fresh(w, f) : walk_listed(w, f);
     folder_unref(w, f);
     return rc;
@@ -387,12 +393,16 @@ static int answer_one(struct worker *w, struct listing *l, uint32_t i)
     if (v == VERDICT_EXISTS || v == VERDICT_FRESH) {
         if (!S_ISDIR(it->meta.mode))
             return -EPROTO;
+        if (v == VERDICT_EXISTS && f->changed && !changes_descend(w->s, f, name))
+            return 0;
         return push_child(w, f, name, v == VERDICT_FRESH ? WALK_FRESH : 0);
     }
     if (v == VERDICT_SAME || v == VERDICT_META)
         count_unchanged(w, it);
     if (S_ISDIR(it->meta.mode) || w->s->spec->options.dry_run)
         return 0;
+    if (it->meta.nlink > 1 && (v == VERDICT_DATA || v == VERDICT_CHECK))
+        changes_linked(w->s, &it->meta);
     switch (v) {
     case VERDICT_DATA:
         return batch_entry(w, f, name, false, NULL);

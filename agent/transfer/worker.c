@@ -147,6 +147,8 @@ static int on_record(struct worker *w, const struct lane_record *r)
     case REC_FINISHED:
         w->finished = true;
         return 0;
+    case REC_FOUND:
+        return changes_found(w->s, &c);
     default:
         return -EPROTO;
     }
@@ -281,8 +283,11 @@ static int walk(struct worker *w)
             rc = batch_flush(w);
         if (rc == 0)
             rc = wait_idle(w, rings);
-        if (rc == 2)
-            return 0;
+        if (rc == 2) {
+            rc = changes_close(w);
+            if (rc != 1)
+                return rc;
+        }
         if (rc < 0)
             return rc;
     }

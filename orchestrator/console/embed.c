@@ -167,7 +167,7 @@ static int agent_child(const struct embed *e, const char *name, int pipe_fd)
     while (n < sizeof token - 1 && (got = read(pipe_fd, token + n, sizeof token - 1 - n)) > 0)
         n += (size_t)got;
     (void)fd_close(pipe_fd);
-    struct agent_conf c = {.lane_port = 0, .workers = 8};
+    struct agent_conf c = {.lane_port = 0, .workers = 8, .no_feed = true};
     c.state_dir = xasprintf("%s/%s", e->dir, name);
     c.lane_listen = xstrdup("127.0.0.1");
     c.lane_address = xstrdup("127.0.0.1");

@@ -77,6 +77,11 @@ const struct option_row jobspec_options[] = {
      .choices = "off|sha256",
      .help = "A list of all files with their SHA-256 for each pass, signed by both hosts and the "
              "orchestrator."},
+    {.name = "full-scan",
+     .kind = OPT_BOOL,
+     .off = offsetof(struct jobspec, full_scan),
+     .def = "no",
+     .help = "Looks at everything in every pass, whatever the source's change feed knows."},
     {.name = "max-pairs",
      .kind = OPT_UINT,
      .off = offsetof(struct jobspec, max_pairs),
@@ -96,7 +101,7 @@ const struct option_row jobspec_options[] = {
      .value = "MS",
      .help = "The source holds itself back while its own reads take longer than that; 0 does not "
              "look."},
-    {.name = NULL                  },
+    {.name = NULL                                                                      },
 };
 
 bool jobspec_in_file(const struct option_row *row)
@@ -302,10 +307,10 @@ static int check_nested(const struct jobspec *s, struct fault *reterr)
 static json_t *whole(const struct jobspec *s)
 {
     json_t *options = json_pack(
-        "{s:b, s:b, s:s, s:I, s:b, s:b, s:s, s:s}", "delete", s->delete_extras, "dry_run",
+        "{s:b, s:b, s:s, s:I, s:b, s:b, s:b, s:s, s:s}", "delete", s->delete_extras, "dry_run",
         s->dry_run, "compress", s->compress, "lanes", (json_int_t)s->lanes, "one_file_system",
-        s->one_file_system, "checksum", s->checksum, "verify", s->verify ? s->verify : "in-flight",
-        "manifest", s->manifest ? s->manifest : "off");
+        s->one_file_system, "checksum", s->checksum, "full_scan", s->full_scan, "verify",
+        s->verify ? s->verify : "in-flight", "manifest", s->manifest ? s->manifest : "off");
     if (s->max_source_latency)
         (void)json_object_set_new(options, "max_source_latency",
                                   json_integer((json_int_t)s->max_source_latency));

@@ -12,7 +12,7 @@ struct jobspec {
     char *pair; /* command line only: newline between them */
     char *name;
     char *workload;
-    bool delete_extras, dry_run, one_file_system, checksum;
+    bool delete_extras, dry_run, one_file_system, checksum, full_scan;
     char *compress;
     char *verify, *manifest;
     uint32_t lanes;

@@ -31,6 +31,7 @@ static const struct option_rule {
     {"dry_run",            JSON_TRUE,    {NULL},                NULL              },
     {"one_file_system",    JSON_TRUE,    {NULL},                NULL              },
     {"checksum",           JSON_TRUE,    {NULL},                NULL              },
+    {"full_scan",          JSON_TRUE,    {NULL},                NULL              },
     {"lanes",              JSON_INTEGER, {NULL},                NULL              },
     {"max_source_latency", JSON_INTEGER, {NULL},                NULL              },
     {"compress",           JSON_STRING,  {"auto", "on", "off"}, NULL              },
@@ -186,6 +187,7 @@ static void fill_options(const struct pair_view *p, Godwit__TransferOptions *o)
     o->dry_run = files_is_dry(p);
     o->one_file_system = option_on(p, "one_file_system");
     o->checksum = option_on(p, "checksum");
+    o->full_scan = option_on(p, "full_scan");
     o->evidence = files_wants_evidence(p);
     /* What differs at the destination is not in the source's list of what failed. */
     o->only_failed = p->only_failed && !files_found_differing(p);

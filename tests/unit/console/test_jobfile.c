@@ -178,6 +178,7 @@ static void a_file_becomes_the_canonical_spec(void **state)
         json,
         "{\"name\":\"wave1\",\"workload\":\"files\",\"options\":{\"delete\":true,\"dry_run\":"
         "false,\"compress\":\"off\",\"lanes\":4,\"one_file_system\":false,\"checksum\":false,"
+        "\"full_scan\":false,"
         "\"verify\":\"in-flight\",\"manifest\":\"off\"},"
         "\"limits\":{\"pairs\":8,\"rate\":\"1.5GiB/s\",\"calendar\":\"daily 08:00-18:00 "
         "none\\n\"},\"pairs\":[{\"source\":{\"host\":\"fs1\",\"path\":"

@@ -73,7 +73,8 @@ static int each_test_begins(void **state)
     (void)close(fd);
     sh("mkdir -p src/a src/b/c/d other; echo x > src/a/f; echo x > src/b/c/f");
     char *path = xasprintf("%s/src", ground_path(GROUND_TMPFS));
-    char *dir = xasprintf("%s/state", ground_path(GROUND_TMPFS));
+    /* Elsewhere: its own log is no change of what it watches. */
+    char *dir = xasprintf("%s/state", ground_path(GROUND_DISK));
     root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_int_equal(feed_new(&feed, dir), 0);
     free(path);
@@ -89,7 +90,7 @@ static int each_test_ends(void **state)
     if (root >= 0)
         (void)close(root);
     root = -1;
-    sh("rm -rf src other state");
+    sh("rm -rf src other");
     return 0;
 }
 
@@ -214,7 +215,7 @@ static void two_pairs_on_one_file_system_keep_their_own_list(void **state)
     ask = first;
     expect(true, "a ");
     feed_state(feed, PAIR, &st);
-    assert_true(st.folders <= 1); /* its own log lies on this file system */
+    assert_int_equal(st.folders, 0);
     free(path);
 }
 
@@ -251,6 +252,7 @@ int main(void)
     if (fd < 0)
         return 77;
     (void)close(fd);
+    (void)close(ground_open(GROUND_DISK));
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
     ground_remove();
     return rc;

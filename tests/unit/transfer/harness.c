@@ -139,8 +139,10 @@ static void side_open(struct side *s, const struct harness *h, const char *mine,
     s->step.name = mine;
     s->step.verbose = h->verbose;
     bucket_init(&s->step.bucket, h->rate ? h->rate : BUCKET_UNLIMITED);
-    s->step.env = (struct agent_env){
-        .state_dir = s->state, .identity = s->id, .privileged = geteuid() == 0 && !h->unprivileged};
+    s->step.env = (struct agent_env){.state_dir = s->state,
+                                     .feed = h->feed,
+                                     .identity = s->id,
+                                     .privileged = geteuid() == 0 && !h->unprivileged};
     s->spec = (struct transfer_spec){.path = path,
                                      .path_len = strlen(path),
                                      .ticket_id = "0123456789abcdef",

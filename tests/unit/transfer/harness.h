@@ -12,6 +12,7 @@ struct harness {
     const char *source, *destination; /* absolute */
     const char *state;                /* folder for keys and both sides' state */
     uint16_t port;                    /* 0: any */
+    struct feed *feed;                /* of the source; NULL: none */
     bool unprivileged;                /* as if not root */
     struct transfer_options options;
     uint64_t rate; /* bytes a second that the source may send; 0: any */
