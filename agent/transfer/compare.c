@@ -138,6 +138,15 @@ static enum verdict compare_content(struct rlane *l, const struct view *v,
     return check ? VERDICT_CHECK : VERDICT_DATA;
 }
 
+/* Another name of it may lie anywhere, put there by whoever owns the folder: a file that has an
+ * owner of its own is not handed over to the source's, it is replaced. */
+static bool is_foreign(const struct receiver *r, const struct listing_entry *e,
+                       const struct meta *here)
+{
+    return r->privileged && here->nlink > 1 &&
+           (here->uid != e->meta.uid || here->gid != e->meta.gid);
+}
+
 static enum verdict compare_kind(struct rlane *l, const struct view *v,
                                  const struct listing_entry *e, uint8_t digest[DIGEST_BYTES])
 {
@@ -151,7 +160,7 @@ static enum verdict compare_kind(struct rlane *l, const struct view *v,
     if (!S_ISREG(e->meta.mode))
         return VERDICT_SAME;
     /* More names here than there: some of them must get a file of their own. */
-    if (e->meta.size != here->size || here->nlink > e->meta.nlink)
+    if (e->meta.size != here->size || here->nlink > e->meta.nlink || is_foreign(l->r, e, here))
         return VERDICT_DATA;
     return compare_content(l, v, e, digest);
 }

@@ -153,8 +153,9 @@ static void late_lost(struct rlane *l, bool kept)
     l->lost |= kept ? 0 : (unsigned)META_LOSS_FLAGS;
 }
 
-/* Nothing but a regular file of no more names than the source's: it was placed by this run. */
-static int late_set(struct rlane *l, const char *name, uint32_t nlink, uint32_t late)
+/* Nothing but a regular file of the source's owner and of no more names: it was placed by this run.
+ */
+static int late_set(struct rlane *l, const char *name, const struct meta *want, uint32_t late)
 {
     struct meta m;
     int rc = meta_stat(l->at.fd, name, &m);
@@ -164,7 +165,7 @@ static int late_set(struct rlane *l, const char *name, uint32_t nlink, uint32_t 
     int fd = openat(l->at.fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0 || (rc = meta_stat(fd, "", &m)) < 0)
         return fd < 0 ? -errno : rc;
-    if (!S_ISREG(m.mode) || m.nlink > nlink)
+    if (!S_ISREG(m.mode) || m.nlink > want->nlink || m.uid != want->uid)
         return -EBUSY;
     late_lost(l, attrs_set_late(fd, late));
     return 0;
@@ -175,7 +176,9 @@ static int late_row(void *arg, const void *row, size_t len)
     struct rlane *l = arg;
     struct cursor c = cursor_of(row, len);
     struct bytes folder = blob(&c, PATH_BYTES_MAX), name = blob(&c, NAME_BYTES_MAX);
-    uint32_t nlink = cursor_u32(&c), late = cursor_u32(&c);
+    struct meta m = {.nlink = cursor_u32(&c)};
+    m.uid = cursor_u32(&c);
+    uint32_t late = cursor_u32(&c);
     char text[NAME_BYTES_MAX + 1];
     if (gone(l) || c.bad)
         return gone(l) ? -ECANCELED : -EBADMSG;
@@ -183,7 +186,7 @@ static int late_row(void *arg, const void *row, size_t len)
     text[name.n] = '\0';
     int rc = place_enter(l, folder, false);
     if (rc == 0)
-        rc = late_set(l, text, nlink, late);
+        rc = late_set(l, text, &m, late);
     place_note_losses(l, folder, name);
     if (rc == 0)
         return 0;

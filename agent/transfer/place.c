@@ -336,6 +336,19 @@ static int special_make(struct rlane *l, const struct batch_entry *e, const char
     return symlinkat(target, l->at.fd, temp) == 0 ? 0 : -errno;
 }
 
+/* It was made by name and opened by name: in between the folder's owner may have put another entry
+ * there, or one more name of a device elsewhere. */
+static bool is_just_made(const struct receiver *r, int fd, const struct batch_entry *e)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0 || ((st.st_mode ^ e->meta.mode) & S_IFMT))
+        return false;
+    if (e->kind != BATCH_NODE)
+        return true;
+    bool device = S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode);
+    return st.st_nlink == 1 && (!device || (st.st_rdev == e->meta.rdev && st.st_uid == r->euid));
+}
+
 static int place_special(struct rlane *l, const struct batch_entry *e, char *name,
                          const char **retwhat)
 {
@@ -347,7 +360,7 @@ static int place_special(struct rlane *l, const struct batch_entry *e, char *nam
         return rc;
     *retwhat = "metadata";
     CLEANUP(fd_close) int fd = openat(l->at.fd, temp, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    rc = fd < 0 ? -errno : 0;
+    rc = fd < 0 ? -errno : is_just_made(l->r, fd, e) ? 0 : -EBUSY;
     if (rc == 0)
         rc = place_meta(l, fd, &e->meta, e->xattrs, l->at.inherits);
     if (rc == 0)
@@ -357,6 +370,18 @@ static int place_special(struct rlane *l, const struct batch_entry *e, char *nam
     return rc;
 }
 
+/* An ordinary user's own file of mode 000; no link is followed to another. */
+static bool file_unlock(int dir, const char *name)
+{
+    char proc[32];
+    struct stat st;
+    CLEANUP(fd_close) int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+        return false;
+    (void)snprintf(proc, sizeof proc, "/proc/self/fd/%d", fd);
+    return chmod(proc, 0600) == 0;
+}
+
 static int place_only_meta(struct rlane *l, const struct batch_entry *e, char *name,
                            const char **retwhat)
 {
@@ -364,14 +389,16 @@ static int place_only_meta(struct rlane *l, const struct batch_entry *e, char *n
     *retwhat = "metadata";
     CLEANUP(fd_close) int fd = openat(l->at.fd, name, flags | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 && errno == EACCES && !l->r->privileged && S_ISREG(e->meta.mode) &&
-        fchmodat(l->at.fd, name, 0600, 0) == 0) /* own file of mode 000 */
+        file_unlock(l->at.fd, name))
         fd = openat(l->at.fd, name, flags | O_NOFOLLOW | O_CLOEXEC);
     struct stat st;
     if (fd < 0 || fstat(fd, &st) < 0)
         return -errno;
-    /* Compared a moment ago, and never with more names than the source has: somebody put a link to
-     * another file here. */
-    if (st.st_nlink > e->meta.nlink)
+    /* Compared a moment ago, and never with more names than the source has, nor with several and
+     * another owner: somebody put a link to another file here. */
+    bool foreign = l->r->privileged && st.st_nlink > 1 &&
+                   (st.st_uid != e->meta.uid || st.st_gid != e->meta.gid);
+    if (st.st_nlink > e->meta.nlink || foreign)
         return -EBUSY;
     int rc = place_meta(l, fd, &e->meta, e->xattrs, true);
     if (rc == 0)
@@ -549,6 +576,7 @@ int place_spool_late(struct receiver *r, struct bytes folder, struct bytes name,
     buf_put_blob(&b, folder.p, folder.n);
     buf_put_blob(&b, name.p, name.n);
     buf_put_u32(&b, m->nlink);
+    buf_put_u32(&b, m->uid);
     buf_put_u32(&b, late);
     int rc = spool_put(r->late, 0, b.data, b.len);
     buf_done(&b);
