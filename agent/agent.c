@@ -12,6 +12,7 @@
 
 #include "agent/facts.h"
 #include "agent/feed/feed.h"
+#include "agent/files/snapshot.h"
 #include "agent/lane/lane_identity.h"
 #include "agent/lane/lane_server.h"
 #include "agent/loop.h"
@@ -111,9 +112,11 @@ static int run_with_lanes(const struct agent_conf *conf, int stop_fd)
                             .identity = id,
                             .signer = signer,
                             .feed = feed,
+                            .hooks = conf->hooks,
                             .privileged = facts_privileged()};
     if (conf->io_priority && priority_parse(conf->io_priority, &env.priority) < 0)
         return -EINVAL;
+    snapshot_recover(&env);
     struct loop_setup setup = {.state_dir = conf->state_dir,
                                .workers = conf->workers,
                                .env = &env,

@@ -65,6 +65,13 @@ static const struct option_row conf_rows[] = {
      .min = 1,
      .max = 1024,
      .help = "Steps that run at once; more wait in line."},
+    {.name = "hooks",
+     .kind = OPT_STRING,
+     .off = CONF(hooks),
+     .value = "DIR",
+     .def = "/etc/godwit/hooks",
+     .help = "Folder of the programs that a job may name with snapshot: hook:NAME. DIR/NAME is run "
+             "with pre before the source is read and with post after; empty allows none."},
     {.name = "io-priority",
      .kind = OPT_ENUM,
      .off = CONF(io_priority),
@@ -80,7 +87,7 @@ static const struct option_row conf_rows[] = {
      .def = "info",
      .choices = "error|warning|info|debug",
      .help = "What is logged."},
-    {0                                                            },
+    {0                                                         },
 };
 
 static const struct option_row line_rows[] = {

@@ -26,6 +26,7 @@ struct counters {
 
 /* What every step may use; lives as long as the agent. */
 struct agent_env {
+    const char *hooks;     /* folder of the programs that may be run around a source; NULL: none */
     const char *state_dir; /* "/var/lib/godwit/agent": catalogues and the like go below it */
     struct lane_server *lanes;
     const struct lane_identity *identity;

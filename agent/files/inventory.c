@@ -25,6 +25,7 @@
 #include "agent/store/extents.h"
 #include "agent/store/failures.h"
 #include "agent/store/meta_priv.h"
+#include "agent/store/subvolume.h"
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
@@ -127,6 +128,8 @@ static int count_entry(struct visit *v, const struct dents_entry *e)
     struct tally *t = &v->counter->tally;
     struct statx x;
     struct stat st;
+    if (subvolume_is_ours(v->fd, e->name))
+        return 0;
     if (statx(v->fd, e->name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
               STATX_BASIC_STATS | STATX_BTIME, &x) < 0) {
         int err = errno;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "agent/files/snapshot.h"
 #include "agent/lane/ticket.h"
 #include "agent/store/pairname.h"
 
@@ -51,6 +52,9 @@ static int options(const Godwit__TransferOptions *o, struct transfer_options *re
     ret->lanes = o->lanes;
     ret->max_source_latency_ms =
         o->max_source_latency_ms < LATENCY_MS_MAX ? o->max_source_latency_ms : LATENCY_MS_MAX;
+    ret->snapshot = o->snapshot;
+    if (!snapshot_policy_valid(ret->snapshot))
+        return -EINVAL;
     return 0;
 }
 

@@ -98,7 +98,8 @@ int changes_begin(struct sender *s, bool fresh)
                            .full = full_why(s, fresh)};
     changes_end(s, false); /* of a session that was lost */
     (void)pthread_mutex_init(&c->lock, NULL);
-    c->pass = feed_begin(step_env(s->step)->feed, &ask);
+    /* What is told of the source after its snapshot was taken is not in it. */
+    c->pass = feed_begin(s->spec->is_snapshot ? NULL : step_env(s->step)->feed, &ask);
     c->list = list_of(s, c);
     s->changes = c;
     s->changes_lost = NULL;

@@ -14,11 +14,13 @@ struct transfer_options {
     enum compress_policy compress;
     uint32_t lanes;                 /* 0: adapt */
     uint32_t max_source_latency_ms; /* 0: not measured */
+    const char *snapshot;           /* policy of the source's step; NULL is "" */
 };
 
 struct transfer_spec {
     const char *path; /* absolute; not NUL-terminated */
     size_t path_len;
+    bool is_snapshot; /* path is not the source itself but shows it as it was */
     const char *ticket_id;
     const uint8_t *secret; /* LANE_SECRET_BYTES */
     int64_t not_after_ms;

@@ -10,6 +10,7 @@
 
 #include "agent/store/attrs.h"
 #include "agent/store/beneath.h"
+#include "agent/store/subvolume.h"
 #include "agent/transfer/look.h"
 #include "agent/transfer/sender_priv.h"
 #include "common/base/cleanup.h"
@@ -107,6 +108,8 @@ static bool is_other_fs(const struct worker *w, const struct folder *f)
 static int fresh_one(struct worker *w, struct folder *f, const struct dents_entry *e)
 {
     struct stat st;
+    if (subvolume_is_ours(f->fd, e->name))
+        return 0;
     if (e->type == DT_DIR)
         return push_child(w, f, e->name, WALK_FRESH);
     if (e->type == DT_REG)
@@ -177,6 +180,8 @@ static int list_one(struct worker *w, struct listing *l, const char *name)
     };
     char target[SYMLINK_TARGET_MAX + 1];
     CLEANUP(mem_free) char *first = NULL;
+    if (subvolume_is_ours(f->fd, name))
+        return 0;
     int64_t began = hold_begin(&w->s->hold);
     int rc = meta_stat(f->fd, name, &e.meta);
     hold_end(&w->s->hold, began);

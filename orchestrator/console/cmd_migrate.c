@@ -133,6 +133,14 @@ static const struct option_row options[] = {
                                                                            .def = "auto",
                                                                            .choices = "auto|on|off",
                                                                            .help = "Compression on the way; on one machine it seldom pays."},
+    {.name = "snapshot",
+                                                                           .kind = OPT_STRING,
+                                                                           .off = offsetof(struct migrate_opts, snapshot),
+                                                                           .value = "HOW",
+                                                                           .def = "none",
+                                                                           .help =
+         "none reads SRC as it is; auto from a snapshot where its file system takes one (btrfs); "
+         "hook:NAME runs /etc/godwit/hooks/NAME before and after."},
     FLAG("checksum", checksum, "Reads both sides instead of trusting size and times."),
     FLAG("one-file-system", one_file_system, "Stays on the file system of SRC."),
     {.name = "verify",

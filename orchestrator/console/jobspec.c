@@ -82,6 +82,13 @@ const struct option_row jobspec_options[] = {
      .off = offsetof(struct jobspec, full_scan),
      .def = "no",
      .help = "Looks at everything in every pass, whatever the source's change feed knows."},
+    {.name = "snapshot",
+     .kind = OPT_STRING,
+     .off = offsetof(struct jobspec, snapshot),
+     .value = "HOW",
+     .def = "none",
+     .help = "none reads the source as it is; auto from a snapshot where the file system takes one "
+             "(btrfs); hook:NAME runs a program of the source's host before and after."},
     {.name = "max-pairs",
      .kind = OPT_UINT,
      .off = offsetof(struct jobspec, max_pairs),
@@ -314,6 +321,8 @@ static json_t *whole(const struct jobspec *s)
     if (s->max_source_latency)
         (void)json_object_set_new(options, "max_source_latency",
                                   json_integer((json_int_t)s->max_source_latency));
+    if (s->snapshot && strcmp(s->snapshot, "none") != 0)
+        (void)json_object_set_new(options, "snapshot", json_string(s->snapshot));
     json_t *limits = json_object();
     if (s->max_pairs)
         (void)json_object_set_new(limits, "pairs", json_integer(s->max_pairs));

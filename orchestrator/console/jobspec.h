@@ -13,6 +13,7 @@ struct jobspec {
     char *name;
     char *workload;
     bool delete_extras, dry_run, one_file_system, checksum, full_scan;
+    char *snapshot;
     char *compress;
     char *verify, *manifest;
     uint32_t lanes;

@@ -107,6 +107,13 @@ static int wait_agents(struct migration *m)
     return run_fail(EXIT_FAILED, "the embedded agents did not start (more in %s)", m->dir);
 }
 
+/* "auto", or the hook's name. */
+static const char *snapshot_word(const char *how)
+{
+    const char *colon = strchr(how, ':');
+    return colon ? colon + 1 : how;
+}
+
 /* Its name tells the options: a job keeps those it was made with. malloc'd canonical JSON. */
 static int make_spec(struct migration *m, char **ret, struct fault *reterr)
 {
@@ -121,11 +128,13 @@ static int make_spec(struct migration *m, char **ret, struct fault *reterr)
         xasprintf("%s%s%s", look ? ".verify-" : "", look ? o->verify : "", list ? ".manifest" : "");
     for (char *c = proof; *c; c++) /* "sample:5%" is no name */
         *c = *c == ':' || *c == '%' ? '-' : *c;
-    m->job = xasprintf("migrate%s%s%s%s%s%s%s", o->delete_extras ? ".delete" : "",
+    m->job = xasprintf("migrate%s%s%s%s%s%s%s%s%s", o->delete_extras ? ".delete" : "",
                        o->dry_run ? ".dry-run" : "", o->checksum ? ".checksum" : "",
                        o->one_file_system ? ".one-fs" : "",
                        strcmp(o->compress, "auto") == 0 ? "" : ".compress-",
-                       strcmp(o->compress, "auto") == 0 ? "" : o->compress, proof);
+                       strcmp(o->compress, "auto") == 0 ? "" : o->compress, proof,
+                       strcmp(o->snapshot, "none") == 0 ? "" : ".snapshot-",
+                       strcmp(o->snapshot, "none") == 0 ? "" : snapshot_word(o->snapshot));
     struct jobspec s = {.name = m->job,
                         .delete_extras = o->delete_extras,
                         .dry_run = o->dry_run,
@@ -133,7 +142,8 @@ static int make_spec(struct migration *m, char **ret, struct fault *reterr)
                         .one_file_system = o->one_file_system,
                         .compress = o->compress,
                         .verify = o->verify,
-                        .manifest = o->manifest};
+                        .manifest = o->manifest,
+                        .snapshot = o->snapshot};
     int rc = jobspec_add(&s, source, destination, "", reterr);
     if (rc == 0)
         rc = jobspec_json(&s, ret, reterr);

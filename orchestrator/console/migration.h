@@ -8,6 +8,7 @@ struct migrate_opts {
     char *compress;
     char *verify, *manifest;
     char *rate; /* NULL: no limit */
+    char *snapshot;
     char *keep;
 };
 

@@ -17,9 +17,23 @@
 #define TICKET_MS INT64_C(86400000) /* lanes of one attempt may be opened for a day */
 #define MAX_LANES 64
 #define MAX_LATENCY_MS 60000
+#define MAX_HOOK_NAME 32
 #define PIN_LEN 32
 
 /* ── options ── */
+
+/* What a hook runs is known to its host alone; here it is a name. */
+static int check_snapshot(const char *value, struct fault *reterr)
+{
+    static const char hook[] = "hook:";
+    if (strcmp(value, "none") == 0 || strcmp(value, "auto") == 0)
+        return 0;
+    if (strncmp(value, hook, sizeof hook - 1) == 0 &&
+        text_is_name(value + sizeof hook - 1, MAX_HOOK_NAME))
+        return 0;
+    return fault_set(reterr, FAULT_STOP_JOB, EINVAL,
+                     "options.snapshot: must be \"none\", \"auto\" or \"hook:NAME\"");
+}
 
 static const struct option_rule {
     const char *name;
@@ -36,6 +50,7 @@ static const struct option_rule {
     {"max_source_latency", JSON_INTEGER, {NULL},                NULL              },
     {"compress",           JSON_STRING,  {"auto", "on", "off"}, NULL              },
     {"verify",             JSON_STRING,  {"in-flight"},         files_check_verify},
+    {"snapshot",           JSON_STRING,  {"none"},              check_snapshot    },
     {"manifest",           JSON_STRING,  {"off", "sha256"},     NULL              },
 };
 
@@ -188,6 +203,9 @@ static void fill_options(const struct pair_view *p, Godwit__TransferOptions *o)
     o->one_file_system = option_on(p, "one_file_system");
     o->checksum = option_on(p, "checksum");
     o->full_scan = option_on(p, "full_scan");
+    o->snapshot = files_text(json_string_value(json_object_get(p->options, "snapshot")));
+    if (!o->snapshot)
+        o->snapshot = files_text("");
     o->evidence = files_wants_evidence(p);
     /* What differs at the destination is not in the source's list of what failed. */
     o->only_failed = p->only_failed && !files_found_differing(p);

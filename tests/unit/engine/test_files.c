@@ -39,7 +39,8 @@ static json_t *options_of(const char *text)
 static void both_sides_of_a_transfer_get_the_same_ticket(void **state)
 {
     (void)state;
-    json_t *options = options_of("{\"delete\":true,\"compress\":\"off\",\"lanes\":3}");
+    json_t *options =
+        options_of("{\"delete\":true,\"compress\":\"off\",\"lanes\":3,\"snapshot\":\"hook:web\"}");
     json_t *facts = json_object();
     struct pair_view v = view(options, facts);
     struct planned_step s[2] = {{.kind = NULL}, {.kind = NULL}};
@@ -69,6 +70,7 @@ static void both_sides_of_a_transfer_get_the_same_ticket(void **state)
     assert_memory_equal(t->path.data, "/srv/\xff", 6);
     assert_true(t->options->delete_extras && r->options->delete_extras);
     assert_int_equal(t->options->compress, 2);
+    assert_string_equal(t->options->snapshot, "hook:web");
     assert_int_equal(t->options->lanes, 3);
     assert_true(t->options->only_failed);
     godwit__receive_order__free_unpacked(r, NULL);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -75,6 +76,7 @@ static void run(const struct attack *a)
     if (setgroups(0, NULL) < 0 || setresgid(ATTACKER_UID, ATTACKER_UID, ATTACKER_UID) < 0 ||
         setresuid(ATTACKER_UID, ATTACKER_UID, ATTACKER_UID) < 0)
         _exit(1);
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* after the change of user, which forgets it */
     while (s.dir < 0) {
         s.dir = open(a->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (a->stash && s.stash < 0)
@@ -102,6 +104,11 @@ pid_t attacker_start(const struct attack *a)
     if (pid == 0)
         run(a);
     return pid;
+}
+
+uint64_t attacker_swaps(void)
+{
+    return *(volatile uint64_t *)swaps;
 }
 
 uint64_t attacker_stop(pid_t pid)

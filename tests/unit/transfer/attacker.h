@@ -24,5 +24,6 @@ struct attack {
 
 /* Starts it; it runs until stopped. */
 pid_t attacker_start(const struct attack *a);
+uint64_t attacker_swaps(void); /* so far */
 /* How often it had its bait in place. */
 uint64_t attacker_stop(pid_t pid);
