@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
@@ -172,53 +171,6 @@ static unsigned lanes_wanted(const struct sender *s)
     return cpus < 1 ? 1 : cpus < LANES_START ? cpus : LANES_START;
 }
 
-/* ── the pace ── */
-
-struct pace {
-    int64_t at_us;
-    uint64_t blocked_us, cpu_us;
-};
-
-static uint64_t cpu_us(void)
-{
-    struct rusage u;
-    (void)getrusage(RUSAGE_SELF, &u);
-    return (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000U +
-           (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
-}
-
-/* When sends wait for the link most of the time and the processors do not, the link is the limit:
- * compressing pays, and another lane may carry more. */
-static void adapt(struct sender *s, struct pace *p)
-{
-    uint64_t blocked = 0;
-    unsigned n = 0;
-    (void)pthread_mutex_lock(&s->lock);
-    for (struct worker *w = s->workers; w; w = w->next) {
-        if (!w->lane)
-            continue;
-        blocked += lane_blocked_us(w->lane);
-        s->counters.wire_bytes += lane_wire_bytes(w->lane) - w->wire_told;
-        w->wire_told = lane_wire_bytes(w->lane);
-        n++;
-    }
-    (void)pthread_mutex_unlock(&s->lock);
-    struct pace now = {clock_mono_us(), blocked, cpu_us()};
-    uint64_t wall = (uint64_t)(now.at_us - p->at_us) + 1;
-    uint64_t spent = blocked > p->blocked_us ? blocked - p->blocked_us : 0;
-    bool waits = n > 0 && spent * 10 > wall * n * 6;
-    bool idle_cpu = (now.cpu_us - p->cpu_us) * 2 < wall * (unsigned)get_nprocs();
-    (void)pthread_mutex_lock(&s->lock);
-    for (struct worker *w = s->workers; w; w = w->next)
-        atomic_store(&w->compress.link_bound, waits && idle_cpu);
-    bool more = waits && idle_cpu && !s->spec->options.lanes && n < LANES_MOST && !s->walk_over &&
-                !bucket_is_limited(step_bucket(s->step)); /* more lanes share the same rate */
-    (void)pthread_mutex_unlock(&s->lock);
-    *p = now;
-    if (more)
-        lane_add(s);
-}
-
 static void counters_now(struct sender *s, struct counters *ret)
 {
     (void)pthread_mutex_lock(&s->lock);
@@ -309,7 +261,8 @@ static bool workers_over(struct sender *s)
 
 static void session_wait(struct sender *s)
 {
-    struct pace pace = {clock_mono_us(), 0, cpu_us()};
+    struct pace pace;
+    pace_begin(&pace);
     int64_t told = clock_mono_ms();
     (void)pthread_mutex_lock(&s->lock);
     while (!workers_over(s)) {
@@ -321,7 +274,8 @@ static void session_wait(struct sender *s)
         if (clock_mono_ms() - told >= 1000) {
             told = clock_mono_ms();
             tell(s, finishing ? "finishing" : "sending");
-            adapt(s, &pace);
+            if (pace_wants_lane(s, &pace))
+                lane_add(s);
             if (hold_tick(&s->hold, told))
                 step_source_latency(s->step, s->hold.latency_us,
                                     atomic_load(&s->hold.pace) * 100 / HOLD_FULL);

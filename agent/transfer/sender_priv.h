@@ -146,6 +146,15 @@ int sender_adopt(struct sender *s, struct lane *l, uint64_t credit, uint32_t ind
 int sender_connect(struct sender *s, uint32_t index, struct lane **ret, uint64_t *retcredit,
                    bool *retfresh);
 
+/* pace.c */
+struct pace { /* as of the last look */
+    int64_t at_us;
+    uint64_t blocked_us;  /* of all lanes */
+    uint64_t ticks, idle; /* of the machine's processors */
+};
+void pace_begin(struct pace *p);
+bool pace_wants_lane(struct sender *s, struct pace *p); /* and decides whether to compress */
+
 /* worker.c */
 void *worker_run(void *arg);
 /* Takes one record of the destination; 0 also when none came in time. -errno ends the worker. */
