@@ -62,7 +62,7 @@ same "$src/big" "$work/to-large-pause"
 same "$src/big" "$work/to-dead"
 passed "paused and stopped jobs end well (large: sent again $(report large-pause .totals.again_bytes))"
 
-wide=60000
+wide=30000
 ! long || wide=300000
 say "a folder of $wide entries, walked and deleted"
 mkdir -p "$work/wide" "$work/empty"

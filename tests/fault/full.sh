@@ -1,6 +1,6 @@
 #!/bin/bash
 # full: the destination's file system fills up: before the first byte, in the middle of small files, in the middle of
-# a large one; and the file system of the agent's own state.
+# a large one.
 # limit: 90
 . "$(dirname "$0")/lib.sh"
 

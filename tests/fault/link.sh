@@ -12,6 +12,7 @@ odd_files "$src/odd"
 total=$(du -sb "$src" | cut -f1)
 quiet=5
 ! long || quiet=60
+more[orch]="--heartbeat 2s" # over 64 KiB/s a heartbeat may be late behind data
 fleet_up
 
 pairs=("src dst")
@@ -47,13 +48,13 @@ passed "1% of packets lost ($(($(now_ms) - start)) ms, sent again: $(report loss
 say "64 KiB/s"
 mkdir "$work/few"
 small_files "$work/few/small" 2 15
-big_files "$work/few" 1 $(long && echo 4 || echo 1)
+head -c $((512 * $(long && echo 8 || echo 1)))K /dev/urandom >"$work/few/big"
 echo one >"$work/few/one" && ln "$work/few/one" "$work/few/two" && ln -s one "$work/few/link"
 few=$(du -sb "$work/few" | cut -f1) # the bucket holds another 64 KiB
 link_rate dst 512kbit
 start=$(now_ms)
 job_start slow "$work/few" "$work/slow" --compress off
-until_true 20 "the console shows that it moves" job_moved slow 100000
+until_true 30 "the console shows that it moves" job_moved slow 100000
 job_end slow 180 done
 link_rate dst off
 took=$(($(now_ms) - start))
