@@ -193,8 +193,19 @@ static bool attributes_differ(const struct worker *w, const struct catalogue_ent
            digest != k->xattrs_digest;
 }
 
+/* Nothing is recorded of it (a later name of a file): the list says what stands here. */
+static void show_what_stands(const struct worker *w, struct examined *e, const char *name,
+                             const struct stat *st)
+{
+    struct meta m;
+    e->row.uid = st->st_uid;
+    e->row.gid = st->st_gid;
+    if (w->x->conf.attributes && meta_stat(w->folder_fd, name, &m) == 0)
+        (void)look_xattrs_digest(w->folder_fd, name, m.shown, &e->row.xattrs_digest);
+}
+
 /* What differs, or NULL. Times of a row are always known, the rest when has_meta. */
-static const char *meta_differs(const struct worker *w, const struct examined *e, const char *name,
+static const char *meta_differs(const struct worker *w, struct examined *e, const char *name,
                                 const struct stat *st)
 {
     const struct catalogue_entry *k = &e->row;
@@ -205,8 +216,10 @@ static const char *meta_differs(const struct worker *w, const struct examined *e
         return "size differs";
     if (!same_time(st->st_mtim, k->mtime))
         return "times differ";
-    if (!k->has_meta)
+    if (!k->has_meta) {
+        show_what_stands(w, e, name, st);
         return NULL;
+    }
     if (node && st->st_rdev != k->size)
         return "device number differs";
     if (!S_ISLNK(st->st_mode) && ((st->st_mode ^ k->mode) & bits))

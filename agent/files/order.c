@@ -7,8 +7,10 @@
 #include "agent/files/snapshot.h"
 #include "agent/lane/ticket.h"
 #include "agent/store/pairname.h"
+#include "common/base/text.h"
 
 #define ENDPOINTS_MAX 16
+#define CAUSE_MAX 31
 #define LATENCY_MS_MAX 600000U
 
 static int common(const Godwit__Ticket *t, ProtobufCBinaryData pin, const char *pair,
@@ -48,6 +50,9 @@ static int options(const Godwit__TransferOptions *o, struct transfer_options *re
     ret->checksum = o->checksum;
     ret->evidence = o->evidence;
     ret->full_scan = o->full_scan;
+    if (*o->only_cause && !text_is_name(o->only_cause, CAUSE_MAX))
+        return -EINVAL;
+    ret->only_cause = *o->only_cause ? o->only_cause : NULL;
     ret->compress = (enum compress_policy)o->compress;
     ret->lanes = o->lanes;
     ret->max_source_latency_ms =

@@ -61,8 +61,9 @@ static const char *full_why(const struct sender *s, bool fresh)
 }
 
 /* What failed last time: its folder, so that an entry that is gone is noticed, and all below it. */
-static int add_failed(void *arg, const char *path, size_t len)
+static int add_failed(void *arg, const char *path, size_t len, const char *code)
 {
+    (void)code;
     struct feed_list *l = arg;
     const char *slash = memrchr(path, '/', len);
     int rc = feed_list_add(l, path, slash ? (size_t)(slash - path) : 0, false);

@@ -92,7 +92,7 @@ void faillist_add(struct faillist *f, const struct failure *x)
     (void)pthread_mutex_lock(&f->lock);
     failures_add(f->groups, x->err, x->what, path, len);
     (void)pthread_mutex_unlock(&f->lock);
-    faillist_list_only(f, path, len);
+    faillist_list_only(f, path, len, fault_code(x->err, x->what));
     free(path);
 }
 
@@ -102,17 +102,28 @@ static void list_clear(struct faillist *f)
     (void)ftruncate(fileno(f->list), 0);
 }
 
-void faillist_list_only(struct faillist *f, const char *path, size_t len)
+/* PATH, newline, CODE, NUL: a path may hold newlines, a code does not. */
+void faillist_list_only(struct faillist *f, const char *path, size_t len, const char *code)
 {
+    size_t code_len = strlen(code);
     (void)pthread_mutex_lock(&f->lock);
     if (f->list && !f->lost) {
-        f->list_bytes += len + 1;
+        f->list_bytes += len + code_len + 2;
         f->lost = f->list_bytes > LIST_BYTES_MAX || fwrite(path, 1, len, f->list) != len ||
-                  fputc('\0', f->list) == EOF;
+                  fputc('\n', f->list) == EOF ||
+                  fwrite(code, 1, code_len + 1, f->list) != code_len + 1;
         if (f->lost)
             list_clear(f);
     }
     (void)pthread_mutex_unlock(&f->lock);
+}
+
+void faillist_leave(struct faillist *f, const char *path, size_t len, const char *code)
+{
+    (void)pthread_mutex_lock(&f->lock);
+    failures_add(f->groups, 0, "not tried again", path, len);
+    (void)pthread_mutex_unlock(&f->lock);
+    faillist_list_only(f, path, len, code);
 }
 
 void faillist_restart(struct faillist *f)
@@ -161,8 +172,8 @@ void faillist_report(struct faillist *f, struct step_result *ret)
     (void)pthread_mutex_unlock(&f->lock);
 }
 
-int faillist_each(const char *list_path, int (*fn)(void *arg, const char *path, size_t len),
-                  void *arg)
+int faillist_each(const char *list_path,
+                  int (*fn)(void *arg, const char *path, size_t len, const char *code), void *arg)
 {
     FILE *in = fopen(list_path, "re");
     if (!in)
@@ -173,7 +184,9 @@ int faillist_each(const char *list_path, int (*fn)(void *arg, const char *path, 
     int rc = 0;
     while (rc == 0 && (n = getdelim(&line, &cap, '\0', in)) > 0) {
         size_t len = (size_t)n - (line[n - 1] == '\0' ? 1 : 0);
-        rc = len <= PATH_BYTES_MAX ? fn(arg, line, len) : 0;
+        char *code = memrchr(line, '\n', len); /* NUL behind it: getdelim() sets one */
+        size_t path_len = code ? (size_t)(code - line) : len;
+        rc = path_len <= PATH_BYTES_MAX ? fn(arg, line, path_len, code ? code + 1 : "") : 0;
     }
     free(line);
     (void)fclose(in);

@@ -23,12 +23,14 @@ void faillist_add(struct faillist *f, const struct failure *x);
 /* Shown beside the failures, and none of them: the item is done. */
 void faillist_note(struct faillist *f, const struct failure *x);
 /* Only into the list: the other side counts it. */
-void faillist_list_only(struct faillist *f, const char *path, size_t len);
+void faillist_list_only(struct faillist *f, const char *path, size_t len, const char *code);
+/* Of an earlier run and not tried in this one: counted, and on the list by its old cause. */
+void faillist_leave(struct faillist *f, const char *path, size_t len, const char *code);
 void faillist_restart(struct faillist *f); /* forgets all: the walk begins anew */
 uint64_t faillist_count(struct faillist *f);
 int faillist_close_list(struct faillist *f);
 void faillist_report(struct faillist *f, struct step_result *ret); /* groups and their examples */
 
 /* Calls fn for each path of a list; stops with its value when that is not 0. -ENOENT: no list. */
-int faillist_each(const char *list_path, int (*fn)(void *arg, const char *path, size_t len),
-                  void *arg);
+int faillist_each(const char *list_path,
+                  int (*fn)(void *arg, const char *path, size_t len, const char *code), void *arg);

@@ -202,9 +202,14 @@ static void tell(struct sender *s, const char *doing)
 
 /* ── a session ── */
 
-static int push_failed(void *arg, const char *path, size_t len)
+static int push_failed(void *arg, const char *path, size_t len, const char *code)
 {
     struct sender *s = arg;
+    const char *only = s->spec->options.only_cause;
+    if (only && strcmp(only, code) != 0) { /* it stays on the list, and the run is not whole */
+        faillist_leave(s->failures, path, len, code);
+        return 0;
+    }
     /* As an entry of its folder, which gets its time back when this one has been made in it. */
     return pathstack_push(s->stack, path, len, WALK_ONE);
 }

@@ -11,6 +11,7 @@ enum compress_policy { COMPRESS_AUTO = 0, COMPRESS_ON, COMPRESS_OFF };
 struct transfer_options {
     bool delete_extras, dry_run, one_file_system, only_failed, checksum, full_scan,
         evidence; /* the catalogue keeps what a manifest and a later look at the destination need */
+    const char *only_cause; /* with only_failed: of what failed, only this cause; NULL: all */
     enum compress_policy compress;
     uint32_t lanes;                 /* 0: adapt */
     uint32_t max_source_latency_ms; /* 0: not measured */

@@ -95,7 +95,9 @@ static int on_failed(struct sender *s, struct cursor *c)
     int rc = failed_get(c, &f);
     if (rc < 0)
         return rc;
-    faillist_list_only(s->failures, f.path.p, f.path.n);
+    char what[32] = ""; /* its bytes are bounded by the record */
+    memcpy(what, f.what.p, f.what.n < sizeof what ? f.what.n : sizeof what - 1);
+    faillist_list_only(s->failures, f.path.p, f.path.n, fault_code(f.err, what));
     return 0;
 }
 

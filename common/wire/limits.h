@@ -18,6 +18,7 @@
 #define LIMIT_RUNNING 1024    /* op_ids in one hello */
 #define LIMIT_FAILURE_GROUPS 32
 #define LIMIT_FAILURE_EXAMPLES 5
+#define LIMIT_CAUSE 31 /* "EACCES", "VERIFY_CONTENT" */
 #define LIMIT_CONSOLE_ARGS 64
 #define LIMIT_CONSOLE_ARG (512 << 10) /* one console argument: a wave file as JSON */
 #define LIMIT_PAIRS 4000 /* pairs of one job; with paths of 25 bytes they fit one argument */

@@ -18,6 +18,10 @@ struct start_opts {
     bool wait;
 };
 
+struct retry_opts {
+    char *cause;
+};
+
 struct show_opts {
     char *state;
 };
@@ -187,7 +191,12 @@ static int job_stop(struct run *r)
 
 static int job_retry(struct run *r)
 {
-    return run_each(r, "job", NULL, "does again what failed");
+    const struct retry_opts *o = r->opts;
+    const struct arg args[] = {
+        {"cause", o->cause && *o->cause ? o->cause : NULL},
+        ARGS_END
+    };
+    return run_each(r, "job", args, "does again what failed");
 }
 
 static int job_delete(struct run *r)
@@ -206,6 +215,15 @@ static const struct option_row show_options[] = {
      .choices = "pending|waiting|running|paused|stopped|done|partial|failed",
      .value = "STATE",
      .help = "Only the pairs in this state."},
+    {.name = NULL},
+};
+
+static const struct option_row retry_options[] = {
+    {.name = "cause",
+     .kind = OPT_STRING,
+     .off = offsetof(struct retry_opts, cause),
+     .value = "CODE",
+     .help = "Only what failed by this cause, as job report names it: EACCES, VERIFY_CONTENT …"},
     {.name = NULL},
 };
 
@@ -293,6 +311,7 @@ static const char *const resume_examples[] = {"godwit job resume wave1 wave2", N
 static const char *const stop_examples[] = {"godwit job stop wave1", NULL};
 static const char *const retry_examples[] = {
     "godwit job report wave1    # what failed, and what to do about it", "godwit job retry wave1",
+    "godwit job retry wave1 --cause EACCES    # what the report calls (EACCES), and only that",
     NULL};
 static const char *const delete_examples[] = {"godwit job delete wave1", NULL};
 static const char *const journal_examples[] = {"godwit job journal wave1",
@@ -337,7 +356,7 @@ const struct command job_commands[] = {
     JOB_ROW("stop", -1, "Ends a job's run at a safe point.", job_stop, NO_OPTIONS,
             .examples = stop_examples),
     JOB_ROW("retry", -1, "Does again what failed in the last run, and only that.", job_retry,
-            NO_OPTIONS, .examples = retry_examples),
+            OPTIONS(retry_options, retry_opts), .examples = retry_examples),
     JOB_ROW("delete", -1, "Forgets a job; its reports are kept, files stay.", job_delete,
             NO_OPTIONS, .examples = delete_examples),
     {.noun = "job",

@@ -58,7 +58,10 @@ int engine_job_start(struct engine *e, const char *job, const struct engine_star
 int engine_job_pause(struct engine *e, const char *job, json_t **ret, struct fault *reterr);
 int engine_job_resume(struct engine *e, const char *job, json_t **ret, struct fault *reterr);
 int engine_job_stop(struct engine *e, const char *job, json_t **ret, struct fault *reterr);
-/* Pairs that are partial or failed, and of those only the items that failed. */
+/* Pairs that are partial or failed, and of those only the items that failed; cause not NULL: only
+ * those of this cause (fault_code()). */
+int engine_job_retry_cause(struct engine *e, const char *job, const char *cause, json_t **ret,
+                           struct fault *reterr);
 int engine_job_retry(struct engine *e, const char *job, json_t **ret, struct fault *reterr);
 /* Journal rows and reports stay. Agents that are there forget what they kept for it; the answer's
  * left_on and note name those that are not. */

@@ -129,7 +129,21 @@ int engine_job_create(struct engine *e, const char *text, json_t **ret, struct f
 struct run_plan {
     unsigned stage;
     bool only_bad;
+    const char *cause; /* only pairs in which something failed by it; NULL: all */
 };
+
+static bool failed_by(const struct pair *p, const char *cause)
+{
+    size_t i;
+    const json_t *g;
+    json_array_foreach(p->failures, i, g)
+    {
+        const char *code = json_string_value(json_object_get(g, "code"));
+        if (code && strcmp(code, cause) == 0)
+            return true;
+    }
+    return false;
+}
 
 /* Has the agent a list of what failed? Not after a run that came to no end, unless that run itself
  * only went by a list: until it ends the list stays. */
@@ -142,7 +156,7 @@ static bool pick_run(const struct pair *p, struct pair_change *c, const void *ar
 {
     const struct run_plan *plan = arg;
     bool bad = p->state == PAIR_PARTLY || p->state == PAIR_FAILED;
-    if (plan->only_bad && !bad)
+    if (plan->only_bad && (!bad || (plan->cause && !failed_by(p, plan->cause))))
         return false;
     *c = pair_change_of(p, PAIR_EV_QUEUE, NULL);
     c->stage = plan->stage;
@@ -187,6 +201,22 @@ static int preflight(const struct job *j, struct fault *reterr)
     return rc;
 }
 
+/* Into the facts of those that will run; a later run without one forgets it. */
+static unsigned note_cause(struct job *j, const char *cause)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < j->npairs; i++) {
+        struct pair *p = &j->pairs[i];
+        bool bad = p->state == PAIR_PARTLY || p->state == PAIR_FAILED;
+        (void)json_object_del(p->facts, "only_cause");
+        if (!cause || !bad || !failed_by(p, cause))
+            continue;
+        (void)json_object_set_new(p->facts, "only_cause", json_string(cause));
+        n++;
+    }
+    return n;
+}
+
 int engine_job_start(struct engine *e, const char *job, const struct engine_start *how,
                      json_t **ret, struct fault *reterr)
 {
@@ -203,6 +233,7 @@ int engine_job_start(struct engine *e, const char *job, const struct engine_star
     rc = preflight(j, reterr);
     if (rc < 0)
         return rc;
+    (void)note_cause(j, NULL);
     struct run_plan plan = {.stage = first_of_phase(j, phase)};
     bool dry = how->dry_run || json_is_true(json_object_get(j->options, "dry_run"));
     struct job_change c = job_change_of(j, JOB_EV_START, dry ? "dry run" : NULL);
@@ -218,6 +249,12 @@ int engine_job_start(struct engine *e, const char *job, const struct engine_star
 
 int engine_job_retry(struct engine *e, const char *job, json_t **ret, struct fault *reterr)
 {
+    return engine_job_retry_cause(e, job, NULL, ret, reterr);
+}
+
+int engine_job_retry_cause(struct engine *e, const char *job, const char *cause, json_t **ret,
+                           struct fault *reterr)
+{
     struct job *j = NULL;
     int rc = need_job(e, job, &j, reterr);
     if (rc < 0)
@@ -226,9 +263,14 @@ int engine_job_retry(struct engine *e, const char *job, json_t **ret, struct fau
         return explain(j, -EPROTO, "retried", reterr);
     if (j->count[PAIR_PARTLY] + j->count[PAIR_FAILED] == 0)
         return fault_set(reterr, FAULT_STOP_JOB, EPROTO, "job %s has no pair that failed", j->name);
+    if (note_cause(j, cause) == 0 && cause)
+        return fault_set(reterr, FAULT_STOP_JOB, ENOENT,
+                         "nothing of job %s failed by that cause; job report names the causes",
+                         j->name);
     const char *last = j->workload->stages[j->workload->nstages - 1].phase;
     struct run_plan plan = {.stage = first_of_phase(j, j->phase[0] ? j->phase : last),
-                            .only_bad = true};
+                            .only_bad = true,
+                            .cause = cause};
     struct job_change c = job_change_of(j, JOB_EV_RETRY, NULL);
     c.run = j->run + 1;
     c.started_ms = clock_wall_ms();

@@ -56,23 +56,25 @@ static void fill_view(struct view *w, const struct pair *p)
 {
     fill_host(w, p, SIDE_SOURCE);
     fill_host(w, p, SIDE_DESTINATION);
-    w->v = (struct pair_view){.job = p->job->id,
-                              .name = p->job->name,
-                              .run = p->job->run,
-                              .signer = p->job->engine->signer,
-                              .realm = store_realm(p->job->engine->store),
-                              .n = p->n,
-                              .source_host = p->host[SIDE_SOURCE]->name,
-                              .destination_host = p->host[SIDE_DESTINATION]->name,
-                              .source = p->path[SIDE_SOURCE],
-                              .destination = p->path[SIDE_DESTINATION],
-                              .options = p->job->options,
-                              .facts = p->facts,
-                              .attempt = p->attempt,
-                              .only_failed = (p->flags & PAIR_ONLY_FAILED) != 0,
-                              .dry_run = (p->job->flags & JOB_DRY) != 0,
-                              .from = &w->host[SIDE_SOURCE],
-                              .to = &w->host[SIDE_DESTINATION]};
+    w->v =
+        (struct pair_view){.job = p->job->id,
+                           .name = p->job->name,
+                           .run = p->job->run,
+                           .signer = p->job->engine->signer,
+                           .realm = store_realm(p->job->engine->store),
+                           .n = p->n,
+                           .source_host = p->host[SIDE_SOURCE]->name,
+                           .destination_host = p->host[SIDE_DESTINATION]->name,
+                           .source = p->path[SIDE_SOURCE],
+                           .destination = p->path[SIDE_DESTINATION],
+                           .options = p->job->options,
+                           .facts = p->facts,
+                           .attempt = p->attempt,
+                           .only_failed = (p->flags & PAIR_ONLY_FAILED) != 0,
+                           .only_cause = json_string_value(json_object_get(p->facts, "only_cause")),
+                           .dry_run = (p->job->flags & JOB_DRY) != 0,
+                           .from = &w->host[SIDE_SOURCE],
+                           .to = &w->host[SIDE_DESTINATION]};
 }
 
 unsigned stage_after(const struct pair *p, unsigned stage)

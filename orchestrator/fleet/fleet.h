@@ -93,7 +93,8 @@ int fleet_rename(struct fleet *f, const char *who, const char *to, struct fault 
 /* Asks the agent for a new key; the old one ends overlap_ms after the new one came. */
 int fleet_rotate_agent(struct fleet *f, const char *who, int64_t overlap_ms, struct fault *reterr);
 
-json_t *fleet_keys(struct fleet *f); /* the orchestrator's own; array, current first */
+json_t *fleet_sign_keys(struct fleet *f); /* public, of hosts that said theirs; array */
+json_t *fleet_keys(struct fleet *f);      /* the orchestrator's own; array, current first */
 /* Binds a second gate with a new key and tells all agents. -EALREADY while one overlaps. */
 int fleet_rotate_server(struct fleet *f, int64_t overlap_ms, struct fault *reterr);
 int fleet_retire_server(struct fleet *f, struct fault *reterr); /* ends the overlap now */

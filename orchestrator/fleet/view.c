@@ -120,6 +120,22 @@ json_t *fleet_show(struct fleet *f, const char *who)
     return doc;
 }
 
+json_t *fleet_sign_keys(struct fleet *f)
+{
+    json_t *array = json_array();
+    struct agent **list = NULL;
+    size_t n = registry_agents(f->reg, &list);
+    for (size_t i = 0; i < n; i++) {
+        char hex[65];
+        if (list[i]->row.state != AGENT_APPROVED || !list[i]->has_sign_key)
+            continue;
+        text_hex(list[i]->sign_key, sizeof list[i]->sign_key, hex);
+        (void)json_array_append_new(array, json_pack("{s:s,s:s,s:s}", "role", "host", "name",
+                                                     list[i]->row.host, "key", hex));
+    }
+    return array;
+}
+
 json_t *fleet_keys(struct fleet *f)
 {
     json_t *array = json_array();

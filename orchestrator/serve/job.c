@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "common/base/mem.h"
+#include "common/base/text.h"
+#include "common/wire/limits.h"
 #include "orchestrator/engine/engine.h"
 #include "orchestrator/serve/serve.h"
 
@@ -115,7 +117,17 @@ static void job_stop(struct serve *s, const Godwit__ConsoleRequest *req, struct 
 
 static void job_retry(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
 {
-    call_job(s, req, engine_job_retry, ret);
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    if (!serve_args(req, "job cause", 1, ret))
+        return;
+    const char *cause = serve_arg(req, "cause");
+    if (cause && !text_is_name(cause, LIMIT_CAUSE)) {
+        serve_refuse(ret, SERVE_USAGE, "cause is one of those that job report names");
+        return;
+    }
+    int rc = engine_job_retry_cause(s->engine, serve_arg(req, "job"), cause, &json, &why);
+    reply(ret, rc, json, &why);
 }
 
 static void job_delete(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)

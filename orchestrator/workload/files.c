@@ -202,13 +202,15 @@ static void fill_options(const struct pair_view *p, Godwit__TransferOptions *o)
     o->dry_run = files_is_dry(p);
     o->one_file_system = option_on(p, "one_file_system");
     o->checksum = option_on(p, "checksum");
-    o->full_scan = option_on(p, "full_scan");
+    o->full_scan = option_on(p, "full_scan") || files_wants_full_scan(p);
     o->snapshot = files_text(json_string_value(json_object_get(p->options, "snapshot")));
     if (!o->snapshot)
         o->snapshot = files_text("");
     o->evidence = files_wants_evidence(p);
     /* What differs at the destination is not in the source's list of what failed. */
     o->only_failed = p->only_failed && !files_found_differing(p);
+    if (o->only_failed && p->only_cause)
+        o->only_cause = files_text(p->only_cause);
     o->max_source_latency_ms =
         (uint32_t)json_integer_value(json_object_get(p->options, "max_source_latency"));
     o->lanes = (uint32_t)json_integer_value(json_object_get(p->options, "lanes"));
@@ -404,7 +406,8 @@ static enum verdict judge_transfer(const struct pair_view *p,
 {
     enum verdict v = worse_of(results, reterr);
     if (v == VERDICT_NEXT || v == VERDICT_PARTIAL)
-        files_keep_seen(p, results[1]); /* as plan_transfer() has them: the source's */
+        files_keep_seen(p, results[1],
+                        v == VERDICT_PARTIAL); /* as plan_transfer() has them: the source's */
     return v;
 }
 

@@ -106,7 +106,14 @@ static json_t *number(uint64_t v)
     return json_integer(v > INT64_MAX ? INT64_MAX : (json_int_t)v);
 }
 
-void files_keep_seen(const struct pair_view *p, const Godwit__Result *sent)
+bool files_wants_full_scan(const struct pair_view *p)
+{
+    const json_t *seen = json_object_get(p->facts, "seen");
+    return files_wants_evidence(p) &&
+           (files_found_differing(p) || json_is_true(json_object_get(seen, "partial")));
+}
+
+void files_keep_seen(const struct pair_view *p, const Godwit__Result *sent, bool partial)
 {
     if (p->only_failed && !files_found_differing(p))
         return;
@@ -114,6 +121,7 @@ void files_keep_seen(const struct pair_view *p, const Godwit__Result *sent)
     json_t *seen = json_object();
     (void)json_object_set_new(seen, "files", number(c ? c->total_files : 0));
     (void)json_object_set_new(seen, "bytes", number(c ? c->total_bytes : 0));
+    (void)json_object_set_new(seen, "partial", json_boolean(partial));
     (void)json_object_set_new(p->facts, "seen", seen);
 }
 

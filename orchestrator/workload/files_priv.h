@@ -19,8 +19,10 @@ bool files_wants_look(const struct pair_view *p);     /* a stage of its own afte
 bool files_wants_manifest(const struct pair_view *p); /* and there is one to sign */
 bool files_wants_evidence(const struct pair_view *p); /* the catalogue has to keep more */
 bool files_found_differing(const struct pair_view *p);
-/* What the source has counted in a whole pass, from its result. */
-void files_keep_seen(const struct pair_view *p, const Godwit__Result *sent);
+/* What the destination has spoilt or lost no change at the source will bring back. */
+bool files_wants_full_scan(const struct pair_view *p);
+/* What the source has counted in a pass, from its result. */
+void files_keep_seen(const struct pair_view *p, const Godwit__Result *sent, bool partial);
 int files_plan_verify(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr);
 int files_plan_sign(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr);
 int files_plan_seal(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr);

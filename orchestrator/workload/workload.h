@@ -25,7 +25,8 @@ struct pair_view {
     json_t *facts; /* what earlier stages left for later ones; kept by the engine */
     unsigned attempt;
     bool only_failed;
-    bool dry_run;                       /* of this run; the job's own option holds too */
+    const char *only_cause; /* with only_failed: what failed by this cause; NULL: all of it */
+    bool dry_run;           /* of this run; the job's own option holds too */
     const struct fleet_host *from, *to; /* both online */
     const struct sign_key *signer;      /* the orchestrator's own; NULL: it signs nothing */
     const char *realm;                  /* what it signs by */

@@ -68,12 +68,14 @@ static struct fake_op *find_op(struct fleet *f, const char *op_id)
     return NULL;
 }
 
-static bool is_only_failed(const Godwit__Order *o)
+static bool is_only_failed(const Godwit__Order *o, char cause[32])
 {
     if (strcmp(o->kind, "files.send") != 0)
         return false;
     Godwit__SendOrder *s = godwit__send_order__unpack(NULL, o->args.len, o->args.data);
     bool only = s && s->options && s->options->only_failed;
+    if (only)
+        (void)snprintf(cause, 32, "%s", s->options->only_cause);
     if (s)
         godwit__send_order__free_unpacked(s, NULL);
     return only;
@@ -104,7 +106,7 @@ static void take_order(struct fleet *f, const char *host, const Godwit__Envelope
         (void)snprintf(op->op_id, sizeof op->op_id, "%s", e->op_id);
         (void)snprintf(op->host, sizeof op->host, "%s", host);
         (void)snprintf(op->kind, sizeof op->kind, "%s", e->order->kind);
-        op->only_failed = is_only_failed(e->order);
+        op->only_failed = is_only_failed(e->order, op->only_cause);
     }
     op->orders++;
     take_rate(op, e->order->rate);

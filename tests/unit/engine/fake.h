@@ -14,7 +14,7 @@
 #define FAKE_HOSTS 64
 
 struct fake_op {
-    char op_id[17], host[64], kind[32];
+    char op_id[17], host[64], kind[32], only_cause[32];
     unsigned orders; /* how often it was ordered */
     bool accepted, over, acknowledged, cancelled, only_failed;
     int why;                   /* of the cancel */

@@ -69,6 +69,36 @@ static void items_that_failed_are_reported_and_retried_alone(void **state)
     assert_int_equal(bench_call(b, engine_job_retry, "wave"), -EPROTO);
 }
 
+static int retry_cause(struct bench *b, const char *cause)
+{
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    int rc = engine_job_retry_cause(b->engine, "wave", cause, &json, &why);
+    json_decref(json);
+    return rc;
+}
+
+static void a_retry_may_choose_a_cause(void **state)
+{
+    struct bench *b = *state;
+    bench_job(b, "wave", 2);
+    bench_run(b, some_fail, 50);
+    assert_string_equal(bench_state(b, "wave"), "partial");
+    json_t *r = report(b, "wave", 1);
+    const json_t *group = json_array_get(json_object_get(r, "failures"), 0);
+    char *code = xstrdup(json_string_value(json_object_get(group, "code")));
+    json_decref(r);
+    size_t before = fake_count(b->fleet, "files.send");
+    assert_int_equal(retry_cause(b, "EXDEV"), -ENOENT);
+    assert_string_equal(bench_state(b, "wave"), "partial"); /* nothing was begun */
+    assert_int_equal(retry_cause(b, code), 0);
+    bench_run(b, some_fail, 50);
+    assert_string_equal(bench_state(b, "wave"), "done");
+    assert_int_equal(fake_count(b->fleet, "files.send"), before + 1);
+    assert_string_equal(fake_last(b->fleet, "files.send")->only_cause, code);
+    free(code);
+}
+
 static struct fake_answer terminal(const struct fake_op *op, unsigned nth)
 {
     struct fake_answer a = {.silent = strcmp(op->kind, "files.send") == 0};
@@ -289,6 +319,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(stages_run_in_order_to_the_end),
         CASE(items_that_failed_are_reported_and_retried_alone),
+        CASE(a_retry_may_choose_a_cause),
         CASE(a_side_that_fails_for_good_cancels_the_other),
         CASE(a_retry_goes_by_the_agents_list_when_there_is_one),
         CASE(what_may_succeed_later_is_tried_again),

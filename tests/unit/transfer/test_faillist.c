@@ -12,10 +12,11 @@
 #include "common/base/mem.h"
 #include "tests/unit/test.h"
 
-static int count_one(void *arg, const char *path, size_t len)
+static int count_one(void *arg, const char *path, size_t len, const char *code)
 {
     unsigned *n = arg;
     assert_true(len > 0 && path[0] == 'p');
+    assert_string_equal(code, "EACCES");
     ++*n;
     return 0;
 }
@@ -41,7 +42,7 @@ static void fill(const char *path, unsigned n, size_t len, int want)
     memset(name, 'p', len);
     assert_int_equal(faillist_new(&f, path), 0);
     for (unsigned i = 0; i < n; i++)
-        faillist_list_only(f, name, len);
+        faillist_list_only(f, name, len, "EACCES");
     assert_int_equal(faillist_close_list(f), want);
     (void)faillist_free(f);
     free(name);
@@ -64,11 +65,11 @@ static void a_list_that_grew_too_long_is_none(void **state)
     char *name = xmalloc(PATH_BYTES_MAX);
     memset(name, 'p', PATH_BYTES_MAX);
     for (unsigned i = 0; i < 1200; i++)
-        faillist_list_only(f, name, PATH_BYTES_MAX);
+        faillist_list_only(f, name, PATH_BYTES_MAX, "EACCES");
     assert_int_equal(stat(temp, &st), 0);
     assert_true(st.st_size <= 64 << 20);
     faillist_restart(f);
-    faillist_list_only(f, "p", 1);
+    faillist_list_only(f, "p", 1, "EACCES");
     assert_int_equal(faillist_close_list(f), 0);
     (void)faillist_free(f);
     n = 0;
@@ -80,8 +81,48 @@ static void a_list_that_grew_too_long_is_none(void **state)
     free(temp);
 }
 
+struct seen {
+    char path[4][32], code[4][32];
+    unsigned n;
+};
+
+static int take(void *arg, const char *path, size_t len, const char *code)
+{
+    struct seen *s = arg;
+    (void)snprintf(s->path[s->n], 32, "%.*s", (int)len, path);
+    (void)snprintf(s->code[s->n++], 32, "%s", code);
+    return 0;
+}
+
+static void each_path_has_the_cause_it_failed_by(void **state)
+{
+    (void)state;
+    char *path = xasprintf("%s/list", dir);
+    struct faillist *f = NULL;
+    struct seen s = {.n = 0};
+    assert_int_equal(faillist_new(&f, path), 0);
+    struct failure open_one = {"a", "b\nc", 1, 3, EACCES, "open"};
+    struct failure changed = {"", "d", 0, 1, ESTALE, "changed at the destination"};
+    faillist_add(f, &open_one);
+    faillist_add(f, &changed);
+    faillist_leave(f, "e", 1, "EIO");
+    assert_int_equal(faillist_count(f), 3); /* what is left is not done */
+    assert_int_equal(faillist_close_list(f), 0);
+    (void)faillist_free(f);
+    assert_int_equal(faillist_each(path, take, &s), 0);
+    assert_int_equal(s.n, 3);
+    assert_string_equal(s.path[0], "a/b\nc");
+    assert_string_equal(s.code[0], "EACCES");
+    assert_string_equal(s.path[1], "d");
+    assert_string_equal(s.code[1], "VERIFY_CHANGED");
+    assert_string_equal(s.code[2], "EIO");
+    (void)unlink(path);
+    free(path);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_list_that_grew_too_long_is_none)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_list_that_grew_too_long_is_none),
+                                       cmocka_unit_test(each_path_has_the_cause_it_failed_by)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
