@@ -24,29 +24,44 @@ again_seed() { # PEER…
     target=/srv/ground/out-godwit
 }
 
-# Copies on the destination beside the first: one a peer.
+# again_options ROW: 1 if this Godwit cannot do that. With the source's change feed is the default; the rows without
+# "-feed" in their name look at everything.
+again_options() {
+    local has
+    has=$(godwit job create --help)
+    more_rsync='' more_godwit=''
+    case $1 in
+    delta)
+        more_rsync="--inplace --no-whole-file" more_godwit=--delta
+        grep -q -- --delta <<<"$has"
+        ;;
+    *-feed) grep -q -- --full-scan <<<"$has" ;;
+    *) ! grep -q -- --full-scan <<<"$has" || more_godwit=--full-scan ;;
+    esac
+}
+
 bench_again() { # ROW PEER…
     local row=$1 round peer copies made
     shift
     made=$(again_tree "$row")
     copies=$(($# + 1))
-    if [ "$row" = delta ] && ! godwit job create files --help | grep -q -- --delta; then
-        say "tree delta: not built"
+    if ! again_options "$row"; then
+        say "tree $row: not built"
         echo '[]' >"$out/$row.json"
         return
     fi
-    [ "$row" != delta ] || more_rsync="--inplace --no-whole-file" more_godwit=--delta
     need_disk $((($(scaled_mib "$made") * 5 / 4 + 512) * (copies + 1)))
     tree_make fs1 "$made"
     disk_new new1 $(($(scaled_mib "$made") * copies)) $(($(tree_inodes "$made") / scale * copies))
     again_seed "$@"
     [ "$*" = "${*/rclone/}" ] || { http_up; rclone_choose; }
     for round in $(seq "$rounds"); do
-        [ "$row" = nochange ] || on fs1 /root/maketree "change:$made" /srv/ground/tree "$scale" "$round"
+        [ "${row%-feed}" = nochange ] || on fs1 /root/maketree "change:$made" /srv/ground/tree "$scale" "$round"
         for peer in godwit "$@"; do one_run "$peer"; done
     done >"$out/$row.runs"
     for peer in godwit "$@"; do target=/srv/ground/out-$peer && check "$peer"; done
     http_down
+    forget_job
     summarise "$out/$row.runs" '{}' "$@" >"$out/$row.json"
     ground_free fs1 new1
     more_rsync='' more_godwit=''
@@ -71,5 +86,6 @@ bench_memory() { # ROW
               limit_kib: 262144, pass_memory: ([$source, $destination] | max < 262144)}')")
     done
     printf '%s\n' "${rows[@]}" | jq -s . >"$out/$1.json"
+    forget_job
     ground_free fs1 new1
 }
