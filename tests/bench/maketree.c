@@ -142,17 +142,19 @@ static void make_tree(const struct kind *k, int root, unsigned scale)
         make_image(root, i, k->bytes / scale);
 }
 
-/* One percent of the files is written anew, another one in each round. */
+/* One percent of the files is written anew: a tenth of those in a tenth of the folders, since
+ * changes keep together; other ones in each round. */
 static void change_files(const struct kind *k, int root, unsigned scale, unsigned round)
 {
-    unsigned folders = k->folders / scale ? k->folders / scale : 1, all = k->files / scale;
-    unsigned each = all / folders;
-    for (unsigned i = round % 100; i < folders * each; i += 100) {
-        char name[64];
-        (void)snprintf(name, sizeof name, "folder-%04u/file-%05u.dat", i / each, i % each);
-        must(unlinkat(root, name, 0), name);
-        make_file(root, name, k->size());
-    }
+    unsigned folders = k->folders / scale ? k->folders / scale : 1;
+    unsigned each = k->files / scale / folders;
+    for (unsigned d = folders > 9 ? round % 10 : 0; d < folders; d += 10)
+        for (unsigned f = round / 10 % 10; f < each; f += 10) {
+            char name[64];
+            (void)snprintf(name, sizeof name, "folder-%04u/file-%05u.dat", d, f);
+            must(unlinkat(root, name, 0), name);
+            make_file(root, name, k->size());
+        }
 }
 
 /* One percent of the blocks is written over, here and there. */
