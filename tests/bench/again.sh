@@ -67,7 +67,7 @@ bench_again() { # ROW PEER…
     more_rsync='' more_godwit=''
 }
 
-# Memory of the agents with five million empty files, in a first and a second pass.
+# Memory of the agents with five million empty files, in a first and a second pass that looks at everything.
 bench_memory() { # ROW
     local pass rows=()
     need_disk $(($(scaled_mib empty5m) * 3))
@@ -75,7 +75,10 @@ bench_memory() { # ROW
     ground_clear new1 "$(scaled_mib empty5m)" $(($(tree_inodes empty5m) / scale))
     target=/srv/ground/out
     job=bench-$tree-$(now_ms)
-    godwit job create files --name "$job" --pair "fs1:/srv/ground/tree=new1:$target" >/dev/null 2>&1
+    again_options nochange
+    # shellcheck disable=SC2086
+    godwit job create files --name "$job" $more_godwit --pair "fs1:/srv/ground/tree=new1:$target" >/dev/null 2>&1
+    more_godwit=''
     for pass in first second; do
         agents_peak_reset
         timed move_godwit
