@@ -361,6 +361,97 @@ static void shared_blocks_are_told(const struct pairing *p)
     (void)close(dir);
 }
 
+/* ── many, deep, and names of any bytes ── */
+
+#define LINKED 10000
+#define DEEP 60 /* folders of 200 bytes: more than PATH_MAX together */
+
+static void make_names(void)
+{
+    make_dir(source, "names");
+    for (int c = 1; c < 256; c++) {
+        char name[] = {'n', 'a', 'm', 'e', 's', '/', (char)c, 'x', '\0'};
+        if (c != '/')
+            put(source, name, name, sizeof name);
+    }
+}
+
+static void make_deep(void)
+{
+    char name[201];
+    memset(name, 'd', 200);
+    name[200] = '\0';
+    int at = open(source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (unsigned i = 0; i < DEEP; i++) {
+        assert_int_equal(mkdirat(at, name, 0755), 0);
+        int next = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        (void)close(at);
+        at = next;
+    }
+    int fd = openat(at, "bottom", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(write(fd, "x", 1), 1);
+    (void)close(fd);
+    (void)close(at);
+}
+
+/* Each file has its other name in another folder, and is met in no order. */
+static void make_linked(void)
+{
+    make_dir(source, "one");
+    make_dir(source, "two");
+    int one = open_at(source, "one"), two = open_at(source, "two");
+    for (unsigned i = 0; i < LINKED; i++) {
+        char name[32], other[32];
+        (void)snprintf(name, sizeof name, "%u", i);
+        (void)snprintf(other, sizeof other, "%u", (i * 7919U) % LINKED);
+        int fd = openat(one, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+        (void)close(fd);
+        assert_int_equal(linkat(one, name, two, other, 0), 0);
+    }
+    (void)close(one);
+    (void)close(two);
+}
+
+static uint64_t inode_of(int dir, const char *name, nlink_t *retnames)
+{
+    struct stat st;
+    assert_int_equal(fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW), 0);
+    *retnames = st.st_nlink;
+    return st.st_ino;
+}
+
+static void links_names_and_depth(void **state_)
+{
+    (void)state_;
+    struct both b;
+    make_names();
+    make_deep();
+    make_linked();
+    transfer(&b, NULL);
+    assert_done(&b);
+    assert_int_equal(b.received.counters.files, 254 + 1 + 2 * LINKED);
+    int one = open_at(destination, "one"), two = open_at(destination, "two");
+    for (unsigned i = 0; i < LINKED; i++) {
+        char name[32], other[32];
+        nlink_t a = 0, c = 0;
+        (void)snprintf(name, sizeof name, "%u", i);
+        (void)snprintf(other, sizeof other, "%u", (i * 7919U) % LINKED);
+        assert_int_equal(inode_of(one, name, &a), inode_of(two, other, &c));
+        assert_int_equal(a + c, 4);
+    }
+    (void)close(one);
+    (void)close(two);
+    char *names = xasprintf("diff -r '%s/names' '%s/names'", source, destination);
+    const char *const argv[] = {"sh", "-c", names, NULL};
+    assert_int_equal(trees_run(argv), 0);
+    free(names);
+    transfer(&b, &(struct transfer_options){.delete_extras = true});
+    assert_done(&b);
+    assert_int_equal(b.received.counters.files + b.received.counters.deleted +
+                         b.received.counters.changed_meta,
+                     0);
+}
+
 /* ── on every pairing ── */
 
 static void on_each(void (*fn)(const struct pairing *))
@@ -433,6 +524,7 @@ int main(void)
         CASE(projects),
         CASE(blocks_and_capabilities),
         CASE(shared_blocks),
+        CASE(links_names_and_depth),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

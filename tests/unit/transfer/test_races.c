@@ -23,6 +23,7 @@
 #define SECRET_BYTES 5000
 #define STASH 250
 #define FIFOS 300
+#define FILLERS 250 /* time passes between the look at an entry and what is done with it */
 
 static char secret_dir[96], secret_file[112], inside[112], secret_pipe[112];
 
@@ -179,6 +180,11 @@ static void make_home(void)
     write_own("file", SECRET_BYTES, 0644, 1);
     write_own("dir/inside", SECRET_BYTES, 0644, 2);
     write_own("large", 400 << 10, 0644, 3);
+    for (unsigned i = 0; i < FILLERS; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof name, "filler%u", i);
+        write_own(name, 10, 0644, i);
+    }
     free(home);
     free(dir);
 }
@@ -323,7 +329,7 @@ static pid_t attacker = -1;
 static void run_passes(const struct race *r, const struct attack *a)
 {
     struct both b;
-    int64_t limit = getenv("GODWIT_ALL") && strcmp(getenv("GODWIT_ALL"), "yes") == 0 ? 20000 : 1200;
+    int64_t limit = getenv("GODWIT_ALL") && strcmp(getenv("GODWIT_ALL"), "yes") == 0 ? 20000 : 800;
     unsigned passes = 0;
     attacker = attacker_start(a);
     int64_t began = clock_mono_ms();
