@@ -34,6 +34,8 @@ void counters_to_wire(const struct counters *c, Godwit__Counters *ret)
     ret->lanes = c->lanes;
     ret->total_known = c->total_known;
     ret->changed_meta = c->changed_meta;
+    ret->changed_folders = c->changed_folders;
+    ret->next_pass_ms = c->next_pass_ms;
 }
 
 /* Cuts at a character, so that what is left is still text. */

@@ -14,6 +14,7 @@
 #include "agent/feed/feed_priv.h"
 #include "agent/feed/feed_watch.h"
 #include "common/base/cleanup.h"
+#include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
 
@@ -35,8 +36,9 @@ struct pair {
     bool based;              /* a pass ended well: what came from `from` on is what changed */
     bool running;            /* a pass that took the list is under way; it needs `from` kept */
     uint64_t from, key, session;
-    uint64_t folders; /* of the log, at from */
-    const char *why;  /* there is no base */
+    uint64_t folders;   /* of the log, at from */
+    uint64_t folder_us; /* what one of a list took in the last pass */
+    const char *why;    /* there is no base */
 };
 
 struct feed {
@@ -216,6 +218,7 @@ struct feed_pass {
     uint64_t from, to, key, folders;
     struct feed_root root;
     int log_fd;
+    int64_t began_us;
 };
 
 /* Under lock: the reason against a list, or NULL. Sets what the list is made from. */
@@ -280,6 +283,7 @@ struct feed_pass *feed_begin(struct feed *f, const struct feed_ask *a)
 {
     struct feed_pass *pass = xcalloc(1, sizeof *pass);
     pass->feed = f;
+    pass->began_us = clock_mono_us();
     pass->pair = xstrdup(a->pair);
     pass->key = a->key;
     pass->why = f ? begin(f, a, pass) : "this agent keeps no change feed";
@@ -313,6 +317,9 @@ static void end_locked(struct feed *f, const struct feed_pass *pass, bool well, 
         p->folders = pass->folders;
         p->key = pass->key;
         p->session = session;
+        size_t n = pass->list ? feed_list_count(pass->list) : 0;
+        if (n > 0)
+            p->folder_us = (uint64_t)(clock_mono_us() - pass->began_us) / n;
     } else if (well) { /* what it looked at is not what the list says */
         p->based = false;
         p->why = pass->why ? pass->why : "the last pass left doubts";
@@ -335,6 +342,24 @@ void feed_end(struct feed_pass *pass, bool well, uint64_t session)
     (void)feed_list_free(pass->list);
     free(pass->pair);
     free(pass);
+}
+
+#define PASS_MS 300    /* orders, lanes, the end */
+#define FOLDER_US 5000 /* before one was measured */
+
+void feed_pass_next(struct feed_pass *pass, uint64_t *retfolders, uint64_t *retms)
+{
+    struct feed *f = pass->feed;
+    *retfolders = *retms = 0;
+    if (!f || !pass->watched)
+        return;
+    (void)pthread_mutex_lock(&f->lock);
+    const struct pair *p = pair_find(f, pass->pair);
+    if (p && p->on) {
+        *retfolders = feed_log_folders(feed_watch_log(p->on->watch)) - pass->folders;
+        *retms = PASS_MS + *retfolders * (p->folder_us ? p->folder_us : FOLDER_US) / 1000;
+    }
+    (void)pthread_mutex_unlock(&f->lock);
 }
 
 /* ── the rest ── */

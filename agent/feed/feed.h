@@ -38,6 +38,10 @@ const char *feed_pass_why(const struct feed_pass *p); /* static: why a full scan
  * the destination knows it. Frees p; NULL is fine. */
 void feed_end(struct feed_pass *p, bool well, uint64_t session);
 
+/* While it runs: folders that changed since it began (of the whole file system, so at most), and
+ * how long a pass over them takes, about. 0 and 0 without a watch. */
+void feed_pass_next(struct feed_pass *p, uint64_t *retfolders, uint64_t *retms);
+
 struct feed_state {
     bool certain;     /* the next pass needs no full scan */
     const char *why;  /* when not certain; static */

@@ -127,6 +127,12 @@ void changes_end(struct sender *s, bool well)
     free(c);
 }
 
+void changes_count(const struct sender *s, struct counters *c)
+{
+    if (s->changes)
+        feed_pass_next(s->changes->pass, &c->changed_folders, &c->next_pass_ms);
+}
+
 /* ── the walk ── */
 
 bool changes_descend(const struct sender *s, const struct folder *f, const char *name)

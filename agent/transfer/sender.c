@@ -180,6 +180,7 @@ static void counters_now(struct sender *s, struct counters *ret)
         ret->lanes += w->lane != NULL;
     ret->total_known = s->walk_over;
     (void)pthread_mutex_unlock(&s->lock);
+    changes_count(s, ret);
     ret->failed = faillist_count(s->failures);
     ret->elapsed_ms = (uint64_t)(clock_mono_ms() - s->began_ms);
 }

@@ -177,6 +177,7 @@ void listing_free(struct worker *w, struct listing *l);
 /* changes.c: a pass that looks only where something changed */
 int changes_begin(struct sender *s, bool fresh); /* fills the stack */
 void changes_end(struct sender *s, bool well);
+void changes_count(const struct sender *s, struct counters *c);
 bool changes_descend(const struct sender *s, const struct folder *f, const char *name);
 /* A file with other names was seen first here: they have to be looked at as well. */
 void changes_linked(struct sender *s, const struct meta *m);

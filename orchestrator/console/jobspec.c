@@ -108,7 +108,7 @@ const struct option_row jobspec_options[] = {
      .value = "MS",
      .help = "The source holds itself back while its own reads take longer than that; 0 does not "
              "look."},
-    {.name = NULL                                                                      },
+    {.name = NULL                                                         },
 };
 
 bool jobspec_in_file(const struct option_row *row)

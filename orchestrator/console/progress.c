@@ -104,6 +104,17 @@ static char *rate_text(const json_t *pair)
     return xasprintf("%s/s", rate);
 }
 
+/* What the next pass has to look at, as far as the source's change feed says; malloc'd. */
+static char *churn_text(const json_t *pair)
+{
+    double folders = show_num(pair, "counters.changed_folders");
+    double ms = show_num(pair, "counters.next_pass_ms");
+    if (ms <= 0)
+        return xstrdup("");
+    return xasprintf("%.0f changed folder%s wait%s (a pass of %.1f s)", folders,
+                     folders == 1 ? "" : "s", folders == 1 ? "s" : "", ms / 1000);
+}
+
 /* What goes on now, in words. */
 static const char *doing_text(const json_t *pair)
 {
@@ -122,9 +133,11 @@ static char *facts(const json_t *pair)
         return xasprintf("%s  %s  %s%s%s", bytes, files, state, *reason ? ": " : "", reason);
     CLEANUP(mem_free) char *rate = rate_text(pair);
     CLEANUP(mem_free) char *eta = progress_eta(show_find(pair, "eta_ms"));
+    CLEANUP(mem_free) char *churn = churn_text(pair);
     bool stalled = show_flag(pair, "stalled");
-    return xasprintf("%s  %s  %s  %s%s%s%s%s", bytes, files, rate, stalled ? "STALLED  " : "", eta,
-                     *eta ? "" : doing_text(pair), *reason ? "  " : "", reason);
+    return xasprintf("%s  %s  %s  %s%s%s%s%s%s%s", bytes, files, rate, stalled ? "STALLED  " : "",
+                     eta, *eta ? "" : doing_text(pair), *churn ? "  " : "", churn,
+                     *reason ? "  " : "", reason);
 }
 
 static const char *tint(const json_t *pair)
@@ -192,9 +205,12 @@ char *progress_plain(const json_t *pair)
                             *eta ? ", " : "", eta, *reason ? ", " : "", reason)
                 : xasprintf("%s%s", *reason ? ": " : "", reason);
     CLEANUP(mem_free)
-    char *line = xasprintf("pair %s: %s %.0f%%%s%s, %s, %s%s", name + strspn(name, " "), state,
-                           show_num(pair, "percent"), running ? ", " : "",
-                           running ? doing_text(pair) : "", bytes, files, moving);
+    char *churn = churn_text(pair);
+    CLEANUP(mem_free)
+    char *line =
+        xasprintf("pair %s: %s %.0f%%%s%s, %s, %s%s%s%s", name + strspn(name, " "), state,
+                  show_num(pair, "percent"), running ? ", " : "", running ? doing_text(pair) : "",
+                  bytes, files, moving, *churn ? ", " : "", churn);
     return show_clean(line);
 }
 

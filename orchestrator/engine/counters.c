@@ -40,6 +40,8 @@ static const struct field {
     FIELD(again_bytes, GROWS_SUM),
     FIELD(changed_meta, GROWS_SUM),
     FIELD(elapsed_ms, GROWS_SUM),
+    FIELD(changed_folders, GROWS_LATEST),
+    FIELD(next_pass_ms, GROWS_LATEST),
 };
 
 static uint64_t get(const Godwit__Counters *c, const struct field *f)

@@ -128,6 +128,14 @@ static void where_a_folder_was_is_known(void **state)
     assert_non_null(from);
     assert_int_equal(len, 3);
     assert_memory_equal(from, "b/c", 3);
+    uint64_t folders = 0, ms = 0;
+    sh("touch src/a/while src/it-runs");
+    for (int i = 0; i < 200 && folders < 2; i++) {
+        (void)usleep(10000);
+        feed_pass_next(p, &folders, &ms);
+    }
+    assert_int_equal(folders, 2);
+    assert_true(ms > 0);
     feed_end(p, true, 5);
 }
 
