@@ -66,9 +66,11 @@ ssize_t xattrs_list(int fd, char *small, size_t small_cap, char **retbig)
 /* What the kernel computes cannot be set elsewhere; ACLs can. */
 bool xattr_is_kept(const char *name, size_t len)
 {
-    static const char system_ns[] = "system.", ours[] = "godwit.";
+    static const char system_ns[] = "system.", ours[] = "godwit.", xfs[] = "trusted.SGI_ACL_";
     if (len >= sizeof ours && strncmp(name, ours, sizeof ours - 1) == 0)
         return false; /* a file system that holds any name (FUSE) must not speak for attrs.h */
+    if (len >= sizeof xfs - 1 && strncmp(name, xfs, sizeof xfs - 1) == 0)
+        return false; /* the ACL once more, as xfs keeps it */
     if (len < sizeof system_ns || strncmp(name, system_ns, sizeof system_ns - 1) != 0)
         return true;
     return xattr_is_acl(name, len) || xattr_is_nfs4(name, len);

@@ -19,6 +19,12 @@ now_ms() { echo $((${EPOCHREALTIME/./} / 1000)); }
 [ "$(id -u)" = 0 ] || skip "needs root: for namespaces and file systems"
 [ -x "$bin/godwitd" ] && [ -x "$bin/godwit-agent" ] || skip "the programs are not built in $bin"
 
+# Mounts of our own: whoever makes a namespace beside us must not keep them when we let them go.
+if [ -z "${GODWIT_FAULT_OWN:-}" ]; then
+    export GODWIT_FAULT_OWN=1
+    exec unshare --mount --propagation private bash "$0" "$@"
+fi
+
 work=$(mktemp -d "/var/tmp/godwit-fault-$name-XXXXXX")
 chmod 755 "$work"
 export GODWIT_STATE=$work/orch
