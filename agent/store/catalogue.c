@@ -41,6 +41,8 @@ static const char schema[] =
     "CREATE TABLE IF NOT EXISTS partial(folder BLOB NOT NULL, name BLOB NOT NULL,"
     " body BLOB NOT NULL, PRIMARY KEY(folder, name)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS feed(id INTEGER PRIMARY KEY CHECK(id=0), session INTEGER NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS run(id INTEGER PRIMARY KEY CHECK(id=0), instance INTEGER NOT NULL,"
+    " durable INTEGER NOT NULL, ordered INTEGER NOT NULL, began INTEGER NOT NULL);"
     "PRAGMA user_version=1;";
 
 static const char *const statements[ST_COUNT] = {
@@ -57,6 +59,9 @@ static const char *const statements[ST_COUNT] = {
     [ST_PARTIAL_PUT] = "INSERT INTO partial(folder,name,body) VALUES(?1,?2,?3)"
                        " ON CONFLICT(folder,name) DO UPDATE SET body=?3",
     [ST_PARTIAL_DROP] = "DELETE FROM partial WHERE folder=?1 AND name=?2",
+    [ST_RUN_GET] = "SELECT instance, durable, ordered, began FROM run WHERE id=0",
+    [ST_RUN_PUT] = "INSERT OR REPLACE INTO run(id,instance,durable,ordered,began)"
+                   " VALUES(0,?1,?2,?3,?4)",
 };
 
 int catalogue_errno(int rc)
@@ -93,7 +98,7 @@ int catalogue_bind(sqlite3_stmt *st, int n, const void *p, size_t len)
     return catalogue_errno(sqlite3_bind_blob64(st, n, len ? p : "", len, SQLITE_STATIC));
 }
 
-int catalogue_run(struct catalogue *c, enum statement st)
+int catalogue_step(struct catalogue *c, enum statement st)
 {
     int rc = catalogue_errno(sqlite3_step(c->st[st]));
     (void)sqlite3_reset(c->st[st]);
@@ -285,7 +290,7 @@ int catalogue_write_segment(struct catalogue *c, const char *folder, size_t len,
         rc = catalogue_errno(sqlite3_bind_int64(st, 3, count));
     if (rc == 0)
         rc = catalogue_bind(st, 4, sealed->data, sealed->len);
-    return rc == 0 ? catalogue_run(c, ST_PUT) : rc;
+    return rc == 0 ? catalogue_step(c, ST_PUT) : rc;
 }
 
 /* The last segment of the folder, into tail without its checksum, when there is room in it. */

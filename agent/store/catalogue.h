@@ -75,6 +75,17 @@ void catalogue_partial_done(struct catalogue_partial *p);
 int catalogue_session_get(struct catalogue *c, uint64_t *ret);
 int catalogue_session_put(struct catalogue *c, uint64_t session);
 
+/* What the destination knows of its own work over all its lives: durable after catalogue_commit(),
+ * together with the rows that it counts. */
+struct catalogue_run {
+    uint64_t instance; /* random; of this catalogue */
+    uint64_t durable;  /* content bytes received and made durable since it is there */
+    uint64_t order;    /* which one the latest run is of */
+    int64_t began_s;   /* when that began, by this host's clock */
+};
+int catalogue_run_get(struct catalogue *c, struct catalogue_run *ret); /* -ENOENT */
+int catalogue_run_put(struct catalogue *c, const struct catalogue_run *r);
+
 /* All entries in folder order, for manifests. fn returns non-zero to stop with that value. */
 int catalogue_each(struct catalogue *c,
                    int (*fn)(void *arg, const char *folder, size_t folder_len, const char *name,

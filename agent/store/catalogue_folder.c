@@ -169,7 +169,7 @@ static int compact(struct catalogue *c, const char *folder, size_t len,
         return rc;
     rc = catalogue_bind(c->st[ST_DROP], 1, folder, len);
     if (rc == 0)
-        rc = catalogue_run(c, ST_DROP);
+        rc = catalogue_step(c, ST_DROP);
     if (rc == 0)
         rc = write_compact(c, folder, len, f);
     if (rc < 0)

@@ -114,7 +114,7 @@ int catalogue_partial_put(struct catalogue *c, const char *folder, size_t folder
     if (rc == 0)
         rc = catalogue_bind(st, 3, body.data, body.len);
     if (rc == 0)
-        rc = catalogue_run(c, ST_PARTIAL_PUT);
+        rc = catalogue_step(c, ST_PARTIAL_PUT);
     buf_done(&body);
     return rc;
 }
@@ -125,5 +125,5 @@ int catalogue_partial_forget(struct catalogue *c, const char *folder, size_t fol
     int rc = catalogue_begin(c);
     if (rc == 0)
         rc = bind_key(c->st[ST_PARTIAL_DROP], folder, folder_len, name, name_len);
-    return rc == 0 ? catalogue_run(c, ST_PARTIAL_DROP) : rc;
+    return rc == 0 ? catalogue_step(c, ST_PARTIAL_DROP) : rc;
 }

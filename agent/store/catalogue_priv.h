@@ -37,6 +37,8 @@ enum statement {
     ST_PARTIAL_GET,
     ST_PARTIAL_PUT,
     ST_PARTIAL_DROP,
+    ST_RUN_GET,
+    ST_RUN_PUT,
     ST_COUNT,
 };
 struct pending;
@@ -50,9 +52,9 @@ struct catalogue {
     struct pending *last; /* puts come folder by folder */
 };
 
-int catalogue_errno(int sqlite_rc);                        /* SQLite's code as -errno */
-int catalogue_begin(struct catalogue *c);                  /* no-op inside a transaction */
-int catalogue_run(struct catalogue *c, enum statement st); /* steps to the end and resets */
+int catalogue_errno(int sqlite_rc);                         /* SQLite's code as -errno */
+int catalogue_begin(struct catalogue *c);                   /* no-op inside a transaction */
+int catalogue_step(struct catalogue *c, enum statement st); /* steps to the end and resets */
 int catalogue_bind(sqlite3_stmt *st, int n, const void *p, size_t len); /* a blob, never NULL */
 int catalogue_write_segment(struct catalogue *c, const char *folder, size_t len, int64_t segno,
                             uint32_t count, const struct buf *sealed);

@@ -29,7 +29,7 @@ static int drop_below(struct catalogue *c, const char *folder, size_t len)
         rc = catalogue_bind(st, 2, from, len + 1);
     if (rc == 0)
         rc = catalogue_bind(st, 3, end, len + 1);
-    return rc == 0 ? catalogue_run(c, ST_DROP_BELOW) : rc;
+    return rc == 0 ? catalogue_step(c, ST_DROP_BELOW) : rc;
 }
 
 int catalogue_forget_below(struct catalogue *c, const char *folder, size_t len)

@@ -193,7 +193,36 @@ static int compare_folder(struct rlane *l, const struct view *v, struct bytes na
     return VERDICT_FRESH;
 }
 
-static void count_same(struct rlane *l, const struct listing_entry *e)
+/* What the pieces of a large file count already that were durable before the rest came. */
+static uint64_t counted_pieces(struct rlane *l, struct bytes name)
+{
+    struct catalogue_partial p = {.piece_bytes = 0};
+    uint64_t n = 0;
+    (void)pthread_mutex_lock(&l->r->cat_lock);
+    int rc = catalogue_partial_get(l->r->cat, l->at.path, l->at.len, name.p, name.n, &p);
+    (void)pthread_mutex_unlock(&l->r->cat_lock);
+    for (size_t i = 0; rc == 0 && i < p.bitmap_len * 8; i++)
+        n += (p.bitmap[i / 8] >> (i % 8)) & 1;
+    if (rc == 0)
+        catalogue_partial_done(&p);
+    return n * PIECE_BYTES;
+}
+
+/* A killed run of this order had put it in place and could not say so any more: it is not sent
+ * again. */
+static void count_found(struct rlane *l, const struct listing_entry *e, const struct meta *here)
+{
+    if (here->ctime.tv_sec < l->r->run.began_s)
+        return;
+    bool sparse = here->blocks512 * 512 + 4096 <= here->size;
+    uint64_t data = sparse ? here->blocks512 * 512 : here->size;
+    uint64_t counted = e->meta.size > PIECE_BYTES ? counted_pieces(l, e->name) : 0;
+    uint64_t n = data > counted ? data - counted : 0;
+    l->found += n;
+    l->placed.data += n; /* counted once its row is durable, and never again */
+}
+
+static void count_same(struct rlane *l, const struct listing_entry *e, const struct meta *here)
 {
     static const uint8_t unknown[DIGEST_BYTES];
     if (l->r->spec->options.evidence && !l->r->spec->options.dry_run)
@@ -202,9 +231,12 @@ static void count_same(struct rlane *l, const struct listing_entry *e)
         return;
     l->delta.unchanged_files++;
     l->delta.unchanged_bytes += e->meta.size;
-    if (!l->r->spec->options.dry_run && !l->r->spec->options.evidence &&
-        (!l->compare.known || !catalogue_find(l->compare.known, e->name.p, e->name.n)))
+    if (l->r->spec->options.dry_run ||
+        (l->compare.known && catalogue_find(l->compare.known, e->name.p, e->name.n)))
+        return;
+    if (!l->r->spec->options.evidence)
         durable_row(&l->placed, (struct bytes){l->at.path, l->at.len}, e->name, &e->meta, unknown);
+    count_found(l, e, here);
 }
 
 static void count_dry(struct rlane *l, const struct listing_entry *e, enum verdict v)
@@ -247,7 +279,7 @@ static int compare_entry(struct rlane *l, const struct listing_entry *e,
     if (verdict == VERDICT_SAME) {
         if (xattrs_differ(&v, e, &other) < 0 || other || meta_differs(l->r, &e->meta, &v.meta))
             verdict = VERDICT_META;
-        count_same(l, e);
+        count_same(l, e, &v.meta);
     }
     if (verdict == VERDICT_DATA || verdict == VERDICT_CHECK)
         keep_temp(l, e);

@@ -44,6 +44,7 @@ static void add(struct placed *to, const struct placed *p)
     to->bytes += p->bytes;
     to->entries += p->entries;
     to->content += p->content;
+    to->data += p->data;
 }
 
 int durable_note(struct rlane *l)
@@ -69,6 +70,15 @@ bool durable_due(struct receiver *r)
     bool due = some && clock_mono_ms() - r->flushed_ms >= FLUSH_MS;
     (void)pthread_mutex_unlock(&r->lock);
     return due;
+}
+
+/* In the same transaction as the rows that it counts. */
+static int put_run(struct receiver *r, const struct placed *p)
+{
+    if (p->data == 0)
+        return 0;
+    r->run.durable += p->data;
+    return catalogue_run_put(r->cat, &r->run);
 }
 
 static int put_rows(struct receiver *r, const struct buf *rows)
@@ -184,6 +194,8 @@ int durable_flush(struct receiver *r)
     int rc2 = put_snapshots(r, partials);
     if (rc == 0)
         rc = rc2;
+    if (rc == 0)
+        rc = put_run(r, &p);
     if (rc == 0)
         rc = catalogue_commit(r->cat);
     (void)pthread_mutex_unlock(&r->cat_lock);

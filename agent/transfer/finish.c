@@ -37,7 +37,7 @@ static bool is_first(const struct receiver *r, const struct stat *st, const stru
 {
     if ((st->st_mode ^ m->mode) & S_IFMT)
         return false;
-    if (!S_ISREG(m->mode) || st->st_ctim.tv_sec >= r->began_s)
+    if (!S_ISREG(m->mode) || st->st_ctim.tv_sec >= r->run.began_s)
         return true;
     return (uint64_t)st->st_size == m->size && st->st_mtim.tv_sec == m->mtime.tv_sec;
 }

@@ -328,6 +328,7 @@ static int piece_enter(struct rlane *l, uint32_t id, uint32_t piece)
         return -EBADMSG;
     l->piece = piece;
     l->piece_at = piece * PIECE_BYTES;
+    l->piece_data = 0;
     (void)XXH3_128bits_reset(l->piece_hash);
     return 0;
 }
@@ -355,6 +356,7 @@ int incoming_chunk(struct rlane *l, struct cursor *c)
     (void)hash_zeros(l, k.offset);
     (void)XXH3_128bits_update(l->piece_hash, k.data.p, k.data.n);
     l->piece_at += k.data.n;
+    l->piece_data += k.data.n;
     FAULT_POINT("chunk-in");
     rc = place_write(in->fd, k.data.p, k.data.n, k.offset);
     return rc < 0 ? incoming_fail(l, in, -rc, "write") : 0;
@@ -473,8 +475,10 @@ int incoming_piece_end(struct rlane *l, struct cursor *c)
         complete = completes(in);
     }
     (void)pthread_mutex_unlock(&in->lock);
-    if (fresh)
+    if (fresh) {
         l->placed.content += piece_len(in->meta.size, p.piece);
+        l->placed.data += l->piece_data;
+    }
     if (!right)
         rc = incoming_fail(l, in, EBADMSG, "digest");
     else if (complete)

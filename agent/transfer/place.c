@@ -195,6 +195,7 @@ struct content {
     struct cursor segments; /* where they begin in the record */
     uint32_t nsegments;
     struct bytes plain; /* the content when it is one segment without holes */
+    uint64_t data;      /* without holes */
 };
 
 /* Reads over the segments of e and checks the digest. */
@@ -211,6 +212,7 @@ static int content_check(struct rlane *l, const struct batch_entry *e, struct cu
         int rc = segment_get(c, size, &at, &offset, &data);
         if (rc < 0)
             return rc;
+        ret->data += data.n;
         if (!holes && data.n != size) {
             holes = true;
             memset(l->whole, 0, size);
@@ -319,6 +321,7 @@ static int place_file(struct rlane *l, const struct batch_entry *e, struct curso
     l->placed.files++;
     l->placed.bytes += e->meta.size;
     l->placed.content += e->meta.size;
+    l->placed.data += k.data;
     return 0;
 }
 

@@ -21,9 +21,10 @@ int receive_lane_reply(struct rlane *l, uint8_t type)
 static int say_status(struct rlane *l)
 {
     (void)pthread_mutex_lock(&l->r->lock);
-    struct status now = {l->r->instance, l->r->durable.content};
+    struct status now = {l->r->run.instance, l->r->durable.data, l->r->found};
     (void)pthread_mutex_unlock(&l->r->lock);
-    if (now.instance == l->told.instance && now.durable_bytes == l->told.durable_bytes)
+    if (now.instance == l->told.instance && now.durable_bytes == l->told.durable_bytes &&
+        now.found_bytes == l->told.found_bytes)
         return 0;
     l->told = now;
     buf_clear(&l->out);
@@ -122,8 +123,10 @@ static void merge(struct rlane *l)
     to->deleted += d->deleted;
     to->skipped_meta += d->skipped_meta;
     to->changed_meta += d->changed_meta;
+    r->found += l->found;
     (void)pthread_mutex_unlock(&r->lock);
     *d = (struct counters){0};
+    l->found = 0;
 }
 
 static int record_in(struct rlane *l, const struct lane_record *rec)

@@ -132,6 +132,7 @@ static int session_begin(struct receiver *r, uint64_t session)
     if (fresh && rc == 0 && r->spec->options.evidence)
         rc = evidence_fresh_root(r);
     r->session = session;
+    r->found = 0;
     r->fresh = fresh;
     r->finished = false;
     r->doing = "receiving";
@@ -230,6 +231,24 @@ static int empty_root(const char *scratch)
     return rc;
 }
 
+/* A killed run that comes back goes on counting, and knows when it began. */
+static int run_open(struct receiver *r)
+{
+    int64_t now_s = clock_wall_ms() / 1000 - 1;
+    uint64_t order = XXH3_64bits(r->spec->ticket_id, strlen(r->spec->ticket_id));
+    if (catalogue_run_get(r->cat, &r->run) < 0)
+        r->run = (struct catalogue_run){.instance = r->instance | 1};
+    r->durable.data = r->run.durable;
+    if (r->run.order == order && r->run.began_s <= now_s)
+        return 0;
+    r->run.order = order;
+    r->run.began_s = now_s;
+    if (r->spec->options.dry_run)
+        return 0;
+    int rc = catalogue_run_put(r->cat, &r->run);
+    return rc == 0 ? catalogue_commit(r->cat) : rc;
+}
+
 static int receiver_open(struct receiver *r)
 {
     const struct transfer_spec *s = r->spec;
@@ -251,6 +270,8 @@ static int receiver_open(struct receiver *r)
     *slash = '/';
     if (rc == 0)
         rc = catalogue_open(&r->cat, path);
+    if (rc == 0)
+        rc = run_open(r);
     if (rc == 0)
         rc = faillist_new(&r->failures, NULL);
     if (rc == 0)
@@ -366,7 +387,6 @@ static void receiver_init(struct receiver *r, struct step *s, const struct trans
     r->umask = process_umask();
     r->euid = geteuid();
     r->egid = getegid();
-    r->began_s = clock_wall_ms() / 1000 - 1;
     r->doing = "receiving";
     pair_token(spec->pair, r->token);
     (void)text_random(&r->instance, sizeof r->instance);

@@ -25,6 +25,7 @@ struct receiver;
 struct placed {
     struct buf rows; /* catalogue rows: durable.c knows their shape */
     uint64_t files, bytes, entries, content;
+    uint64_t data; /* of content, what came over the lanes: without holes */
 };
 
 /* A larger file on its way. */
@@ -77,7 +78,8 @@ struct rlane {
     struct place_folder at;
     struct compare compare;
     struct placed placed;
-    unsigned lost;         /* bits of meta_loss, of the entry in hand */
+    unsigned lost; /* bits of meta_loss, of the entry in hand */
+    uint64_t found;
     struct counters delta; /* merged into the receiver's after each record */
     struct buf out;
     uint8_t *raw;   /* a record unpacked */
@@ -85,7 +87,7 @@ struct rlane {
     uint64_t consumed;
     struct incoming *piece_of; /* whose piece comes now; referenced */
     uint32_t piece;
-    uint64_t piece_at;
+    uint64_t piece_at, piece_data; /* how far; without holes */
     XXH3_state_t *piece_hash;
     struct status told;
 };
@@ -97,7 +99,6 @@ struct receiver {
     unsigned umask, euid, egid;
     int root;
     uint64_t root_dev;
-    int64_t began_s; /* by this host's clock, as inodes are dated */
     char token[PAIR_TOKEN_LEN + 1];
     char *scratch; /* folder for spools */
     atomic_uint_fast64_t temp_number;
@@ -106,6 +107,7 @@ struct receiver {
 
     pthread_mutex_t cat_lock;
     struct catalogue *cat;
+    struct catalogue_run run; /* its durable: as of the last flush */
 
     pthread_mutex_t flush_lock; /* one flush at a time */
     atomic_bool other_fs;       /* something below the root is on another file system */
@@ -116,7 +118,8 @@ struct receiver {
     struct placed durable; /* its rows are not used */
     int64_t flushed_ms;
     struct counters counters;
-    uint64_t instance;
+    uint64_t instance; /* of this process: random */
+    uint64_t found;    /* this session: see struct status */
 
     uint64_t session;
     uint64_t last_session; /* finished before */

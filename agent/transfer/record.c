@@ -344,12 +344,14 @@ void status_put(struct buf *b, const struct status *s)
 {
     buf_put_u64(b, s->instance);
     buf_put_u64(b, s->durable_bytes);
+    buf_put_u64(b, s->found_bytes);
 }
 
 int status_get(struct cursor *c, struct status *ret)
 {
     ret->instance = cursor_u64(c);
     ret->durable_bytes = cursor_u64(c);
+    ret->found_bytes = cursor_u64(c);
     return c->bad ? -EBADMSG : 0;
 }
 

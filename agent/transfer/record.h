@@ -193,8 +193,9 @@ void begun_put(struct buf *b, const struct begun *g);
 int begun_get(struct cursor *c, struct begun *ret);
 
 struct status {
-    uint64_t instance;      /* of the receiving process */
-    uint64_t durable_bytes; /* content that it received and made durable since it began */
+    uint64_t instance;      /* whose counts these are: of the catalogue */
+    uint64_t durable_bytes; /* content received and made durable, over all its lives */
+    uint64_t found_bytes;   /* this session: of this run, in place, though never counted durable */
 };
 void status_put(struct buf *b, const struct status *s);
 int status_get(struct cursor *c, struct status *ret);

@@ -179,10 +179,21 @@ static void counters_now(struct sender *s, struct counters *ret)
     for (const struct worker *w = s->workers; w; w = w->next)
         ret->lanes += w->lane != NULL;
     ret->total_known = s->walk_over;
+    ret->again_bytes = s->again.bytes;
     (void)pthread_mutex_unlock(&s->lock);
     changes_count(s, ret);
     ret->failed = faillist_count(s->failures);
     ret->elapsed_ms = (uint64_t)(clock_mono_ms() - s->began_ms);
+}
+
+/* As if the session ended now: what a killed or paused source must know when it comes back. */
+static void note_sent(struct sender *s)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    struct again a = s->again;
+    again_session_over(&a, s->sent);
+    (void)pthread_mutex_unlock(&s->lock);
+    (void)sent_save(s->sent_path, s->spec->ticket_id, &a);
 }
 
 static void tell(struct sender *s, const char *doing)
@@ -192,13 +203,7 @@ static void tell(struct sender *s, const char *doing)
     uint64_t done = c.sent_bytes + c.unchanged_bytes;
     uint64_t percent = c.total_bytes ? done * 100 / c.total_bytes : 0;
     step_progress(s->step, &c, percent > 99 ? 99 : (unsigned)percent, doing);
-    (void)pthread_mutex_lock(&s->lock);
-    struct sent_record r = {c.again_bytes, s->sent, s->status_seen ? s->durable - s->base : 0,
-                            s->instance, s->base};
-    bool settled = s->status_seen; /* else what the file says of the session before still holds */
-    (void)pthread_mutex_unlock(&s->lock);
-    if (settled)
-        (void)sent_save(s->sent_path, s->spec->ticket_id, &r);
+    note_sent(s);
 }
 
 /* ── a session ── */
@@ -242,14 +247,10 @@ static int session_reset(struct sender *s)
     (void)pthread_mutex_lock(&s->lock);
     atomic_store(&s->broken, false);
     s->session = session | 1;
-    s->walk_over = s->status_seen = false;
+    s->walk_over = false;
     s->error = 0;
     s->nworkers = s->ndrained = 0;
-    s->lost_sent += s->sent;
-    if (s->sent > 0) {
-        s->lost_acked += s->durable - s->base;
-        s->lost_base = s->base;
-    }
+    again_session_over(&s->again, s->sent);
     s->sent = 0;
     struct counters *c = &s->counters;
     c->total_files = c->total_bytes = c->unchanged_files = c->unchanged_bytes = 0;
@@ -343,14 +344,7 @@ static int sender_open(struct sender *s)
     s->scratch = temp_state_dir(state);
     s->failed_path = temp_state_path(state, p->pair, "failed");
     s->sent_path = temp_state_path(state, p->pair, "sent");
-    struct sent_record before;
-    if (sent_load(s->sent_path, p->ticket_id, &before) == 0) {
-        s->counters.again_bytes = before.again;
-        s->lost_sent = before.sent;
-        s->lost_acked = before.acked;
-        s->instance = before.instance;
-        s->lost_base = before.base;
-    }
+    (void)sent_load(s->sent_path, p->ticket_id, &s->again);
     digest_zero_piece(s->zero_piece);
     int rc = faillist_new(&s->failures, s->failed_path);
     return rc == 0 ? 0
@@ -426,6 +420,8 @@ static void report(struct sender *s, struct step_result *ret)
     }
     if (s->finished)
         (void)unlink(s->sent_path);
+    else if (s->sent_path && !s->spec->options.dry_run)
+        note_sent(s);
     keep_seen(s, &ret->counters);
 }
 

@@ -9,6 +9,7 @@
 #include "agent/step.h"
 #include "agent/store/dents.h"
 #include "agent/store/pathstack.h"
+#include "agent/transfer/again.h"
 #include "agent/transfer/compress.h"
 #include "agent/transfer/faillist.h"
 #include "agent/transfer/hold.h"
@@ -128,12 +129,8 @@ struct sender {
     struct fault fault;
     struct counters counters;
     uint64_t session;
-    uint64_t sent;                  /* content bytes handed to lanes in this session */
-    uint64_t instance, durable;     /* what the destination said last */
-    uint64_t base;                  /* durable when the session began */
-    uint64_t lost_sent, lost_acked; /* of the session before, until its loss is known */
-    uint64_t lost_base;             /* its base, when the destination lives on */
-    bool status_seen;
+    uint64_t sent; /* content bytes handed to lanes in this session */
+    struct again again;
     int error;                /* why the session broke, -errno */
     uint64_t peer_last;       /* the session that the destination finished before this one */
     const char *changes_lost; /* why the next session looks at everything; static */

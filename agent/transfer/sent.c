@@ -8,36 +8,41 @@
 #include <string.h>
 
 #include "agent/lane/ticket.h"
+#include "agent/transfer/again.h"
 #include "common/base/cleanup.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
 
-int sent_save(const char *path, const char *ticket_id, const struct sent_record *r)
+int sent_save(const char *path, const char *ticket_id, const struct again *a)
 {
     CLEANUP(mem_free) char *temp = xasprintf("%s.new", path);
     FILE *out = fopen(temp, "we");
     if (!out)
         return -errno;
     int n = fprintf(out, "%s %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
-                    ticket_id, r->again, r->sent, r->acked, r->instance, r->base);
+                    ticket_id, a->bytes, a->sent_before, a->instance, a->start, a->durable);
     if (fclose(out) != 0 || n < 0)
         return -EIO;
     return rename(temp, path) == 0 ? 0 : -errno;
 }
 
-int sent_load(const char *path, const char *ticket_id, struct sent_record *ret)
+int sent_load(const char *path, const char *ticket_id, struct again *ret)
 {
     char id[TICKET_ID_MAX + 1] = "";
-    struct sent_record r;
+    struct again a = {.seen = false};
     FILE *in = fopen(path, "re");
     if (!in)
         return -errno;
     int n = fscanf(in, "%64s %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, id,
-                   &r.again, &r.sent, &r.acked, &r.instance, &r.base);
+                   &a.bytes, &a.sent_before, &a.instance, &a.start, &a.durable);
     (void)fclose(in);
-    if (n != 6 || strcmp(id, ticket_id) != 0)
+    if (n != 6)
         return -ENOENT;
-    *ret = r;
+    if (strcmp(id, ticket_id) != 0) { /* that order has told it */
+        a.sent_before -= a.bytes < a.sent_before ? a.bytes : a.sent_before;
+        a.bytes = 0;
+    }
+    *ret = a;
     return 0;
 }
 

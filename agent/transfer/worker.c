@@ -66,7 +66,6 @@ static int on_want(struct worker *w, struct cursor *c)
     return c->bad ? -EPROTO : 0;
 }
 
-/* The first one of a session also tells how much of the last session was lost. */
 static int on_status(struct sender *s, struct cursor *c)
 {
     struct status st;
@@ -74,17 +73,7 @@ static int on_status(struct sender *s, struct cursor *c)
     if (rc < 0)
         return rc;
     (void)pthread_mutex_lock(&s->lock);
-    if (!s->status_seen) {
-        uint64_t kept =
-            st.instance == s->instance ? st.durable_bytes - s->lost_base : s->lost_acked;
-        if (kept < s->lost_sent)
-            s->counters.again_bytes += s->lost_sent - kept;
-        s->lost_sent = s->lost_acked = 0;
-        s->base = st.durable_bytes;
-        s->status_seen = true;
-    }
-    s->instance = st.instance;
-    s->durable = st.durable_bytes;
+    again_status(&s->again, &st);
     (void)pthread_mutex_unlock(&s->lock);
     return 0;
 }

@@ -282,8 +282,7 @@ void tally_unpack(const void *p, size_t n, struct tally *ret);
 /* ── motion.c ── */
 void motion_take(struct step *s, const Godwit__Progress *m);
 void motion_counters(const struct pair *p, Godwit__Counters *ret);
-/* At the end of an attempt; to: the stage that follows. lost: what was sent and is not durable will
- * be sent again. */
+/* At the end of an attempt; to: the stage that follows. lost: its work is not kept. */
 void motion_fold(struct pair *p, unsigned to, bool lost);
 uint64_t motion_rate(const struct pair *p, int64_t now_ms);
 bool motion_eta(const struct pair *p, int64_t now_ms, int64_t ret[2]);

@@ -12,13 +12,6 @@
 
 #define RATE_MIN_MS 1000
 
-/* Payload that was handed to lanes and is not in place. */
-static void count_lost(Godwit__Counters *c)
-{
-    if (c->sent_bytes > c->bytes && c->sent_bytes - c->bytes > c->again_bytes)
-        c->again_bytes = c->sent_bytes - c->bytes;
-}
-
 static void attempt_counters(const struct pair *p, Godwit__Counters *ret)
 {
     godwit__counters__init(ret);
@@ -78,8 +71,6 @@ void motion_fold(struct pair *p, unsigned to, bool lost)
         return;
     }
     attempt_counters(p, &now);
-    if (lost)
-        count_lost(&now);
     with_base(p, &now, &all);
     if (same_stage || is_aside(p, to)) {
         p->base = all;

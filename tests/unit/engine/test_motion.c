@@ -44,7 +44,9 @@ static void counters_survive_an_agent_that_counts_from_zero(void **state)
     assert_int_equal(counter(b, "wave", "bytes"), 1150);
 }
 
-static void what_a_pause_cut_off_counts_as_sent_again(void **state)
+/* Sent and not in place at the end of an attempt is no loss yet: pieces of large files wait for the
+ * next one. What really goes twice the source says itself. */
+static void what_a_pause_cut_off_is_not_yet_sent_again(void **state)
 {
     struct bench *b = *state;
     Godwit__Counters c = GODWIT__COUNTERS__INIT;
@@ -57,11 +59,8 @@ static void what_a_pause_cut_off_counts_as_sent_again(void **state)
     assert_int_equal(bench_call(b, engine_job_pause, "wave"), 0);
     bench_run(b, bench_copying, 10);
     assert_string_equal(bench_state(b, "wave"), "paused");
-    assert_true(counter(b, "wave", "again_bytes") > 0);
-    json_int_t before = counter(b, "wave", "again_bytes");
-    bench_end(b);
-    bench_start(b);
-    assert_int_equal(counter(b, "wave", "again_bytes"), before);
+    assert_int_equal(counter(b, "wave", "again_bytes"), 0);
+    assert_true(counter(b, "wave", "sent_bytes") > 0);
 }
 
 static void progress_shows_rate_estimate_and_stall(void **state)
@@ -121,7 +120,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(counters_survive_an_agent_that_counts_from_zero),
-        CASE(what_a_pause_cut_off_counts_as_sent_again),
+        CASE(what_a_pause_cut_off_is_not_yet_sent_again),
         CASE(progress_shows_rate_estimate_and_stall),
         CASE(a_restart_shows_the_last_sample),
     };

@@ -135,6 +135,7 @@ static pid_t side_start(bool sends)
         harness_send(&h, &r);
     else
         harness_receive(&h, &r);
+
     _exit(r.status == STEP_DONE ? 0 : 1);
 }
 
@@ -155,8 +156,8 @@ static void begin_large(struct lane *l, uint8_t flags, struct begun *ret)
     buf_done(&b);
 }
 
-/* A piece that is a hole comes as its digest alone. */
-static void hole_large(struct lane *l)
+/* Its first piece, and waits until that is durable. */
+static void send_piece(struct lane *l)
 {
     struct lane_record r;
     struct status st = {0};
@@ -164,6 +165,14 @@ static void hole_large(struct lane *l)
     struct piece_end p = {.id = 1};
     digest_zero_piece(p.digest);
     buf_init(&b, LANE_RECORD_MAX);
+    for (uint64_t at = 0; at < PIECE_BYTES; at += CHUNK_BYTES) {
+        buf_clear(&b);
+        uint8_t *head = buf_reserve(&b, CHUNK_HEAD_BYTES + CHUNK_BYTES);
+        memset(head, 0, CHUNK_HEAD_BYTES + CHUNK_BYTES);
+        chunk_head_put(head, 1, at);
+        assert_int_equal(lane_send_copy(l, REC_CHUNK, 0, head, CHUNK_HEAD_BYTES + CHUNK_BYTES), 0);
+    }
+    buf_clear(&b);
     piece_end_put(&b, &p);
     assert_int_equal(lane_send_copy(l, REC_PIECE_END, 0, b.data, b.len), 0);
     while (st.durable_bytes < PIECE_BYTES) {
@@ -188,7 +197,7 @@ static void pieces_of_a_lost_file_are_not_believed(void **state_)
         begin_large(l, i == 1 ? BEGIN_FRESH : 0, &g);
         assert_int_equal(g.bitmap.n, 0);
         if (i == 0)
-            hole_large(l);
+            send_piece(l);
         (void)kill(pid, SIGKILL);
         (void)waitpid(pid, NULL, 0);
         (void)lane_free(l);
@@ -248,6 +257,105 @@ static void a_killed_source_loses_nothing(void **state_)
     killed_sides_come_back_to_the_same_end(true, false);
 }
 
+/* ── what is said to have gone twice ── */
+
+static void make_much(void)
+{
+    for (unsigned i = 0; i < 6; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof name, "large%u", i);
+        put_random(name, 24 << 20, i);
+    }
+    for (unsigned i = 0; i < 1500; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof name, "small%u", i);
+        put_random(name, 20000, i);
+    }
+}
+
+#define TOTAL (6ULL * (24 << 20) + 1500ULL * 20000)
+
+struct sending {
+    struct harness h;
+    struct step_result result;
+};
+
+static void *sending_run(void *arg)
+{
+    struct sending *s = arg;
+    harness_send(&s->h, &s->result);
+    return NULL;
+}
+
+/* Sent in all, less what there is: that much went twice, and no more may be named. */
+static void a_killed_destination_is_not_charged_for_what_it_had(void **state_)
+{
+    (void)state_;
+    struct both keys;
+    pthread_t thread;
+    struct sending s = {
+        .h = {.source = source, .destination = destination, .state = state, .port = port}
+    };
+    make_much();
+    transfer(&keys, &(struct transfer_options){.dry_run = true}); /* makes the keys */
+    pid_t pid = side_start(false);
+    assert_int_equal(pthread_create(&thread, NULL, sending_run, &s), 0);
+    for (int i = 0; i < 4 && waitpid(pid, NULL, WNOHANG) == 0; i++) {
+        (void)usleep(150000);
+        (void)kill(pid, SIGKILL);
+        (void)waitpid(pid, NULL, 0);
+        pid = side_start(false);
+    }
+    (void)pthread_join(thread, NULL);
+    (void)waitpid(pid, NULL, 0);
+    assert_int_equal(s.result.status, STEP_DONE);
+    uint64_t twice = s.result.counters.sent_bytes - TOTAL, said = s.result.counters.again_bytes;
+    (void)fprintf(stderr, "sent twice %llu, said %llu\n", (unsigned long long)twice,
+                  (unsigned long long)said);
+    assert_true(said <= twice + (2 << 20) && twice <= said + (2 << 20));
+    step_result_done(&s.result);
+    assert_same_trees();
+}
+
+static void *cancel_soon(void *arg)
+{
+    (void)arg;
+    for (unsigned there = 0; there < 200; (void)usleep(2000)) {
+        there = 0;
+        for (unsigned i = 0; i < 1500; i++) {
+            char *path = xasprintf("%s/small%u", destination, i);
+            there += access(path, F_OK) == 0;
+            free(path);
+        }
+    }
+    harness_cancel();
+    return NULL;
+}
+
+static void a_pause_is_not_charged_for_what_is_durable(void **state_)
+{
+    (void)state_;
+    struct both b;
+    pthread_t thread;
+    make_much();
+    struct harness h = {.source = source, .destination = destination, .state = state};
+    assert_int_equal(pthread_create(&thread, NULL, cancel_soon, NULL), 0);
+    harness_run(&h, &b.sent, &b.received);
+    (void)pthread_join(thread, NULL);
+    uint64_t before = b.sent.counters.sent_bytes;
+    assert_int_equal(b.sent.counters.again_bytes, 0);
+    step_result_done(&b.sent);
+    step_result_done(&b.received);
+    harness_run(&h, &b.sent, &b.received);
+    assert_done(&b);
+    uint64_t twice = before + b.sent.counters.sent_bytes - TOTAL;
+    (void)fprintf(stderr, "sent before the pause %llu, sent twice %llu, said %llu\n",
+                  (unsigned long long)before, (unsigned long long)twice,
+                  (unsigned long long)b.sent.counters.again_bytes);
+    assert_int_equal(b.sent.counters.again_bytes, twice);
+    assert_same_trees();
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, trees_setup, trees_teardown)
 
 int main(void)
@@ -263,6 +371,8 @@ int main(void)
         CASE(pieces_of_a_lost_file_are_not_believed),
         CASE(a_killed_destination_loses_nothing),
         CASE(a_killed_source_loses_nothing),
+        CASE(a_killed_destination_is_not_charged_for_what_it_had),
+        CASE(a_pause_is_not_charged_for_what_is_durable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
