@@ -8,7 +8,8 @@
 #include "common/wire/limits.h"
 #include "orchestrator/engine/engine_priv.h"
 
-#define GROUPS_MAX 256 /* causes in one report */
+#define GROUPS_MAX 256             /* causes in one report */
+#define EXAMPLES_BYTES (32U << 20) /* of all pairs together; beyond it only figures */
 
 /* text_printable() escapes the backslashes of what is escaped already: undo just that. */
 char *safe_text(const char *s)
@@ -132,7 +133,21 @@ static json_t *place_json(const struct pair *p, int side)
     return j;
 }
 
-static json_t *pair_report(const struct pair *p)
+/* A report is one document, however many pairs fail in however many ways. *left: bytes of examples
+ * that still fit. */
+static json_t *bounded_failures(const json_t *failures, size_t *left)
+{
+    size_t n = json_dumpb(failures, NULL, 0, JSON_COMPACT), i;
+    json_t *copy = json_deep_copy(failures), *group;
+    if (n <= *left) {
+        *left -= n;
+        return copy;
+    }
+    json_array_foreach(copy, i, group)(void) json_array_clear(json_object_get(group, "examples"));
+    return copy;
+}
+
+static json_t *pair_report(const struct pair *p, size_t *left)
 {
     Godwit__Counters c;
     motion_counters(p, &c);
@@ -148,7 +163,7 @@ static json_t *pair_report(const struct pair *p)
     (void)json_object_set_new(j, "ended", time_json(p->ended_ms));
     (void)json_object_set_new(j, "counters", counters_json(&c));
     (void)json_object_set_new(j, "rate", rate_json(&c));
-    (void)json_object_set(j, "failures", p->failures);
+    (void)json_object_set_new(j, "failures", bounded_failures(p->failures, left));
     json_t *evidence = json_object_get(p->facts, "evidence");
     if (json_integer_value(json_object_get(evidence, "run")) == (json_int_t)p->job->run)
         (void)json_object_set(j, "evidence", evidence);
@@ -158,9 +173,10 @@ static json_t *pair_report(const struct pair *p)
 json_t *report_make(const struct job *j, const char *state, int64_t ended_ms)
 {
     Godwit__Counters total;
+    size_t left = EXAMPLES_BYTES;
     json_t *r = json_object(), *pairs = json_array(), *failures = json_array();
     for (unsigned i = 0; i < j->npairs; i++) {
-        (void)json_array_append_new(pairs, pair_report(&j->pairs[i]));
+        (void)json_array_append_new(pairs, pair_report(&j->pairs[i], &left));
         failures_merge(failures, j->pairs[i].failures);
     }
     counters_of_job(j, &total);

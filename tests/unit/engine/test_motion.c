@@ -99,6 +99,52 @@ static void progress_shows_rate_estimate_and_stall(void **state)
     json_decref(json);
 }
 
+/* Bytes of each second of a run whose pace goes up and down, and once stands still. */
+static uint64_t pace(int second)
+{
+    static const uint64_t wave[] = {900, 1000, 1300, 1600, 1400, 1100, 800, 700};
+    return second >= 60 && second < 63 ? 0 : wave[second / 3 % ARRAY_SIZE(wave)] * 1000;
+}
+
+static void what_was_forecast_is_what_happened(void **state)
+{
+    enum { SECONDS = 180, FROM = 20 };
+    struct bench *b = *state;
+    Godwit__Counters c = GODWIT__COUNTERS__INIT;
+    unsigned told = 0, inside = 0, narrow = 0;
+    bench_job(b, "wave", 1);
+    bench_run(b, bench_copying, 20);
+    for (int i = 0; i < SECONDS; i++)
+        c.total_bytes += pace(i);
+    c.total_files = 10;
+    c.total_known = true;
+    for (int i = 0; i < SECONDS - 1; i++) {
+        struct fault why = {.err = 0};
+        json_t *json = NULL;
+        bench_clock_ms += 1000;
+        c.bytes += pace(i);
+        c.elapsed_ms += 1000;
+        fake_progress(b->fleet, fake_last(b->fleet, "files.receive"), &c);
+        assert_int_equal(engine_job_show(b->engine, "wave", &json, &why), 0);
+        const json_t *eta =
+            json_object_get(json_array_get(json_object_get(json, "pairs"), 0), "eta_ms");
+        json_int_t least = json_integer_value(json_array_get(eta, 0));
+        json_int_t most = json_integer_value(json_array_get(eta, 1));
+        json_int_t happens = (json_int_t)(SECONDS - 1 - i) * 1000;
+        if (i >= FROM && json_is_array(eta)) {
+            told++;
+            inside += least - 2000 <= happens && happens <= most + 2000;
+            narrow += most <= 4 * least;
+            assert_true(least <= most);
+        }
+        json_decref(json);
+    }
+    print_message("%u forecasts, %u held\n", told, inside);
+    assert_true(told > (SECONDS - FROM) * 9 / 10);
+    assert_true(inside * 10 >= told * 9);
+    assert_true(narrow * 2 >= told); /* a range that says nothing always holds */
+}
+
 static void a_restart_shows_the_last_sample(void **state)
 {
     struct bench *b = *state;
@@ -122,6 +168,7 @@ int main(void)
         CASE(counters_survive_an_agent_that_counts_from_zero),
         CASE(what_a_pause_cut_off_is_not_yet_sent_again),
         CASE(progress_shows_rate_estimate_and_stall),
+        CASE(what_was_forecast_is_what_happened),
         CASE(a_restart_shows_the_last_sample),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
