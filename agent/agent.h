@@ -9,7 +9,7 @@ struct agent_conf {
     char *lane_address; /* what peers are told; "" is the address that the orchestrator sees */
     uint32_t lane_port;
     uint32_t workers;  /* steps at once */
-    char *hooks;        /* folder of the hooks; "" is none */
+    char *hooks;       /* folder of the hooks; "" is none */
     char *io_priority; /* of the workers: "normal", "low", "idle" */
     char *log_level;
     bool no_feed; /* for a run too short to use one */

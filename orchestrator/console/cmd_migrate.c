@@ -167,7 +167,7 @@ static const struct option_row options[] = {
                                                                            .value = "DIR",
                                                                            .help = "Where reports, and what the next run has to know, are kept. Default: " ROOT_KEEPS
              " for root, else ~/.local/state/godwit/migrate."},
-    {.name = NULL                             },
+    {.name = NULL                                                  },
 };
 
 static const char *const examples[] = {
