@@ -23,15 +23,28 @@ struct scene {
     const struct attack *a;
     int dir, stash;
     unsigned used; /* hard links taken from the stash */
+    unsigned moved;
 };
+
+static bool is_lure(const struct scene *s, const char *name, bool hard)
+{
+    struct stat st;
+    if (fstatat(s->dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return false;
+    return hard ? !S_ISDIR(st.st_mode) && st.st_uid == 0 : S_ISLNK(st.st_mode);
+}
 
 /* Makes the bait anew, for root's rename may have eaten it. */
 static bool bait_make(struct scene *s, bool hard)
 {
     char name[16];
-    struct stat st;
-    if (fstatat(s->dir, BAIT, &st, AT_SYMLINK_NOFOLLOW) == 0)
+    bool there = faccessat(s->dir, BAIT, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    if (there && (is_lure(s, BAIT, hard) || (s->a->target && is_lure(s, s->a->target, hard))))
         return true;
+    if (there) { /* both are what root placed: one goes */
+        (void)snprintf(name, sizeof name, "zz-old%u", s->moved++);
+        (void)renameat(s->dir, BAIT, s->dir, name);
+    }
     if (!hard)
         return symlinkat(s->a->lure, s->dir, BAIT) == 0;
     (void)snprintf(name, sizeof name, "%u", s->used);
