@@ -2,6 +2,7 @@
 # state: the file system that holds an agent's own state (op log, catalogue) is full from the start, and fills up in the
 # middle of a transfer.
 # limit: 120
+# slow: it waits for pairs that try again
 . "$(dirname "$0")/lib.sh"
 
 for host in src dst; do
@@ -36,14 +37,14 @@ for host in src dst; do
     link_rate dst off
     sleep 4 # long enough for a flush, and for the transfer to end where that is possible
     nothing_wrong "$src" "$dst"
-    if job_ended "$job" && [ "$(job_state "$job")" = failed ]; then
-        said "$job" "No space left on device" "free space"
-        is=failed
-    else
-        is=waits
-    fi
     rm "$work/$host-disk/filler"
-    [ $is = waits ] || godwit job retry "$job" >/dev/null
+    until_true 60 "job $job has ended" job_ended "$job"
+    is=waits
+    if [ "$(job_state "$job")" = failed ]; then # its catalogue could not be written
+        said "$job" "No space left on device" "free space"
+        is=fails
+        godwit job retry "$job" >/dev/null
+    fi
     job_end "$job" 60 done
     same "$src" "$dst"
     no_temporaries "$dst"
