@@ -39,7 +39,7 @@ static bool is_first(const struct receiver *r, const struct stat *st, const stru
         return false;
     if (r->privileged && st->st_nlink > 1 && st->st_uid == r->euid && m->uid != r->euid)
         return false; /* root's own under a name of somebody's: a link that we did not make */
-    if (!S_ISREG(m->mode) || st->st_ctim.tv_sec >= r->run.began_s)
+    if (!S_ISREG(m->mode) || st->st_ctim.tv_sec >= r->began_s)
         return true;
     return (uint64_t)st->st_size == m->size && st->st_mtim.tv_sec == m->mtime.tv_sec;
 }

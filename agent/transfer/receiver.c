@@ -234,7 +234,7 @@ static int empty_root(const char *scratch)
 /* A killed run that comes back goes on counting, and knows when it began. */
 static int run_open(struct receiver *r)
 {
-    int64_t now_s = clock_wall_ms() / 1000 - 1;
+    int64_t now_s = r->began_s = clock_wall_ms() / 1000 - 1;
     uint64_t order = XXH3_64bits(r->spec->ticket_id, strlen(r->spec->ticket_id));
     if (catalogue_run_get(r->cat, &r->run) < 0)
         r->run = (struct catalogue_run){.instance = r->instance | 1};
