@@ -107,7 +107,7 @@ struct receiver {
 
     pthread_mutex_t cat_lock;
     struct catalogue *cat;
-    int64_t began_s; /* this life of the run, by this host's clock, as inodes are dated */
+    int64_t began_s;          /* this life of the run, by this host's clock, as inodes are dated */
     struct catalogue_run run; /* its durable: as of the last flush */
 
     pthread_mutex_t flush_lock; /* one flush at a time */
