@@ -34,11 +34,11 @@ void pace_begin(struct pace *p)
     (void)machine_ticks(&p->ticks, &p->idle);
 }
 
-/* More than a third of the machine has had nothing to do since p. */
+/* More than a fifth of the machine has had nothing to do since p. */
 static bool has_time(const struct pace *p, struct pace *now)
 {
     return machine_ticks(&now->ticks, &now->idle) && now->ticks > p->ticks &&
-           (now->idle - p->idle) * 3 > now->ticks - p->ticks;
+           (now->idle - p->idle) * 5 > now->ticks - p->ticks;
 }
 
 /* Microseconds that all lanes together waited; also counts what went over them. */
