@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -61,6 +62,15 @@ static void link_lock(int dir, const char *first, uint32_t late)
         (void)attrs_set_late(fd, late);
 }
 
+/* By its handle: whoever owns the folder may have put a link to another file under the name since
+ * the look at it. */
+static int link_handle(int first, int dir, const char *name)
+{
+    char proc[32];
+    (void)snprintf(proc, sizeof proc, "/proc/self/fd/%d", first);
+    return linkat(AT_FDCWD, proc, dir, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+}
+
 static int link_make(struct rlane *l, struct bytes name, const struct meta *m, struct bytes target,
                      bool *retdone)
 {
@@ -76,7 +86,8 @@ static int link_make(struct rlane *l, struct bytes name, const struct meta *m, s
     CLEANUP(fd_close) int dir = beneath_open(r->root, target.p, parent, O_RDONLY | O_DIRECTORY, 0);
     if (dir < 0)
         return dir;
-    if (fstatat(dir, first, &a, AT_SYMLINK_NOFOLLOW) < 0)
+    CLEANUP(fd_close) int file = openat(dir, first, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (file < 0 || fstat(file, &a) < 0)
         return -errno;
     if (!is_first(r, &a, m))
         return -ESTALE;
@@ -85,12 +96,11 @@ static int link_make(struct rlane *l, struct bytes name, const struct meta *m, s
         return 0;
     temp_small(r->token, atomic_fetch_add(&r->temp_number, 1), temp);
     uint32_t late = 0;
-    if (linkat(dir, first, l->at.fd, temp, 0) < 0) {
-        bool freed = errno == EPERM && r->privileged && link_unlock(dir, first, l->at.fd, &late);
-        if (!freed || linkat(dir, first, l->at.fd, temp, 0) < 0)
-            return -errno;
-    }
-    int rc = place_rename(r, l->at.fd, temp, to);
+    int rc = link_handle(file, l->at.fd, temp);
+    if (rc == -EPERM && r->privileged && link_unlock(dir, first, l->at.fd, &late))
+        rc = link_handle(file, l->at.fd, temp);
+    if (rc == 0)
+        rc = place_rename(r, l->at.fd, temp, to);
     if (late)
         link_lock(dir, first, late);
     if (rc < 0)
