@@ -50,11 +50,12 @@ finish() {
     exit $rc
 }
 
-# lab_up HOST…: boots hosts; the end of the scenario takes them down.
+# lab_up HOST…: boots hosts; the end of the scenario takes them down. Those named in SAMBA_HOSTS have
+# Samba and NFS installed.
 lab_up() {
     trap finish EXIT
     trap 'exit 130' INT TERM
-    lab up --hosts "$*"
+    lab up --hosts "$*" --samba "${SAMBA_HOSTS:-}"
 }
 
 packages() {
