@@ -1,0 +1,31 @@
+/* program: runs another program as a child: no shell, the C locale, nothing on its standard input
+ * but what is given, its output and its time limited. Blocking; worker threads. */
+#pragma once
+#include <stddef.h>
+
+#include "common/base/fault.h"
+
+struct program_call {
+    const char *const *argv; /* argv[0]: a path with a slash, or a name looked up in search */
+    const char *search;      /* "/usr/sbin:/usr/bin"; NULL: the system's own folders */
+    size_t max_out;          /* of standard output; more is -E2BIG. 0: 1 MiB */
+    int timeout_ms;          /* 0: a minute */
+    int cancel_fd;           /* readable: give up. Below 1: none */
+};
+
+struct program_output {
+    char *out;  /* standard output, NUL behind it */
+    size_t len; /* of out */
+    char *err;  /* the beginning of standard error, at most 64 KiB, NUL behind it */
+    int code;   /* exit code; 128 + signal */
+};
+
+/* 0 when it ran to its end, whatever its exit code. -ENOENT: there is no such program; -ETIMEDOUT,
+ * -ECANCELED, -E2BIG: it was killed with its process group. *ret is to be freed in every case of 0.
+ */
+int program_run(const struct program_call *c, struct program_output *ret, struct fault *reterr);
+void program_done(struct program_output *o);
+/* The last line of standard error that says something, printable and short. malloc'd. */
+char *program_words(const struct program_output *o);
+/* Is there such a program? */
+int program_find(const char *name, const char *search, char **ret);
