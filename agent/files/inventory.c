@@ -16,6 +16,7 @@
 
 #include "agent/files/crew.h"
 #include "agent/files/files.h"
+#include "agent/files/order.h"
 #include "agent/files/place.h"
 #include "agent/files/tally.h"
 #include "agent/step.h"
@@ -49,6 +50,7 @@ struct inventory {
     dev_t dev;
     bool one_file_system, may_share;
     int64_t began_ms;
+    const struct filter *filter;
     struct failures *failures;
     struct counter *counters;
     unsigned ncounters;
@@ -123,6 +125,14 @@ static void count_shared(struct visit *v, const char *name, const struct stat *s
     v->counter->tally.shared_bytes += bytes;
 }
 
+static bool is_left_out(const struct visit *v, const struct dents_entry *e, const struct stat *st)
+{
+    const struct filter *x = v->inv->filter;
+    int64_t ms = (int64_t)st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000;
+    return x && (filter_name(x, v->rel, v->len, e->name, e->len, S_ISDIR(st->st_mode)) ||
+                 (S_ISREG(st->st_mode) && filter_file(x, (uint64_t)st->st_size, ms)));
+}
+
 static int count_entry(struct visit *v, const struct dents_entry *e)
 {
     struct tally *t = &v->counter->tally;
@@ -142,6 +152,10 @@ static int count_entry(struct visit *v, const struct dents_entry *e)
         return 0;
     }
     stat_of(&x, &st);
+    if (is_left_out(v, e, &st)) {
+        t->left_out++;
+        return 0;
+    }
     tally_entry(t, &st, xattrs_of(v, e->name) | facts_of(t, &x));
     count_shared(v, e->name, &st);
     tally_name(t, e->name, e->len, v->len + (v->len ? 1 : 0) + e->len, v->depth + 1);
@@ -282,6 +296,7 @@ static void fill_counts(const struct tally *t, Godwit__InventoryResult *r)
     r->sealed = t->sealed;
     r->shared_files = t->shared_files;
     r->shared_bytes = t->shared_bytes;
+    r->left_out = t->left_out;
 }
 
 static void pack_result(const struct tally *t, const struct place *place, uint64_t elapsed_ms,
@@ -343,8 +358,15 @@ static void finish(struct inventory *inv, int rc, const struct place *place,
 
 static void count_tree(struct step *s, const Godwit__InventoryOrder *o, struct step_result *ret)
 {
-    struct inventory inv = {
-        .step = s, .one_file_system = o->one_file_system, .began_ms = clock_mono_ms()};
+    CLEANUP(filter_free) struct filter *filter = NULL;
+    if (order_filter(o->filter, &filter, &ret->fault) < 0) {
+        ret->status = STEP_FAILED;
+        return;
+    }
+    struct inventory inv = {.step = s,
+                            .filter = filter,
+                            .one_file_system = o->one_file_system,
+                            .began_ms = clock_mono_ms()};
     CLEANUP(mem_free) char *shown = text_quote(o->path.data, o->path.len);
     CLEANUP(fd_close) int root = beneath_root((const char *)o->path.data, o->path.len, false);
     struct place place = {.size = 0};

@@ -36,6 +36,22 @@ static int path(ProtobufCBinaryData p, struct transfer_spec *ret)
     return p.len > 0 && p.data[0] == '/' && !memchr(p.data, '\0', p.len) ? 0 : -EINVAL;
 }
 
+int order_filter(const Godwit__Filter *f, struct filter **ret, struct fault *reterr)
+{
+    *ret = NULL;
+    if (!f)
+        return 0;
+    struct filter_conf conf = {.exclude = (const char *const *)f->exclude,
+                               .nexclude = f->n_exclude,
+                               .include = (const char *const *)f->include,
+                               .ninclude = f->n_include,
+                               .min_size = f->min_size,
+                               .max_size = f->max_size,
+                               .oldest_ms = f->oldest_ms,
+                               .newest_ms = f->newest_ms};
+    return filter_new(ret, &conf, reterr);
+}
+
 static int options(const Godwit__TransferOptions *o, struct transfer_options *ret)
 {
     *ret = (struct transfer_options){0};
@@ -58,9 +74,10 @@ static int options(const Godwit__TransferOptions *o, struct transfer_options *re
     ret->max_source_latency_ms =
         o->max_source_latency_ms < LATENCY_MS_MAX ? o->max_source_latency_ms : LATENCY_MS_MAX;
     ret->snapshot = o->snapshot;
+    ret->delete_excluded = o->delete_excluded;
     if (!snapshot_policy_valid(ret->snapshot))
         return -EINVAL;
-    return 0;
+    return order_filter(o->filter, &ret->filter, NULL);
 }
 
 static int refuse(struct fault *reterr)
@@ -89,4 +106,9 @@ int order_of_receive(const Godwit__ReceiveOrder *o, struct transfer_spec *ret, s
         return refuse(reterr);
     *ret = s;
     return 0;
+}
+
+void order_done(struct transfer_spec *s)
+{
+    s->options.filter = filter_free(s->options.filter);
 }

@@ -2,9 +2,14 @@
 #pragma once
 #include "agent/transfer/spec.h"
 #include "common/base/fault.h"
+#include "common/base/filter.h"
 #include "proto/files.pb-c.h"
 
-/* Borrows from the message. */
+/* What an order leaves out; a missing message leaves out nothing. */
+int order_filter(const Godwit__Filter *f, struct filter **ret, struct fault *reterr);
+/* Borrows from the message. Of what was made order_done() frees it. */
 int order_of_send(const Godwit__SendOrder *o, struct transfer_spec *ret, struct fault *reterr);
+/* Frees what order_of_send() or order_of_receive() made. */
+void order_done(struct transfer_spec *s);
 int order_of_receive(const Godwit__ReceiveOrder *o, struct transfer_spec *ret,
                      struct fault *reterr);

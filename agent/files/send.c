@@ -54,12 +54,13 @@ void files_send(struct step *s, struct step_result *ret)
     size_t len = 0;
     const void *args = step_args(s, &len);
     Godwit__SendOrder *o = godwit__send_order__unpack(NULL, len, args);
-    struct transfer_spec spec;
+    struct transfer_spec spec = {.path = NULL};
     ret->status = STEP_FAILED;
     if (!o)
         (void)fault_set(&ret->fault, FAULT_STOP_JOB, EBADMSG, "the order is not readable");
     else if (order_of_send(o, &spec, &ret->fault) == 0)
         send(s, &spec, ret);
+    order_done(&spec);
     if (o)
         godwit__send_order__free_unpacked(o, NULL);
 }

@@ -166,6 +166,7 @@ void tally_add(struct tally *to, const struct tally *from)
     to->sealed += from->sealed;
     to->shared_files += from->shared_files;
     to->shared_bytes += from->shared_bytes;
+    to->left_out += from->left_out;
     uint64_t *a = &to->files; /* the sums stand first, without gaps */
     const uint64_t *b = &from->files;
     for (size_t i = 0; i < sums; i++)

@@ -13,7 +13,7 @@ struct tally {
         sparse, with_acl, with_xattr, with_capability, setid, non_utf8, longest_path, deepest,
         largest_folder, unreadable;
     uint64_t with_flags, with_project, with_nfs4_acl, with_birth, sealed, shared_files,
-        shared_bytes;
+        shared_bytes, left_out;
     int64_t oldest_birth_ms, newest_birth_ms; /* valid when with_birth > 0 */
     uint64_t sizes[TALLY_SIZES];
     int64_t newest_ms, oldest_ms; /* of regular files; valid when files > 0 */

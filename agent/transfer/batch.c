@@ -346,6 +346,8 @@ static int send_file(struct worker *w, struct folder *f, const char *name, bool 
             err = -EBUSY;
         if (err < 0)
             break;
+        if (links && i == 0 && walk_leaves_out(w, &m))
+            return 0;
         rc = links && i == 0 ? first_seen(w, f, name, &m) : 0;
         if (rc != 0)
             return rc < 0 ? rc : 0;

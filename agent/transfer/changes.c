@@ -11,6 +11,7 @@
 #include "agent/feed/feed.h"
 #include "agent/store/beneath.h"
 #include "agent/transfer/sender_priv.h"
+#include "common/base/filter.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 
@@ -41,8 +42,9 @@ struct changes {
 /* Options that decide what a pass leaves at the destination. */
 static uint64_t key_of(const struct transfer_options *o)
 {
-    return 1U | (uint64_t)o->delete_extras << 1 | (uint64_t)o->one_file_system << 2 |
-           (uint64_t)o->evidence << 3;
+    uint64_t key = 1U | (uint64_t)o->delete_extras << 1 | (uint64_t)o->one_file_system << 2 |
+                   (uint64_t)o->evidence << 3 | (uint64_t)o->delete_excluded << 4;
+    return o->filter ? key | filter_key(o->filter) << 5 : key;
 }
 
 static const char *full_why(const struct sender *s, bool fresh)
@@ -57,6 +59,8 @@ static const char *full_why(const struct sender *s, bool fresh)
     if (o->evidence) /* the source signs for what it counted, and repairs what was found to differ
                       */
         return "the pass is to be verified or to have a manifest";
+    if (o->filter && filter_has_ages(o->filter)) /* a file comes of age without a change */
+        return "ages are counted from each pass";
     return o->full_scan ? "a full scan was asked for" : NULL;
 }
 
@@ -70,9 +74,18 @@ static int add_failed(void *arg, const char *path, size_t len, const char *code)
     return rc == 0 ? feed_list_add(l, path, len, true) : rc;
 }
 
+/* Below something that is left out. */
+static bool is_hidden(const struct sender *s, const char *path, size_t len)
+{
+    const struct filter *x = s->spec->options.filter;
+    return x && filter_path(x, path, len, true);
+}
+
 static int push_one(void *arg, const char *path, size_t len, bool whole)
 {
     struct sender *s = arg;
+    if (is_hidden(s, path, len))
+        return 0;
     if (whole && len > 0)
         return 0; /* its parent is there too, and asks the destination first */
     return pathstack_push(s->stack, path, len, whole ? 0 : WALK_CHANGED);
@@ -223,6 +236,8 @@ static bool found_is_new(struct changes *c, const char *path, size_t len)
 static int take_folder(struct sender *s, const char *path, size_t len)
 {
     struct changes *c = s->changes;
+    if (is_hidden(s, path, len))
+        return 0;
     (void)pthread_mutex_lock(&c->lock);
     bool push = !feed_list_covers(c->list, path, len) && found_is_new(c, path, len);
     c->pushed += push;

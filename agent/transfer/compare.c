@@ -1,5 +1,5 @@
-/* compare: what the destination says to a listing: same, data, metadata; sub-folders there or not;
- * names that the source does not have. One lane's thread. */
+/* compare: what the destination says to a listing: same, data, metadata; sub-folders there or not.
+ * What only stands here: extras.c. One lane's thread. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -386,66 +386,5 @@ int compare_listing(struct rlane *l, struct cursor *c)
         rc = extras_find(l, h.flags & LISTING_COMPLETE);
     if (absent)
         place_leave(l);
-    return rc;
-}
-
-/* ── what only stands here ── */
-
-static bool temp_wanted(struct rlane *l, const char *name)
-{
-    const struct compare *k = &l->compare;
-    uint64_t key = 0;
-    if (!temp_is_large(l->r->token, name, &key))
-        return false;
-    bool wanted = k->nkept == ARRAY_SIZE(k->kept_temps); /* too many to know: this run keeps all */
-    for (size_t i = 0; i < k->nkept && !wanted; i++)
-        wanted = k->kept_temps[i] == key;
-    return wanted;
-}
-
-static int extra_found(struct rlane *l, const char *name)
-{
-    struct receiver *r = l->r;
-    if (r->spec->options.dry_run) {
-        l->delta.deleted += extras_count(l->at.fd, name);
-        return 0;
-    }
-    struct buf b;
-    buf_init(&b, PATH_BYTES_MAX + 512);
-    buf_put_blob(&b, l->at.path, l->at.len);
-    buf_put_blob(&b, name, strlen(name));
-    int rc = spool_put(r->extras, 0, b.data, b.len);
-    buf_done(&b);
-    return rc;
-}
-
-int extras_find(struct rlane *l, bool complete)
-{
-    const struct transfer_options *o = &l->r->spec->options;
-    bool want = o->delete_extras && complete && !o->only_failed && !l->compare.names_lost;
-    if (l->at.fd < 0)
-        return 0;
-    if (l->compare.names_lost && o->delete_extras) {
-        struct failure f = {l->at.path, NULL, l->at.len, 0, E2BIG, "extras of a huge folder"};
-        int rc = receiver_failed(l, &f);
-        if (rc < 0)
-            return rc;
-    }
-    int fd = openat(l->at.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-    if (!dir)
-        return 0;
-    int rc = 0;
-    for (const struct dirent *e; rc == 0 && (e = readdir(dir)) != NULL;) {
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-            continue;
-        if (pair_is_temp(l->r->token, e->d_name, strlen(e->d_name))) {
-            if (complete && !o->dry_run && !o->only_failed && !temp_wanted(l, e->d_name))
-                (void)unlinkat(l->at.fd, e->d_name, 0);
-        } else if (want && !compare_names(&l->compare, e->d_name, strlen(e->d_name))) {
-            rc = extra_found(l, e->d_name);
-        }
-    }
-    (void)closedir(dir);
     return rc;
 }

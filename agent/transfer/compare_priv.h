@@ -37,6 +37,6 @@ void evidence_same(struct rlane *l, const struct listing_entry *e); /* its conte
 /* At the end of a whole listing: rows of what the source no longer has go. */
 int evidence_prune(struct rlane *l);
 
-/* Removes stale temporaries, and puts names that only stand here aside for deletion. */
+/* extras.c: removes stale temporaries, and puts names that only stand here aside for deletion. */
 int extras_find(struct rlane *l, bool complete);
 uint64_t extras_count(int dir, const char *name); /* with all below */

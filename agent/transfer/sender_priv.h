@@ -169,6 +169,7 @@ int walk_folder(struct worker *w, char *path, size_t len, uint32_t flags);
 int walk_answer(struct worker *w, struct listing *l); /* frees it */
 int walk_hand_over(struct worker *w, const struct folder *f, const char *name);
 void walk_count(struct worker *w, const struct meta *m, bool linked);
+bool walk_leaves_out(const struct worker *w, const struct meta *m); /* by size or age */
 void listing_free(struct worker *w, struct listing *l);
 
 /* changes.c: a pass that looks only where something changed */

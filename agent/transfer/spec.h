@@ -6,6 +6,8 @@
 
 #include "agent/lane/lane.h"
 
+struct filter;
+
 enum compress_policy { COMPRESS_AUTO = 0, COMPRESS_ON, COMPRESS_OFF };
 
 struct transfer_options {
@@ -16,6 +18,8 @@ struct transfer_options {
     uint32_t lanes;                 /* 0: adapt */
     uint32_t max_source_latency_ms; /* 0: not measured */
     const char *snapshot;           /* policy of the source's step; NULL is "" */
+    struct filter *filter;          /* what is left out; NULL: nothing is */
+    bool delete_excluded;           /* what it leaves out is an extra like any other */
 };
 
 struct transfer_spec {

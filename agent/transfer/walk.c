@@ -15,6 +15,7 @@
 #include "agent/transfer/sender_priv.h"
 #include "common/base/cleanup.h"
 #include "common/base/fault_point.h"
+#include "common/base/filter.h"
 #include "common/base/mem.h"
 
 #define LISTING_BYTES (300U << 10)
@@ -98,6 +99,21 @@ int walk_hand_over(struct worker *w, const struct folder *f, const char *name)
     return push_child(w, f, name, WALK_FILE | (f->fresh ? WALK_FRESH : 0));
 }
 
+/* By its name. */
+static bool is_left_out(const struct worker *w, const struct folder *f, const char *name,
+                        bool is_folder)
+{
+    const struct filter *x = w->s->spec->options.filter;
+    return x && filter_name(x, f->path, f->len, name, strlen(name), is_folder);
+}
+
+bool walk_leaves_out(const struct worker *w, const struct meta *m)
+{
+    const struct filter *x = w->s->spec->options.filter;
+    int64_t ms = (int64_t)m->mtime.tv_sec * 1000 + m->mtime.tv_nsec / 1000000;
+    return x && S_ISREG(m->mode) && filter_file(x, m->size, ms);
+}
+
 static bool is_other_fs(const struct worker *w, const struct folder *f)
 {
     return w->s->spec->options.one_file_system && f->meta.dev != w->s->root_dev;
@@ -110,13 +126,15 @@ static int fresh_one(struct worker *w, struct folder *f, const struct dents_entr
     struct stat st;
     if (subvolume_is_ours(f->fd, e->name))
         return 0;
-    if (e->type == DT_DIR)
+    bool is_folder = e->type == DT_DIR;
+    if (e->type == DT_UNKNOWN && fstatat(f->fd, e->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        is_folder = S_ISDIR(st.st_mode);
+    if (is_left_out(w, f, e->name, is_folder))
+        return 0;
+    if (is_folder)
         return push_child(w, f, e->name, WALK_FRESH);
     if (e->type == DT_REG)
         return batch_file(w, f, e->name);
-    if (e->type == DT_UNKNOWN && fstatat(f->fd, e->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-        S_ISDIR(st.st_mode))
-        return push_child(w, f, e->name, WALK_FRESH);
     return batch_entry(w, f, e->name, true, NULL);
 }
 
@@ -190,6 +208,12 @@ static int list_one(struct worker *w, struct listing *l, const char *name)
             worker_failed(w, f, name, -rc, "stat");
             f->incomplete = true;
         }
+        return 0;
+    }
+    if (is_left_out(w, f, name, S_ISDIR(e.meta.mode)))
+        return 0;
+    if (walk_leaves_out(w, &e.meta)) { /* the destination cannot know: it keeps its extras here */
+        f->incomplete = f->incomplete || !w->s->spec->options.delete_excluded;
         return 0;
     }
     rc = look_xattrs_digest(f->fd, name, e.meta.shown, &e.xattrs_digest);

@@ -55,6 +55,7 @@ static const struct column details[] = {
     {"Longest path",      "inventory.longest_path",    CELL_COUNT},
     {"Deepest folder",    "inventory.deepest",         CELL_COUNT},
     {"Largest folder",    "inventory.largest_folder",  CELL_COUNT},
+    {"Left out",          "inventory.left_out",        CELL_COUNT},
     {"Unreadable",        "inventory.unreadable",      CELL_COUNT},
     {"File system",       "inventory.file_system",     CELL_TEXT },
     {"Its size",          "inventory.fs_size",         CELL_BYTES},

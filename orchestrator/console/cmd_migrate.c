@@ -160,6 +160,7 @@ static const struct option_row options[] = {
                                                                            .off = offsetof(struct migrate_opts, rate),
                                                                            .value = "RATE",
                                                                            .help = "Sends no faster than that: 50MiB/s, 200Mbit/s."},
+    FILTER_ROWS(migrate_opts),
     FLAG("quiet", quiet, "No progress and no report on the screen; errors and the exit code only."),
     {.name = "keep",
                                                                            .kind = OPT_STRING,

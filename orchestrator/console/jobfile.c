@@ -187,6 +187,29 @@ static int read_limits(struct reader *r, yaml_node_t *value)
                     "limits wants keys and values, such as pairs: 8 or rate: 200MiB/s");
 }
 
+/* A list of patterns, or one alone. */
+static int set_pattern(struct reader *r, const char *name, const yaml_node_t *node)
+{
+    struct fault f = {0};
+    const char *text = scalar(r, node, "a pattern is one text");
+    if (!text)
+        return -EINVAL;
+    if (jobspec_filter_check(text, &f) < 0)
+        return error_fault(r, &node->start_mark, &f);
+    return set_option(r, name, node);
+}
+
+static int set_list(struct reader *r, const char *name, yaml_node_t *value)
+{
+    int rc = 0;
+    if (value->type != YAML_SEQUENCE_NODE)
+        return set_pattern(r, name, value);
+    for (yaml_node_item_t *i = value->data.sequence.items.start;
+         rc == 0 && i < value->data.sequence.items.top; i++)
+        rc = set_pattern(r, name, yaml_document_get_node(r->doc, *i));
+    return rc;
+}
+
 /* The option row that a key of "options:" means: dry_run or dry-run. */
 static const struct option_row *find_option(const char *name)
 {
@@ -221,7 +244,8 @@ static int read_options(struct reader *r, yaml_node_t *map)
         if (seen & bit)
             return error_at(r, &knode->start_mark, "given twice:", name);
         seen |= bit;
-        int rc = set_option(r, row->name, yaml_document_get_node(r->doc, p->value));
+        yaml_node_t *value = yaml_document_get_node(r->doc, p->value);
+        int rc = row->repeat ? set_list(r, row->name, value) : set_option(r, row->name, value);
         if (rc < 0)
             return rc;
     }

@@ -108,6 +108,7 @@ const struct option_row jobspec_options[] = {
      .value = "MS",
      .help = "The source holds itself back while its own reads take longer than that; 0 does not "
              "look."},
+    FILTER_ROWS(jobspec),
     {.name = NULL                                                         },
 };
 
@@ -323,6 +324,7 @@ static json_t *whole(const struct jobspec *s)
                                   json_integer((json_int_t)s->max_source_latency));
     if (s->snapshot && strcmp(s->snapshot, "none") != 0)
         (void)json_object_set_new(options, "snapshot", json_string(s->snapshot));
+    jobspec_filter_json(&s->filter, options);
     json_t *limits = json_object();
     if (s->max_pairs)
         (void)json_object_set_new(limits, "pairs", json_integer(s->max_pairs));

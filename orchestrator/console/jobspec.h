@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "common/conf/option.h"
+#include "orchestrator/console/jobspec_filter.h"
 
 struct jobspec {
     char *file; /* command line only */
@@ -21,8 +22,9 @@ struct jobspec {
     char *rate;                  /* of the whole job */
     char *calendar;              /* text, from a job file */
     uint32_t max_source_latency; /* ms */
-    json_t *pairs;               /* array of {source, destination} */
-    json_t *destinations;        /* "host:path" → where it was given */
+    struct filter_opts filter;
+    json_t *pairs;        /* array of {source, destination} */
+    json_t *destinations; /* "host:path" → where it was given */
 };
 
 /* Rows of struct jobspec: the options of `job create`, and keys of a job file. */

@@ -128,13 +128,14 @@ static int make_spec(struct migration *m, char **ret, struct fault *reterr)
         xasprintf("%s%s%s", look ? ".verify-" : "", look ? o->verify : "", list ? ".manifest" : "");
     for (char *c = proof; *c; c++) /* "sample:5%" is no name */
         *c = *c == ':' || *c == '%' ? '-' : *c;
-    m->job = xasprintf("migrate%s%s%s%s%s%s%s%s%s", o->delete_extras ? ".delete" : "",
+    CLEANUP(mem_free) char *filter = jobspec_filter_name(&o->filter);
+    m->job = xasprintf("migrate%s%s%s%s%s%s%s%s%s%s", o->delete_extras ? ".delete" : "",
                        o->dry_run ? ".dry-run" : "", o->checksum ? ".checksum" : "",
                        o->one_file_system ? ".one-fs" : "",
                        strcmp(o->compress, "auto") == 0 ? "" : ".compress-",
                        strcmp(o->compress, "auto") == 0 ? "" : o->compress, proof,
                        strcmp(o->snapshot, "none") == 0 ? "" : ".snapshot-",
-                       strcmp(o->snapshot, "none") == 0 ? "" : snapshot_word(o->snapshot));
+                       strcmp(o->snapshot, "none") == 0 ? "" : snapshot_word(o->snapshot), filter);
     struct jobspec s = {.name = m->job,
                         .delete_extras = o->delete_extras,
                         .dry_run = o->dry_run,
@@ -143,7 +144,8 @@ static int make_spec(struct migration *m, char **ret, struct fault *reterr)
                         .compress = o->compress,
                         .verify = o->verify,
                         .manifest = o->manifest,
-                        .snapshot = o->snapshot};
+                        .snapshot = o->snapshot,
+                        .filter = o->filter};
     int rc = jobspec_add(&s, source, destination, "", reterr);
     if (rc == 0)
         rc = jobspec_json(&s, ret, reterr);

@@ -1,6 +1,7 @@
 /* migration: one run of `godwit migrate`, from the start of the children to the report. Main
  * thread. */
 #pragma once
+#include "orchestrator/console/jobspec_filter.h"
 #include "orchestrator/console/run.h"
 
 struct migrate_opts {
@@ -10,6 +11,7 @@ struct migrate_opts {
     char *rate; /* NULL: no limit */
     char *snapshot;
     char *keep;
+    struct filter_opts filter;
 };
 
 struct migration {

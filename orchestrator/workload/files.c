@@ -19,6 +19,7 @@
 #define MAX_LATENCY_MS 60000
 #define MAX_HOOK_NAME 32
 #define PIN_LEN 32
+#define AGE_MS_MAX INT64_C(31536000000000) /* a thousand years */
 
 /* ── options ── */
 
@@ -37,21 +38,29 @@ static int check_snapshot(const char *value, struct fault *reterr)
 
 static const struct option_rule {
     const char *name;
-    json_type type; /* JSON_TRUE stands for both booleans */
+    json_type type; /* JSON_TRUE stands for both booleans, JSON_ARRAY for a list of texts */
     const char *choices[3];
     int (*check)(const char *value, struct fault *reterr); /* of a text that has no choices */
+    int64_t most; /* of a number; such an option has no default: not there is not wanted */
 } option_rules[] = {
-    {"delete",             JSON_TRUE,    {NULL},                NULL              },
-    {"dry_run",            JSON_TRUE,    {NULL},                NULL              },
-    {"one_file_system",    JSON_TRUE,    {NULL},                NULL              },
-    {"checksum",           JSON_TRUE,    {NULL},                NULL              },
-    {"full_scan",          JSON_TRUE,    {NULL},                NULL              },
-    {"lanes",              JSON_INTEGER, {NULL},                NULL              },
-    {"max_source_latency", JSON_INTEGER, {NULL},                NULL              },
-    {"compress",           JSON_STRING,  {"auto", "on", "off"}, NULL              },
-    {"verify",             JSON_STRING,  {"in-flight"},         files_check_verify},
-    {"snapshot",           JSON_STRING,  {"none"},              check_snapshot    },
-    {"manifest",           JSON_STRING,  {"off", "sha256"},     NULL              },
+    {"delete",             JSON_TRUE,    {NULL},                NULL,               0         },
+    {"dry_run",            JSON_TRUE,    {NULL},                NULL,               0         },
+    {"one_file_system",    JSON_TRUE,    {NULL},                NULL,               0         },
+    {"checksum",           JSON_TRUE,    {NULL},                NULL,               0         },
+    {"full_scan",          JSON_TRUE,    {NULL},                NULL,               0         },
+    {"lanes",              JSON_INTEGER, {NULL},                NULL,               0         },
+    {"max_source_latency", JSON_INTEGER, {NULL},                NULL,               0         },
+    {"compress",           JSON_STRING,  {"auto", "on", "off"}, NULL,               0         },
+    {"verify",             JSON_STRING,  {"in-flight"},         files_check_verify, 0         },
+    {"snapshot",           JSON_STRING,  {"none"},              check_snapshot,     0         },
+    {"manifest",           JSON_STRING,  {"off", "sha256"},     NULL,               0         },
+    {"exclude",            JSON_ARRAY,   {NULL},                NULL,               0         },
+    {"include",            JSON_ARRAY,   {NULL},                NULL,               0         },
+    {"min_size",           JSON_INTEGER, {NULL},                NULL,               INT64_MAX },
+    {"max_size",           JSON_INTEGER, {NULL},                NULL,               INT64_MAX },
+    {"min_age",            JSON_INTEGER, {NULL},                NULL,               AGE_MS_MAX},
+    {"max_age",            JSON_INTEGER, {NULL},                NULL,               AGE_MS_MAX},
+    {"delete_excluded",    JSON_TRUE,    {NULL},                NULL,               1         },
 };
 
 static json_t *option_default(const struct option_rule *r)
@@ -69,8 +78,10 @@ static int choice_of(const struct option_rule *r, const char *value)
     return -1;
 }
 
-static int most(const struct option_rule *r)
+static int64_t most(const struct option_rule *r)
 {
+    if (r->most)
+        return r->most;
     return strcmp(r->name, "max_source_latency") == 0 ? MAX_LATENCY_MS : MAX_LANES;
 }
 
@@ -82,6 +93,18 @@ static int refuse_choice(const struct option_rule *r, struct fault *reterr)
                      three ? "\"" : "", r->choices[three ? 2 : 1]);
 }
 
+static bool is_list(const json_t *v)
+{
+    size_t i;
+    const json_t *one;
+    json_array_foreach(v, i, one)
+    {
+        if (!json_is_string(one))
+            return false;
+    }
+    return json_is_array(v);
+}
+
 static int check_option(const struct option_rule *r, const json_t *v, struct fault *reterr)
 {
     if (r->type == JSON_TRUE && !json_is_boolean(v))
@@ -89,8 +112,11 @@ static int check_option(const struct option_rule *r, const json_t *v, struct fau
                          r->name);
     if (r->type == JSON_INTEGER &&
         (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > most(r)))
-        return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "options.%s: must be a number, 0 to %d",
-                         r->name, most(r));
+        return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "options.%s: must be a number, 0 to %lld",
+                         r->name, (long long)most(r));
+    if (r->type == JSON_ARRAY && !is_list(v))
+        return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "options.%s: must be a list of texts",
+                         r->name);
     if (r->type == JSON_STRING && r->check)
         return r->check(json_is_string(v) ? json_string_value(v) : "", reterr);
     if (r->type == JSON_STRING && (!json_is_string(v) || choice_of(r, json_string_value(v)) < 0))
@@ -122,10 +148,11 @@ static int files_check_options(json_t *options, struct fault *reterr)
             return rc;
     }
     for (size_t i = 0; i < ARRAY_SIZE(option_rules); i++)
-        if (!json_object_get(options, option_rules[i].name))
+        if (!json_object_get(options, option_rules[i].name) && option_rules[i].type != JSON_ARRAY &&
+            !option_rules[i].most)
             (void)json_object_set_new(options, option_rules[i].name,
                                       option_default(&option_rules[i]));
-    return 0;
+    return files_check_filter(options, reterr);
 }
 
 static bool option_on(const struct pair_view *p, const char *name)
@@ -173,6 +200,8 @@ static int plan_inventory(const struct pair_view *p, struct planned_step ret[2],
     Godwit__InventoryOrder o = GODWIT__INVENTORY_ORDER__INIT;
     o.path = files_bytes(p->source, strlen(p->source));
     o.one_file_system = option_on(p, "one_file_system");
+    struct files_filter filter;
+    o.filter = files_filter(p->options, &filter);
     files_plan_step(&ret[0], SIDE_SOURCE, "files.inventory", &o.base);
     return 1;
 }
@@ -242,6 +271,7 @@ struct transfer {
     char pair[32];
     Godwit__Ticket ticket;
     Godwit__TransferOptions options;
+    struct files_filter filter;
 };
 
 static void plan_receive(const struct pair_view *p, struct transfer *t, struct planned_step *ret)
@@ -290,6 +320,8 @@ static int plan_transfer(const struct pair_view *p, struct planned_step ret[2],
     t.ticket.secret = files_bytes(t.secret, sizeof t.secret);
     t.ticket.not_after_ms = clock_wall_ms() + TICKET_MS;
     fill_options(p, &t.options);
+    t.options.filter = files_filter(p->options, &t.filter);
+    t.options.delete_excluded = option_on(p, "delete_excluded");
     plan_receive(p, &t, &ret[0]);
     plan_send(p, &t, &ret[1]);
     explicit_bzero(t.secret, sizeof t.secret);

@@ -29,7 +29,7 @@ static const struct number_field inventory_fields[] = {
     FIELD(unreadable),      FIELD(fs_size),         FIELD(fs_used),         FIELD(peak_rss),
     FIELD(elapsed_ms),      FIELD(with_flags),      FIELD(with_project),    FIELD(with_nfs4_acl),
     FIELD(with_birth),      FIELD(oldest_birth_ms), FIELD(newest_birth_ms), FIELD(sealed),
-    FIELD(shared_files),    FIELD(shared_bytes),
+    FIELD(shared_files),    FIELD(shared_bytes),    FIELD(left_out),
 };
 
 /* Milliseconds since 1970, before it too. */

@@ -1,6 +1,8 @@
 /* files_priv: what the files of the files workload share. Main thread. */
 #pragma once
+#include "common/base/filter.h"
 #include "orchestrator/workload/workload.h"
+#include "proto/files.pb-c.h"
 
 /* ── files.c ── */
 /* For the packers: protobuf-c's structs do not know const. */
@@ -12,6 +14,15 @@ void files_pair_name(const struct pair_view *p, char ret[32]);
 bool files_is_dry(const struct pair_view *p);
 /* What a result means by its status alone; NULL: it is still out. */
 enum verdict files_verdict(const Godwit__Result *r, struct fault *reterr);
+
+/* ── files_filter.c: what is left out ── */
+struct files_filter {
+    Godwit__Filter msg;
+    char *exclude[FILTER_PATTERNS_MAX], *include[FILTER_PATTERNS_MAX];
+};
+/* Borrows from options. NULL: nothing is left out. */
+Godwit__Filter *files_filter(const json_t *options, struct files_filter *f);
+int files_check_filter(const json_t *options, struct fault *reterr);
 
 /* ── files_evidence.c: verifying, and the signed manifest ── */
 int files_check_verify(const char *value, struct fault *reterr);

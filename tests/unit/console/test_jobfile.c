@@ -49,6 +49,17 @@ static void each_yaml_error_names_line_and_column(void **state)
         {"options:\n  compress: fast\n" GOOD,                                                        "F:2:13: compress: 'fast' is not one of auto|on|off"               },
         {"options:\n  lanes: 99\n" GOOD,                                                             "F:2:10: lanes: 99 is over the most, 64"                           },
         {"options:\n  lanes: {a: b}\n" GOOD,                                                         "F:2:10: lanes wants one value, not a list or a map"               },
+        {"options:\n  exclude: ['*.tmp', /a/]\n  include: b.tmp\n  max_size: 10G\n  min-age: "
+         "7d\n" GOOD,
+         NULL                                                                                                                                                           },
+        {"options:\n  exclude: ['*.tmp', '[a']\n" GOOD,
+         "F:2:22: the pattern '[a' has a [ without its ]: write \\[ for the character"                                                                                  },
+        {"options:\n  exclude: {a: b}\n" GOOD,                                                       "F:2:12: a pattern is one text"                                    },
+        {"options:\n  exclude: '@linux'\n" GOOD,
+         "F:2:12: the pattern '@linux' is not a set that is known: there is @windows (write \\@ "
+         "for the character)"                                                                                                                                           },
+        {"options:\n  max_size: big\n" GOOD,
+         "F:2:13: max-size: 'big' is not a size such as 64K, 1M or 8G"                                                                                                  },
         {"options:\n  dry_run: yes\n  dry-run: yes\n" GOOD,                                          "F:3:3: given twice: 'dry-run'"                                    },
         {"limits:\n  hosts: 3\n" GOOD,                                                               "F:2:3: unknown key 'hosts'"                                       },
         {"limits:\n  rate: 100 MiB/s\n  calendar:\n    - zone UTC\n    - Mon-Fri 08:00-18:00 "
