@@ -76,12 +76,17 @@ static int on_watchdog(zloop_t *loop, int id, void *arg)
     return 0;
 }
 
-static void on_console(void *arg, const Godwit__ConsoleRequest *req, struct fleet_answer *ret)
+static void on_console(void *arg, const Godwit__ConsoleRequest *req, int64_t waited_ms,
+                       struct fleet_answer *ret)
 {
     struct daemon *d = arg;
     struct serve_reply reply;
     int64_t start = clock_mono_ms();
+    d->serve.waited_ms = waited_ms;
     serve_request(&d->serve, req, &reply);
+    ret->later = reply.later;
+    if (reply.later)
+        return;
     ret->code = (uint32_t)reply.code;
     (void)snprintf(ret->error, sizeof ret->error, "%s", reply.error);
     ret->json = reply.json ? json_dumps(reply.json, JSON_COMPACT) : NULL;

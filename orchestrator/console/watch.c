@@ -2,6 +2,7 @@
 #include "orchestrator/console/watch.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -17,8 +18,8 @@
 #include "orchestrator/console/show.h"
 
 #define POLL_MS 1000
-#define POLL_MIN_MS 20
-#define POLL_SHARE 16     /* of the time watched so far: a short job's end is seen at once */
+#define POLL_MIN_MS 100
+#define POLL_SHARE 4      /* of the time watched so far */
 #define LOST_MAX_MS 60000 /* an orchestrator that restarts is back before */
 
 struct watching {
@@ -83,8 +84,33 @@ static int leave(const struct watching *w, const char *why)
     return EXIT_TIMED_OUT;
 }
 
+/* Until the job ends, at most so long: the daemon answers when it has ended. One that cannot (it is
+ * older, or restarts) is asked again after a rest. */
+static void await_end(struct watching *w, int64_t ms)
+{
+    char text[24];
+    (void)snprintf(text, sizeof text, "%lld", (long long)ms);
+    const struct arg args[] = {
+        {"job", w->job},
+        {"ms",  text  },
+        ARGS_END
+    };
+    struct fault f = {0};
+    json_t *doc = NULL;
+    int64_t asked = clock_mono_ms();
+    bool can = ms > 0 && w->lost_since == 0 && (uint64_t)ms * 2 < w->run->globals->reply_ms;
+    if (can && run_try(w->run, "job wait", args, &doc, &f) != EXIT_DONE) {
+        w->run->client = client_close(w->run->client); /* an answer may still be under way */
+        can = false;
+    }
+    json_decref(doc);
+    int64_t left = ms - (clock_mono_ms() - asked);
+    if (!can && left > 0 && !interrupt_seen())
+        sleep_ms(left);
+}
+
 /* A job of thousands of pairs takes longer to ask for: keep the daemon's load small. */
-static void rest(const struct watching *w, int64_t took)
+static void rest(struct watching *w, int64_t took)
 {
     int64_t pause = POLL_MIN_MS + (clock_mono_ms() - w->began) / POLL_SHARE;
     if (pause > POLL_MS)
@@ -93,7 +119,7 @@ static void rest(const struct watching *w, int64_t took)
         pause = took * 10;
     if (w->deadline && pause > w->deadline - clock_mono_ms())
         pause = w->deadline - clock_mono_ms();
-    sleep_ms(pause < 0 ? 0 : pause);
+    await_end(w, pause < 0 ? 0 : pause);
 }
 
 /* Asks and draws once. -1: the job goes on; else an exit code. */

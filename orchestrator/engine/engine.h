@@ -46,6 +46,9 @@ json_t *engine_job_counts(const struct engine *e);
 int engine_job_create(struct engine *e, const char *text, json_t **ret, struct fault *reterr);
 int engine_job_list(struct engine *e, json_t **ret, struct fault *reterr);
 int engine_job_show(struct engine *e, const char *job, json_t **ret, struct fault *reterr);
+/* Has it ended? *ret: its name and state. */
+int engine_job_over(struct engine *e, const char *job, bool *retover, json_t **ret,
+                    struct fault *reterr);
 /* The checks as JSON, also when one of them fails (then -EREMOTEIO). */
 int engine_job_validate(struct engine *e, const char *job, json_t **ret, struct fault *reterr);
 

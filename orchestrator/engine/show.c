@@ -215,6 +215,19 @@ int engine_job_show(struct engine *e, const char *job, json_t **ret, struct faul
     return 0;
 }
 
+int engine_job_over(struct engine *e, const char *job, bool *retover, json_t **ret,
+                    struct fault *reterr)
+{
+    struct job *j = NULL;
+    int rc = find_job(e, job, &j, reterr);
+    if (rc < 0)
+        return rc;
+    *retover = j->state == JOB_DONE || j->state == JOB_PARTIAL || j->state == JOB_FAILED ||
+               j->state == JOB_STOPPED;
+    *ret = job_state_json(j);
+    return 0;
+}
+
 int engine_job_validate(struct engine *e, const char *job, json_t **ret, struct fault *reterr)
 {
     struct job *j = NULL;

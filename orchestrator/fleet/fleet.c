@@ -69,6 +69,21 @@ static void send_pieces(const struct arrival *a, const char *trace, const struct
     } while (at < len);
 }
 
+bool console_answer(struct fleet *f, const struct arrival *a, const Godwit__Envelope *request,
+                    int64_t waited_ms, bool may_wait)
+{
+    struct fleet_answer ans = {.code = 1, .error = "the daemon is starting"};
+    if (f->console) {
+        ans.error[0] = '\0';
+        f->console(f->console_arg, request->console_request, may_wait ? waited_ms : -1, &ans);
+    }
+    if (ans.later && may_wait)
+        return false;
+    send_pieces(a, request->trace_id, &ans);
+    free(ans.json);
+    return true;
+}
+
 /* The console's key was let in by name at the handshake; it is checked again like any other. */
 static void console_arrival(struct fleet *f, const struct arrival *a)
 {
@@ -84,13 +99,10 @@ static void console_arrival(struct fleet *f, const struct arrival *a)
         arrival_refuse_unpacked(a, rc);
         return;
     }
-    struct fleet_answer ans = {.code = 1, .error = "the daemon is starting"};
-    if (f->console) {
-        ans.error[0] = '\0';
-        f->console(f->console_arg, e->console_request, &ans);
+    if (!console_answer(f, a, e, 0, held_room(f))) {
+        held_keep(f, a, e);
+        e = NULL;
     }
-    send_pieces(a, e->trace_id, &ans);
-    free(ans.json);
 }
 
 typedef void arrival_fn(struct fleet *f, const struct arrival *a);
@@ -149,6 +161,7 @@ static int on_socket(zloop_t *loop, zsock_t *sock, void *arg)
         take(f, sock, msg);
         zmsg_destroy(&msg);
     }
+    held_look(f);
     return 0;
 }
 
@@ -185,6 +198,7 @@ void fleet_unwatch_gate(struct fleet *f, struct gate *g)
     zloop_reader_end(f->loop, g->agents);
     zloop_reader_end(f->loop, g->enrol);
     zloop_reader_end(f->loop, g->console);
+    held_drop(f, g->console);
     zloop_reader_end(f->loop, meter_events(g->agents_meter));
     zloop_reader_end(f->loop, meter_events(g->enrol_meter));
 }
@@ -207,6 +221,7 @@ static int on_timer(zloop_t *loop, int id, void *arg)
     (void)loop;
     (void)id;
     sweep_meters(f);
+    held_look(f);
     if (f->sweeps++ % AGENTS_EVERY != 0)
         return 0;
     session_sweep(f);

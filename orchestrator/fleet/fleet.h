@@ -60,8 +60,10 @@ struct fleet_answer {
     uint32_t code;
     char error[512];
     char *json; /* malloc'd; NULL when there is none */
+    bool later; /* no answer yet: ask again when something happened, or 100 ms later */
 };
-typedef void fleet_console_fn(void *arg, const Godwit__ConsoleRequest *req,
+/* waited_ms: since the request came; -1: it must be answered now. */
+typedef void fleet_console_fn(void *arg, const Godwit__ConsoleRequest *req, int64_t waited_ms,
                               struct fleet_answer *ret);
 void fleet_set_console(struct fleet *f, fleet_console_fn *fn, void *arg);
 

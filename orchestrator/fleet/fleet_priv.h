@@ -25,6 +25,8 @@ struct fleet {
     uint64_t dropped; /* messages without a User-Id, or in pieces */
     int timer;
     uint64_t sweeps;
+    struct held *held; /* held.c */
+    unsigned nheld;
 };
 
 /* One message that arrived, its sender proved. Borrowed for the call. */
@@ -70,6 +72,17 @@ int rotate_open_gates(struct fleet *f, struct fault *reterr);
 /* The keys that an agent may trust, current first. Freed with server_keys_done(). */
 void server_keys(struct fleet *f, Godwit__ServerKeys *ret);
 void server_keys_done(Godwit__ServerKeys *keys);
+
+/* held.c */
+bool held_room(const struct fleet *f);
+/* Takes the request over. */
+void held_keep(struct fleet *f, const struct arrival *a, Godwit__Envelope *request);
+void held_look(struct fleet *f);                      /* something may have happened */
+void held_drop(struct fleet *f, const zsock_t *sock); /* it is closed */
+
+/* fleet.c: true: answered; false (only if it may): the answer comes later. */
+bool console_answer(struct fleet *f, const struct arrival *a, const Godwit__Envelope *request,
+                    int64_t waited_ms, bool may_wait);
 
 /* gates' sockets into and out of the loop: fleet.c */
 int fleet_watch_gate(struct fleet *f, struct gate *g);

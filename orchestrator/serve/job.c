@@ -77,6 +77,26 @@ static void job_show(struct serve *s, const Godwit__ConsoleRequest *req, struct 
     call_job(s, req, engine_job_show, ret);
 }
 
+#define WAIT_MAX_MS 60000
+
+/* Answered when the job is over, or with its state when the time is up. */
+static void job_wait(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
+{
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    int64_t ms = 0;
+    bool over = false;
+    if (!serve_args(req, "job ms", 1, ret) || !serve_arg_ms(req, "ms", WAIT_MAX_MS, &ms, ret))
+        return;
+    int rc = engine_job_over(s->engine, serve_arg(req, "job"), &over, &json, &why);
+    if (rc == 0 && !over && s->waited_ms >= 0 && s->waited_ms < ms && s->waited_ms < WAIT_MAX_MS) {
+        json_decref(json);
+        ret->later = true;
+        return;
+    }
+    reply(ret, rc, json, &why);
+}
+
 static void job_validate(struct serve *s, const Godwit__ConsoleRequest *req,
                          struct serve_reply *ret)
 {
@@ -167,6 +187,7 @@ const struct serve_command serve_job_commands[] = {
     {"job create",     job_create    },
     {"job list",       job_list      },
     {"job show",       job_show      },
+    {"job wait",       job_wait      },
     {"job validate",   job_validate  },
     {"job start",      job_start     },
     {"job pause",      job_pause     },

@@ -18,6 +18,7 @@ struct serve {
     struct engine *engine;
     const uint8_t *sign_key; /* the orchestrator's public one */
     int64_t started_mono_ms;
+    int64_t waited_ms; /* of the request in hand: since it came; -1: it must be answered now */
 };
 
 /* Exit codes of the console; design: "Failures and bad input". */
@@ -37,6 +38,7 @@ struct serve_reply {
     enum serve_code code;
     char error[512];
     json_t *json; /* owned; NULL when there is none */
+    bool later;   /* nothing to say yet: the request is put again */
 };
 
 struct serve_command {

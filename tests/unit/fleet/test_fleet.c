@@ -6,6 +6,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/mem.h"
 #include "tests/unit/fleet/world.h"
 #include "tests/unit/test.h"
 static void an_enrolled_host_says_hello_and_is_online(void **state)
@@ -368,6 +369,72 @@ static void much_in_whole_messages_is_served(void **state)
     peer_close(&host);
 }
 
+/* Answers "now" at once; anything else when the world says so, or a second later. */
+struct oracle {
+    bool happened;
+    unsigned asked;
+};
+
+static void on_console(void *arg, const Godwit__ConsoleRequest *req, int64_t waited_ms,
+                       struct fleet_answer *ret)
+{
+    struct oracle *o = arg;
+    o->asked++;
+    ret->later =
+        strcmp(req->command, "now") != 0 && !o->happened && waited_ms >= 0 && waited_ms < 1000;
+    ret->code = 0;
+    ret->json = ret->later ? NULL : xstrdup(o->happened ? "\"yes\"" : "\"no\"");
+}
+
+static void console_say(struct peer *p, const char *command)
+{
+    Godwit__ConsoleRequest r = GODWIT__CONSOLE_REQUEST__INIT;
+    Godwit__Envelope e = GODWIT__ENVELOPE__INIT;
+    r.command = wire_text(command);
+    e.body_case = GODWIT__ENVELOPE__BODY_CONSOLE_REQUEST;
+    e.console_request = &r;
+    peer_say(p, &e);
+}
+
+static void console_hears(struct world *w, struct peer *p, const char *want)
+{
+    CLEANUP(wire_free) Godwit__Envelope *e = world_hear(w, p);
+    assert_non_null(e);
+    assert_int_equal(e->body_case, GODWIT__ENVELOPE__BODY_CONSOLE_REPLY);
+    assert_int_equal(e->console_reply->json.len, strlen(want));
+    assert_memory_equal(e->console_reply->json.data, want, strlen(want));
+}
+
+static void a_console_is_answered_when_it_has_happened(void **state)
+{
+    struct world *w = *state;
+    struct peer a, b;
+    struct oracle o = {.asked = 0};
+    const struct gate *g = w->fleet->gates[0];
+    fleet_set_console(w->fleet, on_console, &o);
+    peer_open(&a, g->console_endpoint, g->key.public_key, &w->fleet->console_key);
+    peer_open(&b, g->console_endpoint, g->key.public_key, &w->fleet->console_key);
+    console_say(&a, "later");
+    for (unsigned i = 0; i < 100 && o.asked == 0; i++)
+        world_pump(w, 10);
+    assert_null(peer_hear(&a));
+    console_say(&b, "now"); /* nobody stands in another's way */
+    console_hears(w, &b, "\"no\"");
+    assert_null(peer_hear(&a));
+    o.happened = true;
+    console_hears(w, &a, "\"yes\"");
+    o.happened = false;
+    console_say(&a, "later"); /* and when its time is up */
+    console_hears(w, &a, "\"no\"");
+    assert_int_equal(w->fleet->nheld, 0);
+    for (unsigned i = 0; i < 100; i++)
+        console_say(&b, "later"); /* those beyond the bound are answered now */
+    console_hears(w, &b, "\"no\"");
+    assert_true(w->fleet->nheld <= 64);
+    peer_close(&a);
+    peer_close(&b);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, world_set_up, world_tear_down)
@@ -384,6 +451,7 @@ int main(void)
         CASE(a_cloned_key_does_not_take_turns),
         CASE(a_message_without_end_is_cut_off),
         CASE(much_in_whole_messages_is_served),
+        CASE(a_console_is_answered_when_it_has_happened),
         CASE(a_new_agent_key_and_the_old_one_overlap),
         CASE(a_new_server_key_and_the_old_one_overlap),
     };
