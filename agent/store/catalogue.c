@@ -35,6 +35,7 @@ struct pending {
 static const char schema[] =
     "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
     "PRAGMA cell_size_check=ON; PRAGMA trusted_schema=OFF;"
+    "BEGIN IMMEDIATE;" /* one sync, not one a table */
     "CREATE TABLE IF NOT EXISTS segment(id INTEGER PRIMARY KEY, folder BLOB NOT NULL,"
     " segno INTEGER NOT NULL, count INTEGER NOT NULL, entries BLOB NOT NULL,"
     " UNIQUE(folder, segno));"
@@ -43,7 +44,7 @@ static const char schema[] =
     "CREATE TABLE IF NOT EXISTS feed(id INTEGER PRIMARY KEY CHECK(id=0), session INTEGER NOT NULL);"
     "CREATE TABLE IF NOT EXISTS run(id INTEGER PRIMARY KEY CHECK(id=0), instance INTEGER NOT NULL,"
     " durable INTEGER NOT NULL, ordered INTEGER NOT NULL, began INTEGER NOT NULL);"
-    "PRAGMA user_version=1;";
+    "PRAGMA user_version=1; COMMIT;";
 
 static const char *const statements[ST_COUNT] = {
     [ST_SEGMENTS] = "SELECT entries, count FROM segment WHERE folder=?1 ORDER BY segno",

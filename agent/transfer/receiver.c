@@ -249,7 +249,7 @@ static int run_open(struct receiver *r)
     return rc == 0 ? catalogue_commit(r->cat) : rc;
 }
 
-static int receiver_open(struct receiver *r)
+static int places_open(struct receiver *r, struct fault *reterr)
 {
     const struct transfer_spec *s = r->spec;
     const struct agent_env *env = step_env(r->step);
@@ -259,7 +259,7 @@ static int receiver_open(struct receiver *r)
     if (r->root == -ENOENT && s->options.dry_run)
         r->root = empty_root(r->scratch);
     if (r->root < 0)
-        return fault_set(&r->fault, FAULT_STOP_JOB, -r->root, "cannot open the destination: %s",
+        return fault_set(reterr, FAULT_STOP_JOB, -r->root, "cannot open the destination: %s",
                          strerror(-r->root));
     if (fstat(r->root, &st) == 0)
         r->root_dev = st.st_dev;
@@ -276,11 +276,30 @@ static int receiver_open(struct receiver *r)
         rc = faillist_new(&r->failures, NULL);
     if (rc == 0)
         rc = spools_new(r);
-    if (rc == 0)
-        rc = ticket_open(r);
     return rc == 0 ? 0
-                   : fault_set(&r->fault, FAULT_RETRY, -rc, "cannot prepare to receive: %s",
+                   : fault_set(reterr, FAULT_RETRY, -rc, "cannot prepare to receive: %s",
                                strerror(-rc));
+}
+
+/* The source got its order at the same time: it may knock and prove itself while the catalogue is
+ * opened, and waits in on_enter() instead of coming back later. */
+static int receiver_open(struct receiver *r)
+{
+    r->entering = true;
+    int rc = ticket_open(r);
+    if (rc < 0)
+        return fault_set(&r->fault, FAULT_RETRY, -rc, "cannot expect the source: %s",
+                         strerror(-rc));
+    struct fault f = {0};
+    rc = places_open(r, &f);
+    (void)pthread_mutex_lock(&r->lock);
+    r->fault = f;
+    r->entering = false;
+    (void)pthread_cond_broadcast(&r->changed);
+    (void)pthread_mutex_unlock(&r->lock);
+    if (rc < 0)
+        ticket_remove(lane_server_book(step_env(r->step)->lanes), r->spec->ticket_id);
+    return rc;
 }
 
 static void counters_now(struct receiver *r, struct counters *ret, int64_t began_ms)

@@ -26,7 +26,7 @@
 #include "common/base/text.h"
 
 #define TICK_MS 100
-#define BACKOFF_MIN_MS 25 /* both get their orders at once: the other is ready in a moment */
+#define BACKOFF_MIN_MS 5 /* both get their orders at once: the other is ready in a moment */
 #define BACKOFF_MAX_MS 5000
 #define WELCOME_MS 30000
 #define REFUSED_MAX_MS 120000 /* an agent that restarts gets its order again within this */
