@@ -19,6 +19,7 @@ struct meta {
     struct timespec mtime, ctime, atime;
     struct timespec btime; /* birth; all zero: not told. Can be read, never set; stays here */
     uint32_t shown;        /* inode flags that statx(2) tells: attrs.h; stays here */
+    uint32_t own_uid, own_gid; /* after remap_meta(): as it was before; stays here */
 };
 
 void meta_from_stat(const struct stat *st, struct meta *ret);

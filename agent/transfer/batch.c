@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent/store/attrs.h"
+#include "agent/store/remap.h"
 #include "agent/transfer/digest.h"
 #include "agent/transfer/sender_priv.h"
 #include "common/base/cleanup.h"
@@ -107,6 +108,8 @@ static int attributes(struct worker *w, struct folder *f, const char *name, int 
     if (S_ISREG(m->mode) && may_have_attrs(f, m))
         attrs_of(fd, &attrs);
     int rc = xattrs_read_with(fd, &attrs, &w->xattrs);
+    if (rc == 0)
+        worker_remap(w, f, name, m, &w->xattrs);
     if (rc == -E2BIG || (rc == 0 && w->xattrs.len > ENTRY_XATTRS_MAX)) {
         worker_failed(w, f, name, E2BIG, "attributes");
         buf_clear(&w->xattrs);
@@ -348,6 +351,7 @@ static int send_file(struct worker *w, struct folder *f, const char *name, bool 
             break;
         if (links && i == 0 && walk_leaves_out(w, &m))
             return 0;
+        remap_meta(w->s->spec->options.map, &m);
         rc = links && i == 0 ? first_seen(w, f, name, &m) : 0;
         if (rc != 0)
             return rc < 0 ? rc : 0;
@@ -380,6 +384,7 @@ static int send_special(struct worker *w, struct folder *f, const char *name, bo
         return 0;
     }
     meta_from_stat(&st, &m);
+    remap_meta(w->s->spec->options.map, &m);
     int rc = batch_at(w, f, 0);
     if (rc == 0 && links)
         rc = as_link(w, f, name, &m);
@@ -452,6 +457,7 @@ int batch_meta(struct worker *w, struct folder *f, const char *name)
     }
     if (S_ISDIR(m.mode))
         return 0;
+    remap_meta(w->s->spec->options.map, &m);
     int rc = batch_at(w, f, 0);
     if (rc < 0)
         return rc;

@@ -12,6 +12,7 @@
 #include "agent/store/beneath.h"
 #include "agent/transfer/sender_priv.h"
 #include "common/base/filter.h"
+#include "common/base/idmap.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 
@@ -44,7 +45,8 @@ static uint64_t key_of(const struct transfer_options *o)
 {
     uint64_t key = 1U | (uint64_t)o->delete_extras << 1 | (uint64_t)o->one_file_system << 2 |
                    (uint64_t)o->evidence << 3 | (uint64_t)o->delete_excluded << 4;
-    return o->filter ? key | filter_key(o->filter) << 5 : key;
+    key ^= idmap_key(o->map) << 6;
+    return o->filter ? key ^ filter_key(o->filter) << 5 : key;
 }
 
 static const char *full_why(const struct sender *s, bool fresh)

@@ -9,11 +9,13 @@
 
 #include "agent/store/attrs.h"
 #include "agent/store/meta.h"
+#include "agent/store/remap.h"
 #include "common/base/cleanup.h"
 
 #define NAME_MAX_BYTES 255
 
-int look_xattrs_digest(int dir, const char *name, uint32_t shown, uint64_t *ret)
+static int look(int dir, const char *name, uint32_t shown, const struct meta *m,
+                const struct idmap *map, uint64_t *ret)
 {
     char path[32 + NAME_MAX_BYTES + 1];
     (void)snprintf(path, sizeof path, "/proc/self/fd/%d/%s", dir, name);
@@ -27,8 +29,22 @@ int look_xattrs_digest(int dir, const char *name, uint32_t shown, uint64_t *ret)
     struct buf b;
     buf_init(&b, XATTRS_MAX + 1);
     int rc = xattrs_read_with(fd, &(struct attrs){.flags = shown}, &b);
+    unsigned losses = 0; /* told when it is sent */
+    if (rc == 0 && map)
+        remap_attrs(map, m, &b, &losses);
     if (rc == 0)
         *ret = xattrs_digest(b.data, b.len);
     buf_done(&b);
     return rc;
+}
+
+int look_xattrs_digest(int dir, const char *name, uint32_t shown, uint64_t *ret)
+{
+    return look(dir, name, shown, NULL, NULL, ret);
+}
+
+int look_mapped_digest(int dir, const char *name, const struct meta *m, const struct idmap *map,
+                       uint64_t *ret)
+{
+    return look(dir, name, m->shown, m, map, ret);
 }

@@ -163,6 +163,10 @@ void worker_head(struct buf *b); /* clears b and leaves that room */
 void worker_failed(struct worker *w, const struct folder *f, const char *name, int err,
                    const char *what);
 void folder_unref(struct worker *w, struct folder *f);
+/* Attributes just read of an entry, whose metadata m went through remap_meta(), by the job's id
+ * map; what is lost by that is noted. name NULL: the folder itself. */
+void worker_remap(struct worker *w, const struct folder *f, const char *name, const struct meta *m,
+                  struct buf *xattrs);
 
 /* walk.c */
 int walk_folder(struct worker *w, char *path, size_t len, uint32_t flags);

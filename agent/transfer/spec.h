@@ -10,6 +10,8 @@ struct filter;
 
 enum compress_policy { COMPRESS_AUTO = 0, COMPRESS_ON, COMPRESS_OFF };
 
+struct idmap;
+
 struct transfer_options {
     bool delete_extras, dry_run, one_file_system, only_failed, checksum, full_scan,
         evidence; /* the catalogue keeps what a manifest and a later look at the destination need */
@@ -17,6 +19,7 @@ struct transfer_options {
     enum compress_policy compress;
     uint32_t lanes;                 /* 0: adapt */
     uint32_t max_source_latency_ms; /* 0: not measured */
+    const struct idmap *map;        /* sender only; NULL: all ids stay */
     const char *snapshot;           /* policy of the source's step; NULL is "" */
     struct filter *filter;          /* what is left out; NULL: nothing is */
     bool delete_excluded;           /* what it leaves out is an extra like any other */

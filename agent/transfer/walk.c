@@ -10,6 +10,7 @@
 
 #include "agent/store/attrs.h"
 #include "agent/store/beneath.h"
+#include "agent/store/remap.h"
 #include "agent/store/subvolume.h"
 #include "agent/transfer/look.h"
 #include "agent/transfer/sender_priv.h"
@@ -40,9 +41,12 @@ static int folder_read(struct worker *w, struct folder *f)
     int rc = meta_stat(f->fd, "", &f->meta);
     if (rc < 0)
         return rc;
+    remap_meta(w->s->spec->options.map, &f->meta);
     attrs_of(f->fd, &attrs);
     f->has_attrs = !attrs_none(&attrs);
     rc = xattrs_read_with(f->fd, &attrs, &f->xattrs);
+    if (rc == 0)
+        worker_remap(w, f, NULL, &f->meta, &f->xattrs);
     if (rc == -E2BIG || (rc == 0 && f->xattrs.len > ENTRY_XATTRS_MAX)) {
         worker_failed(w, f, NULL, E2BIG, "attributes");
         buf_clear(&f->xattrs);
@@ -216,7 +220,8 @@ static int list_one(struct worker *w, struct listing *l, const char *name)
         f->incomplete = f->incomplete || !w->s->spec->options.delete_excluded;
         return 0;
     }
-    rc = look_xattrs_digest(f->fd, name, e.meta.shown, &e.xattrs_digest);
+    remap_meta(w->s->spec->options.map, &e.meta);
+    rc = look_mapped_digest(f->fd, name, &e.meta, w->s->spec->options.map, &e.xattrs_digest);
     if (rc == -ENOENT)
         return 0;
     if (S_ISLNK(e.meta.mode)) {

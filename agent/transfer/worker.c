@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "agent/store/remap.h"
 #include "agent/transfer/sender_priv.h"
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
@@ -27,6 +28,21 @@ void worker_failed(struct worker *w, const struct folder *f, const char *name, i
 {
     struct failure x = {f->path, name, f->len, name ? strlen(name) : 0, err, what};
     faillist_add(w->s->failures, &x);
+}
+
+void worker_remap(struct worker *w, const struct folder *f, const char *name, const struct meta *m,
+                  struct buf *xattrs)
+{
+    unsigned losses = 0;
+    if (!w->s->spec->options.map)
+        return;
+    remap_attrs(w->s->spec->options.map, m, xattrs, &losses);
+    struct failure x = {f->path, name, f->len, name ? strlen(name) : 0, EOPNOTSUPP, "keep NT ACL"};
+    if (losses & REMAP_LOSS_NTACL)
+        faillist_note(w->s->failures, &x);
+    x.what = "map ids of ACL";
+    if (losses & REMAP_LOSS_SHAPE)
+        faillist_note(w->s->failures, &x);
 }
 
 void folder_unref(struct worker *w, struct folder *f)
