@@ -7,6 +7,7 @@
 #include "agent/files/snapshot.h"
 #include "agent/lane/ticket.h"
 #include "agent/store/pairname.h"
+#include "common/base/idmap.h"
 #include "common/base/text.h"
 
 #define ENDPOINTS_MAX 16
@@ -52,6 +53,12 @@ int order_filter(const Godwit__Filter *f, struct filter **ret, struct fault *ret
     return filter_new(ret, &conf, reterr);
 }
 
+static int map_of(ProtobufCBinaryData text, struct idmap **ret)
+{
+    struct idmap_error e;
+    return idmap_parse((const char *)text.data, text.len, ret, &e);
+}
+
 static int options(const Godwit__TransferOptions *o, struct transfer_options *ret)
 {
     *ret = (struct transfer_options){0};
@@ -77,7 +84,8 @@ static int options(const Godwit__TransferOptions *o, struct transfer_options *re
     ret->delete_excluded = o->delete_excluded;
     if (!snapshot_policy_valid(ret->snapshot))
         return -EINVAL;
-    return order_filter(o->filter, &ret->filter, NULL);
+    int rc = map_of(o->map, &ret->map);
+    return rc == 0 ? order_filter(o->filter, &ret->filter, NULL) : rc;
 }
 
 static int refuse(struct fault *reterr)
@@ -92,8 +100,10 @@ int order_of_send(const Godwit__SendOrder *o, struct transfer_spec *ret, struct 
     bool ok = s.nendpoints > 0 && s.nendpoints <= ENDPOINTS_MAX;
     ok = ok && common(o->ticket, o->peer_pin, o->pair, &s) == 0 && path(o->path, &s) == 0 &&
          options(o->options, &s.options) == 0;
-    if (!ok)
+    if (!ok) {
+        order_done(&s);
         return refuse(reterr);
+    }
     *ret = s;
     return 0;
 }
@@ -102,8 +112,10 @@ int order_of_receive(const Godwit__ReceiveOrder *o, struct transfer_spec *ret, s
 {
     struct transfer_spec s = {0};
     if (common(o->ticket, o->peer_pin, o->pair, &s) < 0 || path(o->path, &s) < 0 ||
-        options(o->options, &s.options) < 0)
+        options(o->options, &s.options) < 0) {
+        order_done(&s);
         return refuse(reterr);
+    }
     *ret = s;
     return 0;
 }
@@ -111,4 +123,5 @@ int order_of_receive(const Godwit__ReceiveOrder *o, struct transfer_spec *ret, s
 void order_done(struct transfer_spec *s)
 {
     s->options.filter = filter_free(s->options.filter);
+    s->options.map = idmap_free(s->options.map);
 }

@@ -19,7 +19,7 @@ struct transfer_options {
     enum compress_policy compress;
     uint32_t lanes;                 /* 0: adapt */
     uint32_t max_source_latency_ms; /* 0: not measured */
-    const struct idmap *map;        /* sender only; NULL: all ids stay */
+    struct idmap *map;              /* sender only; NULL: all ids stay */
     const char *snapshot;           /* policy of the source's step; NULL is "" */
     struct filter *filter;          /* what is left out; NULL: nothing is */
     bool delete_excluded;           /* what it leaves out is an extra like any other */

@@ -40,7 +40,7 @@ void worker_remap(struct worker *w, const struct folder *f, const char *name, co
     struct failure x = {f->path, name, f->len, name ? strlen(name) : 0, EOPNOTSUPP, "keep NT ACL"};
     if (losses & REMAP_LOSS_NTACL)
         faillist_note(w->s->failures, &x);
-    x.what = "map ids of ACL";
+    x.what = "keep malformed ACL";
     if (losses & REMAP_LOSS_SHAPE)
         faillist_note(w->s->failures, &x);
 }

@@ -37,13 +37,18 @@ static int add_flags(struct jobspec *s, struct fault *reterr)
 /* What the file says, then what the command line says over it. */
 static int gather(struct run *r, struct jobspec *s, struct fault *reterr)
 {
+    bool in_file = false; /* the map is named by the job file */
     int rc = 0;
     if (s->file) {
         CLEANUP(mem_free) char *path = xstrdup(s->file);
         rc = jobfile_read(s, path, reterr);
+        CLEANUP(mem_free) char *its_map = xstrdup(s->map);
         if (rc == 0)
             rc = run_options_again(r, reterr);
+        in_file = rc == 0 && its_map && s->map && strcmp(its_map, s->map) == 0;
     }
+    if (rc == 0 && s->map && *s->map)
+        rc = jobspec_read_map(s, in_file ? s->file : NULL, reterr);
     if (rc == 0)
         rc = add_flags(s, reterr);
     if (rc == 0 && !s->name) {

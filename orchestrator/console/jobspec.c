@@ -11,6 +11,7 @@
 #include "common/base/rate.h"
 #include "common/base/text.h"
 #include "common/wire/limits.h"
+#include "orchestrator/console/mapfile.h"
 
 const struct option_row jobspec_options[] = {
     {.name = "file",
@@ -89,6 +90,13 @@ const struct option_row jobspec_options[] = {
      .def = "none",
      .help = "none reads the source as it is; auto from a snapshot where the file system takes one "
              "(btrfs); hook:NAME runs a program of the source's host before and after."},
+    {.name = "map",
+     .kind = OPT_STRING,
+     .off = offsetof(struct jobspec, map),
+     .value = "FILE",
+     .help = "Which owners, groups and SIDs become which at the destination: CSV lines of "
+             "kind,from,to (uid, gid or sid; numbers, ranges, SIDs, S-…-*), or the same as a list "
+             "of rows in YAML."},
     {.name = "max-pairs",
      .kind = OPT_UINT,
      .off = offsetof(struct jobspec, max_pairs),
@@ -109,7 +117,7 @@ const struct option_row jobspec_options[] = {
      .help = "The source holds itself back while its own reads take longer than that; 0 does not "
              "look."},
     FILTER_ROWS(jobspec),
-    {.name = NULL                                                         },
+    {.name = NULL                                                                            },
 };
 
 bool jobspec_in_file(const struct option_row *row)
@@ -126,7 +134,8 @@ void jobspec_done(struct jobspec *s)
     json_decref(s->pairs);
     json_decref(s->destinations);
     free(s->calendar);
-    s->calendar = NULL;
+    free(s->map_text);
+    s->calendar = s->map_text = NULL;
     s->pairs = s->destinations = NULL;
 }
 
@@ -260,6 +269,17 @@ int jobspec_add(struct jobspec *s, const char *source, const char *destination, 
     return rc;
 }
 
+/* Next to the file that names it, when that is a job file. */
+int jobspec_read_map(struct jobspec *s, const char *from, struct fault *reterr)
+{
+    const char *slash = from && s->map[0] != '/' ? strrchr(from, '/') : NULL;
+    CLEANUP(mem_free)
+    char *path = slash ? xasprintf("%.*s/%s", (int)(slash - from), from, s->map) : xstrdup(s->map);
+    free(s->map_text);
+    s->map_text = NULL;
+    return mapfile_read(path, &s->map_text, reterr);
+}
+
 int pair_split(const char *text, size_t *ret)
 {
     for (const char *eq = strchr(text, '='); eq; eq = strchr(eq + 1, '=')) {
@@ -325,6 +345,8 @@ static json_t *whole(const struct jobspec *s)
     if (s->snapshot && strcmp(s->snapshot, "none") != 0)
         (void)json_object_set_new(options, "snapshot", json_string(s->snapshot));
     jobspec_filter_json(&s->filter, options);
+    if (s->map_text && *s->map_text)
+        (void)json_object_set_new(options, "map", json_string(s->map_text));
     json_t *limits = json_object();
     if (s->max_pairs)
         (void)json_object_set_new(limits, "pairs", json_integer(s->max_pairs));

@@ -17,6 +17,8 @@ struct jobspec {
     char *snapshot;
     char *compress;
     char *verify, *manifest;
+    char *map;      /* path of an id map */
+    char *map_text; /* what it says, once read; jobspec_done() frees it */
     uint32_t lanes;
     uint32_t max_pairs;
     char *rate;                  /* of the whole job */
@@ -34,6 +36,9 @@ bool jobspec_in_file(const struct option_row *row);
 
 void jobspec_done(
     struct jobspec *s); /* frees pairs and calendar; other texts belong to the options */
+
+/* Reads the file of s->map. from: what it is relative to, NULL: the working folder. */
+int jobspec_read_map(struct jobspec *s, const char *from, struct fault *reterr);
 
 /* "HOST:PATH" with \xNN escapes; *rethost and *retpath are malloc'd, without a slash at the end.
  * -EINVAL with a fault that tells what is wrong and *retat, the byte where. */

@@ -6,6 +6,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
+#include "common/base/idmap.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "orchestrator/fleet/fleet.h"
@@ -36,6 +37,16 @@ static int check_snapshot(const char *value, struct fault *reterr)
                      "options.snapshot: must be \"none\", \"auto\" or \"hook:NAME\"");
 }
 
+static int check_map(const char *value, struct fault *reterr)
+{
+    CLEANUP(idmap_free) struct idmap *map = NULL;
+    struct idmap_error e;
+    if (idmap_parse(value, strlen(value), &map, &e) == 0)
+        return 0;
+    return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "options.map: line %zu column %zu: %s", e.line,
+                     e.column, e.text);
+}
+
 static const struct option_rule {
     const char *name;
     json_type type; /* JSON_TRUE stands for both booleans, JSON_ARRAY for a list of texts */
@@ -61,13 +72,16 @@ static const struct option_rule {
     {"min_age",            JSON_INTEGER, {NULL},                NULL,               AGE_MS_MAX},
     {"max_age",            JSON_INTEGER, {NULL},                NULL,               AGE_MS_MAX},
     {"delete_excluded",    JSON_TRUE,    {NULL},                NULL,               1         },
+    {"map",                JSON_STRING,  {""},                  check_map,          0         },
 };
 
 static json_t *option_default(const struct option_rule *r)
 {
     if (r->type == JSON_TRUE)
         return json_false();
-    return r->type == JSON_INTEGER ? json_integer(0) : json_string(r->choices[0]);
+    if (r->type == JSON_STRING)
+        return *r->choices[0] ? json_string(r->choices[0]) : NULL; /* "": it is left out */
+    return json_integer(0);
 }
 
 static int choice_of(const struct option_rule *r, const char *value)
@@ -296,6 +310,8 @@ static void plan_send(const struct pair_view *p, struct transfer *t, struct plan
     o.ticket = &t->ticket;
     o.peer_pin = files_bytes(p->to->lane_pin, PIN_LEN);
     o.pair = t->pair;
+    const char *map = json_string_value(json_object_get(p->options, "map"));
+    t->options.map = files_bytes(map, map ? strlen(map) : 0);
     o.options = &t->options;
     o.n_peer_endpoints = 1;
     o.peer_endpoints = endpoints;
