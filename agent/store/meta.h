@@ -17,8 +17,8 @@ struct meta {
     uint32_t uid, gid, nlink;
     uint64_t size, blocks512, ino, dev, rdev;
     struct timespec mtime, ctime, atime;
-    struct timespec btime; /* birth; all zero: not told. Can be read, never set; stays here */
-    uint32_t shown;        /* inode flags that statx(2) tells: attrs.h; stays here */
+    struct timespec btime;     /* birth; all zero: not told. Can be read, never set; stays here */
+    uint32_t shown;            /* inode flags that statx(2) tells: attrs.h; stays here */
     uint32_t own_uid, own_gid; /* after remap_meta(): as it was before; stays here */
 };
 

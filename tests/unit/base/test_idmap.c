@@ -155,8 +155,8 @@ static void another_map_is_another_key(void **state)
 {
     (void)state;
     CLEANUP(idmap_free)
-    struct idmap *a = must_read("uid,1,2\n"),
-                 *b = must_read("uid,1,3\n"), *c = must_read("uid,1,2\n");
+    struct idmap *a = must_read("uid,1,2\n"), *b = must_read("uid,1,3\n"),
+                 *c = must_read("uid,1,2\n");
     assert_true(idmap_key(a) != idmap_key(b));
     assert_true(idmap_key(a) == idmap_key(c));
     assert_int_equal(idmap_key(NULL), 0);
