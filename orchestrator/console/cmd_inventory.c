@@ -4,6 +4,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
+#include "orchestrator/console/inventory_host.h"
 #include "orchestrator/console/run.h"
 #include "orchestrator/console/show.h"
 
@@ -56,6 +57,9 @@ static const struct column details[] = {
     {"Deepest folder",    "inventory.deepest",         CELL_COUNT},
     {"Largest folder",    "inventory.largest_folder",  CELL_COUNT},
     {"Left out",          "inventory.left_out",        CELL_COUNT},
+    {"Cold for 1 year",   "inventory.cold_bytes_1y",   CELL_BYTES},
+    {"Cold for 3 years",  "inventory.cold_bytes_3y",   CELL_BYTES},
+    {"Cold for 5 years",  "inventory.cold_bytes_5y",   CELL_BYTES},
     {"Unreadable",        "inventory.unreadable",      CELL_COUNT},
     {"File system",       "inventory.file_system",     CELL_TEXT },
     {"Its size",          "inventory.fs_size",         CELL_BYTES},
@@ -102,9 +106,11 @@ static int inventory_show(struct run *r)
         json_pack("{s:s, s:s}", "host", show_str(pair, "host"), "path", show_str(pair, "path")));
     if (run_json(r))
         run_print_json(doc);
-    else if (!o->details)
+    else if (!o->details) {
+        inventory_hosts(stdout, show_find(doc, "hosts"));
         show_table(stdout, columns, show_find(doc, "pairs"));
-    else
+        inventory_contracts(stdout, show_find(doc, "pairs"));
+    } else
         json_array_foreach(show_find(doc, "pairs"), i, pair)
         {
             show_fields(stdout, details, pair);
@@ -125,7 +131,8 @@ static const struct option_row options[] = {
 };
 
 static const char *const examples[] = {
-    "godwit job start wave1 --phase inventory --wait",
+    "godwit job inventory wave1 --wait",
+    "godwit inventory show wave1",
     "godwit inventory show wave1 --details",
     NULL,
 };
@@ -139,7 +146,7 @@ const struct command inventory_commands[] = {
      .kind = WORD_JOB,
      .options = options,
      .opts_size = sizeof(struct inventory_opts),
-     .help = "Shows what the sources of a job hold, as last counted.",
+     .help = "Shows the hosts of a job and what its sources hold, as last looked at.",
      .examples = examples,
      .run = inventory_show},
     {.noun = NULL     },

@@ -96,16 +96,25 @@ static void show_failure(FILE *out, const json_t *group)
 }
 
 /* What an agent names "keep …" is an attribute of an entry that arrived all the same. */
-static void show_failures(FILE *out, const json_t *failures, bool losses, const char *title)
+enum heading { FAILURES, LOSSES, EXTRAS };
+
+static enum heading heading_of(const json_t *group)
 {
     static const char keep[] = "keep ";
+    const char *what = show_str(group, "what");
+    if (strcmp(what, "would delete") == 0)
+        return EXTRAS;
+    return strncmp(what, keep, sizeof keep - 1) == 0 ? LOSSES : FAILURES;
+}
+
+static void show_failures(FILE *out, const json_t *failures, enum heading which, const char *title)
+{
     bool titled = false;
     size_t i = 0;
     const json_t *group = NULL;
     json_array_foreach(failures, i, group)
     {
-        bool is_loss = strncmp(show_str(group, "what"), keep, sizeof keep - 1) == 0;
-        if (is_loss != losses)
+        if (heading_of(group) != which)
             continue;
         if (!titled)
             (void)fprintf(out, "\n%s:\n", title);
@@ -170,8 +179,9 @@ void report_text(FILE *out, const json_t *doc)
     (void)fputc('\n', out);
     show_table(out, pair_columns, show_find(doc, "pairs"));
     show_evidence(out, show_find(doc, "pairs"));
-    show_failures(out, failures, false, "Failures, by cause");
-    show_failures(out, failures, true, "What could not be kept");
+    show_failures(out, failures, FAILURES, "Failures, by cause");
+    show_failures(out, failures, LOSSES, "What could not be kept");
+    show_failures(out, failures, EXTRAS, "What would be removed from the destination");
     CLEANUP(mem_free) char *not_kept = report_not_kept(totals);
     if (not_kept)
         (void)fprintf(out, "\n%s\n", not_kept);

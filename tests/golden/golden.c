@@ -19,6 +19,7 @@ static const ProtobufCMessageDescriptor *const files[] = {
     &godwit__lane_welcome__descriptor,    &godwit__verify_order__descriptor,
     &godwit__verify_result__descriptor,   &godwit__sign_order__descriptor,
     &godwit__sign_result__descriptor,     &godwit__seal_order__descriptor,
+    &godwit__host_order__descriptor,      &godwit__host_result__descriptor,
 };
 
 static bool is_body(const ProtobufCFieldDescriptor *f)

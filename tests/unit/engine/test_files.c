@@ -1,5 +1,7 @@
 /* test_files: what the files workload orders, and how it judges what comes back. */
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/clock.h"
@@ -210,14 +212,18 @@ static enum verdict judge_prepare(json_t *facts, uint64_t bytes, uint64_t room, 
     Godwit__InventoryResult i = GODWIT__INVENTORY_RESULT__INIT;
     Godwit__PrepareResult p = GODWIT__PREPARE_RESULT__INIT;
     Godwit__Result r = GODWIT__RESULT__INIT;
+    Godwit__Result silent = GODWIT__RESULT__INIT;
     const Godwit__Result *given[2] = {&r, NULL};
     struct fault why = {.err = 0};
     json_t *options = options_of("{}");
     struct pair_view v = view(options, facts);
+    silent.status = GODWIT__RESULT__STATUS__FAILED;
     i.bytes = i.allocated_bytes = bytes;
     r.status = GODWIT__RESULT__STATUS__DONE;
     r.body = (ProtobufCBinaryData){.data = inventory,
                                    .len = godwit__inventory_result__pack(&i, inventory)};
+    assert_int_equal(workload_files.stages[0].judge(&v, given, &why), VERDICT_WAIT);
+    given[1] = &silent; /* a destination that says nothing of itself is no failure of the count */
     assert_int_equal(workload_files.stages[0].judge(&v, given, &why), VERDICT_NEXT);
     p.fs_free = room;
     p.empty = empty;
@@ -246,7 +252,7 @@ static void a_damaged_body_fails_the_pair(void **state)
     (void)state;
     uint8_t noise[] = {0xff, 0xff, 0xff};
     Godwit__Result r = GODWIT__RESULT__INIT;
-    const Godwit__Result *given[2] = {&r, NULL};
+    const Godwit__Result *given[2] = {&r, &r};
     struct fault why = {.err = 0};
     json_t *facts = json_object();
     struct pair_view v = view(NULL, facts);
@@ -257,12 +263,95 @@ static void a_damaged_body_fails_the_pair(void **state)
     json_decref(facts);
 }
 
+/* One class at a destination that is or is not root and has what place says. */
+static void losses_have_to_be_accepted(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *trait, *place, *accepted, *verdict;
+        bool refused;
+    } cases[] = {
+        {"posix-acl",     "{\"has_acl\":true}",                        "[]",              "kept",       false},
+        {"posix-acl",     "{\"has_acl\":false}",                       "[]",              "lost",       true },
+        {"posix-acl",     "{\"has_acl\":false}",                       "[\"posix-acl\"]", "lost",       false},
+        {"posix-acl",     "{\"has_acl\":false}",                       "[\"all\"]",       "lost",       false},
+        {"posix-acl",     "{\"has_acl\":false}",                       "[\"owners\"]",    "lost",       true },
+        {"posix-acl",     "null",                                      "[]",              "unknown",    true },
+        {"nt-acl",        "{\"has_xattr\":true,\"privileged\":false}", "[]",              "lost",       true },
+        {"nt-acl",        "{\"has_xattr\":true,\"privileged\":true}",  "[]",              "kept",       false},
+        {"owners",        "{\"privileged\":false}",                    "[]",              "lost",       true },
+        {"birth-time",    "{}",                                        "[]",              "lost",       false},
+        {"verity",        "{}",                                        "[]",              "lost",       true },
+        {"shared-blocks", "{}",                                        "[]",              "translated", false},
+        {"sparse",        "null",                                      "[]",              "kept",       false},
+        {"smb-names",     "null",                                      "[]",              "note",       false},
+        {"of-tomorrow",   "null",                                      "[]",              "note",       false},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        char *text = xasprintf("{\"traits\":[{\"name\":\"%s\",\"count\":2,\"examples\":[\"a\"]}],"
+                               "\"accept_loss\":%s}",
+                               cases[i].trait, cases[i].accepted);
+        json_t *facts = json_loads(text, 0, NULL), *options = options_of("{}");
+        json_t *place = json_loads(cases[i].place, JSON_DECODE_ANY, NULL);
+        if (!json_is_null(place))
+            (void)json_object_set(facts, "place", place);
+        struct planned_step s[2] = {{.kind = NULL}, {.kind = NULL}};
+        struct pair_view v = view(options, facts);
+        struct fault why = {.err = 0};
+        json_t *contract = workload_files.contract(facts, options);
+        const char *verdict =
+            json_string_value(json_object_get(json_array_get(contract, 0), "verdict"));
+        assert_string_equal(verdict, cases[i].verdict);
+        int rc = workload_files.stages[1].plan(&v, s, &why);
+        if ((rc == -EREMOTEIO) != cases[i].refused)
+            fail_msg("%s at %s: %d %s", cases[i].trait, cases[i].place, rc, why.text);
+        if (rc < 0)
+            assert_non_null(strstr(why.text, cases[i].trait));
+        planned_step_done(&s[0]);
+        v.dry_run = true;
+        assert_int_equal(workload_files.stages[1].plan(&v, s, &why), 1);
+        planned_step_done(&s[0]);
+        json_decref(contract);
+        json_decref(place);
+        json_decref(options);
+        json_decref(facts);
+        free(text);
+    }
+}
+
+/* The same folder until the destination has done it, and none in later passes. */
+static void what_was_there_goes_aside_once(void **state)
+{
+    (void)state;
+    json_t *options = options_of("{\"pre_existing\":\"aside\"}"), *facts = json_object();
+    struct pair_view v = view(options, facts);
+    char first[128] = "";
+    for (int i = 0; i < 3; i++) {
+        struct planned_step s[2] = {{.kind = NULL}, {.kind = NULL}};
+        struct fault why = {.err = 0};
+        assert_int_equal(workload_files.stages[1].plan(&v, s, &why), 1);
+        Godwit__PrepareOrder *o = godwit__prepare_order__unpack(NULL, s[0].args_len, s[0].args);
+        if (i == 0)
+            (void)snprintf(first, sizeof first, "%s", o->aside);
+        assert_string_equal(o->aside, i < 2 ? first : "");
+        assert_true(i == 2 || strncmp(o->aside, ".pre-existing-2", 15) == 0);
+        godwit__prepare_order__free_unpacked(o, NULL);
+        planned_step_done(&s[0]);
+        if (i == 1)
+            (void)json_object_set_new(facts, "aside_done", json_true());
+    }
+    json_decref(options);
+    json_decref(facts);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_sides_of_a_transfer_get_the_same_ticket),
         cmocka_unit_test(a_peer_that_cannot_be_reached_is_a_reason_to_wait),
         cmocka_unit_test(a_dry_run_makes_no_folder),
+        cmocka_unit_test(losses_have_to_be_accepted),
+        cmocka_unit_test(what_was_there_goes_aside_once),
         cmocka_unit_test(cleaning_walks_only_where_something_may_be_left),
         cmocka_unit_test(a_transfer_is_judged_by_its_worse_side),
         cmocka_unit_test(a_source_that_cannot_fit_is_refused_before_it_is_sent),
