@@ -27,7 +27,7 @@ static char top[64];
 static int setup(void **state)
 {
     (void)state;
-    (void)snprintf(top, sizeof top, "/var/tmp/godwit-before-%d", (int)getpid());
+    (void)snprintf(top, sizeof top, "/var/tmp/before-godwit-%d", (int)getpid());
     (void)umask(022);
     return mkdir(top, 0755);
 }
