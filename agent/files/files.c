@@ -5,6 +5,7 @@
 
 const struct step_kind files_steps[] = {
     {"files.inventory", files_inventory},
+    {"host.inventory",  host_inventory },
     {"files.prepare",   files_prepare  },
     {"files.clean",     files_clean    },
     {"files.receive",   files_receive  },

@@ -8,6 +8,7 @@
 #include <sys/vfs.h>
 #include <sys/xattr.h>
 
+#include "agent/store/beneath.h"
 #include "common/base/mem.h"
 
 #define XFS_MAGIC 0x58465342
@@ -77,4 +78,16 @@ int place_of(int fd, struct place *ret)
     p.has_acl = can_hold(fd, "system.posix_acl_access");
     *ret = p;
     return 0;
+}
+
+int place_open_nearest(const char *path, size_t len, bool *retexists)
+{
+    int fd = beneath_root(path, len, false);
+    *retexists = fd >= 0;
+    while (fd == -ENOENT && len > 1) {
+        const char *slash = memrchr(path, '/', len - 1);
+        len = slash && slash > path ? (size_t)(slash - path) : 1;
+        fd = beneath_root(path, len, false);
+    }
+    return fd;
 }

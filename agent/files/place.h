@@ -1,6 +1,7 @@
 /* place: what file system a path stands on. Any thread. */
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct place {
@@ -12,4 +13,7 @@ struct place {
     bool is_kernel; /* proc, sysfs and the like: no place for files */
 };
 
+/* The folder itself, or without leave to create the nearest one above it that exists, which speaks
+ * for it. fd or -errno. */
+int place_open_nearest(const char *path, size_t len, bool *retexists);
 int place_of(int fd, struct place *ret);

@@ -5,6 +5,7 @@
 
 #define KIB 1024U
 #define BLOCK 512U
+#define YEAR_S INT64_C(31556952)
 
 static size_t size_class(uint64_t size)
 {
@@ -16,6 +17,8 @@ static size_t size_class(uint64_t size)
     return n;
 }
 
+static const int64_t years[TALLY_COLD] = {1, 3, 5};
+
 static void count_file(struct tally *t, const struct stat *st)
 {
     uint64_t size = (uint64_t)st->st_size, blocks = (uint64_t)st->st_blocks * BLOCK;
@@ -26,6 +29,9 @@ static void count_file(struct tally *t, const struct stat *st)
         t->oldest_ms = ms;
     t->files++;
     t->bytes += size;
+    for (size_t i = 0; t->now_s && i < TALLY_COLD; i++)
+        if (st->st_mtim.tv_sec < t->now_s - years[i] * YEAR_S)
+            t->cold[i] += size;
     /* Each name takes its share, so that the sum is right without remembering inodes. */
     t->allocated += st->st_nlink > 1 ? blocks / st->st_nlink : blocks;
     t->sizes[size_class(size)]++;
@@ -102,7 +108,7 @@ static size_t utf8_len(const unsigned char *p, size_t left)
     return v < least[n] || v > 0x10ffff || (v >= 0xd800 && v < 0xe000) ? 0 : n;
 }
 
-static bool is_utf8(const char *name, size_t len)
+bool tally_is_utf8(const char *name, size_t len)
 {
     const unsigned char *p = (const unsigned char *)name;
     for (size_t n; len > 0; p += n, len -= n) {
@@ -115,7 +121,7 @@ static bool is_utf8(const char *name, size_t len)
 
 void tally_name(struct tally *t, const char *name, size_t len, size_t path_len, size_t depth)
 {
-    if (!is_utf8(name, len))
+    if (!tally_is_utf8(name, len))
         t->non_utf8++;
     if (path_len > t->longest_path)
         t->longest_path = path_len;
@@ -146,7 +152,8 @@ static uint64_t most(uint64_t a, uint64_t b)
 
 void tally_add(struct tally *to, const struct tally *from)
 {
-    static const size_t sums = offsetof(struct tally, longest_path) / sizeof(uint64_t);
+    static const size_t sums =
+        (offsetof(struct tally, longest_path) - offsetof(struct tally, files)) / sizeof(uint64_t);
     if (from->files > 0) {
         if (to->files == 0 || from->newest_ms > to->newest_ms)
             to->newest_ms = from->newest_ms;
@@ -167,6 +174,8 @@ void tally_add(struct tally *to, const struct tally *from)
     to->shared_files += from->shared_files;
     to->shared_bytes += from->shared_bytes;
     to->left_out += from->left_out;
+    for (size_t i = 0; i < TALLY_COLD; i++)
+        to->cold[i] += from->cold[i];
     uint64_t *a = &to->files; /* the sums stand first, without gaps */
     const uint64_t *b = &from->files;
     for (size_t i = 0; i < sums; i++)

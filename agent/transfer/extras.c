@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/store/aside.h"
 #include "agent/transfer/compare_priv.h"
 #include "agent/transfer/receiver_priv.h"
 #include "common/base/cleanup.h"
@@ -54,6 +55,12 @@ static bool is_folder(int fd, const struct dirent *e)
 static bool is_dots(const char *name)
 {
     return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+/* What was there before the first pass goes only when a person removes it. */
+static bool is_aside(const struct spot *at, const char *name)
+{
+    return at->len == 0 && strncmp(name, ASIDE, sizeof ASIDE - 1) == 0;
 }
 
 static bool is_left_out(const struct spot *at, const char *name, bool folder)
@@ -103,7 +110,9 @@ static int extra_put(const struct spot *at, const char *name)
     struct rlane *l = at->l;
     struct receiver *r = l->r;
     if (r->spec->options.dry_run) {
+        const struct failure x = {at->path, name, at->len, strlen(name), 0, "would delete"};
         l->delta.deleted += extras_count(at->fd, name);
+        faillist_note(r->failures, &x);
         return 0;
     }
     struct buf b;
@@ -120,7 +129,7 @@ static int extra_found(const struct spot *at, const char *name, bool folder)
 {
     struct spot in;
     CLEANUP(mem_free) char *path = NULL;
-    if (is_left_out(at, name, folder))
+    if (is_left_out(at, name, folder) || is_aside(at, name))
         return 0;
     if (!folder || !filter_of(at->l) || !holds_left_out(at, name))
         return extra_put(at, name);

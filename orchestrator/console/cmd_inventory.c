@@ -4,6 +4,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
+#include "orchestrator/console/inventory_host.h"
 #include "orchestrator/console/run.h"
 #include "orchestrator/console/show.h"
 
@@ -56,6 +57,9 @@ static const struct column details[] = {
     {"Deepest folder",    "inventory.deepest",         CELL_COUNT},
     {"Largest folder",    "inventory.largest_folder",  CELL_COUNT},
     {"Left out",          "inventory.left_out",        CELL_COUNT},
+    {"Cold for 1 year",   "inventory.cold_bytes_1y",   CELL_BYTES},
+    {"Cold for 3 years",  "inventory.cold_bytes_3y",   CELL_BYTES},
+    {"Cold for 5 years",  "inventory.cold_bytes_5y",   CELL_BYTES},
     {"Unreadable",        "inventory.unreadable",      CELL_COUNT},
     {"File system",       "inventory.file_system",     CELL_TEXT },
     {"Its size",          "inventory.fs_size",         CELL_BYTES},
@@ -84,84 +88,6 @@ static void show_histogram(const json_t *sizes)
     }
 }
 
-static const struct column share_columns[] = {
-    {"PAIR",    "n",       CELL_COUNT},
-    {"SHARE",   "name",    CELL_TEXT },
-    {"KIND",    "kind",    CELL_TEXT },
-    {"FROM",    "origin",  CELL_TEXT },
-    {"PATH",    "path",    CELL_TEXT },
-    {"INSIDE",  "inside",  CELL_YES  },
-    {"MISSING", "missing", CELL_YES  },
-    {"ACL",     "acl",     CELL_TEXT },
-    {NULL,      NULL,      CELL_TEXT },
-};
-
-static const struct column export_columns[] = {
-    {"PAIR",    "n",       CELL_COUNT},
-    {"EXPORT",  "path",    CELL_TEXT },
-    {"CLIENTS", "clients", CELL_TEXT },
-    {"FILE",    "file",    CELL_TEXT },
-    {"INSIDE",  "inside",  CELL_YES  },
-    {NULL,      NULL,      CELL_TEXT },
-};
-
-/* The lists of all pairs as one, each row with its pair's number. */
-static void show_list(const json_t *pairs, const char *key, const struct column *cols)
-{
-    json_t *rows = json_array(), *pair = NULL, *row = NULL;
-    size_t i = 0, k = 0;
-    json_array_foreach(pairs, i, pair)
-    {
-        json_array_foreach(show_find(pair, key), k, row)
-        {
-            json_t *one = json_copy(row);
-            (void)json_object_set(one, "n", json_object_get(pair, "n"));
-            (void)json_array_append_new(rows, one);
-        }
-    }
-    if (json_array_size(rows) > 0)
-        (void)fputc('\n', stdout);
-    show_table(stdout, cols, rows);
-    json_decref(rows);
-}
-
-static void show_shares(const json_t *pairs)
-{
-    size_t i = 0, k = 0;
-    json_t *pair = NULL, *warning = NULL;
-    show_list(pairs, "inventory.shares.list", share_columns);
-    show_list(pairs, "inventory.shares.exports", export_columns);
-    json_array_foreach(pairs, i, pair)
-    {
-        json_array_foreach(show_find(pair, "inventory.shares.warnings"), k, warning)
-        {
-            CLEANUP(mem_free) char *text = show_cell(warning, CELL_TEXT);
-            (void)printf("Pair %lld: %s\n", (long long)show_int(pair, "n"), text);
-        }
-    }
-}
-
-/* What each share sets, as smb.conf would have it. */
-static void show_parameters(const json_t *pair)
-{
-    size_t i = 0;
-    json_t *share = NULL;
-    json_array_foreach(show_find(pair, "inventory.shares.list"), i, share)
-    {
-        CLEANUP(mem_free) char *name = show_cell(show_find(share, "name"), CELL_TEXT);
-        const char *key = NULL;
-        json_t *value = NULL;
-        (void)printf("  [%s]\n", name);
-        json_t *all = json_object_get(share, "parameters");
-        json_object_foreach(all, key, value)
-        {
-            CLEANUP(mem_free) char *text = show_cell(value, CELL_TEXT);
-            CLEANUP(mem_free) char *clean = show_clean(key);
-            (void)printf("    %s = %s\n", clean, text);
-        }
-    }
-}
-
 static int inventory_show(struct run *r)
 {
     const struct inventory_opts *o = r->opts;
@@ -180,18 +106,17 @@ static int inventory_show(struct run *r)
         json_pack("{s:s, s:s}", "host", show_str(pair, "host"), "path", show_str(pair, "path")));
     if (run_json(r))
         run_print_json(doc);
-    else if (!o->details)
+    else if (!o->details) {
+        inventory_hosts(stdout, show_find(doc, "hosts"));
         show_table(stdout, columns, show_find(doc, "pairs"));
-    else
+        inventory_contracts(stdout, show_find(doc, "pairs"));
+    } else
         json_array_foreach(show_find(doc, "pairs"), i, pair)
         {
             show_fields(stdout, details, pair);
             show_histogram(show_find(pair, "inventory.size_histogram"));
-            show_parameters(pair);
             (void)fputc('\n', stdout);
         }
-    if (!run_json(r))
-        show_shares(show_find(doc, "pairs"));
     json_decref(doc);
     return EXIT_DONE;
 }
@@ -206,7 +131,8 @@ static const struct option_row options[] = {
 };
 
 static const char *const examples[] = {
-    "godwit job start wave1 --phase inventory --wait",
+    "godwit job inventory wave1 --wait",
+    "godwit inventory show wave1",
     "godwit inventory show wave1 --details",
     NULL,
 };
@@ -220,7 +146,7 @@ const struct command inventory_commands[] = {
      .kind = WORD_JOB,
      .options = options,
      .opts_size = sizeof(struct inventory_opts),
-     .help = "Shows what the sources of a job hold and share, as last counted.",
+     .help = "Shows the hosts of a job and what its sources hold, as last looked at.",
      .examples = examples,
      .run = inventory_show},
     {.noun = NULL     },

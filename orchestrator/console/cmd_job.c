@@ -14,6 +14,7 @@
 struct start_opts {
     struct watch_opts watch;
     char *phase;
+    char *accept_loss;
     bool dry_run;
     bool wait;
 };
@@ -125,13 +126,13 @@ static int job_show(struct run *r)
     return EXIT_DONE;
 }
 
-static int job_start(struct run *r)
+static int start_phase(struct run *r, const struct start_opts *o)
 {
-    const struct start_opts *o = r->opts;
     const struct arg args[] = {
-        {"job",     r->words[0]              },
-        {"phase",   o->phase                 },
-        {"dry_run", o->dry_run ? "yes" : NULL},
+        {"job",         r->words[0]              },
+        {"phase",       o->phase                 },
+        {"dry_run",     o->dry_run ? "yes" : NULL},
+        {"accept_loss", o->accept_loss           },
         ARGS_END
     };
     json_t *doc = NULL;
@@ -146,6 +147,19 @@ static int job_start(struct run *r)
     if (!run_json(r))
         run_say("%s is running; godwit job watch %s shows it", r->words[0], r->words[0]);
     return EXIT_DONE;
+}
+
+static int job_start(struct run *r)
+{
+    return start_phase(r, r->opts);
+}
+
+static int job_inventory(struct run *r)
+{
+    struct start_opts o = *(const struct start_opts *)r->opts;
+    char phase[] = "inventory";
+    o.phase = phase;
+    return start_phase(r, &o);
 }
 
 static const struct column check_columns[] = {
@@ -238,6 +252,13 @@ static const struct option_row start_options[] = {
      .off = offsetof(struct start_opts, dry_run),
      .def = "no",
      .help = "Says what would be done, and changes nothing."},
+    {.name = "accept-loss",
+     .kind = OPT_STRING,
+     .off = offsetof(struct start_opts, accept_loss),
+     .value = "CLASS",
+     .repeat = true,
+     .help = "Moves although the destination cannot keep that; from then on it is accepted, and "
+             "stands in the journal."},
     {.name = "wait",
      .kind = OPT_BOOL,
      .off = offsetof(struct start_opts, wait),
@@ -247,7 +268,20 @@ static const struct option_row start_options[] = {
      .kind = OPT_DURATION,
      .off = offsetof(struct start_opts, watch.timeout_ms),
      .help = "With --wait: stop watching after this time, with exit code 7; the job goes on."},
-    {.name = NULL                 },
+    {.name = NULL                        },
+};
+
+static const struct option_row inventory_options[] = {
+    {.name = "wait",
+     .kind = OPT_BOOL,
+     .off = offsetof(struct start_opts, wait),
+     .def = "no",
+     .help = "Watches the job and ends with its exit code."},
+    {.name = "timeout",
+     .kind = OPT_DURATION,
+     .off = offsetof(struct start_opts, watch.timeout_ms),
+     .help = "With --wait: stop watching after this time, with exit code 7; the job goes on."},
+    {.name = NULL                      },
 };
 
 static const struct option_row watch_options[] = {
@@ -288,6 +322,8 @@ static const char *const create_examples[] = {
     "godwit job create files --pair fs1:/srv/data=new1:/srv/data --name data",
     NULL,
 };
+static const char *const inventory_examples[] = {
+    "godwit job inventory wave1 --wait", "godwit inventory show wave1    # what was found", NULL};
 static const char *const start_examples[] = {
     "godwit job start wave1 --phase inventory --wait    # what is there?",
     "godwit job start wave1 --dry-run --wait            # what would be done?",
@@ -347,6 +383,9 @@ const struct command job_commands[] = {
      .run = job_create},
     JOB_ROW("validate", 1, "Checks whether a job could start now, and changes nothing.",
             job_validate, NO_OPTIONS, .examples = validate_examples),
+    JOB_ROW("inventory", 1,
+            "Looks at the hosts and counts the files of every pair at once, and moves nothing.",
+            job_inventory, OPTIONS(inventory_options, start_opts), .examples = inventory_examples),
     JOB_ROW("start", 1, "Starts a job, or its next run.", job_start,
             OPTIONS(start_options, start_opts), .examples = start_examples),
     JOB_ROW("pause", -1, "Lets a job come to rest at a safe point.", job_pause, NO_OPTIONS,

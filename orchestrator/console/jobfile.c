@@ -194,7 +194,8 @@ static int set_pattern(struct reader *r, const char *name, const yaml_node_t *no
     const char *text = scalar(r, node, "a pattern is one text");
     if (!text)
         return -EINVAL;
-    if (jobspec_filter_check(text, &f) < 0)
+    bool pattern = strcmp(name, "exclude") == 0 || strcmp(name, "include") == 0;
+    if (pattern && jobspec_filter_check(text, &f) < 0)
         return error_fault(r, &node->start_mark, &f);
     return set_option(r, name, node);
 }

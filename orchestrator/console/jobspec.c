@@ -78,19 +78,6 @@ const struct option_row jobspec_options[] = {
      .choices = "off|sha256",
      .help = "A list of all files with their SHA-256 for each pass, signed by both hosts and the "
              "orchestrator."},
-    {.name = "shares",
-     .kind = OPT_ENUM,
-     .off = offsetof(struct jobspec, shares),
-     .def = "list",
-     .choices = "off|list|pair|all",
-     .help = "Shares of a Samba server: list reads them with `--phase inventory`; pair moves those "
-             "that lie in the source folder; all moves every one of the server."},
-    {.name = "nfs",
-     .kind = OPT_ENUM,
-     .off = offsetof(struct jobspec, nfs),
-     .def = "list",
-     .choices = "off|list|pair|all",
-     .help = "The same for NFS exports."},
     {.name = "full-scan",
      .kind = OPT_BOOL,
      .off = offsetof(struct jobspec, full_scan),
@@ -130,6 +117,21 @@ const struct option_row jobspec_options[] = {
      .help = "The source holds itself back while its own reads take longer than that; 0 does not "
              "look."},
     FILTER_ROWS(jobspec),
+    {.name = "pre-existing",
+     .kind = OPT_ENUM,
+     .off = offsetof(struct jobspec, pre_existing),
+     .def = "keep",
+     .choices = "keep|aside|mirror",
+     .help =
+         "What stands in the destination before the first pass: stays, goes into a dated folder "
+         "in it, or is removed where the source has no such name (as --delete does)."},
+    {.name = "accept-loss",
+     .kind = OPT_STRING,
+     .off = offsetof(struct jobspec, accept_loss),
+     .value = "CLASS",
+     .repeat = true,
+     .help = "Moves although this destination cannot keep that: posix-acl, owners …, or all; "
+             "inventory show names them."},
     {.name = NULL                                                                       },
 };
 
@@ -345,6 +347,12 @@ static int check_nested(const struct jobspec *s, struct fault *reterr)
     return 0;
 }
 
+/* Is something removed or moved because the source does not have it? */
+static bool goes_by_absence(const struct jobspec *s)
+{
+    return s->delete_extras || (s->pre_existing && strcmp(s->pre_existing, "keep") != 0);
+}
+
 static json_t *whole(const struct jobspec *s)
 {
     json_t *options = json_pack(
@@ -355,15 +363,14 @@ static json_t *whole(const struct jobspec *s)
     if (s->max_source_latency)
         (void)json_object_set_new(options, "max_source_latency",
                                   json_integer((json_int_t)s->max_source_latency));
-    if (s->shares && strcmp(s->shares, "list") != 0)
-        (void)json_object_set_new(options, "shares", json_string(s->shares));
-    if (s->nfs && strcmp(s->nfs, "list") != 0)
-        (void)json_object_set_new(options, "nfs", json_string(s->nfs));
     if (s->snapshot && strcmp(s->snapshot, "none") != 0)
         (void)json_object_set_new(options, "snapshot", json_string(s->snapshot));
     jobspec_filter_json(&s->filter, options);
     if (s->map_text && *s->map_text)
         (void)json_object_set_new(options, "map", json_string(s->map_text));
+    jobspec_list_json(options, "accept_loss", s->accept_loss);
+    if (s->pre_existing && strcmp(s->pre_existing, "keep") != 0)
+        (void)json_object_set_new(options, "pre_existing", json_string(s->pre_existing));
     json_t *limits = json_object();
     if (s->max_pairs)
         (void)json_object_set_new(limits, "pairs", json_integer(s->max_pairs));
@@ -390,7 +397,7 @@ int jobspec_json(struct jobspec *s, char **ret, struct fault *reterr)
     if (s->rate && rate_parse(s->rate, &rate) < 0)
         return refuse(reterr, "the rate ", s->rate,
                       " is not such as 200MiB/s, 100Mbit/s, none or unlimited");
-    int rc = s->delete_extras ? check_nested(s, reterr) : 0;
+    int rc = goes_by_absence(s) ? check_nested(s, reterr) : 0;
     if (rc < 0)
         return rc;
     json_t *doc = whole(s);

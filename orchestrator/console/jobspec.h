@@ -19,13 +19,13 @@ struct jobspec {
     char *verify, *manifest;
     char *map;      /* path of an id map */
     char *map_text; /* what it says, once read; jobspec_done() frees it */
-    char *shares, *nfs;
     uint32_t lanes;
     uint32_t max_pairs;
     char *rate;                  /* of the whole job */
     char *calendar;              /* text, from a job file */
     uint32_t max_source_latency; /* ms */
     struct filter_opts filter;
+    char *accept_loss, *pre_existing;
     json_t *pairs;        /* array of {source, destination} */
     json_t *destinations; /* "host:path" → where it was given */
 };

@@ -28,7 +28,7 @@ static json_t *list_json(const char *lines)
     return list;
 }
 
-static void set_list(json_t *options, const char *key, const char *lines)
+void jobspec_list_json(json_t *options, const char *key, const char *lines)
 {
     if (lines && *lines)
         (void)json_object_set_new(options, key, list_json(lines));
@@ -43,8 +43,8 @@ static void set_number(json_t *options, const char *key, uint64_t v)
 
 void jobspec_filter_json(const struct filter_opts *f, json_t *options)
 {
-    set_list(options, "exclude", f->exclude);
-    set_list(options, "include", f->include);
+    jobspec_list_json(options, "exclude", f->exclude);
+    jobspec_list_json(options, "include", f->include);
     set_number(options, "min_size", f->min_size);
     set_number(options, "max_size", f->max_size);
     set_number(options, "min_age", f->min_age_ms);

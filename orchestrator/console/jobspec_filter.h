@@ -54,6 +54,8 @@ struct filter_opts {
 
 /* Adds the keys that are set to a job's options. */
 void jobspec_filter_json(const struct filter_opts *f, json_t *options);
+/* options[key] = the lines as a list; nothing when there are none. */
+void jobspec_list_json(json_t *options, const char *key, const char *lines);
 /* One pattern of a list, before the whole is known. -EINVAL with a fault that names it. */
 int jobspec_filter_check(const char *pattern, struct fault *reterr);
 /* ".filter-0123456789abcdef", or "" when nothing is left out; malloc'd. For names of jobs. */

@@ -136,7 +136,9 @@ static int make_spec(struct migration *m, char **ret, struct fault *reterr)
                        strcmp(o->compress, "auto") == 0 ? "" : o->compress, proof,
                        strcmp(o->snapshot, "none") == 0 ? "" : ".snapshot-",
                        strcmp(o->snapshot, "none") == 0 ? "" : snapshot_word(o->snapshot), filter);
+    char all[] = "all"; /* what could not be kept stands in the report */
     struct jobspec s = {.name = m->job,
+                        .accept_loss = all,
                         .delete_extras = o->delete_extras,
                         .dry_run = o->dry_run,
                         .checksum = o->checksum,

@@ -53,8 +53,9 @@ int engine_job_over(struct engine *e, const char *job, bool *retover, json_t **r
 int engine_job_validate(struct engine *e, const char *job, json_t **ret, struct fault *reterr);
 
 struct engine_start {
-    const char *phase; /* only this phase; NULL or "" is all of them */
-    bool dry_run;      /* this run only; the job's own option holds too */
+    const char *phase;       /* only this phase; NULL or "" is all of them */
+    bool dry_run;            /* this run only; the job's own option holds too */
+    const char *accept_loss; /* classes, newline between them; NULL: none more than before */
 };
 int engine_job_start(struct engine *e, const char *job, const struct engine_start *how,
                      json_t **ret, struct fault *reterr);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
@@ -217,6 +218,41 @@ static unsigned note_cause(struct job *j, const char *cause)
     return n;
 }
 
+/* Into the facts of all pairs, from where the start's transaction writes them. */
+static int accept_losses(struct job *j, const char *lines, struct fault *reterr)
+{
+    CLEANUP(mem_free) char *copy = xstrdup(lines ? lines : "");
+    char *save = NULL;
+    json_t *list = json_array(), *options = json_object();
+    for (char *one = strtok_r(copy, "\n", &save); one; one = strtok_r(NULL, "\n", &save))
+        (void)json_array_append_new(list, json_string(one));
+    (void)json_object_set(options, "accept_loss", list);
+    int rc = json_array_size(list) ? j->workload->check_options(options, reterr) : 0;
+    for (unsigned i = 0; rc == 0 && json_array_size(list) && i < j->npairs; i++) {
+        json_t *had = json_object_get(j->pairs[i].facts, "accept_loss");
+        json_t *all = had ? json_copy(had) : json_array();
+        (void)json_array_extend(all, list);
+        (void)json_object_set_new(j->pairs[i].facts, "accept_loss", all);
+    }
+    json_decref(options);
+    json_decref(list);
+    return rc;
+}
+
+/* What the journal keeps of a start: "dry run", and which losses were accepted with it. malloc'd.
+ */
+static char *start_detail(bool dry, const char *losses)
+{
+    if (!dry && !losses)
+        return NULL;
+    char *text = xasprintf("%s%s%.400s", dry ? "dry run" : "",
+                           losses ? (dry ? ", accepts the loss of " : "accepts the loss of ") : "",
+                           losses ? losses : "");
+    for (char *c = text; *c; c++)
+        *c = *c == '\n' ? ' ' : *c;
+    return text;
+}
+
 int engine_job_start(struct engine *e, const char *job, const struct engine_start *how,
                      json_t **ret, struct fault *reterr)
 {
@@ -233,10 +269,14 @@ int engine_job_start(struct engine *e, const char *job, const struct engine_star
     rc = preflight(j, reterr);
     if (rc < 0)
         return rc;
+    rc = accept_losses(j, how->accept_loss, reterr);
+    if (rc < 0)
+        return rc;
     (void)note_cause(j, NULL);
     struct run_plan plan = {.stage = first_of_phase(j, phase)};
     bool dry = how->dry_run || json_is_true(json_object_get(j->options, "dry_run"));
-    struct job_change c = job_change_of(j, JOB_EV_START, dry ? "dry run" : NULL);
+    CLEANUP(mem_free) char *detail = start_detail(dry, how->accept_loss);
+    struct job_change c = job_change_of(j, JOB_EV_START, detail);
     c.phase = phase;
     c.run = j->run + 1;
     c.flags = dry ? JOB_DRY : 0;

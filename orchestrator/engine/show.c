@@ -320,6 +320,34 @@ int engine_job_journal(struct engine *e, const char *job, uint64_t after, json_t
     return 0;
 }
 
+/* Of several pairs of a host the one that looked last knows best. */
+static void put_host(json_t *hosts, const char *name, json_t *host)
+{
+    const json_t *had = json_object_get(hosts, name);
+    if (host && json_integer_value(json_object_get(had, "now_ms")) <=
+                    json_integer_value(json_object_get(host, "now_ms")))
+        (void)json_object_set(hosts, name, host);
+    json_decref(host);
+}
+
+static json_t *hosts_json(const struct job *j)
+{
+    json_t *by_name = json_object(), *list = json_array(), *host;
+    const char *name;
+    for (unsigned i = 0; j->workload->host && i < 2 * j->npairs; i++) {
+        const struct pair *p = &j->pairs[i / 2];
+        put_host(by_name, p->host[i % 2]->name, j->workload->host(p->facts, i % 2));
+    }
+    json_object_foreach(by_name, name, host)
+    {
+        json_t *one = json_copy(host);
+        (void)json_object_set_new(one, "host", json_string(name));
+        (void)json_array_append_new(list, one);
+    }
+    json_decref(by_name);
+    return list;
+}
+
 int engine_inventory(struct engine *e, const char *job, json_t **ret, struct fault *reterr)
 {
     struct job *j = NULL;
@@ -333,10 +361,15 @@ int engine_inventory(struct engine *e, const char *job, json_t **ret, struct fau
         (void)json_object_set_new(o, "n", json_integer((json_int_t)p->n));
         (void)json_object_set_new(o, "state", json_string(pair_state_name(p->state)));
         (void)json_object_set_new(o, "inventory", j->workload->inventory(p->facts));
+        json_t *contract =
+            j->workload->contract ? j->workload->contract(p->facts, j->options) : NULL;
+        if (contract)
+            (void)json_object_set_new(o, "contract", contract);
         (void)json_array_append_new(pairs, o);
     }
     *ret = json_object();
     (void)json_object_set_new(*ret, "job", json_string(j->name));
     (void)json_object_set_new(*ret, "pairs", pairs);
+    (void)json_object_set_new(*ret, "hosts", hosts_json(j));
     return 0;
 }

@@ -107,7 +107,7 @@ static void job_start(struct serve *s, const Godwit__ConsoleRequest *req, struct
 {
     struct fault why = {.err = 0};
     json_t *json = NULL;
-    if (!serve_args(req, "job phase dry_run", 1, ret))
+    if (!serve_args(req, "job phase dry_run accept_loss", 1, ret))
         return;
     const char *dry = serve_arg(req, "dry_run");
     if (dry && strcmp(dry, "yes") != 0 && strcmp(dry, "no") != 0) {
@@ -115,6 +115,7 @@ static void job_start(struct serve *s, const Godwit__ConsoleRequest *req, struct
         return;
     }
     struct engine_start how = {.phase = serve_arg(req, "phase"),
+                               .accept_loss = serve_arg(req, "accept_loss"),
                                .dry_run = dry && strcmp(dry, "yes") == 0};
     int rc = engine_job_start(s->engine, serve_arg(req, "job"), &how, &json, &why);
     reply(ret, rc, json, &why);

@@ -6,171 +6,18 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
-#include "common/base/idmap.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "orchestrator/fleet/fleet.h"
+#include "orchestrator/workload/files_contract.h"
 #include "orchestrator/workload/files_facts.h"
 #include "orchestrator/workload/files_priv.h"
-#include "orchestrator/workload/shares.h"
+#include "orchestrator/workload/message_json.h"
 #include "orchestrator/workload/workload.h"
 #include "proto/files.pb-c.h"
 
 #define TICKET_MS INT64_C(86400000) /* lanes of one attempt may be opened for a day */
-#define MAX_LANES 64
-#define MAX_LATENCY_MS 60000
-#define MAX_HOOK_NAME 32
 #define PIN_LEN 32
-#define AGE_MS_MAX INT64_C(31536000000000) /* a thousand years */
-
-/* ── options ── */
-
-/* What a hook runs is known to its host alone; here it is a name. */
-static int check_snapshot(const char *value, struct fault *reterr)
-{
-    static const char hook[] = "hook:";
-    if (strcmp(value, "none") == 0 || strcmp(value, "auto") == 0)
-        return 0;
-    if (strncmp(value, hook, sizeof hook - 1) == 0 &&
-        text_is_name(value + sizeof hook - 1, MAX_HOOK_NAME))
-        return 0;
-    return fault_set(reterr, FAULT_STOP_JOB, EINVAL,
-                     "options.snapshot: must be \"none\", \"auto\" or \"hook:NAME\"");
-}
-
-static int check_map(const char *value, struct fault *reterr)
-{
-    CLEANUP(idmap_free) struct idmap *map = NULL;
-    struct idmap_error e;
-    if (idmap_parse(value, strlen(value), &map, &e) == 0)
-        return 0;
-    return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "options.map: line %zu column %zu: %s", e.line,
-                     e.column, e.text);
-}
-
-static const struct option_rule {
-    const char *name;
-    json_type type; /* JSON_TRUE stands for both booleans, JSON_ARRAY for a list of texts */
-    const char *choices[3];
-    int (*check)(const char *value, struct fault *reterr); /* of a text that has no choices */
-    int64_t most; /* of a number; such an option has no default: not there is not wanted */
-} option_rules[] = {
-    {"delete",             JSON_TRUE,    {NULL},                NULL,               0         },
-    {"dry_run",            JSON_TRUE,    {NULL},                NULL,               0         },
-    {"one_file_system",    JSON_TRUE,    {NULL},                NULL,               0         },
-    {"checksum",           JSON_TRUE,    {NULL},                NULL,               0         },
-    {"full_scan",          JSON_TRUE,    {NULL},                NULL,               0         },
-    {"lanes",              JSON_INTEGER, {NULL},                NULL,               0         },
-    {"max_source_latency", JSON_INTEGER, {NULL},                NULL,               0         },
-    {"compress",           JSON_STRING,  {"auto", "on", "off"}, NULL,               0         },
-    {"verify",             JSON_STRING,  {"in-flight"},         files_check_verify, 0         },
-    {"snapshot",           JSON_STRING,  {"none"},              check_snapshot,     0         },
-    {"manifest",           JSON_STRING,  {"off", "sha256"},     NULL,               0         },
-    {"shares",             JSON_STRING,  {"list"},              shares_check_want,  0         },
-    {"nfs",                JSON_STRING,  {"list"},              shares_check_want,  0         },
-    {"exclude",            JSON_ARRAY,   {NULL},                NULL,               0         },
-    {"include",            JSON_ARRAY,   {NULL},                NULL,               0         },
-    {"min_size",           JSON_INTEGER, {NULL},                NULL,               INT64_MAX },
-    {"max_size",           JSON_INTEGER, {NULL},                NULL,               INT64_MAX },
-    {"min_age",            JSON_INTEGER, {NULL},                NULL,               AGE_MS_MAX},
-    {"max_age",            JSON_INTEGER, {NULL},                NULL,               AGE_MS_MAX},
-    {"delete_excluded",    JSON_TRUE,    {NULL},                NULL,               1         },
-    {"map",                JSON_STRING,  {""},                  check_map,          0         },
-};
-
-static json_t *option_default(const struct option_rule *r)
-{
-    if (r->type == JSON_TRUE)
-        return json_false();
-    if (r->type == JSON_STRING)
-        return *r->choices[0] ? json_string(r->choices[0]) : NULL; /* "": it is left out */
-    return json_integer(0);
-}
-
-static int choice_of(const struct option_rule *r, const char *value)
-{
-    for (int i = 0; i < 3; i++)
-        if (r->choices[i] && strcmp(r->choices[i], value) == 0)
-            return i;
-    return -1;
-}
-
-static int64_t most(const struct option_rule *r)
-{
-    if (r->most)
-        return r->most;
-    return strcmp(r->name, "max_source_latency") == 0 ? MAX_LATENCY_MS : MAX_LANES;
-}
-
-static int refuse_choice(const struct option_rule *r, struct fault *reterr)
-{
-    bool three = r->choices[2] != NULL;
-    return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "options.%s: must be \"%s\"%s%s%s or \"%s\"",
-                     r->name, r->choices[0], three ? ", \"" : "", three ? r->choices[1] : "",
-                     three ? "\"" : "", r->choices[three ? 2 : 1]);
-}
-
-static bool is_list(const json_t *v)
-{
-    size_t i;
-    const json_t *one;
-    json_array_foreach(v, i, one)
-    {
-        if (!json_is_string(one))
-            return false;
-    }
-    return json_is_array(v);
-}
-
-static int check_option(const struct option_rule *r, const json_t *v, struct fault *reterr)
-{
-    if (r->type == JSON_TRUE && !json_is_boolean(v))
-        return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "options.%s: must be true or false",
-                         r->name);
-    if (r->type == JSON_INTEGER &&
-        (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > most(r)))
-        return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "options.%s: must be a number, 0 to %lld",
-                         r->name, (long long)most(r));
-    if (r->type == JSON_ARRAY && !is_list(v))
-        return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "options.%s: must be a list of texts",
-                         r->name);
-    if (r->type == JSON_STRING && r->check)
-        return r->check(json_is_string(v) ? json_string_value(v) : "", reterr);
-    if (r->type == JSON_STRING && (!json_is_string(v) || choice_of(r, json_string_value(v)) < 0))
-        return refuse_choice(r, reterr);
-    return 0;
-}
-
-static const struct option_rule *find_rule(const char *name)
-{
-    for (size_t i = 0; i < ARRAY_SIZE(option_rules); i++)
-        if (strcmp(option_rules[i].name, name) == 0)
-            return &option_rules[i];
-    return NULL;
-}
-
-static int files_check_options(json_t *options, struct fault *reterr)
-{
-    const char *key;
-    json_t *value;
-    json_object_foreach(options, key, value)
-    {
-        const struct option_rule *r = find_rule(key);
-        if (!r) {
-            CLEANUP(mem_free) char *shown = text_printable(key, strnlen(key, 64));
-            return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "options.%s: unknown key", shown);
-        }
-        int rc = check_option(r, value, reterr);
-        if (rc < 0)
-            return rc;
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(option_rules); i++)
-        if (!json_object_get(options, option_rules[i].name) && option_rules[i].type != JSON_ARRAY &&
-            !option_rules[i].most)
-            (void)json_object_set_new(options, option_rules[i].name,
-                                      option_default(&option_rules[i]));
-    return files_check_filter(options, reterr);
-}
 
 static bool option_on(const struct pair_view *p, const char *name)
 {
@@ -220,7 +67,10 @@ static int plan_inventory(const struct pair_view *p, struct planned_step ret[2],
     struct files_filter filter;
     o.filter = files_filter(p->options, &filter);
     files_plan_step(&ret[0], SIDE_SOURCE, "files.inventory", &o.base);
-    return 1;
+    Godwit__HostOrder h = GODWIT__HOST_ORDER__INIT;
+    h.path = files_bytes(p->destination, strlen(p->destination));
+    files_plan_step(&ret[1], SIDE_DESTINATION, "host.inventory", &h.base);
+    return 2;
 }
 
 void files_pair_name(const struct pair_view *p, char ret[32])
@@ -228,15 +78,56 @@ void files_pair_name(const struct pair_view *p, char ret[32])
     (void)snprintf(ret, 32, "%.16s.%u", p->job, p->n);
 }
 
+/* What is lost for certain has to be accepted before anything moves; a dry run only tells. */
+static int check_losses(const struct pair_view *p, struct fault *reterr)
+{
+    char open[120];
+    if (files_is_dry(p) || contract_open(p->facts, p->options, open, sizeof open) == 0)
+        return 0;
+    return fault_set(reterr, FAULT_STOP_JOB, EREMOTEIO,
+                     "would be lost: %s; godwit inventory show tells why, godwit job start "
+                     "--accept-loss CLASS accepts it",
+                     open);
+}
+
+static bool has_choice(const struct pair_view *p, const char *option, const char *choice)
+{
+    const char *v = json_string_value(json_object_get(p->options, option));
+    return v && strcmp(v, choice) == 0;
+}
+
+/* Where what stood there before the first pass goes; the same name until that is done. */
+static char *aside_name(const struct pair_view *p)
+{
+    if (files_is_dry(p) || !has_choice(p, "pre_existing", "aside") ||
+        json_object_get(p->facts, "aside_done"))
+        return NULL;
+    const char *had = json_string_value(json_object_get(p->facts, "aside"));
+    if (had)
+        return xstrdup(had);
+    char at[24], *name = NULL;
+    clock_format(clock_wall_ms(), at);
+    for (char *c = at; *c; c++)
+        *c = *c == ':' ? '-' : *c;
+    name = xasprintf(".pre-existing-%s", at);
+    (void)json_object_set_new(p->facts, "aside", json_string(name));
+    return name;
+}
+
 static int plan_prepare(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr)
 {
-    (void)reterr;
+    int rc = check_losses(p, reterr);
+    if (rc < 0)
+        return rc;
     char pair[32];
+    CLEANUP(mem_free) char *aside = aside_name(p);
     files_pair_name(p, pair);
     Godwit__PrepareOrder o = GODWIT__PREPARE_ORDER__INIT;
     o.path = files_bytes(p->destination, strlen(p->destination));
     o.pair = pair;
     o.create = !files_is_dry(p);
+    if (aside)
+        o.aside = aside;
     files_plan_step(&ret[0], SIDE_DESTINATION, "files.prepare", &o.base);
     return 1;
 }
@@ -244,7 +135,7 @@ static int plan_prepare(const struct pair_view *p, struct planned_step ret[2], s
 static void fill_options(const struct pair_view *p, Godwit__TransferOptions *o)
 {
     godwit__transfer_options__init(o);
-    o->delete_extras = option_on(p, "delete");
+    o->delete_extras = option_on(p, "delete") || has_choice(p, "pre_existing", "mirror");
     o->dry_run = files_is_dry(p);
     o->one_file_system = option_on(p, "one_file_system");
     o->checksum = option_on(p, "checksum");
@@ -261,7 +152,7 @@ static void fill_options(const struct pair_view *p, Godwit__TransferOptions *o)
         (uint32_t)json_integer_value(json_object_get(p->options, "max_source_latency"));
     o->lanes = (uint32_t)json_integer_value(json_object_get(p->options, "lanes"));
     const char *compress = json_string_value(json_object_get(p->options, "compress"));
-    int choice = compress ? choice_of(find_rule("compress"), compress) : 0;
+    int choice = compress ? files_choice("compress", compress) : 0;
     o->compress = choice > 0 ? (uint32_t)choice : 0;
 }
 
@@ -347,6 +238,13 @@ static int plan_transfer(const struct pair_view *p, struct planned_step ret[2],
     return 2;
 }
 
+static const char *const host_keys[] = {"source_host", "destination_host"};
+
+static json_t *files_host(const json_t *facts, enum step_side side)
+{
+    return json_incref(json_object_get(facts, host_keys[side]));
+}
+
 /* ── verdicts ── */
 
 static enum verdict failed(const Godwit__Result *r, struct fault *reterr)
@@ -376,10 +274,29 @@ enum verdict files_verdict(const Godwit__Result *r, struct fault *reterr)
     return failed(r, reterr);
 }
 
+/* A destination that does not say is unknown, which is no failure of the count. */
+static void take_destination(const struct pair_view *p, const Godwit__Result *r)
+{
+    (void)json_object_del(p->facts, "destination_host");
+    (void)json_object_del(p->facts, "place");
+    Godwit__HostResult *body = r->status == GODWIT__RESULT__STATUS__DONE
+                                   ? godwit__host_result__unpack(NULL, r->body.len, r->body.data)
+                                   : NULL;
+    if (!body)
+        return;
+    if (body->host)
+        (void)json_object_set_new(p->facts, "destination_host", message_json(&body->host->base));
+    if (body->place)
+        (void)json_object_set_new(p->facts, "place", message_json(&body->place->base));
+    godwit__host_result__free_unpacked(body, NULL);
+}
+
 static enum verdict judge_inventory(const struct pair_view *p,
                                     const Godwit__Result *const results[2], struct fault *reterr)
 {
     enum verdict v = files_verdict(results[0], reterr);
+    if (v != VERDICT_FAIL && v != VERDICT_AGAIN && !results[1])
+        return VERDICT_WAIT;
     if (v != VERDICT_NEXT && v != VERDICT_PARTIAL)
         return v;
     Godwit__InventoryResult *body =
@@ -389,7 +306,14 @@ static enum verdict judge_inventory(const struct pair_view *p,
         return VERDICT_FAIL;
     }
     (void)json_object_set_new(p->facts, "inventory", files_inventory_json(body));
+    (void)json_object_del(p->facts, "traits");
+    json_t *whole = message_json(&body->base);
+    (void)json_object_set(p->facts, "traits", json_object_get(whole, "traits"));
+    json_decref(whole);
+    if (body->host)
+        (void)json_object_set_new(p->facts, "source_host", message_json(&body->host->base));
     godwit__inventory_result__free_unpacked(body, NULL);
+    take_destination(p, results[1]);
     return v;
 }
 
@@ -425,6 +349,8 @@ static enum verdict judge_prepare(const struct pair_view *p, const Godwit__Resul
         return VERDICT_FAIL;
     }
     (void)json_object_set_new(p->facts, "prepare", files_prepare_json(body));
+    if (json_object_get(p->facts, "aside") && !files_is_dry(p))
+        (void)json_object_set_new(p->facts, "aside_done", json_true());
     v = check_room(p, body, reterr);
     godwit__prepare_result__free_unpacked(body, NULL);
     return v;
@@ -465,11 +391,7 @@ static enum verdict judge_transfer(const struct pair_view *p,
 static json_t *files_inventory(const json_t *facts)
 {
     json_t *inventory = json_object_get(facts, "inventory");
-    json_t *shares = json_object_get(facts, "shares");
-    json_t *all = inventory ? json_copy(inventory) : json_null();
-    if (inventory && shares)
-        (void)json_object_set(all, "shares", shares);
-    return all;
+    return inventory ? json_incref(inventory) : json_null();
 }
 
 /* Where nothing was prepared nothing was received. What ended well left no temporary files, so its
@@ -495,19 +417,12 @@ static int files_clean(const struct pair_view *p, bool whole, struct planned_ste
         .judge = (judge_), __VA_ARGS__                                                             \
     }
 #define ALWAYS .wanted = NULL
-#define WHEN(when) .wanted = (when)
 #define RESUMES .resumes = true, .lanes = true
 #define ASIDE(when) .aside = true, .wanted = (when)
 
 static const struct stage stages[] = {
     STAGE(10, "inventory", "Counting files", plan_inventory, judge_inventory, ALWAYS),
-    STAGE(15, "inventory", "Reading shares", shares_plan_list, shares_judge_list,
-          WHEN(shares_wants_list)),
     STAGE(20, "transfer", "Checking the destination", plan_prepare, judge_prepare, ALWAYS),
-    STAGE(24, "transfer", "Reading shares", shares_plan_list, shares_judge_list,
-          WHEN(shares_wants_again)),
-    STAGE(27, "transfer", "Checking shares", shares_plan_check, shares_judge_check,
-          WHEN(shares_wants_check)),
     STAGE(30, "transfer", "Copying", plan_transfer, judge_transfer, RESUMES),
     STAGE(90, "transfer", "Verifying", files_plan_verify, files_judge_verify,
           ASIDE(files_wants_look)),
@@ -515,8 +430,6 @@ static const struct stage stages[] = {
           ASIDE(files_wants_manifest)),
     STAGE(99, "transfer", "Signing", files_plan_seal, files_judge_seal,
           ASIDE(files_wants_manifest)),
-    STAGE(99, "transfer", "Moving shares", shares_plan_apply, shares_judge_apply,
-          ASIDE(shares_wants_apply)),
 };
 
 const struct workload workload_files = {
@@ -525,5 +438,7 @@ const struct workload workload_files = {
     .nstages = ARRAY_SIZE(stages),
     .check_options = files_check_options,
     .inventory = files_inventory,
+    .host = files_host,
+    .contract = contract_json,
     .clean = files_clean,
 };

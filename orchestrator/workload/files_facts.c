@@ -29,7 +29,8 @@ static const struct number_field inventory_fields[] = {
     FIELD(unreadable),      FIELD(fs_size),         FIELD(fs_used),         FIELD(peak_rss),
     FIELD(elapsed_ms),      FIELD(with_flags),      FIELD(with_project),    FIELD(with_nfs4_acl),
     FIELD(with_birth),      FIELD(oldest_birth_ms), FIELD(newest_birth_ms), FIELD(sealed),
-    FIELD(shared_files),    FIELD(shared_bytes),    FIELD(left_out),
+    FIELD(shared_files),    FIELD(shared_bytes),    FIELD(left_out),        FIELD(cold_bytes_1y),
+    FIELD(cold_bytes_3y),   FIELD(cold_bytes_5y),
 };
 
 /* Milliseconds since 1970, before it too. */
@@ -81,6 +82,8 @@ json_t *files_prepare_json(const Godwit__PrepareResult *r)
     (void)json_object_set_new(j, "empty", json_boolean(r->empty));
     (void)json_object_set_new(j, "has_xattr", json_boolean(r->has_xattr));
     (void)json_object_set_new(j, "has_acl", json_boolean(r->has_acl));
+    if (r->aside_entries)
+        (void)json_object_set_new(j, "aside_entries", number(r->aside_entries));
     (void)json_object_set_new(j, "privileged", json_boolean(r->privileged));
     return j;
 }

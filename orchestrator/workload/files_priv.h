@@ -15,6 +15,10 @@ bool files_is_dry(const struct pair_view *p);
 /* What a result means by its status alone; NULL: it is still out. */
 enum verdict files_verdict(const Godwit__Result *r, struct fault *reterr);
 
+/* ── files_options.c ── */
+int files_check_options(json_t *options, struct fault *reterr);
+int files_choice(const char *option, const char *value); /* its number, from 0; -1: no such */
+
 /* ── files_filter.c: what is left out ── */
 struct files_filter {
     Godwit__Filter msg;

@@ -17,7 +17,6 @@ struct sign_key;
 struct pair_view {
     const char *job; /* id, 16 hex digits */
     const char *name;
-    const char *phase; /* that the run is limited to; "": none */
     unsigned run;
     unsigned n; /* number of the pair in its job */
     const char *source_host, *destination_host;
@@ -75,6 +74,10 @@ struct workload {
     int (*check_options)(json_t *options, struct fault *reterr);
     /* The inventory body of a pair as JSON, from facts. New reference. */
     json_t *(*inventory)(const json_t *facts);
+    /* What is known of the pair's host on that side; NULL: nothing. New reference. */
+    json_t *(*host)(const json_t *facts, enum step_side side);
+    /* What of the pair is kept and what is lost, class by class; NULL: not known. New reference. */
+    json_t *(*contract)(const json_t *facts, const json_t *options);
     /* What the agents are to forget when the job is deleted: at most one step for each side. Their
      * results are not judged. whole: the last run ended well. Returns how many. */
     int (*clean)(const struct pair_view *p, bool whole, struct planned_step ret[2]);

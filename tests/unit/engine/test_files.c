@@ -1,5 +1,7 @@
 /* test_files: what the files workload orders, and how it judges what comes back. */
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/clock.h"
@@ -28,15 +30,6 @@ static struct pair_view view(json_t *options, json_t *facts)
                               .to = &to};
 }
 
-static const struct stage *stage(const char *name)
-{
-    for (size_t i = 0; i < workload_files.nstages; i++)
-        if (strcmp(workload_files.stages[i].name, name) == 0)
-            return &workload_files.stages[i];
-    fail_msg("there is no stage %s", name);
-    return NULL;
-}
-
 static json_t *options_of(const char *text)
 {
     struct fault why = {.err = 0};
@@ -55,7 +48,7 @@ static void both_sides_of_a_transfer_get_the_same_ticket(void **state)
     struct planned_step s[2] = {{.kind = NULL}, {.kind = NULL}};
     struct fault why = {.err = 0};
     v.only_failed = true;
-    assert_int_equal(stage("Copying")->plan(&v, s, &why), 2);
+    assert_int_equal(workload_files.stages[2].plan(&v, s, &why), 2);
     assert_string_equal(s[0].kind, "files.receive");
     assert_int_equal(s[0].side, SIDE_DESTINATION);
     assert_string_equal(s[1].kind, "files.send");
@@ -100,11 +93,11 @@ static void a_peer_that_cannot_be_reached_is_a_reason_to_wait(void **state)
     struct fault why = {.err = 0};
     nowhere.lane_address = "";
     v.to = &nowhere;
-    assert_true(stage("Copying")->plan(&v, s, &why) < 0);
+    assert_true(workload_files.stages[2].plan(&v, s, &why) < 0);
     assert_int_equal(why.what_next, FAULT_RETRY);
     nowhere = to;
     nowhere.lane_address = "2001:db8::7";
-    assert_int_equal(stage("Copying")->plan(&v, s, &why), 2);
+    assert_int_equal(workload_files.stages[2].plan(&v, s, &why), 2);
     Godwit__SendOrder *t = godwit__send_order__unpack(NULL, s[1].args_len, s[1].args);
     assert_string_equal(t->peer_endpoints[0], "[2001:db8::7]:7410");
     godwit__send_order__free_unpacked(t, NULL);
@@ -152,7 +145,7 @@ static void a_dry_run_makes_no_folder(void **state)
         struct planned_step s[2] = {{.kind = NULL}, {.kind = NULL}};
         struct fault why = {.err = 0};
         v.dry_run = dry;
-        assert_int_equal(stage("Checking the destination")->plan(&v, s, &why), 1);
+        assert_int_equal(workload_files.stages[1].plan(&v, s, &why), 1);
         Godwit__PrepareOrder *o = godwit__prepare_order__unpack(NULL, s[0].args_len, s[0].args);
         assert_int_equal(o->create, !dry);
         godwit__prepare_order__free_unpacked(o, NULL);
@@ -206,7 +199,7 @@ static void a_transfer_is_judged_by_its_worse_side(void **state)
                                                     : GODWIT__RESULT__STATUS__FAILED;
             given[side] = letters[side] == '-' ? NULL : &r[side];
         }
-        enum verdict got = stage("Copying")->judge(&v, given, &why);
+        enum verdict got = workload_files.stages[2].judge(&v, given, &why);
         if (got != cases[i].want)
             fail_msg("receive %c, send %c: %d", letters[0], letters[1], (int)got);
     }
@@ -219,20 +212,24 @@ static enum verdict judge_prepare(json_t *facts, uint64_t bytes, uint64_t room, 
     Godwit__InventoryResult i = GODWIT__INVENTORY_RESULT__INIT;
     Godwit__PrepareResult p = GODWIT__PREPARE_RESULT__INIT;
     Godwit__Result r = GODWIT__RESULT__INIT;
+    Godwit__Result silent = GODWIT__RESULT__INIT;
     const Godwit__Result *given[2] = {&r, NULL};
     struct fault why = {.err = 0};
     json_t *options = options_of("{}");
     struct pair_view v = view(options, facts);
+    silent.status = GODWIT__RESULT__STATUS__FAILED;
     i.bytes = i.allocated_bytes = bytes;
     r.status = GODWIT__RESULT__STATUS__DONE;
     r.body = (ProtobufCBinaryData){.data = inventory,
                                    .len = godwit__inventory_result__pack(&i, inventory)};
-    assert_int_equal(stage("Counting files")->judge(&v, given, &why), VERDICT_NEXT);
+    assert_int_equal(workload_files.stages[0].judge(&v, given, &why), VERDICT_WAIT);
+    given[1] = &silent; /* a destination that says nothing of itself is no failure of the count */
+    assert_int_equal(workload_files.stages[0].judge(&v, given, &why), VERDICT_NEXT);
     p.fs_free = room;
     p.empty = empty;
     r.body =
         (ProtobufCBinaryData){.data = prepare, .len = godwit__prepare_result__pack(&p, prepare)};
-    enum verdict ret = stage("Checking the destination")->judge(&v, given, &why);
+    enum verdict ret = workload_files.stages[1].judge(&v, given, &why);
     json_decref(options);
     return ret;
 }
@@ -255,14 +252,95 @@ static void a_damaged_body_fails_the_pair(void **state)
     (void)state;
     uint8_t noise[] = {0xff, 0xff, 0xff};
     Godwit__Result r = GODWIT__RESULT__INIT;
-    const Godwit__Result *given[2] = {&r, NULL};
+    const Godwit__Result *given[2] = {&r, &r};
     struct fault why = {.err = 0};
     json_t *facts = json_object();
     struct pair_view v = view(NULL, facts);
     r.status = GODWIT__RESULT__STATUS__DONE;
     r.body = (ProtobufCBinaryData){.data = noise, .len = sizeof noise};
-    assert_int_equal(stage("Counting files")->judge(&v, given, &why), VERDICT_FAIL);
-    assert_int_equal(stage("Checking the destination")->judge(&v, given, &why), VERDICT_FAIL);
+    assert_int_equal(workload_files.stages[0].judge(&v, given, &why), VERDICT_FAIL);
+    assert_int_equal(workload_files.stages[1].judge(&v, given, &why), VERDICT_FAIL);
+    json_decref(facts);
+}
+
+/* One class at a destination that is or is not root and has what place says. */
+static void losses_have_to_be_accepted(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *trait, *place, *accepted, *verdict;
+        bool refused;
+    } cases[] = {
+        {"posix-acl",     "{\"has_acl\":true}",                        "[]",              "kept",       false},
+        {"posix-acl",     "{\"has_acl\":false}",                       "[]",              "lost",       true },
+        {"posix-acl",     "{\"has_acl\":false}",                       "[\"posix-acl\"]", "lost",       false},
+        {"posix-acl",     "{\"has_acl\":false}",                       "[\"all\"]",       "lost",       false},
+        {"posix-acl",     "{\"has_acl\":false}",                       "[\"owners\"]",    "lost",       true },
+        {"posix-acl",     "null",                                      "[]",              "unknown",    true },
+        {"nt-acl",        "{\"has_xattr\":true,\"privileged\":false}", "[]",              "lost",       true },
+        {"nt-acl",        "{\"has_xattr\":true,\"privileged\":true}",  "[]",              "kept",       false},
+        {"owners",        "{\"privileged\":false}",                    "[]",              "lost",       true },
+        {"birth-time",    "{}",                                        "[]",              "lost",       false},
+        {"verity",        "{}",                                        "[]",              "lost",       true },
+        {"shared-blocks", "{}",                                        "[]",              "translated", false},
+        {"sparse",        "null",                                      "[]",              "kept",       false},
+        {"smb-names",     "null",                                      "[]",              "note",       false},
+        {"of-tomorrow",   "null",                                      "[]",              "note",       false},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        char *text = xasprintf("{\"traits\":[{\"name\":\"%s\",\"count\":2,\"examples\":[\"a\"]}],"
+                               "\"accept_loss\":%s}",
+                               cases[i].trait, cases[i].accepted);
+        json_t *facts = json_loads(text, 0, NULL), *options = options_of("{}");
+        json_t *place = json_loads(cases[i].place, JSON_DECODE_ANY, NULL);
+        if (!json_is_null(place))
+            (void)json_object_set(facts, "place", place);
+        struct planned_step s[2] = {{.kind = NULL}, {.kind = NULL}};
+        struct pair_view v = view(options, facts);
+        struct fault why = {.err = 0};
+        json_t *contract = workload_files.contract(facts, options);
+        const char *verdict =
+            json_string_value(json_object_get(json_array_get(contract, 0), "verdict"));
+        assert_string_equal(verdict, cases[i].verdict);
+        int rc = workload_files.stages[1].plan(&v, s, &why);
+        if ((rc == -EREMOTEIO) != cases[i].refused)
+            fail_msg("%s at %s: %d %s", cases[i].trait, cases[i].place, rc, why.text);
+        if (rc < 0)
+            assert_non_null(strstr(why.text, cases[i].trait));
+        planned_step_done(&s[0]);
+        v.dry_run = true;
+        assert_int_equal(workload_files.stages[1].plan(&v, s, &why), 1);
+        planned_step_done(&s[0]);
+        json_decref(contract);
+        json_decref(place);
+        json_decref(options);
+        json_decref(facts);
+        free(text);
+    }
+}
+
+/* The same folder until the destination has done it, and none in later passes. */
+static void what_was_there_goes_aside_once(void **state)
+{
+    (void)state;
+    json_t *options = options_of("{\"pre_existing\":\"aside\"}"), *facts = json_object();
+    struct pair_view v = view(options, facts);
+    char first[128] = "";
+    for (int i = 0; i < 3; i++) {
+        struct planned_step s[2] = {{.kind = NULL}, {.kind = NULL}};
+        struct fault why = {.err = 0};
+        assert_int_equal(workload_files.stages[1].plan(&v, s, &why), 1);
+        Godwit__PrepareOrder *o = godwit__prepare_order__unpack(NULL, s[0].args_len, s[0].args);
+        if (i == 0)
+            (void)snprintf(first, sizeof first, "%s", o->aside);
+        assert_string_equal(o->aside, i < 2 ? first : "");
+        assert_true(i == 2 || strncmp(o->aside, ".pre-existing-2", 15) == 0);
+        godwit__prepare_order__free_unpacked(o, NULL);
+        planned_step_done(&s[0]);
+        if (i == 1)
+            (void)json_object_set_new(facts, "aside_done", json_true());
+    }
+    json_decref(options);
     json_decref(facts);
 }
 
@@ -272,6 +350,8 @@ int main(void)
         cmocka_unit_test(both_sides_of_a_transfer_get_the_same_ticket),
         cmocka_unit_test(a_peer_that_cannot_be_reached_is_a_reason_to_wait),
         cmocka_unit_test(a_dry_run_makes_no_folder),
+        cmocka_unit_test(losses_have_to_be_accepted),
+        cmocka_unit_test(what_was_there_goes_aside_once),
         cmocka_unit_test(cleaning_walks_only_where_something_may_be_left),
         cmocka_unit_test(a_transfer_is_judged_by_its_worse_side),
         cmocka_unit_test(a_source_that_cannot_fit_is_refused_before_it_is_sent),

@@ -1,0 +1,40 @@
+/* inventory_priv: one count of a tree while it goes on: what its step (inventory.c) and its walkers
+ * (count.c) share. */
+#pragma once
+#include <pthread.h>
+#include <sys/types.h>
+
+#include "agent/files/crew.h"
+#include "agent/files/tally.h"
+#include "agent/files/traits.h"
+#include "agent/store/dents.h"
+#include "common/base/filter.h"
+
+struct failures;
+struct step;
+
+struct counter { /* one per walker */
+    struct dents dents;
+    struct tally tally; /* the walker's own */
+    struct traits *traits;
+    struct tally shown; /* a copy for progress, under the inventory's lock */
+    bool asked, has_own_cwd;
+};
+
+struct inventory {
+    struct step *step;
+    int root;
+    dev_t dev;
+    bool one_file_system, may_share;
+    int64_t began_ms;
+    const struct filter *filter;
+    struct locked *locked;
+    struct traits *traits; /* all walkers' together, at the end */
+    struct failures *failures;
+    struct counter *counters;
+    unsigned ncounters;
+    pthread_mutex_t lock; /* guards shown */
+};
+
+/* crew_conf.visit of a struct inventory: counts what is in one folder. */
+int count_visit(struct crew *crew, unsigned worker, const char *rel, size_t len, void *arg);

@@ -1,0 +1,89 @@
+/* traits: what an inventory finds that a copy may lose, or that clients of the new server may
+ * stumble over: how often, with examples. Bounded memory; a struct traits belongs to one thread. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "common/base/cleanup.h"
+
+#define TRAIT_EXAMPLES 3
+
+enum trait {
+    /* ── of metadata ── */
+    TRAIT_POSIX_ACL,
+    TRAIT_NFS4_ACL,
+    TRAIT_NT_ACL,
+    TRAIT_DOS_ATTRIBUTES,
+    TRAIT_STREAM,
+    TRAIT_XATTR_USER,
+    TRAIT_XATTR_TRUSTED,
+    TRAIT_XATTR_SECURITY,
+    TRAIT_CAPABILITY,
+    TRAIT_SETID,
+    TRAIT_OWNER, /* another than the agent's own user */
+    TRAIT_FLAGS,
+    TRAIT_PROJECT,
+    TRAIT_ENCRYPTED,
+    TRAIT_VERITY,
+    TRAIT_BIRTH_TIME,
+    TRAIT_SHARED_BLOCKS,
+    TRAIT_HARD_LINK,
+    TRAIT_SPARSE,
+    TRAIT_DEVICE,
+    TRAIT_FIFO,
+    /* ── of names and use ── */
+    TRAIT_NOT_UTF8,
+    TRAIT_CASE_COLLISION,
+    TRAIT_LONG_PATH, /* over 4096 bytes */
+    TRAIT_SMB_NAME,
+    TRAIT_SMB_PATH, /* over 255 bytes */
+    TRAIT_DANGLING_LINK,
+    TRAIT_NO_OWNER,
+    TRAIT_LOCKED,
+    TRAITS,
+};
+
+struct traits;
+struct locked;
+
+/* locked: files that are locked now; NULL is fine. Borrowed. */
+struct traits *traits_new(const struct locked *locked);
+struct traits *traits_free(struct traits *t); /* NULL is fine; returns NULL */
+DEFINE_CLEANUP(traits_free, struct traits *)
+
+/* An entry of the folder at path. */
+struct traits_at {
+    const char *folder;
+    size_t folder_len;
+    const char *name;
+    size_t name_len;
+};
+void traits_note(struct traits *t, enum trait what, const struct traits_at *at);
+/* By its names as listxattr(2) gives them. */
+void traits_xattrs(struct traits *t, const char *names, size_t len, const struct traits_at *at);
+/* What a stat tells: kind, owner, links, holes, locks. */
+void traits_stat(struct traits *t, const struct stat *st, const struct traits_at *at);
+/* What the name and the path tell. Names of one folder between traits_folder() and the next. */
+void traits_folder(struct traits *t);
+void traits_name(struct traits *t, const struct traits_at *at);
+
+void traits_add(struct traits *to, const struct traits *from);
+/* Once, at the end: asks the system's data base of users about each owner that was seen. */
+void traits_resolve(struct traits *t);
+const char *trait_name(enum trait what); /* "posix-acl" */
+uint64_t traits_count(const struct traits *t, enum trait what);
+/* NULL beyond the last. Bytes, NUL-terminated, cut to what a message may have. */
+const char *traits_example(const struct traits *t, enum trait what, size_t i);
+
+/* ── rules that stand alone ── */
+bool name_suits_smb(const char *name, size_t len); /* every SMB client can open it */
+/* Two names that a client takes for one have the same value. */
+uint64_t name_fold(const char *name, size_t len);
+
+/* ── files that are locked now, from a text as in /proc/locks; at most 65,536 ── */
+struct locked *locked_read(const char *text);
+struct locked *locked_free(struct locked *l);
+DEFINE_CLEANUP(locked_free, struct locked *)
+bool locked_has(const struct locked *l, dev_t dev, ino_t ino);

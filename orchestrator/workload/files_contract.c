@@ -1,0 +1,188 @@
+/* files_contract: kept, translated or lost. One row a class. Main thread, pure. */
+#include "orchestrator/workload/files_contract.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/mem.h"
+#include "common/base/text.h"
+
+enum rule {
+    KEPT,
+    TRANSLATED,
+    LOST,
+    NOTE,        /* of names and use: nothing is lost by a copy */
+    NEEDS_ROOT,  /* the destination's agent has the rights of root */
+    NEEDS_PLACE, /* the destination's file system has what is named */
+    NEEDS_BOTH,  /* and root sets it */
+};
+
+/* Names as in agent/files/traits.c; what an agent says that is not here is shown as a note. */
+static const struct class
+{
+    const char *name;
+    enum rule rule;
+    const char *place; /* member of PlaceProbe */
+    const char *why;   /* of a loss or a translation */
+} classes[] = {
+    {"posix-acl",       NEEDS_PLACE, "has_acl",      "its file system has no POSIX ACLs"                          },
+    {"nfs4-acl",        NEEDS_PLACE, "has_nfs4_acl", "its file system has no NFSv4 ACLs"                          },
+    {"nt-acl",          NEEDS_BOTH,  "has_xattr",
+     "only root sets security.NTACL, where there are attributes"                                                  },
+    {"dos-attributes",  NEEDS_PLACE, "has_xattr",    "its file system has no extended attributes"                 },
+    {"streams",         NEEDS_PLACE, "has_xattr",    "its file system has no extended attributes"                 },
+    {"xattr-user",      NEEDS_PLACE, "has_xattr",    "its file system has no extended attributes"                 },
+    {"xattr-trusted",   NEEDS_BOTH,  "has_trusted",
+     "only root sets trusted attributes, where there are some"                                                    },
+    {"xattr-security",  NEEDS_BOTH,  "has_xattr",
+     "only root sets security attributes, where there are some"                                                   },
+    {"capabilities",    NEEDS_BOTH,  "has_xattr",    "only root sets capabilities of files"                       },
+    {"owners",          NEEDS_ROOT,  NULL,           "its agent is not root: all belongs to the agent's user"     },
+    {"inode-flags",     NEEDS_BOTH,  "has_flags",
+     "only root sets flags, and its file system must have them"                                                   },
+    {"project-ids",     NEEDS_BOTH,  "has_projects", "its file system has no project ids"                         },
+    {"devices",         NEEDS_ROOT,  NULL,           "its agent is not root and makes no device"                  },
+    {"encryption",      LOST,        NULL,           "content arrives in the clear"                               },
+    {"verity",          LOST,        NULL,           "content arrives without its seal"                           },
+    {"birth-time",      LOST,        NULL,           "nothing can set it"                                         },
+    {"shared-blocks",   TRANSLATED,  NULL,           "each file takes its own blocks"                             },
+    {"set-id",          KEPT,        NULL,           NULL                                                         },
+    {"hard-links",      KEPT,        NULL,           NULL                                                         },
+    {"sparse",          KEPT,        NULL,           NULL                                                         },
+    {"fifos-sockets",   KEPT,        NULL,           NULL                                                         },
+    {"names-not-utf8",  NOTE,        NULL,           "kept as bytes; clients of SMB cannot name them"             },
+    {"case-collisions", NOTE,        NULL,           "kept; a client of SMB sees only one of them"                },
+    {"paths-over-4096", NOTE,        NULL,           "kept; most programs cannot open them"                       },
+    {"paths-over-255",  NOTE,        NULL,           "kept; some clients of SMB cannot open them"                 },
+    {"smb-names",       NOTE,        NULL,           "kept; clients of SMB cannot open them by this name"         },
+    {"dangling-links",  NOTE,        NULL,           "kept as they are: their targets are not there"              },
+    {"owners-unknown",  NOTE,        NULL,           "kept as numbers: nobody of this name is known at the source"},
+    {"locked-now",      NOTE,        NULL,           "somebody works in them: let them end before the last pass"  },
+};
+
+static const struct class *class_of(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(classes); i++)
+        if (strcmp(classes[i].name, name) == 0)
+            return &classes[i];
+    return NULL;
+}
+
+static const char *verdict_of(const struct class *c, const json_t *place)
+{
+    bool has = c->place && json_is_true(json_object_get(place, c->place));
+    bool root = json_is_true(json_object_get(place, "privileged"));
+    switch (c->rule) {
+    case KEPT:
+        return "kept";
+    case TRANSLATED:
+        return "translated";
+    case LOST:
+        return "lost";
+    case NOTE:
+        return "note";
+    case NEEDS_ROOT:
+        return !place ? "unknown" : root ? "kept" : "lost";
+    case NEEDS_PLACE:
+        return !place ? "unknown" : has ? "kept" : "lost";
+    case NEEDS_BOTH:
+    default:
+        return !place ? "unknown" : has && root ? "kept" : "lost";
+    }
+}
+
+static bool holds(const json_t *list, const char *name)
+{
+    size_t i;
+    const json_t *one;
+    json_array_foreach(list, i, one)
+    {
+        const char *text = json_is_string(one) ? json_string_value(one) : "";
+        if (strcmp(text, name) == 0 || strcmp(text, "all") == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A birth time is lost by every copy there is: nobody has to say so each time. */
+static bool is_accepted(const char *name, const json_t *facts, const json_t *options)
+{
+    return strcmp(name, "birth-time") == 0 ||
+           holds(json_object_get(options, "accept_loss"), name) ||
+           holds(json_object_get(facts, "accept_loss"), name);
+}
+
+static bool blocks(const char *verdict)
+{
+    return strcmp(verdict, "lost") == 0 || strcmp(verdict, "unknown") == 0;
+}
+
+static json_t *one_json(const json_t *trait, const json_t *facts, const json_t *options)
+{
+    static const struct class unknown = {"", NOTE, NULL, "this version does not know the class"};
+    const char *name = json_string_value(json_object_get(trait, "name"));
+    const struct class *c = class_of(name ? name : "");
+    const char *verdict = verdict_of(c ? c : &unknown, json_object_get(facts, "place"));
+    const char *why = (c ? c : &unknown)->why;
+    bool kept = strcmp(verdict, "kept") == 0;
+    json_t *o =
+        json_pack("{s:s,s:s,s:s,s:b}", "class", name ? name : "", "verdict", verdict, "why",
+                  strcmp(verdict, "unknown") == 0 ? "the destination was not looked at"
+                  : kept || !why                  ? ""
+                                                  : why,
+                  "accepted", blocks(verdict) && is_accepted(name ? name : "", facts, options));
+    (void)json_object_set(o, "count", json_object_get(trait, "count"));
+    (void)json_object_set(o, "examples", json_object_get(trait, "examples"));
+    return o;
+}
+
+json_t *contract_json(const json_t *facts, const json_t *options)
+{
+    const json_t *traits = json_object_get(facts, "traits"), *one;
+    size_t i;
+    if (!traits)
+        return NULL;
+    json_t *list = json_array();
+    json_array_foreach(traits, i, one)
+    {
+        (void)json_array_append_new(list, one_json(one, facts, options));
+    }
+    return list;
+}
+
+unsigned contract_open(const json_t *facts, const json_t *options, char *ret, size_t size)
+{
+    json_t *list = contract_json(facts, options);
+    const json_t *one;
+    size_t i, len = 0;
+    unsigned n = 0;
+    ret[0] = '\0';
+    json_array_foreach(list, i, one)
+    {
+        if (!blocks(json_string_value(json_object_get(one, "verdict"))) ||
+            json_is_true(json_object_get(one, "accepted")))
+            continue;
+        int k = len < size ? snprintf(ret + len, size - len, "%s%s", n ? ", " : "",
+                                      json_string_value(json_object_get(one, "class")))
+                           : 0;
+        len += k > 0 ? (size_t)k : 0;
+        n++;
+    }
+    json_decref(list);
+    return n;
+}
+
+int contract_check_class(const char *name, struct fault *reterr)
+{
+    const struct class *c = class_of(name);
+    if (strcmp(name, "all") == 0 || (c && c->rule != NOTE && c->rule != KEPT))
+        return 0;
+    CLEANUP(mem_free) char *shown = text_quote(name, strnlen(name, 40));
+    return fault_set(
+        reterr, FAULT_STOP_JOB, EINVAL,
+        "%s is no class that can be lost, such as posix-acl, owners or inode-flags, nor "
+        "all; godwit inventory show names them",
+        shown);
+}
