@@ -16,6 +16,7 @@
 #include "agent/lane/lane_identity.h"
 #include "agent/lane/lane_server.h"
 #include "agent/loop.h"
+#include "agent/share/share.h"
 #include "agent/status.h"
 #include "agent/step.h"
 #include "common/base/cleanup.h"
@@ -25,7 +26,7 @@
 #include "common/proof/signature.h"
 
 /* A workload adds its folder's table here. */
-static const struct step_kind *const tables[] = {files_steps, NULL};
+static const struct step_kind *const tables[] = {files_steps, share_steps, NULL};
 
 static void identity_free_p(struct lane_identity **id)
 {
@@ -117,6 +118,7 @@ static int run_with_lanes(const struct agent_conf *conf, int stop_fd)
     if (conf->io_priority && priority_parse(conf->io_priority, &env.priority) < 0)
         return -EINVAL;
     snapshot_recover(&env);
+    share_recover(&env);
     struct loop_setup setup = {.state_dir = conf->state_dir,
                                .workers = conf->workers,
                                .env = &env,

@@ -65,6 +65,7 @@ struct step_kind {
     void (*run)(struct step *s, struct step_result *ret);
 };
 extern const struct step_kind files_steps[]; /* agent/files/files.c; ends with kind NULL */
+extern const struct step_kind share_steps[]; /* agent/share/share.c; likewise */
 
 /* ── for run(), from its own threads ── */
 const struct agent_env *step_env(const struct step *s);

@@ -88,6 +88,84 @@ static void show_histogram(const json_t *sizes)
     }
 }
 
+static const struct column share_columns[] = {
+    {"PAIR",    "n",       CELL_COUNT},
+    {"SHARE",   "name",    CELL_TEXT },
+    {"KIND",    "kind",    CELL_TEXT },
+    {"FROM",    "origin",  CELL_TEXT },
+    {"PATH",    "path",    CELL_TEXT },
+    {"INSIDE",  "inside",  CELL_YES  },
+    {"MISSING", "missing", CELL_YES  },
+    {"ACL",     "acl",     CELL_TEXT },
+    {NULL,      NULL,      CELL_TEXT },
+};
+
+static const struct column export_columns[] = {
+    {"PAIR",    "n",       CELL_COUNT},
+    {"EXPORT",  "path",    CELL_TEXT },
+    {"CLIENTS", "clients", CELL_TEXT },
+    {"FILE",    "file",    CELL_TEXT },
+    {"INSIDE",  "inside",  CELL_YES  },
+    {NULL,      NULL,      CELL_TEXT },
+};
+
+/* The lists of all pairs as one, each row with its pair's number. */
+static void show_list(const json_t *pairs, const char *key, const struct column *cols)
+{
+    json_t *rows = json_array(), *pair = NULL, *row = NULL;
+    size_t i = 0, k = 0;
+    json_array_foreach(pairs, i, pair)
+    {
+        json_array_foreach(show_find(pair, key), k, row)
+        {
+            json_t *one = json_copy(row);
+            (void)json_object_set(one, "n", json_object_get(pair, "n"));
+            (void)json_array_append_new(rows, one);
+        }
+    }
+    if (json_array_size(rows) > 0)
+        (void)fputc('\n', stdout);
+    show_table(stdout, cols, rows);
+    json_decref(rows);
+}
+
+static void show_shares(const json_t *pairs)
+{
+    size_t i = 0, k = 0;
+    json_t *pair = NULL, *warning = NULL;
+    show_list(pairs, "inventory.shares.list", share_columns);
+    show_list(pairs, "inventory.shares.exports", export_columns);
+    json_array_foreach(pairs, i, pair)
+    {
+        json_array_foreach(show_find(pair, "inventory.shares.warnings"), k, warning)
+        {
+            CLEANUP(mem_free) char *text = show_cell(warning, CELL_TEXT);
+            (void)printf("Pair %lld: %s\n", (long long)show_int(pair, "n"), text);
+        }
+    }
+}
+
+/* What each share sets, as smb.conf would have it. */
+static void show_parameters(const json_t *pair)
+{
+    size_t i = 0;
+    json_t *share = NULL;
+    json_array_foreach(show_find(pair, "inventory.shares.list"), i, share)
+    {
+        CLEANUP(mem_free) char *name = show_cell(show_find(share, "name"), CELL_TEXT);
+        const char *key = NULL;
+        json_t *value = NULL;
+        (void)printf("  [%s]\n", name);
+        json_t *all = json_object_get(share, "parameters");
+        json_object_foreach(all, key, value)
+        {
+            CLEANUP(mem_free) char *text = show_cell(value, CELL_TEXT);
+            CLEANUP(mem_free) char *clean = show_clean(key);
+            (void)printf("    %s = %s\n", clean, text);
+        }
+    }
+}
+
 static int inventory_show(struct run *r)
 {
     const struct inventory_opts *o = r->opts;
@@ -115,8 +193,11 @@ static int inventory_show(struct run *r)
         {
             show_fields(stdout, details, pair);
             show_histogram(show_find(pair, "inventory.size_histogram"));
+            show_parameters(pair);
             (void)fputc('\n', stdout);
         }
+    if (!run_json(r))
+        show_shares(show_find(doc, "pairs"));
     json_decref(doc);
     return EXIT_DONE;
 }
@@ -146,7 +227,7 @@ const struct command inventory_commands[] = {
      .kind = WORD_JOB,
      .options = options,
      .opts_size = sizeof(struct inventory_opts),
-     .help = "Shows the hosts of a job and what its sources hold, as last looked at.",
+     .help = "Shows the hosts of a job, and what its sources hold and share, as last looked at.",
      .examples = examples,
      .run = inventory_show},
     {.noun = NULL     },

@@ -78,6 +78,19 @@ const struct option_row jobspec_options[] = {
      .choices = "off|sha256",
      .help = "A list of all files with their SHA-256 for each pass, signed by both hosts and the "
              "orchestrator."},
+    {.name = "shares",
+     .kind = OPT_ENUM,
+     .off = offsetof(struct jobspec, shares),
+     .def = "list",
+     .choices = "off|list|pair|all",
+     .help = "Shares of a Samba server: list reads them with `--phase inventory`; pair moves those "
+             "that lie in the source folder; all moves every one of the server."},
+    {.name = "nfs",
+     .kind = OPT_ENUM,
+     .off = offsetof(struct jobspec, nfs),
+     .def = "list",
+     .choices = "off|list|pair|all",
+     .help = "The same for NFS exports."},
     {.name = "full-scan",
      .kind = OPT_BOOL,
      .off = offsetof(struct jobspec, full_scan),
@@ -132,7 +145,7 @@ const struct option_row jobspec_options[] = {
      .repeat = true,
      .help = "Moves although this destination cannot keep that: posix-acl, owners …, or all; "
              "inventory show names them."},
-    {.name = NULL                                                                       },
+    {.name = NULL                                                               },
 };
 
 bool jobspec_in_file(const struct option_row *row)
@@ -363,6 +376,10 @@ static json_t *whole(const struct jobspec *s)
     if (s->max_source_latency)
         (void)json_object_set_new(options, "max_source_latency",
                                   json_integer((json_int_t)s->max_source_latency));
+    if (s->shares && strcmp(s->shares, "list") != 0)
+        (void)json_object_set_new(options, "shares", json_string(s->shares));
+    if (s->nfs && strcmp(s->nfs, "list") != 0)
+        (void)json_object_set_new(options, "nfs", json_string(s->nfs));
     if (s->snapshot && strcmp(s->snapshot, "none") != 0)
         (void)json_object_set_new(options, "snapshot", json_string(s->snapshot));
     jobspec_filter_json(&s->filter, options);

@@ -19,6 +19,7 @@ struct jobspec {
     char *verify, *manifest;
     char *map;      /* path of an id map */
     char *map_text; /* what it says, once read; jobspec_done() frees it */
+    char *shares, *nfs;
     uint32_t lanes;
     uint32_t max_pairs;
     char *rate;                  /* of the whole job */

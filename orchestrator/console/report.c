@@ -170,6 +170,45 @@ static void show_evidence(FILE *out, const json_t *pairs)
     }
 }
 
+static void show_notes(FILE *out, const json_t *notes, const char *before)
+{
+    size_t i = 0;
+    const json_t *note = NULL;
+    json_array_foreach(notes, i, note)
+    {
+        CLEANUP(mem_free) char *text = show_cell(note, CELL_TEXT);
+        (void)fprintf(out, "%s%s\n", before, text);
+    }
+}
+
+static void show_share(FILE *out, const json_t *o)
+{
+    CLEANUP(mem_free) char *name = show_clean(show_str(o, "name"));
+    CLEANUP(mem_free) char *path = show_clean(show_str(o, "path"));
+    CLEANUP(mem_free) char *outcome = show_clean(show_str(o, "outcome"));
+    CLEANUP(mem_free) char *what = show_clean(show_str(o, "what"));
+    (void)fprintf(out, "  %-9s %s %s%s%s\n", outcome, what, name, *path ? " at " : "", path);
+    show_notes(out, show_find(o, "notes"), "            ");
+}
+
+/* What the clients of each destination see, and what of it they will not. */
+static void show_shares(FILE *out, const json_t *pairs)
+{
+    size_t i = 0, k = 0;
+    const json_t *pair = NULL, *one = NULL;
+    json_array_foreach(pairs, i, pair)
+    {
+        const json_t *shares = show_find(pair, "shares");
+        if (!shares)
+            continue;
+        CLEANUP(mem_free) char *to = show_cell(show_find(pair, "destination.host"), CELL_TEXT);
+        (void)fprintf(out, "\nShares %s %s:\n", show_flag(shares, "applied") ? "on" : "planned for",
+                      to);
+        json_array_foreach(show_find(shares, "outcomes"), k, one) show_share(out, one);
+        show_notes(out, show_find(shares, "notes"), "  ");
+    }
+}
+
 void report_text(FILE *out, const json_t *doc)
 {
     const json_t *totals = show_find(doc, "totals"), *failures = show_find(doc, "failures");
@@ -179,6 +218,7 @@ void report_text(FILE *out, const json_t *doc)
     (void)fputc('\n', out);
     show_table(out, pair_columns, show_find(doc, "pairs"));
     show_evidence(out, show_find(doc, "pairs"));
+    show_shares(out, show_find(doc, "pairs"));
     show_failures(out, failures, FAILURES, "Failures, by cause");
     show_failures(out, failures, LOSSES, "What could not be kept");
     show_failures(out, failures, EXTRAS, "What would be removed from the destination");

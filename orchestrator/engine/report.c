@@ -167,6 +167,9 @@ static json_t *pair_report(const struct pair *p, size_t *left)
     json_t *evidence = json_object_get(p->facts, "evidence");
     if (json_integer_value(json_object_get(evidence, "run")) == (json_int_t)p->job->run)
         (void)json_object_set(j, "evidence", evidence);
+    json_t *shares = json_object_get(p->facts, "shares_moved");
+    if (json_integer_value(json_object_get(shares, "run")) == (json_int_t)p->job->run)
+        (void)json_object_set(j, "shares", shares);
     return j;
 }
 

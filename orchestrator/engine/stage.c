@@ -60,6 +60,7 @@ static void fill_view(struct view *w, const struct pair *p)
         (struct pair_view){.job = p->job->id,
                            .name = p->job->name,
                            .run = p->job->run,
+                           .phase = p->job->phase,
                            .signer = p->job->engine->signer,
                            .realm = store_realm(p->job->engine->store),
                            .n = p->n,

@@ -13,6 +13,7 @@
 #include "orchestrator/workload/files_facts.h"
 #include "orchestrator/workload/files_priv.h"
 #include "orchestrator/workload/message_json.h"
+#include "orchestrator/workload/shares.h"
 #include "orchestrator/workload/workload.h"
 #include "proto/files.pb-c.h"
 
@@ -391,7 +392,11 @@ static enum verdict judge_transfer(const struct pair_view *p,
 static json_t *files_inventory(const json_t *facts)
 {
     json_t *inventory = json_object_get(facts, "inventory");
-    return inventory ? json_incref(inventory) : json_null();
+    json_t *shares = json_object_get(facts, "shares");
+    json_t *all = inventory ? json_copy(inventory) : json_null();
+    if (inventory && shares)
+        (void)json_object_set(all, "shares", shares);
+    return all;
 }
 
 /* Where nothing was prepared nothing was received. What ended well left no temporary files, so its
@@ -417,12 +422,19 @@ static int files_clean(const struct pair_view *p, bool whole, struct planned_ste
         .judge = (judge_), __VA_ARGS__                                                             \
     }
 #define ALWAYS .wanted = NULL
+#define WHEN(when) .wanted = (when)
 #define RESUMES .resumes = true, .lanes = true
 #define ASIDE(when) .aside = true, .wanted = (when)
 
 static const struct stage stages[] = {
     STAGE(10, "inventory", "Counting files", plan_inventory, judge_inventory, ALWAYS),
+    STAGE(15, "inventory", "Reading shares", shares_plan_list, shares_judge_list,
+          WHEN(shares_wants_list)),
     STAGE(20, "transfer", "Checking the destination", plan_prepare, judge_prepare, ALWAYS),
+    STAGE(24, "transfer", "Reading shares", shares_plan_list, shares_judge_list,
+          WHEN(shares_wants_again)),
+    STAGE(27, "transfer", "Checking shares", shares_plan_check, shares_judge_check,
+          WHEN(shares_wants_check)),
     STAGE(30, "transfer", "Copying", plan_transfer, judge_transfer, RESUMES),
     STAGE(90, "transfer", "Verifying", files_plan_verify, files_judge_verify,
           ASIDE(files_wants_look)),
@@ -430,6 +442,8 @@ static const struct stage stages[] = {
           ASIDE(files_wants_manifest)),
     STAGE(99, "transfer", "Signing", files_plan_seal, files_judge_seal,
           ASIDE(files_wants_manifest)),
+    STAGE(99, "transfer", "Moving shares", shares_plan_apply, shares_judge_apply,
+          ASIDE(shares_wants_apply)),
 };
 
 const struct workload workload_files = {

@@ -8,6 +8,7 @@
 #include "common/base/text.h"
 #include "orchestrator/workload/files_contract.h"
 #include "orchestrator/workload/files_priv.h"
+#include "orchestrator/workload/shares.h"
 
 #define MAX_LANES 64
 #define MAX_LATENCY_MS 60000
@@ -55,6 +56,8 @@ static const struct option_rule {
     {"verify",             JSON_STRING,  {"in-flight"},               files_check_verify,   0         },
     {"snapshot",           JSON_STRING,  {"none"},                    check_snapshot,       0         },
     {"manifest",           JSON_STRING,  {"off", "sha256"},           NULL,                 0         },
+    {"shares",             JSON_STRING,  {"list"},                    shares_check_want,    0         },
+    {"nfs",                JSON_STRING,  {"list"},                    shares_check_want,    0         },
     {"exclude",            JSON_ARRAY,   {NULL},                      NULL,                 0         },
     {"include",            JSON_ARRAY,   {NULL},                      NULL,                 0         },
     {"min_size",           JSON_INTEGER, {NULL},                      NULL,                 INT64_MAX },

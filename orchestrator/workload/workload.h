@@ -17,6 +17,7 @@ struct sign_key;
 struct pair_view {
     const char *job; /* id, 16 hex digits */
     const char *name;
+    const char *phase; /* that the run is limited to; "": none */
     unsigned run;
     unsigned n; /* number of the pair in its job */
     const char *source_host, *destination_host;

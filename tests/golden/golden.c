@@ -9,17 +9,31 @@
 #include "common/wire/limits.h"
 #include "proto/envelope.pb-c.h"
 #include "proto/files.pb-c.h"
+#include "proto/shares.pb-c.h"
 
 static const ProtobufCMessageDescriptor *const files[] = {
-    &godwit__inventory_order__descriptor, &godwit__inventory_result__descriptor,
-    &godwit__ticket__descriptor,          &godwit__transfer_options__descriptor,
-    &godwit__receive_order__descriptor,   &godwit__send_order__descriptor,
-    &godwit__prepare_order__descriptor,   &godwit__prepare_result__descriptor,
-    &godwit__clean_order__descriptor,     &godwit__lane_hello__descriptor,
-    &godwit__lane_welcome__descriptor,    &godwit__verify_order__descriptor,
-    &godwit__verify_result__descriptor,   &godwit__sign_order__descriptor,
-    &godwit__sign_result__descriptor,     &godwit__seal_order__descriptor,
-    &godwit__host_order__descriptor,      &godwit__host_result__descriptor,
+    &godwit__inventory_order__descriptor,
+    &godwit__inventory_result__descriptor,
+    &godwit__ticket__descriptor,
+    &godwit__transfer_options__descriptor,
+    &godwit__receive_order__descriptor,
+    &godwit__send_order__descriptor,
+    &godwit__prepare_order__descriptor,
+    &godwit__prepare_result__descriptor,
+    &godwit__clean_order__descriptor,
+    &godwit__lane_hello__descriptor,
+    &godwit__lane_welcome__descriptor,
+    &godwit__verify_order__descriptor,
+    &godwit__verify_result__descriptor,
+    &godwit__sign_order__descriptor,
+    &godwit__sign_result__descriptor,
+    &godwit__seal_order__descriptor,
+    &godwit__host_order__descriptor,
+    &godwit__host_result__descriptor,
+    &godwit__shares_order__descriptor,
+    &godwit__shares_inventory__descriptor,
+    &godwit__share_apply_order__descriptor,
+    &godwit__share_apply_result__descriptor,
 };
 
 static bool is_body(const ProtobufCFieldDescriptor *f)

@@ -30,6 +30,15 @@ static struct pair_view view(json_t *options, json_t *facts)
                               .to = &to};
 }
 
+static const struct stage *stage(const char *name)
+{
+    for (size_t i = 0; i < workload_files.nstages; i++)
+        if (strcmp(workload_files.stages[i].name, name) == 0)
+            return &workload_files.stages[i];
+    fail_msg("there is no stage %s", name);
+    return NULL;
+}
+
 static json_t *options_of(const char *text)
 {
     struct fault why = {.err = 0};
@@ -48,7 +57,7 @@ static void both_sides_of_a_transfer_get_the_same_ticket(void **state)
     struct planned_step s[2] = {{.kind = NULL}, {.kind = NULL}};
     struct fault why = {.err = 0};
     v.only_failed = true;
-    assert_int_equal(workload_files.stages[2].plan(&v, s, &why), 2);
+    assert_int_equal(stage("Copying")->plan(&v, s, &why), 2);
     assert_string_equal(s[0].kind, "files.receive");
     assert_int_equal(s[0].side, SIDE_DESTINATION);
     assert_string_equal(s[1].kind, "files.send");
@@ -93,11 +102,11 @@ static void a_peer_that_cannot_be_reached_is_a_reason_to_wait(void **state)
     struct fault why = {.err = 0};
     nowhere.lane_address = "";
     v.to = &nowhere;
-    assert_true(workload_files.stages[2].plan(&v, s, &why) < 0);
+    assert_true(stage("Copying")->plan(&v, s, &why) < 0);
     assert_int_equal(why.what_next, FAULT_RETRY);
     nowhere = to;
     nowhere.lane_address = "2001:db8::7";
-    assert_int_equal(workload_files.stages[2].plan(&v, s, &why), 2);
+    assert_int_equal(stage("Copying")->plan(&v, s, &why), 2);
     Godwit__SendOrder *t = godwit__send_order__unpack(NULL, s[1].args_len, s[1].args);
     assert_string_equal(t->peer_endpoints[0], "[2001:db8::7]:7410");
     godwit__send_order__free_unpacked(t, NULL);
@@ -145,7 +154,7 @@ static void a_dry_run_makes_no_folder(void **state)
         struct planned_step s[2] = {{.kind = NULL}, {.kind = NULL}};
         struct fault why = {.err = 0};
         v.dry_run = dry;
-        assert_int_equal(workload_files.stages[1].plan(&v, s, &why), 1);
+        assert_int_equal(stage("Checking the destination")->plan(&v, s, &why), 1);
         Godwit__PrepareOrder *o = godwit__prepare_order__unpack(NULL, s[0].args_len, s[0].args);
         assert_int_equal(o->create, !dry);
         godwit__prepare_order__free_unpacked(o, NULL);
@@ -199,7 +208,7 @@ static void a_transfer_is_judged_by_its_worse_side(void **state)
                                                     : GODWIT__RESULT__STATUS__FAILED;
             given[side] = letters[side] == '-' ? NULL : &r[side];
         }
-        enum verdict got = workload_files.stages[2].judge(&v, given, &why);
+        enum verdict got = stage("Copying")->judge(&v, given, &why);
         if (got != cases[i].want)
             fail_msg("receive %c, send %c: %d", letters[0], letters[1], (int)got);
     }
@@ -222,14 +231,14 @@ static enum verdict judge_prepare(json_t *facts, uint64_t bytes, uint64_t room, 
     r.status = GODWIT__RESULT__STATUS__DONE;
     r.body = (ProtobufCBinaryData){.data = inventory,
                                    .len = godwit__inventory_result__pack(&i, inventory)};
-    assert_int_equal(workload_files.stages[0].judge(&v, given, &why), VERDICT_WAIT);
+    assert_int_equal(stage("Counting files")->judge(&v, given, &why), VERDICT_WAIT);
     given[1] = &silent; /* a destination that says nothing of itself is no failure of the count */
-    assert_int_equal(workload_files.stages[0].judge(&v, given, &why), VERDICT_NEXT);
+    assert_int_equal(stage("Counting files")->judge(&v, given, &why), VERDICT_NEXT);
     p.fs_free = room;
     p.empty = empty;
     r.body =
         (ProtobufCBinaryData){.data = prepare, .len = godwit__prepare_result__pack(&p, prepare)};
-    enum verdict ret = workload_files.stages[1].judge(&v, given, &why);
+    enum verdict ret = stage("Checking the destination")->judge(&v, given, &why);
     json_decref(options);
     return ret;
 }
@@ -258,8 +267,8 @@ static void a_damaged_body_fails_the_pair(void **state)
     struct pair_view v = view(NULL, facts);
     r.status = GODWIT__RESULT__STATUS__DONE;
     r.body = (ProtobufCBinaryData){.data = noise, .len = sizeof noise};
-    assert_int_equal(workload_files.stages[0].judge(&v, given, &why), VERDICT_FAIL);
-    assert_int_equal(workload_files.stages[1].judge(&v, given, &why), VERDICT_FAIL);
+    assert_int_equal(stage("Counting files")->judge(&v, given, &why), VERDICT_FAIL);
+    assert_int_equal(stage("Checking the destination")->judge(&v, given, &why), VERDICT_FAIL);
     json_decref(facts);
 }
 
@@ -302,14 +311,14 @@ static void losses_have_to_be_accepted(void **state)
         const char *verdict =
             json_string_value(json_object_get(json_array_get(contract, 0), "verdict"));
         assert_string_equal(verdict, cases[i].verdict);
-        int rc = workload_files.stages[1].plan(&v, s, &why);
+        int rc = stage("Checking the destination")->plan(&v, s, &why);
         if ((rc == -EREMOTEIO) != cases[i].refused)
             fail_msg("%s at %s: %d %s", cases[i].trait, cases[i].place, rc, why.text);
         if (rc < 0)
             assert_non_null(strstr(why.text, cases[i].trait));
         planned_step_done(&s[0]);
         v.dry_run = true;
-        assert_int_equal(workload_files.stages[1].plan(&v, s, &why), 1);
+        assert_int_equal(stage("Checking the destination")->plan(&v, s, &why), 1);
         planned_step_done(&s[0]);
         json_decref(contract);
         json_decref(place);
@@ -329,7 +338,7 @@ static void what_was_there_goes_aside_once(void **state)
     for (int i = 0; i < 3; i++) {
         struct planned_step s[2] = {{.kind = NULL}, {.kind = NULL}};
         struct fault why = {.err = 0};
-        assert_int_equal(workload_files.stages[1].plan(&v, s, &why), 1);
+        assert_int_equal(stage("Checking the destination")->plan(&v, s, &why), 1);
         Godwit__PrepareOrder *o = godwit__prepare_order__unpack(NULL, s[0].args_len, s[0].args);
         if (i == 0)
             (void)snprintf(first, sizeof first, "%s", o->aside);

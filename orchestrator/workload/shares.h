@@ -1,0 +1,21 @@
+/* shares: the stages that bring over what a server shares. Main thread. */
+#pragma once
+#include "orchestrator/workload/workload.h"
+
+/* "off", "list", "pair", "all"; for the options shares and nfs. */
+int shares_check_want(const char *value, struct fault *reterr);
+
+bool shares_wants_list(const struct pair_view *p);  /* stage "Reading shares", phase inventory */
+bool shares_wants_again(const struct pair_view *p); /* the same in a run without that phase */
+bool shares_wants_check(const struct pair_view *p); /* before copying */
+bool shares_wants_apply(const struct pair_view *p); /* after it */
+
+int shares_plan_list(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr);
+int shares_plan_check(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr);
+int shares_plan_apply(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr);
+enum verdict shares_judge_list(const struct pair_view *p, const Godwit__Result *const results[2],
+                               struct fault *reterr);
+enum verdict shares_judge_check(const struct pair_view *p, const Godwit__Result *const results[2],
+                                struct fault *reterr);
+enum verdict shares_judge_apply(const struct pair_view *p, const Godwit__Result *const results[2],
+                                struct fault *reterr);
