@@ -18,9 +18,10 @@
 void durable_put(struct placed *p, struct bytes folder, struct bytes name,
                  const struct catalogue_entry *e)
 {
-    buf_put_u32(&p->rows, (uint32_t)folder.n);
-    buf_put_u32(&p->rows, (uint32_t)name.n);
-    buf_put(&p->rows, e, sizeof *e);
+    struct placed_row row = {(uint32_t)folder.n, (uint32_t)name.n, p->temp, *e};
+    p->waiting += p->temp != 0;
+    p->temp = 0;
+    buf_put(&p->rows, &row, sizeof row);
     buf_put(&p->rows, folder.p, folder.n);
     buf_put(&p->rows, name.p, name.n);
 }
@@ -45,13 +46,29 @@ static void add(struct placed *to, const struct placed *p)
     to->entries += p->entries;
     to->content += p->content;
     to->data += p->data;
+    to->waiting += p->waiting;
+}
+
+static bool is_empty(const struct placed *p)
+{
+    return p->rows.len == 0 && p->content == 0 && p->entries == 0;
+}
+
+/* More than one flush takes, should it come: with rows names would be lost. */
+static int room_for(struct receiver *r, size_t rows)
+{
+    (void)pthread_mutex_lock(&r->lock);
+    bool full = r->pending.rows.len + rows > ROWS_MAX;
+    (void)pthread_mutex_unlock(&r->lock);
+    return full ? durable_step(r) : 0;
 }
 
 int durable_note(struct rlane *l)
 {
     struct receiver *r = l->r;
+    int rc = room_for(r, l->placed.rows.len);
     (void)pthread_mutex_lock(&r->lock);
-    if (r->pending.rows.len == 0 && r->pending.content == 0 && r->pending.entries == 0)
+    if (is_empty(&r->pending))
         r->flushed_ms = clock_mono_ms(); /* the age of the oldest unflushed thing */
     buf_put(&r->pending.rows, l->placed.rows.data, l->placed.rows.len);
     add(&r->pending, &l->placed);
@@ -60,13 +77,21 @@ int durable_note(struct rlane *l)
     struct buf rows = l->placed.rows;
     l->placed = (struct placed){.rows = rows};
     buf_clear(&l->placed.rows);
-    return much ? durable_flush(r) : 0;
+    return rc == 0 && much ? durable_step(r) : rc;
+}
+
+bool durable_is(struct receiver *r)
+{
+    (void)pthread_mutex_lock(&r->lock);
+    bool all = !r->named_waits && is_empty(&r->pending);
+    (void)pthread_mutex_unlock(&r->lock);
+    return all;
 }
 
 bool durable_due(struct receiver *r)
 {
     (void)pthread_mutex_lock(&r->lock);
-    bool some = r->pending.rows.len > 0 || r->pending.content > 0 || r->pending.entries > 0;
+    bool some = r->named_waits || !is_empty(&r->pending);
     bool due = some && clock_mono_ms() - r->flushed_ms >= FLUSH_MS;
     (void)pthread_mutex_unlock(&r->lock);
     return due;
@@ -86,15 +111,17 @@ static int put_rows(struct receiver *r, const struct buf *rows)
     struct cursor c = cursor_of(rows->data, rows->len);
     int rc = 0;
     while (rc == 0 && cursor_left(&c) > 0) {
-        struct catalogue_entry e;
-        uint32_t folder_len = cursor_u32(&c), name_len = cursor_u32(&c);
-        memcpy(&e, cursor_bytes(&c, sizeof e), sizeof e);
-        const char *folder = cursor_bytes(&c, folder_len), *name = cursor_bytes(&c, name_len);
-        rc = catalogue_put(r->cat, folder, folder_len, name, name_len, &e);
+        struct placed_row row;
+        memcpy(&row, cursor_bytes(&c, sizeof row), sizeof row);
+        const char *folder = cursor_bytes(&c, row.folder_len);
+        const char *name = cursor_bytes(&c, row.name_len);
+        if (row.temp == ROW_VOID)
+            continue;
+        rc = catalogue_put(r->cat, folder, row.folder_len, name, row.name_len, &row.entry);
         if (rc == -EAGAIN) {
             rc = catalogue_commit(r->cat);
             if (rc == 0)
-                rc = catalogue_put(r->cat, folder, folder_len, name, name_len, &e);
+                rc = catalogue_put(r->cat, folder, row.folder_len, name, row.name_len, &row.entry);
         }
     }
     return rc;
@@ -149,20 +176,23 @@ static struct snapshot *snapshot_all(struct receiver *r)
     return all;
 }
 
-static int put_snapshots(struct receiver *r, struct snapshot *all)
+static void snapshots_free(struct snapshot *all)
 {
-    int rc = 0;
     for (struct snapshot *s = all, *next; s; s = next) {
         next = s->next;
-        if (rc == 0)
-            rc = catalogue_partial_put(r->cat, s->folder, s->folder_len, s->name, s->name_len,
-                                       &s->p);
         free(s->p.bitmap);
         free(s->p.piece_digests);
         free(s->folder);
         free(s->name);
         free(s);
     }
+}
+
+static int put_snapshots(struct receiver *r, const struct snapshot *all)
+{
+    int rc = 0;
+    for (const struct snapshot *s = all; rc == 0 && s; s = s->next)
+        rc = catalogue_partial_put(r->cat, s->folder, s->folder_len, s->name, s->name_len, &s->p);
     return rc;
 }
 
@@ -178,41 +208,104 @@ static struct placed pending_take(struct receiver *r)
     return p;
 }
 
-int durable_flush(struct receiver *r)
+/* Under flush_lock: rows and counts of what is durable. */
+static int commit(struct receiver *r, const struct placed *done, const struct snapshot *partials)
 {
-    (void)pthread_mutex_lock(&r->flush_lock);
-    struct placed p = pending_take(r);
-    struct snapshot *partials = snapshot_all(r);
-    FAULT_POINT("flush-begun");
-    int rc = syncfs(r->root) == 0 ? 0 : -errno;
-    if (atomic_load(&r->other_fs))
-        sync();
-    FAULT_POINT("synced");
     (void)pthread_mutex_lock(&r->cat_lock);
-    if (rc == 0 && !p.rows.overflow)
-        rc = put_rows(r, &p.rows);
+    int rc = done->rows.overflow ? 0 : put_rows(r, &done->rows);
     int rc2 = put_snapshots(r, partials);
     if (rc == 0)
         rc = rc2;
     if (rc == 0)
-        rc = put_run(r, &p);
+        rc = put_run(r, done);
     if (rc == 0)
         rc = catalogue_commit(r->cat);
     (void)pthread_mutex_unlock(&r->cat_lock);
     FAULT_POINT("committed");
-    if (rc == 0) {
-        (void)pthread_mutex_lock(&r->lock);
-        add(&r->durable, &p);
-        (void)pthread_cond_broadcast(&r->changed);
-        (void)pthread_mutex_unlock(&r->lock);
+    if (rc < 0)
+        return rc;
+    (void)pthread_mutex_lock(&r->lock);
+    add(&r->durable, done);
+    (void)pthread_cond_broadcast(&r->changed);
+    (void)pthread_mutex_unlock(&r->lock);
+    return 0;
+}
+
+/* Under flush_lock. The names that p has got become durable with the next sync; without any, p is
+ * durable now, as what was named before is. */
+static int settle(struct receiver *r, struct placed *p, const struct snapshot *partials)
+{
+    struct placed done = r->named;
+    bool waits = p->waiting > 0;
+    if (waits)
+        naming_give(r, p);
+    p->waiting = 0;
+    r->named = waits ? *p : (struct placed){.files = 0};
+    (void)pthread_mutex_lock(&r->lock);
+    r->named_waits = waits;
+    (void)pthread_mutex_unlock(&r->lock);
+    if (!waits && is_empty(&done)) {
+        buf_done(&done.rows);
+        done = *p;
+    } else if (!waits) {
+        buf_put(&done.rows, p->rows.data, p->rows.len);
+        add(&done, p);
+        buf_done(&p->rows);
     }
-    buf_done(&p.rows);
-    (void)pthread_mutex_unlock(&r->flush_lock);
+    int rc = commit(r, &done, partials);
+    buf_done(&done.rows);
+    return rc;
+}
+
+static int step_locked(struct receiver *r)
+{
+    struct placed p = pending_take(r);
+    struct snapshot *partials = snapshot_all(r);
+    FAULT_POINT("flush-begun");
+    int rc = r->sync_failed ? -EIO : written_sync(r);
+    r->sync_failed = rc < 0;
+    FAULT_POINT("synced");
+    if (rc == 0) {
+        rc = settle(r, &p, partials);
+    } else {
+        naming_drop(r, &p);
+        buf_done(&p.rows);
+    }
+    snapshots_free(partials);
     if (rc < 0) {
         struct fault f;
         (void)fault_set(&f, FAULT_STOP_JOB, -rc, "cannot make the destination durable: %s",
                         strerror(-rc));
         receiver_stop(r, &f);
     }
+    return rc;
+}
+
+int durable_step(struct receiver *r)
+{
+    (void)pthread_mutex_lock(&r->flush_lock);
+    int rc = step_locked(r);
+    (void)pthread_mutex_unlock(&r->flush_lock);
+    return rc;
+}
+
+int durable_name(struct receiver *r)
+{
+    (void)pthread_mutex_lock(&r->flush_lock);
+    (void)pthread_mutex_lock(&r->lock);
+    bool waits = r->pending.waiting > 0;
+    (void)pthread_mutex_unlock(&r->lock);
+    int rc = waits ? step_locked(r) : 0;
+    (void)pthread_mutex_unlock(&r->flush_lock);
+    return rc;
+}
+
+int durable_flush(struct receiver *r)
+{
+    (void)pthread_mutex_lock(&r->flush_lock);
+    int rc = step_locked(r);
+    if (rc == 0 && r->named.rows.len > 0)
+        rc = step_locked(r);
+    (void)pthread_mutex_unlock(&r->flush_lock);
     return rc;
 }

@@ -22,7 +22,7 @@ static bool temp_wanted(struct rlane *l, const char *name)
     const struct compare *k = &l->compare;
     uint64_t key = 0;
     if (!temp_is_large(l->r->token, name, &key))
-        return false;
+        return naming_is_ours(l->r, key);
     bool wanted = k->nkept == ARRAY_SIZE(k->kept_temps); /* too many to know: this run keeps all */
     for (size_t i = 0; i < k->nkept && !wanted; i++)
         wanted = k->kept_temps[i] == key;

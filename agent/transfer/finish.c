@@ -285,7 +285,11 @@ int finish_run(struct rlane *l)
     FAULT_POINT("linking");
     doing(l, "linking");
     compare_done(&l->compare);
-    int rc = spool_each(r->links, link_row, l);
+    int rc = durable_name(r);
+    if (rc == 0)
+        rc = receiver_say_unsaid(l);
+    if (rc == 0)
+        rc = spool_each(r->links, link_row, l);
     if (rc == 0) {
         FAULT_POINT("deleting");
         doing(l, "deleting extras");

@@ -2,6 +2,7 @@
  * a crash, so that durable pieces need not come again. Lane threads; each file has its own lock. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -219,6 +220,7 @@ static int incoming_open(struct rlane *l, struct incoming *in, bool fresh)
     if (in->folder_fd < 0)
         return -errno;
     in->inherits = l->at.inherits;
+    in->later = l->at.later && in->npieces < 2; /* a larger one is synced by itself */
     rc = in->npieces > 1 ? partial_resume(l->r, in, fresh) : 0;
     if (rc != 0)
         return rc < 0 ? rc : 0;
@@ -387,6 +389,23 @@ static int content_settle(const struct incoming *in)
     return 0;
 }
 
+/* Its name, or one more temporary name that none but the flush knows: the same file may come
+ * again meanwhile. */
+static int incoming_rename(struct rlane *l, const struct incoming *in, const char *name)
+{
+    char temp[PAIR_TEMP_MAX];
+    if (!in->later)
+        return place_rename(l->r, in->folder_fd, in->temp, name);
+    uint64_t number = atomic_fetch_add(&l->r->temp_number, 1);
+    int rc = naming_room(l, in->folder_len, in->name_len);
+    temp_small(l->r->token, number, temp);
+    if (rc == 0 && renameat(in->folder_fd, in->temp, in->folder_fd, temp) < 0)
+        rc = -errno;
+    if (rc == 0)
+        l->placed.temp = number | ROW_WAITS;
+    return rc;
+}
+
 /* All pieces are there and the source says that the file held still. */
 static int incoming_complete(struct rlane *l, struct incoming *in)
 {
@@ -402,7 +421,7 @@ static int incoming_complete(struct rlane *l, struct incoming *in)
     }
     if (rc == 0) {
         what = "rename";
-        rc = place_rename(l->r, in->folder_fd, in->temp, name);
+        rc = incoming_rename(l, in, name);
     }
     if (rc == 0)
         rc = place_spool_late(l->r, folder_of(in), name_of(in), &in->meta,
@@ -411,6 +430,7 @@ static int incoming_complete(struct rlane *l, struct incoming *in)
     place_note_losses(l, folder_of(in), name_of(in));
     if (rc < 0) {
         in->over = false;
+        l->placed.temp = 0;
         rc = incoming_fail(l, in, -rc, what);
         incoming_unlist(l->r, in);
         return rc;

@@ -96,12 +96,17 @@ int place_enter(struct rlane *l, struct bytes folder, bool make)
     if (fd < 0)
         return fd;
     struct stat st;
-    if (fstat(fd, &st) == 0 && st.st_dev != l->r->root_dev)
-        atomic_store(&l->r->other_fs, true);
+    int rc = fstat(fd, &st) == 0 ? written_note(l->r, fd, st.st_dev) : -errno;
+    if (rc < 0) {
+        (void)fd_close(fd);
+        return rc;
+    }
     l->at = (struct place_folder){.path = xmemdup(folder.p, folder.n),
                                   .len = folder.n,
                                   .fd = fd,
-                                  .inherits = place_inherits(fd)};
+                                  .inherits = place_inherits(fd),
+                                  .later = st.st_dev == l->r->root_dev ? l->r->root_later
+                                                                       : naming_waits(fd)};
     return 0;
 }
 
@@ -159,7 +164,7 @@ static int folder_give_way(const struct receiver *r, int folder_fd, const char *
     return errno == EEXIST ? -ENOTEMPTY : -errno;
 }
 
-int place_rename(const struct receiver *r, int folder_fd, const char *temp, const char *name)
+static int rename_over(const struct receiver *r, int folder_fd, const char *temp, const char *name)
 {
     if (renameat(folder_fd, temp, folder_fd, name) == 0)
         return 0;
@@ -172,6 +177,13 @@ int place_rename(const struct receiver *r, int folder_fd, const char *temp, cons
     if (rc < 0)
         return rc;
     return renameat(folder_fd, temp, folder_fd, name) == 0 ? 0 : -errno;
+}
+
+int place_rename(const struct receiver *r, int folder_fd, const char *temp, const char *name)
+{
+    int rc = rename_over(r, folder_fd, temp, name);
+    FAULT_POINT("renamed");
+    return rc;
 }
 
 int place_write(int fd, const void *data, size_t n, uint64_t at)
@@ -245,8 +257,7 @@ static int content_write(int fd, const struct content *k, uint64_t size)
         if (rc == 0)
             rc = place_write(fd, data.p, data.n, offset);
     }
-    /* It had its size before its data: a power cut must not leave it with holes of its own. */
-    return rc == 0 && fdatasync(fd) < 0 ? -errno : rc;
+    return rc;
 }
 
 /* Nothing to set but times: the usual case within one owner. */
@@ -302,22 +313,23 @@ static int place_file(struct rlane *l, const struct batch_entry *e, struct curso
     if (rc < 0)
         return rc;
     FAULT_POINT("digest-checked");
-    temp_small(l->r->token, atomic_fetch_add(&l->r->temp_number, 1), temp);
+    uint64_t number = atomic_fetch_add(&l->r->temp_number, 1);
+    temp_small(l->r->token, number, temp);
     rc = file_make(l, e, &k, temp, retwhat);
     if (rc == 0) {
         FAULT_POINT("metadata-set");
         *retwhat = "rename";
-        rc = place_rename(l->r, l->at.fd, temp, name);
+        rc = l->at.later ? naming_room(l, l->at.len, e->name.n)
+                         : place_rename(l->r, l->at.fd, temp, name);
     }
+    if (rc == 0)
+        rc = place_spool_late(l->r, (struct bytes){l->at.path, l->at.len}, e->name, &e->meta,
+                              e->xattrs);
     if (rc < 0) {
         (void)unlinkat(l->at.fd, temp, 0);
         return rc;
     }
-    FAULT_POINT("renamed");
-    rc =
-        place_spool_late(l->r, (struct bytes){l->at.path, l->at.len}, e->name, &e->meta, e->xattrs);
-    if (rc < 0)
-        return rc;
+    l->placed.temp = l->at.later ? number | ROW_WAITS : 0;
     l->placed.files++;
     l->placed.bytes += e->meta.size;
     l->placed.content += e->meta.size;

@@ -22,7 +22,11 @@ static int say_status(struct rlane *l)
 {
     (void)pthread_mutex_lock(&l->r->lock);
     struct status now = {l->r->run.instance, l->r->durable.data, l->r->found};
+    bool unsaid = l->r->unsaid.len > 0;
     (void)pthread_mutex_unlock(&l->r->lock);
+    int rc = unsaid ? receiver_say_unsaid(l) : 0;
+    if (rc < 0)
+        return rc;
     if (now.instance == l->told.instance && now.durable_bytes == l->told.durable_bytes &&
         now.found_bytes == l->told.found_bytes)
         return 0;

@@ -39,7 +39,9 @@ static bool concerns_all(int err)
     return err == ENOSPC || err == EDQUOT || err == EROFS || err == EIO;
 }
 
-static int tell_failed(struct rlane *l, const struct failure *x)
+#define UNSAID_MAX (16U << 20)
+
+static void failed_pack(struct buf *b, const struct failure *x)
 {
     struct buf path;
     buf_init(&path, PATH_BYTES_MAX + NAME_BYTES_MAX + 1);
@@ -52,17 +54,23 @@ static int tell_failed(struct rlane *l, const struct failure *x)
         .err = x->err,
         .what = {x->what,                 strlen(x->what)}
     };
+    failed_put(b, &f);
+    buf_done(&path);
+}
+
+static int tell_failed(struct rlane *l, const struct failure *x)
+{
     struct buf out = l->out; /* a reply may be half made in it */
     buf_init(&l->out, LANE_RECORD_MAX);
-    failed_put(&l->out, &f);
+    failed_pack(&l->out, x);
     int rc = receive_lane_reply(l, REC_FAILED);
     buf_done(&l->out);
     l->out = out;
-    buf_done(&path);
     return rc;
 }
 
-int receiver_failed(struct rlane *l, const struct failure *x)
+/* Stops all when it concerns all. */
+static int failed_note(struct receiver *r, const struct failure *x)
 {
     if (concerns_all(x->err)) {
         struct fault f;
@@ -71,11 +79,54 @@ int receiver_failed(struct rlane *l, const struct failure *x)
         (void)fault_set(&f, FAULT_STOP_JOB, x->err, "destination: cannot %s %.100s: %s", x->what,
                         name, strerror(x->err));
         free(name);
-        receiver_stop(l->r, &f);
+        receiver_stop(r, &f);
         return -x->err;
     }
-    faillist_add(l->r->failures, x);
-    return tell_failed(l, x);
+    faillist_add(r->failures, x);
+    return 0;
+}
+
+int receiver_failed(struct rlane *l, const struct failure *x)
+{
+    int rc = failed_note(l->r, x);
+    return rc < 0 ? rc : tell_failed(l, x);
+}
+
+void receiver_failed_later(struct receiver *r, const struct failure *x)
+{
+    struct buf b;
+    if (failed_note(r, x) < 0)
+        return;
+    buf_init(&b, LANE_RECORD_MAX);
+    failed_pack(&b, x);
+    (void)pthread_mutex_lock(&r->lock);
+    buf_put_blob(&r->unsaid, b.data, b.len);
+    bool lost = r->unsaid.overflow;
+    (void)pthread_mutex_unlock(&r->lock);
+    buf_done(&b);
+    if (lost) { /* the source must know each, or it would think that they are there */
+        struct fault f;
+        (void)fault_set(&f, FAULT_RETRY, x->err, "destination: too many files cannot be renamed");
+        receiver_stop(r, &f);
+    }
+}
+
+int receiver_say_unsaid(struct rlane *l)
+{
+    struct receiver *r = l->r;
+    (void)pthread_mutex_lock(&r->lock);
+    struct buf all = r->unsaid;
+    buf_init(&r->unsaid, UNSAID_MAX);
+    (void)pthread_mutex_unlock(&r->lock);
+    struct cursor c = cursor_of(all.data, all.len);
+    int rc = 0;
+    while (rc == 0 && cursor_left(&c) > 0) {
+        size_t n = 0;
+        const void *one = cursor_blob(&c, LANE_RECORD_MAX, &n);
+        rc = lane_send_copy(l->lane, REC_FAILED, 0, one, n);
+    }
+    buf_done(&all);
+    return rc;
 }
 
 /* ── sessions ── */
@@ -111,7 +162,7 @@ static int session_begin(struct receiver *r, uint64_t session)
 {
     lanes_drain(r);
     (void)pthread_mutex_unlock(&r->lock);
-    int rc = durable_flush(r);
+    int rc = durable_is(r) ? 0 : durable_flush(r);
     incoming_drop_all(r, false);
     if (rc == 0)
         rc = spools_new(r);
@@ -263,6 +314,7 @@ static int places_open(struct receiver *r, struct fault *reterr)
                          strerror(-r->root));
     if (fstat(r->root, &st) == 0)
         r->root_dev = st.st_dev;
+    r->root_later = naming_waits(r->root);
     CLEANUP(mem_free) char *path = pair_catalogue_path(env->state_dir, s->pair);
     char *slash = strrchr(path, '/');
     *slash = '\0';
@@ -352,7 +404,7 @@ static void receiver_loop(struct receiver *r)
         bool late = clock_fleet_ms() > r->spec->not_after_ms && !r->lanes;
         (void)pthread_mutex_unlock(&r->lock);
         if (durable_due(r))
-            (void)durable_flush(r);
+            (void)durable_step(r);
         if (clock_mono_ms() - told >= 1000) {
             struct counters c;
             told = clock_mono_ms();
@@ -412,6 +464,7 @@ static void receiver_init(struct receiver *r, struct step *s, const struct trans
     atomic_init(&r->temp_number, r->instance); /* never a name that a killed run used */
     digest_zero_piece(r->zero_piece);
     buf_init(&r->pending.rows, ROWS_MAX);
+    buf_init(&r->unsaid, UNSAID_MAX);
     (void)pthread_mutex_init(&r->cat_lock, NULL);
     (void)pthread_mutex_init(&r->flush_lock, NULL);
     (void)pthread_mutex_init(&r->lock, NULL);
@@ -426,10 +479,13 @@ static void receiver_done(struct receiver *r)
     (void)spool_free(r->late);
     (void)faillist_free(r->failures);
     (void)catalogue_close(r->cat);
+    written_done(r);
     if (r->root >= 0)
         (void)fd_close(r->root);
     free(r->scratch);
     buf_done(&r->pending.rows);
+    buf_done(&r->named.rows);
+    buf_done(&r->unsaid);
     (void)pthread_mutex_destroy(&r->cat_lock);
     (void)pthread_mutex_destroy(&r->flush_lock);
     (void)pthread_mutex_destroy(&r->lock);
@@ -448,7 +504,7 @@ void receiver_run(struct step *s, const struct transfer_spec *spec, struct step_
         ticket_remove(lane_server_book(step_env(s)->lanes), spec->ticket_id);
         lanes_end(r); /* one may have entered just before */
         bool full = r->fault.err == ENOSPC || r->fault.err == EDQUOT;
-        if (r->fault.what_next == FAULT_NONE || full)
+        if (!durable_is(r))
             (void)durable_flush(r);
         incoming_drop_all(r, full);
         if (full)

@@ -18,14 +18,34 @@
 #define RECEIVE_CREDIT (16U << 20) /* bytes of one lane under way */
 #define GRANT_EVERY (2U << 20)
 #define INCOMING_MAX 256U
+#define WRITTEN_MAX 128U
 
 struct receiver;
 
+/* In struct placed's rows, with the bytes of folder and name behind it. */
+struct placed_row {
+    uint32_t folder_len, name_len;
+    uint64_t temp; /* number of the temporary name that the file has still; 0: it has its own */
+    struct catalogue_entry entry;
+};
+#define ROW_WAITS (1ULL << 63) /* in each temp but 0; no number of a small file has it */
+#define ROW_VOID UINT64_MAX    /* could not get its name: no row */
+
 /* What was put in place since the last flush; counts as done once it is durable. */
 struct placed {
-    struct buf rows; /* catalogue rows: durable.c knows their shape */
+    struct buf rows;
     uint64_t files, bytes, entries, content;
-    uint64_t data; /* of content, what came over the lanes: without holes */
+    uint64_t data;    /* of content, what came over the lanes: without holes */
+    uint64_t waiting; /* files that get their names after the next sync */
+    uint64_t temp;    /* of the row that comes next */
+};
+
+/* File systems below the root, besides its own. */
+struct written {
+    uint64_t devs[WRITTEN_MAX];
+    int fds[WRITTEN_MAX];
+    unsigned n;
+    bool more; /* than fit: these are synced without hearing of errors */
 };
 
 /* A larger file on its way. */
@@ -43,8 +63,9 @@ struct incoming {
     size_t xattrs_len;
     uint32_t npieces, ndone;
     uint8_t *bitmap, *digests;
-    bool inherits, end_ok, over; /* over: placed, failed or given up */
-    bool kept_partial;           /* the catalogue has a row of it */
+    bool inherits, later; /* as of struct place_folder */
+    bool end_ok, over;    /* over: placed, failed or given up */
+    bool kept_partial;    /* the catalogue has a row of it */
 };
 
 /* The folder that a lane works in. */
@@ -53,6 +74,7 @@ struct place_folder {
     size_t len;
     int fd;        /* -1: none */
     bool inherits; /* a new entry may get an ACL or a group from it */
+    bool later;    /* files get their names once they are on the disk: naming.c */
 };
 
 /* The folder whose listing a lane compares: names seen, what is kept. */
@@ -99,6 +121,7 @@ struct receiver {
     unsigned umask, euid, egid;
     int root;
     uint64_t root_dev;
+    bool root_later; /* as of struct place_folder */
     char token[PAIR_TOKEN_LEN + 1];
     char *scratch; /* folder for spools */
     atomic_uint_fast64_t temp_number;
@@ -110,12 +133,16 @@ struct receiver {
     int64_t began_s;          /* this life of the run, by this host's clock, as inodes are dated */
     struct catalogue_run run; /* its durable: as of the last flush */
 
-    pthread_mutex_t flush_lock; /* one flush at a time */
-    atomic_bool other_fs;       /* something below the root is on another file system */
+    pthread_mutex_t flush_lock; /* one flush at a time; and these two */
+    struct placed named;        /* have their names, which are not durable */
+    bool sync_failed;           /* what was written may be lost: nothing gets its name any more */
 
     pthread_mutex_t lock; /* all below */
     pthread_cond_t changed;
     struct placed pending; /* in place, not durable */
+    bool named_waits;      /* for another sync */
+    struct written written;
+    struct buf unsaid;     /* failures that no lane has told the source yet: each a blob */
     struct placed durable; /* its rows are not used */
     int64_t flushed_ms;
     struct counters counters;
@@ -142,6 +169,9 @@ void receiver_stop(struct receiver *r, const struct fault *f);
 /* Counts a failed entry and tells the source. -errno of the lane; an err that concerns all (full
  * disk) stops the transfer and is returned. */
 int receiver_failed(struct rlane *l, const struct failure *x);
+/* The same away from a lane: one of them tells the source. */
+void receiver_failed_later(struct receiver *r, const struct failure *x);
+int receiver_say_unsaid(struct rlane *l);
 
 /* receive_lane.c: what one lane brings. */
 void *receive_lane_run(void *arg);
@@ -185,17 +215,34 @@ void incoming_drop_piece(struct rlane *l); /* the lane ends */
 void incoming_drop_all(struct receiver *r, bool remove);
 
 /* durable.c */
-struct row {
-    struct bytes folder, name;
-    struct catalogue_entry entry;
-};
 void durable_row(struct placed *p, struct bytes folder, struct bytes name,
                  const struct meta *source, const uint8_t digest[DIGEST_BYTES]);
 void durable_put(struct placed *p, struct bytes folder, struct bytes name,
                  const struct catalogue_entry *e);
 int durable_note(struct rlane *l); /* hands the lane's placed over */
 bool durable_due(struct receiver *r);
+bool durable_is(struct receiver *r); /* nothing was placed since */
+/* All that was placed is durable under its name when it returns. */
 int durable_flush(struct receiver *r);
+/* All that was placed has its name. */
+int durable_name(struct receiver *r);
+/* One sync: what had its name before is durable, what had not has its name now. */
+int durable_step(struct receiver *r);
+
+/* naming.c */
+bool naming_waits(
+    int folder_fd); /* is that file system one that a power cut leaves something of? */
+/* Was this number given to a small file in this life of the run? */
+bool naming_is_ours(struct receiver *r, uint64_t number);
+/* There is room for one more row with a temporary name, or the rows are handed over. */
+int naming_room(struct rlane *l, size_t folder_len, size_t name_len);
+void naming_give(struct receiver *r, struct placed *p); /* what was synced */
+void naming_drop(struct receiver *r, struct placed *p); /* it could not be: its files go */
+
+/* written.c */
+int written_note(struct receiver *r, int fd, uint64_t dev); /* that folder will be written to */
+int written_sync(struct receiver *r);                       /* -errno of any of them */
+void written_done(struct receiver *r);
 
 /* evidence.c: rows with metadata, for transfers that keep evidence. */
 /* An entry that was placed: a row even of what has no content. */

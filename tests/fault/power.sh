@@ -23,24 +23,24 @@ check_of() { # TYPE IMAGE: as at boot; 0 and 1 are a sound file system
     esac || { cat "$work/fsck.log"; fail "$1 is damaged"; }
 }
 
-# A power cut, unlike a kill, may leave what was not yet flushed shorter than it is; nothing may have its full size and
-# other bytes, or the next session could take it for the whole. Prints how many are short.
+# Whatever has its final name is whole: names come after a sync. Prints how many have theirs.
 none_lies() { # SRC DST
     python3 - "$@" <<'END'
 import os, sys
 src, dst = sys.argv[1:3]
-short = 0
+whole = 0
 for folder, _, names in os.walk(dst):
     for name in names:
         at = os.path.join(folder, name)
         if name.startswith(".godwit-") or os.path.islink(at) or not os.path.isfile(at):
             continue
         want = os.path.join(src, os.path.relpath(at, dst))
-        if os.path.getsize(at) < os.path.getsize(want):
-            short += 1
-        elif open(at, "rb").read() != open(want, "rb").read():
+        if os.path.getsize(at) != os.path.getsize(want):
+            sys.exit(f"{at} has {os.path.getsize(at)} bytes of {os.path.getsize(want)}")
+        if open(at, "rb").read() != open(want, "rb").read():
             sys.exit(f"{at} has its full size and other bytes")
-print(short)
+        whole += 1
+print(whole)
 END
 }
 frozen() { ! awk '{sub(/.*\) /, ""); print $1}' "/proc/$1"/task/*/stat | grep -qv T; } # PID: each of its threads
@@ -71,14 +71,14 @@ for type in $types; do
         umount "$work/$type"
         check_of "$type" "$work/$type.img"
         disk_mount "$work/$type"
-        short=$(none_lies "$src" "$dst")
+        whole=$(none_lies "$src" "$dst") || fail "something wrong stands under its final name"
         kept=$(du -sk "$dst" 2>/dev/null | cut -f1)
         up dst
         job_end "$job" 90 done
         link_rate dst off
         same "$src" "$dst" --filter="-x trusted.SGI_ACL_*" # as xfs shows an ACL to root, besides the ACL
         no_temporaries "$dst"
-        passed "$type: power cut at $percent% (${kept:-0} KiB survived, $short files short until the next session, sent again: $(report "$job" .totals.again_bytes) of $total bytes)"
+        passed "$type: power cut at $percent% (${kept:-0} KiB survived, $whole files under their names, each whole, sent again: $(report "$job" .totals.again_bytes) of $total bytes)"
         rm -rf "$dst"
     done
     down dst

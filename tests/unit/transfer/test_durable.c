@@ -1,0 +1,180 @@
+/* test_durable: no file stands under its final name before a sync has seen its content; a file
+ * system below the root that cannot keep what it took ends the transfer. */
+#include <errno.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include "agent/transfer/record.h"
+#include "common/base/mem.h"
+#include "tests/unit/test.h"
+#include "tests/unit/transfer/grounds.h"
+#include "tests/unit/transfer/harness.h"
+#include "tests/unit/transfer/trees.h"
+
+#define SEEN_MAX 4096U
+
+static ino_t seen[SEEN_MAX]; /* inodes of regular files that a sync began after */
+static size_t nseen;
+static unsigned syncs, named, early;
+static dev_t broken; /* this file system cannot be synced */
+static bool grounds_ready;
+static bool spoil; /* each sync puts a folder with an entry where "f7" is to go */
+
+static bool was_seen(ino_t ino)
+{
+    for (size_t i = 0; i < nseen; i++)
+        if (seen[i] == ino)
+            return true;
+    return false;
+}
+
+static int look(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    bool temp = strncmp(path + at->base, ".godwit-", 8) == 0;
+    /* Larger ones are synced by themselves: they have two pieces. */
+    if (type != FTW_F || !S_ISREG(st->st_mode) || st->st_size > (off_t)PIECE_BYTES)
+        return 0;
+    named += !temp;
+    early += !temp && !was_seen(st->st_ino);
+    if (!was_seen(st->st_ino) && nseen < SEEN_MAX)
+        seen[nseen++] = st->st_ino;
+    return 0;
+}
+
+int __real_syncfs(int fd);
+int __wrap_syncfs(int fd);
+int __wrap_syncfs(int fd)
+{
+    struct stat st;
+    if (fstat(fd, &st) == 0 && broken && st.st_dev == broken) {
+        errno = EDQUOT;
+        return -1;
+    }
+    syncs++;
+    (void)nftw(destination, look, 16, FTW_PHYS);
+    if (spoil) {
+        make_dir(destination, "sub");
+        make_dir(destination, "sub/f7");
+        put(destination, "sub/f7/mine", "x", 1);
+    }
+    return __real_syncfs(fd);
+}
+
+static int setup(void **state_)
+{
+    nseen = syncs = named = early = 0;
+    broken = 0;
+    spoil = false;
+    return trees_setup(state_);
+}
+
+static bool on_disk(void)
+{
+    struct statfs st;
+    return statfs(base, &st) == 0 && st.f_type != 0x01021994; /* tmpfs */
+}
+
+static void a_name_comes_after_the_content(void **state_)
+{
+    (void)state_;
+    if (!on_disk())
+        skip();
+    struct both b;
+    make_tree();
+    transfer(&b, NULL);
+    assert_done(&b);
+    assert_same_trees();
+    assert_true(syncs >= 2);
+    (void)nftw(destination, look, 16, FTW_PHYS);
+    assert_true(named > 1500);
+    assert_int_equal(early, 0);
+    /* And so does a newer file in the place of an older one. */
+    put_random("sub/f7", 700, 77);
+    put_random("size4", BATCH_FILE_MAX + 9, 78);
+    transfer(&b, NULL);
+    assert_done(&b);
+    assert_same_trees();
+    assert_int_equal(early, 0);
+}
+
+/* What cannot get its name when its time has come costs that file, and the source hears of it. */
+static void a_late_name_that_is_taken_costs_that_file(void **state_)
+{
+    (void)state_;
+    if (!on_disk())
+        skip();
+    struct harness h = {.source = source, .destination = destination, .state = state};
+    struct step_result sent, received;
+    make_dir(source, "sub");
+    put(source, "sub/f7", "seven", 5);
+    put(source, "sub/f8", "eight", 5);
+    spoil = true;
+    harness_run(&h, &sent, &received);
+    assert_int_equal(received.status, STEP_PARTIAL);
+    assert_int_equal(received.counters.failed, 1);
+    assert_int_equal(received.counters.files, 1);
+    step_result_done(&sent);
+    step_result_done(&received);
+    char *taken = xasprintf("%s/sub/f7", destination);
+    const char *const argv[] = {"rm", "-r", taken, NULL};
+    assert_int_equal(trees_run(argv), 0);
+    free(taken);
+    spoil = false;
+    struct transfer_options failed = {.only_failed = true};
+    struct both b;
+    transfer(&b, &failed);
+    assert_done(&b);
+    assert_int_equal(b.received.counters.files, 1);
+    assert_same_trees();
+}
+
+static void a_file_system_below_that_cannot_sync_ends_it(void **state_)
+{
+    (void)state_;
+    if (!grounds_ready)
+        skip();
+    struct harness h = {.source = source, .destination = destination, .state = state};
+    struct step_result sent, received;
+    char *below = xasprintf("%s/below", destination);
+    struct stat st;
+    assert_int_equal(mkdir(destination, 0755), 0);
+    if (!grounds_mount("tmpfs", below, 16)) {
+        free(below);
+        skip();
+    }
+    assert_int_equal(stat(below, &st), 0);
+    broken = st.st_dev;
+    make_dir(source, "below");
+    put(source, "below/file", "x", 1);
+    harness_run(&h, &sent, &received);
+    assert_int_equal(received.status, STEP_FAILED);
+    assert_int_equal(received.fault.err, EDQUOT);
+    assert_int_equal(received.fault.what_next, FAULT_STOP_JOB);
+    step_result_done(&sent);
+    step_result_done(&received);
+    grounds_unmount(below);
+    free(below);
+}
+
+int main(void)
+{
+    const char *const argv[] = {"sh", "-c", "command -v rsync >/dev/null", NULL};
+    if (trees_run(argv) != 0) {
+        (void)fprintf(stderr, "skipped: rsync is not installed\n");
+        return 77;
+    }
+    grounds_ready = grounds_enter();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_name_comes_after_the_content, setup, trees_teardown),
+        cmocka_unit_test_setup_teardown(a_late_name_that_is_taken_costs_that_file, setup,
+                                        trees_teardown),
+        cmocka_unit_test_setup_teardown(a_file_system_below_that_cannot_sync_ends_it, setup,
+                                        trees_teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
