@@ -6,6 +6,7 @@
 const struct step_kind files_steps[] = {
     {"files.inventory", files_inventory},
     {"host.inventory",  host_inventory },
+    {"host.probe",      host_probe     },
     {"files.prepare",   files_prepare  },
     {"files.clean",     files_clean    },
     {"files.receive",   files_receive  },

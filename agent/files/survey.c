@@ -1,5 +1,7 @@
 /* survey: the step "host.inventory": what this host is, and what the place of a pair on it can
  * hold. Leaves no trace: what has to be tried is tried on a file without a name. Worker thread. */
+#include "agent/files/survey.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -10,7 +12,6 @@
 #include <unistd.h>
 
 #include "agent/files/files.h"
-#include "agent/files/place.h"
 #include "agent/host/host.h"
 #include "agent/step.h"
 #include "agent/store/beneath.h"
@@ -67,8 +68,7 @@ static void try_out(int folder, Godwit__PlaceProbe *p)
     p->has_projects = takes_project(fd);
 }
 
-static void survey_place(struct step *s, int fd, bool exists, Godwit__PlaceProbe *p,
-                         struct place *place)
+void survey_place(struct step *s, int fd, bool exists, Godwit__PlaceProbe *p, struct place *place)
 {
     struct statvfs v;
     if (place_of(fd, place) < 0)

@@ -3,20 +3,30 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "orchestrator/console/jobspec.h"
 #include "orchestrator/console/run.h"
 #include "orchestrator/console/show.h"
 #include "orchestrator/console/watch.h"
 
+#define VALIDATE_MS 60000 /* hosts that have not answered by then are unknown */
+
 struct start_opts {
     struct watch_opts watch;
     char *phase;
     char *accept_loss;
+    char *override;
     bool dry_run;
     bool wait;
+};
+
+struct validate_opts {
+    char *override;
+    bool quick;
 };
 
 struct retry_opts {
@@ -163,23 +173,42 @@ static int job_inventory(struct run *r)
 }
 
 static const struct column check_columns[] = {
-    {"CHECK",      "id",       CELL_TEXT},
-    {"RESULT",     "result",   CELL_TEXT},
-    {"FOUND",      "evidence", CELL_TEXT},
-    {"WHAT TO DO", "remedy",   CELL_TEXT},
-    {NULL,         NULL,       CELL_TEXT},
+    {"CHECK",      "id",         CELL_TEXT},
+    {"RESULT",     "result",     CELL_TEXT},
+    {"FROM",       "from",       CELL_TEXT},
+    {"OVERRIDDEN", "overridden", CELL_YES },
+    {"FOUND",      "evidence",   CELL_TEXT},
+    {"WHAT TO DO", "remedy",     CELL_TEXT},
+    {NULL,         NULL,         CELL_TEXT},
 };
+
+static int ask_checks(struct run *r, const char *probe, json_t **ret, struct fault *f)
+{
+    const struct validate_opts *o = r->opts;
+    const struct arg args[] = {
+        {"job",      r->words[0]},
+        {"probe",    probe      },
+        {"override", o->override},
+        ARGS_END
+    };
+    return run_try(r, "job validate", args, ret, f);
+}
 
 /* The checks come along also when one of them fails. */
 static int job_validate(struct run *r)
 {
-    const struct arg args[] = {
-        {"job", r->words[0]},
-        ARGS_END
-    };
+    const struct validate_opts *o = r->opts;
+    const struct timespec moment = {.tv_nsec = 100 * 1000 * 1000};
+    int64_t until = clock_mono_ms() + VALIDATE_MS;
     json_t *doc = NULL;
     struct fault f = {0};
-    int rc = run_try(r, "job validate", args, &doc, &f);
+    int rc = ask_checks(r, o->quick ? NULL : "yes", &doc, &f);
+    while (!o->quick && show_flag(doc, "probing") && clock_mono_ms() < until) {
+        (void)nanosleep(&moment, NULL);
+        json_decref(doc);
+        doc = NULL;
+        rc = ask_checks(r, NULL, &doc, &f);
+    }
     if (run_json(r))
         run_print_json(doc);
     else
@@ -259,6 +288,13 @@ static const struct option_row start_options[] = {
      .repeat = true,
      .help = "Moves although the destination cannot keep that; from then on it is accepted, and "
              "stands in the journal."},
+    {.name = "override",
+     .kind = OPT_STRING,
+     .off = offsetof(struct start_opts, override),
+     .value = "ID",
+     .repeat = true,
+     .help = "Starts although that check fails (job validate --help has the ids); stands in the "
+             "journal."},
     {.name = "wait",
      .kind = OPT_BOOL,
      .off = offsetof(struct start_opts, wait),
@@ -268,7 +304,7 @@ static const struct option_row start_options[] = {
      .kind = OPT_DURATION,
      .off = offsetof(struct start_opts, watch.timeout_ms),
      .help = "With --wait: stop watching after this time, with exit code 7; the job goes on."},
-    {.name = NULL                        },
+    {.name = NULL},
 };
 
 static const struct option_row inventory_options[] = {
@@ -282,6 +318,21 @@ static const struct option_row inventory_options[] = {
      .off = offsetof(struct start_opts, watch.timeout_ms),
      .help = "With --wait: stop watching after this time, with exit code 7; the job goes on."},
     {.name = NULL                      },
+};
+
+static const struct option_row validate_options[] = {
+    {.name = "override",
+     .kind = OPT_STRING,
+     .off = offsetof(struct validate_opts, override),
+     .value = "ID",
+     .repeat = true,
+     .help = "That check need not pass."},
+    {.name = "quick",
+     .kind = OPT_BOOL,
+     .off = offsetof(struct validate_opts, quick),
+     .def = "no",
+     .help = "Only what the orchestrator knows by itself; asks no host."},
+    {.name = NULL                       },
 };
 
 static const struct option_row watch_options[] = {
@@ -341,7 +392,8 @@ static const char *const report_examples[] = {
     "godwit job report wave1 --csv > wave1.csv",
     NULL,
 };
-static const char *const validate_examples[] = {"godwit job validate wave1", NULL};
+static const char *const validate_examples[] = {
+    "godwit job validate wave1", "godwit job validate wave1 --override clock-skew", NULL};
 static const char *const pause_examples[] = {"godwit job pause wave1 wave2", NULL};
 static const char *const resume_examples[] = {"godwit job resume wave1 wave2", NULL};
 static const char *const stop_examples[] = {"godwit job stop wave1", NULL};
@@ -382,7 +434,15 @@ const struct command job_commands[] = {
          "line and column, and then no job is made. Bytes that are not UTF-8 are written \\xNN.", .examples = create_examples,
      .run = job_create},
     JOB_ROW("validate", 1, "Checks whether a job could start now, and changes nothing.",
-            job_validate, NO_OPTIONS, .examples = validate_examples),
+            job_validate, OPTIONS(validate_options, validate_opts),
+            .more = "Asks the hosts of every pair, and sends a short burst from each source to its "
+                    "destination over a lane of their own. Each check passes, warns, fails, or is "
+                    "unknown, which stops like a failure (exit code 8). The checks: "
+                    "destinations-distinct, source-not-destination, hosts-known, hosts-online, "
+                    "free-space, inodes, file-system, clock-skew, lane-port, throughput, "
+                    "rights-source, rights-destination, samba-versions, losses-accepted, "
+                    "files-unlocked.",
+            .examples = validate_examples),
     JOB_ROW("inventory", 1,
             "Looks at the hosts and counts the files of every pair at once, and moves nothing.",
             job_inventory, OPTIONS(inventory_options, start_opts), .examples = inventory_examples),

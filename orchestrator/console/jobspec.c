@@ -138,6 +138,12 @@ const struct option_row jobspec_options[] = {
      .help =
          "What stands in the destination before the first pass: stays, goes into a dated folder "
          "in it, or is removed where the source has no such name (as --delete does)."},
+    {.name = "override",
+     .kind = OPT_STRING,
+     .off = offsetof(struct jobspec, override),
+     .value = "ID",
+     .repeat = true,
+     .help = "A check that need not pass, in job validate and job start."},
     {.name = "accept-loss",
      .kind = OPT_STRING,
      .off = offsetof(struct jobspec, accept_loss),
@@ -145,7 +151,7 @@ const struct option_row jobspec_options[] = {
      .repeat = true,
      .help = "Moves although this destination cannot keep that: posix-acl, owners …, or all; "
              "inventory show names them."},
-    {.name = NULL                                                               },
+    {.name = NULL                                                                             },
 };
 
 bool jobspec_in_file(const struct option_row *row)
@@ -386,6 +392,7 @@ static json_t *whole(const struct jobspec *s)
     if (s->map_text && *s->map_text)
         (void)json_object_set_new(options, "map", json_string(s->map_text));
     jobspec_list_json(options, "accept_loss", s->accept_loss);
+    jobspec_list_json(options, "override", s->override);
     if (s->pre_existing && strcmp(s->pre_existing, "keep") != 0)
         (void)json_object_set_new(options, "pre_existing", json_string(s->pre_existing));
     json_t *limits = json_object();

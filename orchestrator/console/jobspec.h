@@ -26,7 +26,7 @@ struct jobspec {
     char *calendar;              /* text, from a job file */
     uint32_t max_source_latency; /* ms */
     struct filter_opts filter;
-    char *accept_loss, *pre_existing;
+    char *accept_loss, *override, *pre_existing;
     json_t *pairs;        /* array of {source, destination} */
     json_t *destinations; /* "host:path" → where it was given */
 };

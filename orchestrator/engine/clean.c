@@ -1,6 +1,6 @@
 /* clean: what agents keep of a job that is deleted is forgotten there too, as far as they are
  * there. Chores live in memory only: nobody waits for them, and what a lost host keeps does no
- * harm. Main thread. */
+ * harm. The probes of a job that is checked are chores too. Main thread. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,11 +20,15 @@ struct chore {
     uint8_t *args;
     size_t args_len;
     bool sent;
+    struct chore_about about;
+    chore_end ended; /* NULL: nobody waits for it */
     TAILQ_ENTRY(chore) link;
 };
 
-static void drop(struct engine *e, struct chore *c)
+static void drop(struct engine *e, struct chore *c, const Godwit__Result *r)
 {
+    if (c->ended)
+        c->ended(e, &c->about, r);
     c->host->chores -= c->sent;
     TAILQ_REMOVE(&e->chores, c, link);
     zhash_delete(e->chore_ids, c->op_id);
@@ -37,7 +41,7 @@ static void drop(struct engine *e, struct chore *c)
 void clean_drop_all(struct engine *e)
 {
     while (!TAILQ_EMPTY(&e->chores))
-        drop(e, TAILQ_FIRST(&e->chores));
+        drop(e, TAILQ_FIRST(&e->chores), NULL);
 }
 
 bool clean_knows(const struct engine *e, const char *op_id)
@@ -92,8 +96,8 @@ void clean_lost(struct engine *e, const struct host *h)
         next = TAILQ_NEXT(c, link);
         if (c->host != h)
             continue;
-        drop(e, c);
-        n++;
+        n += c->ended == NULL;
+        drop(e, c, NULL);
     }
     if (n)
         log_warning("host %s was lost: it keeps what %u pairs of deleted jobs left there", h->name,
@@ -110,9 +114,14 @@ void clean_message(struct engine *e, const char *host, const Godwit__Envelope *m
         return;
     const struct host *h = c->host;
     struct log_about about = {.job = c->job, .host = host, .op = c->op_id};
+    if (c->ended) {
+        drop(e, c, result ? m->result : NULL);
+        send_some(e, h);
+        return;
+    }
     if (!result || m->result->status != GODWIT__RESULT__STATUS__DONE)
         log_line(LOG_WARNING, &about, "%s did not end well: some of its leftovers stay", c->kind);
-    drop(e, c);
+    drop(e, c, NULL);
     send_some(e, h);
 }
 
@@ -130,13 +139,15 @@ static bool is_listed(const json_t *names, const char *name)
     return false;
 }
 
-/* Takes s->args. */
-static void add_chore(const struct pair *p, struct planned_step *s)
+void clean_add(const struct pair *p, struct planned_step *s, chore_end ended)
 {
     struct engine *e = p->job->engine;
     struct chore *c = xcalloc(1, sizeof *c);
     (void)snprintf(c->op_id, sizeof c->op_id, "%s", s->op_id);
     c->host = p->host[s->side];
+    c->ended = ended;
+    c->about = (struct chore_about){.n = p->n, .side = s->side};
+    memcpy(c->about.job, p->job->id, sizeof c->about.job);
     c->job = xstrdup(p->job->name);
     c->kind = xstrdup(s->kind);
     c->args = s->args;
@@ -164,7 +175,7 @@ static void clean_pair(const struct pair *p, json_t *left)
     for (int i = 0; i < n; i++) {
         const struct host *h = p->host[s[i].side];
         if (h->online)
-            add_chore(p, &s[i]);
+            clean_add(p, &s[i], NULL);
         else if (!is_listed(left, h->name))
             (void)json_array_append_new(left, json_string(h->name));
         planned_step_done(&s[i]);

@@ -50,12 +50,19 @@ int engine_job_show(struct engine *e, const char *job, json_t **ret, struct faul
 int engine_job_over(struct engine *e, const char *job, bool *retover, json_t **ret,
                     struct fault *reterr);
 /* The checks as JSON, also when one of them fails (then -EREMOTEIO). */
+struct engine_check {
+    bool probe;           /* asks the hosts first; the answers are in a later call's checks */
+    const char *override; /* ids of checks that need not pass, newline between them; NULL: none */
+};
+int engine_job_check(struct engine *e, const char *job, const struct engine_check *check,
+                     json_t **ret, struct fault *reterr);
 int engine_job_validate(struct engine *e, const char *job, json_t **ret, struct fault *reterr);
 
 struct engine_start {
     const char *phase;       /* only this phase; NULL or "" is all of them */
     bool dry_run;            /* this run only; the job's own option holds too */
     const char *accept_loss; /* classes, newline between them; NULL: none more than before */
+    const char *override;    /* ids of checks, newline between them; NULL: none */
 };
 int engine_job_start(struct engine *e, const char *job, const struct engine_start *how,
                      json_t **ret, struct fault *reterr);

@@ -105,6 +105,8 @@ struct pair {
     int64_t started_ms, ended_ms;      /* wall */
     struct rate rate;
     bool dirty;             /* progress since the last sample */
+    json_t *probe[2];       /* answers of probes, by enum step_side; NULL: none */
+    struct pair *way;       /* the pair whose probe measured the way between these two hosts */
     TAILQ_ENTRY(pair) link; /* of job->waiting or engine->running */
 };
 TAILQ_HEAD(pair_list, pair);
@@ -126,6 +128,9 @@ struct job {
     struct pair *pairs;
     unsigned npairs;
     unsigned count[PAIR_STATES];
+    unsigned probing; /* probes without an answer */
+    bool probed;      /* some were sent since this start of the orchestrator */
+    int64_t probe_ms; /* monotonic: when */
     struct pair_list waiting;
     TAILQ_ENTRY(job) link;
 };
@@ -218,7 +223,21 @@ void lanes_digest(const struct pair *p, uint8_t ret[SHA256_LEN]);
 /* h said hello: stages whose orders name another place or key than it has now are planned again. */
 void lanes_check(struct engine *e, const struct host *h);
 
+/* ── probe.c ── */
+void probe_begin(struct job *j);        /* nothing when one is out */
+bool probe_is_out(const struct job *j); /* answers may still come */
+
 /* ── clean.c ── */
+/* Whose chore it is; the job and the pair may be gone when it ends. */
+struct chore_about {
+    char job[17]; /* id */
+    unsigned n;   /* the pair's number */
+    enum step_side side;
+};
+/* r NULL: there is no answer and none will come. */
+typedef void (*chore_end)(struct engine *e, const struct chore_about *about,
+                          const Godwit__Result *r);
+void clean_add(const struct pair *p, struct planned_step *s, chore_end ended); /* takes s->args */
 /* Sends what the agents are to forget of j; answer: also who is not there to be told. */
 void clean_job(const struct job *j, json_t *answer);
 void clean_tick(struct engine *e);
@@ -236,6 +255,7 @@ void stage_close(struct pair *p, enum closing how, const struct fault *why);
 void stage_result(struct step *s, Godwit__Result *r); /* takes r */
 void stage_gone(struct step *s, const char *why);     /* a result that will never come */
 unsigned stage_first(const struct job *j);
+int stage_plan_probe(const struct pair *p, bool way, struct planned_step ret[2]);
 /* The next that this pair wants, in the run's phase; the number of stages when there is none. */
 unsigned stage_after(const struct pair *p, unsigned stage);
 
@@ -309,8 +329,13 @@ int spec_parse(const char *text, size_t len, struct spec *ret, struct fault *ret
 void spec_done(struct spec *s);
 
 /* ── preflight.c ── */
-/* Array of {id, result, evidence, remedy}; online: also what may change by the minute. */
-json_t *preflight_run(const struct job *j, bool online, bool *retok);
+struct preflight {
+    bool online;          /* also what may change by the minute, and what probes told */
+    bool by_facts;        /* what an earlier inventory told, which this run does not do again */
+    const char *override; /* ids, newline between them; NULL: none. The job's own hold too */
+};
+/* Array of {id, result, evidence, remedy, from}; a check that is overridden says so. */
+json_t *preflight_run(const struct job *j, const struct preflight *how, bool *retok);
 
 /* ── report.c, show.c ── */
 json_t *report_make(const struct job *j, const char *state, int64_t ended_ms);

@@ -184,19 +184,21 @@ static unsigned first_of_phase(const struct job *j, const char *phase)
     return i;
 }
 
-static int preflight(const struct job *j, struct fault *reterr)
+static int preflight(const struct job *j, const struct preflight *how, struct fault *reterr)
 {
     bool ok = false;
-    json_t *checks = preflight_run(j, false, &ok), *check;
+    json_t *checks = preflight_run(j, how, &ok), *check;
     size_t i;
     int rc = 0;
     json_array_foreach(checks, i, check)
     {
         const char *result = json_string_value(json_object_get(check, "result"));
-        if (ok || rc < 0 || !result || strcmp(result, "fail") != 0)
+        if (ok || rc < 0 || !result || strcmp(result, "fail") != 0 ||
+            json_is_true(json_object_get(check, "overridden")))
             continue;
-        rc = fault_set(reterr, FAULT_STOP_JOB, EREMOTEIO, "%s",
-                       json_string_value(json_object_get(check, "evidence")));
+        rc = fault_set(reterr, FAULT_STOP_JOB, EREMOTEIO, "%s (%s)",
+                       json_string_value(json_object_get(check, "evidence")),
+                       json_string_value(json_object_get(check, "id")));
     }
     json_decref(checks);
     return rc;
@@ -239,17 +241,21 @@ static int accept_losses(struct job *j, const char *lines, struct fault *reterr)
     return rc;
 }
 
-/* What the journal keeps of a start: "dry run", and which losses were accepted with it. malloc'd.
- */
-static char *start_detail(bool dry, const char *losses)
+/* What the journal keeps of a start: "dry run", what was accepted and what was overridden.
+ * malloc'd; NULL: nothing. */
+static char *start_detail(bool dry, const struct engine_start *how)
 {
-    if (!dry && !losses)
+    const char *losses = how->accept_loss, *checks = how->override;
+    if (!dry && !losses && !checks)
         return NULL;
-    char *text = xasprintf("%s%s%.400s", dry ? "dry run" : "",
-                           losses ? (dry ? ", accepts the loss of " : "accepts the loss of ") : "",
-                           losses ? losses : "");
+    char *text =
+        xasprintf("%s%s%.300s%s%.300s", dry ? "dry run; " : "",
+                  losses ? "accepts the loss of " : "", losses ? losses : "",
+                  checks ? (losses ? "; overrides " : "overrides ") : "", checks ? checks : "");
     for (char *c = text; *c; c++)
         *c = *c == '\n' ? ' ' : *c;
+    if (!losses && !checks)
+        text[strlen("dry run")] = '\0';
     return text;
 }
 
@@ -266,16 +272,17 @@ int engine_job_start(struct engine *e, const char *job, const struct engine_star
                          j->workload->name);
     if (job_next(j->state, JOB_EV_START) < 0)
         return explain(j, -EPROTO, "started", reterr);
-    rc = preflight(j, reterr);
-    if (rc < 0)
-        return rc;
+    struct run_plan plan = {.stage = first_of_phase(j, phase)};
+    bool dry = how->dry_run || json_is_true(json_object_get(j->options, "dry_run"));
     rc = accept_losses(j, how->accept_loss, reterr);
     if (rc < 0)
         return rc;
+    const struct preflight check = {.by_facts = plan.stage > 0 && !dry, .override = how->override};
+    rc = preflight(j, &check, reterr);
+    if (rc < 0)
+        return rc;
     (void)note_cause(j, NULL);
-    struct run_plan plan = {.stage = first_of_phase(j, phase)};
-    bool dry = how->dry_run || json_is_true(json_object_get(j->options, "dry_run"));
-    CLEANUP(mem_free) char *detail = start_detail(dry, how->accept_loss);
+    CLEANUP(mem_free) char *detail = start_detail(dry, how);
     struct job_change c = job_change_of(j, JOB_EV_START, detail);
     c.phase = phase;
     c.run = j->run + 1;

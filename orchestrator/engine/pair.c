@@ -276,4 +276,6 @@ void pair_done(struct pair *p)
     free(p->reason);
     json_decref(p->facts);
     json_decref(p->failures);
+    json_decref(p->probe[0]);
+    json_decref(p->probe[1]);
 }

@@ -179,21 +179,125 @@ static void check_hosts(json_t *checks, const struct job *j, bool online)
                   "enrol it: godwit token create --host NAME, or approve its agent");
 }
 
-json_t *preflight_run(const struct job *j, bool online, bool *retok)
+/* ── what the workload checks, pair by pair ── */
+
+static const char *const result_names[] = {[CHECK_PASS] = "pass",
+                                           [CHECK_WARN] = "warn",
+                                           [CHECK_UNKNOWN] = "unknown",
+                                           [CHECK_FAIL] = "fail"};
+
+/* The measure of the way stands with the first pair that goes it. Borrowed until json_decref(). */
+static json_t *source_of(const struct pair *p)
+{
+    const struct pair *way = p->way ? p->way : p;
+    json_t *own = p->probe[SIDE_SOURCE], *all = json_copy(way->probe[SIDE_SOURCE]);
+    static const char *const keys[] = {"host", "place", "place_err", "readable"};
+    if (!own || !all) {
+        json_decref(all);
+        return json_incref(own);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+        (void)json_object_set(all, keys[i], json_object_get(own, keys[i]));
+    return all;
+}
+
+static enum check_result check_pair(const struct pair *p, size_t i, char *text, size_t size)
+{
+    json_t *source = source_of(p);
+    struct check_pair about = {.facts = p->facts,
+                               .options = p->job->options,
+                               .source = source,
+                               .destination = p->probe[SIDE_DESTINATION]};
+    enum check_result r = p->job->workload->check(i, &about, text, size);
+    json_decref(source);
+    return r;
+}
+
+/* The worst of all pairs, with what some of them say. */
+static void check_all(json_t *checks, const struct job *j, size_t i)
+{
+    const struct check_info *info = j->workload->check_info(i);
+    struct finding f = {.n = 0};
+    enum check_result worst = CHECK_PASS;
+    char text[200], first[200] = "";
+    for (unsigned n = 0; n < j->npairs; n++) {
+        char line[240];
+        enum check_result r = check_pair(&j->pairs[n], i, text, sizeof text);
+        if (n == 0)
+            memcpy(first, text, sizeof first);
+        if (r > worst) {
+            f = (struct finding){.n = 0};
+            worst = r;
+        }
+        (void)snprintf(line, sizeof line, j->npairs > 1 ? "pair %u: %s" : "%.0u%s",
+                       j->npairs > 1 ? j->pairs[n].n : 0, text);
+        if (r == worst && r != CHECK_PASS)
+            note(&f, line);
+    }
+    add_check(checks, info->id, &f, first, info->remedy);
+    json_t *o = json_array_get(checks, json_array_size(checks) - 1);
+    (void)json_object_set_new(o, "result", json_string(result_names[worst]));
+    (void)json_object_set_new(o, "from", json_string(info->from));
+}
+
+static void check_workload(json_t *checks, const struct job *j, const struct preflight *how)
+{
+    const struct check_info *info;
+    for (size_t i = 0; j->workload->check && (info = j->workload->check_info(i)) != NULL; i++)
+        if ((how->online && j->probed) || (how->by_facts && info->by_facts))
+            check_all(checks, j, i);
+}
+
+/* ── overridden ── */
+
+static bool is_line(const char *lines, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *p = lines; p && *p; p += strcspn(p, "\n"), p += *p == '\n')
+        if (strcspn(p, "\n") == n && strncmp(p, name, n) == 0)
+            return true;
+    return false;
+}
+
+static bool is_overridden(const struct job *j, const struct preflight *how, const char *id)
+{
+    size_t i;
+    const json_t *one;
+    json_array_foreach(json_object_get(j->options, "override"), i, one)
+    {
+        if (json_is_string(one) && strcmp(json_string_value(one), id) == 0)
+            return true;
+    }
+    return is_line(how->override, id);
+}
+
+/* Unknown stops as failing does. */
+static bool stops(const json_t *check)
+{
+    const char *result = json_string_value(json_object_get(check, "result"));
+    return result && (strcmp(result, "fail") == 0 || strcmp(result, "unknown") == 0) &&
+           !json_is_true(json_object_get(check, "overridden"));
+}
+
+json_t *preflight_run(const struct job *j, const struct preflight *how, bool *retok)
 {
     json_t *checks = json_array(), *check;
     size_t i;
     check_overlaps(checks, j);
     check_loops(checks, j);
-    if (online) {
+    if (how->online) {
         check_hosts(checks, j, false);
         check_hosts(checks, j, true);
     }
+    check_workload(checks, j, how);
     *retok = true;
     json_array_foreach(checks, i, check)
     {
-        if (strcmp(json_string_value(json_object_get(check, "result")), "pass") != 0)
-            *retok = false;
+        if (!json_object_get(check, "from"))
+            (void)json_object_set_new(check, "from", json_string("orchestrator"));
+        if (is_overridden(j, how, json_string_value(json_object_get(check, "id"))))
+            (void)json_object_set_new(check, "overridden", json_true());
+        *retok = *retok && !stops(check);
     }
     return checks;
 }

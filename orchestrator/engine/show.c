@@ -230,13 +230,24 @@ int engine_job_over(struct engine *e, const char *job, bool *retover, json_t **r
 
 int engine_job_validate(struct engine *e, const char *job, json_t **ret, struct fault *reterr)
 {
+    const struct engine_check how = {.probe = false};
+    return engine_job_check(e, job, &how, ret, reterr);
+}
+
+int engine_job_check(struct engine *e, const char *job, const struct engine_check *check,
+                     json_t **ret, struct fault *reterr)
+{
     struct job *j = NULL;
     bool ok = false;
     int rc = find_job(e, job, &j, reterr);
     if (rc < 0)
         return rc;
+    if (check->probe)
+        probe_begin(j);
+    const struct preflight how = {.online = true, .override = check->override};
     *ret = job_state_json(j);
-    (void)json_object_set_new(*ret, "checks", preflight_run(j, true, &ok));
+    (void)json_object_set_new(*ret, "checks", preflight_run(j, &how, &ok));
+    (void)json_object_set_new(*ret, "probing", json_boolean(probe_is_out(j)));
     (void)json_object_set_new(*ret, "ok", json_boolean(ok));
     return ok ? 0
               : fault_set(reterr, FAULT_STOP_JOB, EREMOTEIO, "job %s is not ready to start",

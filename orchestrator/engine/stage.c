@@ -158,6 +158,13 @@ static void no_plan(struct pair *p, unsigned stage, const struct fault *why)
         pair_fail(p, why);
 }
 
+int stage_plan_probe(const struct pair *p, bool way, struct planned_step ret[2])
+{
+    struct view w = {.host = {{.name = NULL}}};
+    fill_view(&w, p);
+    return p->job->workload->probe(&w.v, way, ret);
+}
+
 void stage_launch(struct pair *p, unsigned stage)
 {
     struct engine *e = p->job->engine;

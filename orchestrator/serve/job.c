@@ -100,14 +100,22 @@ static void job_wait(struct serve *s, const Godwit__ConsoleRequest *req, struct 
 static void job_validate(struct serve *s, const Godwit__ConsoleRequest *req,
                          struct serve_reply *ret)
 {
-    call_job(s, req, engine_job_validate, ret);
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    if (!serve_args(req, "job probe override", 1, ret))
+        return;
+    const char *probe = serve_arg(req, "probe");
+    const struct engine_check how = {.probe = probe && strcmp(probe, "yes") == 0,
+                                     .override = serve_arg(req, "override")};
+    int rc = engine_job_check(s->engine, serve_arg(req, "job"), &how, &json, &why);
+    reply(ret, rc, json, &why);
 }
 
 static void job_start(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
 {
     struct fault why = {.err = 0};
     json_t *json = NULL;
-    if (!serve_args(req, "job phase dry_run accept_loss", 1, ret))
+    if (!serve_args(req, "job phase dry_run accept_loss override", 1, ret))
         return;
     const char *dry = serve_arg(req, "dry_run");
     if (dry && strcmp(dry, "yes") != 0 && strcmp(dry, "no") != 0) {
@@ -116,6 +124,7 @@ static void job_start(struct serve *s, const Godwit__ConsoleRequest *req, struct
     }
     struct engine_start how = {.phase = serve_arg(req, "phase"),
                                .accept_loss = serve_arg(req, "accept_loss"),
+                               .override = serve_arg(req, "override"),
                                .dry_run = dry && strcmp(dry, "yes") == 0};
     int rc = engine_job_start(s->engine, serve_arg(req, "job"), &how, &json, &why);
     reply(ret, rc, json, &why);

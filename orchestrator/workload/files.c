@@ -9,6 +9,7 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "orchestrator/fleet/fleet.h"
+#include "orchestrator/workload/files_checks.h"
 #include "orchestrator/workload/files_contract.h"
 #include "orchestrator/workload/files_facts.h"
 #include "orchestrator/workload/files_priv.h"
@@ -19,6 +20,7 @@
 
 #define TICKET_MS INT64_C(86400000) /* lanes of one attempt may be opened for a day */
 #define PIN_LEN 32
+#define PROBE_TICKET_MS 60000
 
 static bool option_on(const struct pair_view *p, const char *name)
 {
@@ -239,6 +241,54 @@ static int plan_transfer(const struct pair_view *p, struct planned_step ret[2],
     return 2;
 }
 
+static void plan_probe_side(const struct pair_view *p, enum step_side side, Godwit__ProbeOrder *o,
+                            struct planned_step *ret)
+{
+    const char *path = side == SIDE_SOURCE ? p->source : p->destination;
+    const struct fleet_host *peer = side == SIDE_SOURCE ? p->to : p->from;
+    o->path = files_bytes(path, strlen(path));
+    if (*o->ticket_id)
+        o->peer_pin = files_bytes(peer->lane_pin, PIN_LEN);
+    files_plan_step(ret, side, "host.probe", &o->base);
+}
+
+/* Where lanes are not known yet only the places are looked at. */
+static int files_probe(const struct pair_view *p, bool way, struct planned_step ret[2])
+{
+    char pair[32], endpoint[300];
+    char *endpoints[] = {endpoint};
+    uint8_t secret[32];
+    Godwit__ProbeOrder o = GODWIT__PROBE_ORDER__INIT;
+    files_pair_name(p, pair);
+    o.pair = pair;
+    text_new_id(ret[0].op_id);
+    way = way && check_lanes(p->from, false, NULL) == 0 && check_lanes(p->to, true, NULL) == 0;
+    if (way) {
+        (void)text_random(secret, sizeof secret);
+        o.ticket_id = ret[0].op_id;
+        o.ticket_secret = files_bytes(secret, sizeof secret);
+        o.not_after_ms = clock_wall_ms() + PROBE_TICKET_MS;
+    }
+    plan_probe_side(p, SIDE_DESTINATION, &o, &ret[0]);
+    if (way) {
+        endpoint_of(p->to, endpoint, sizeof endpoint);
+        o.n_peer_endpoints = 1;
+        o.peer_endpoints = endpoints;
+    }
+    plan_probe_side(p, SIDE_SOURCE, &o, &ret[1]);
+    explicit_bzero(secret, sizeof secret);
+    return 2;
+}
+
+static json_t *files_probed(const Godwit__Result *r)
+{
+    Godwit__ProbeResult *body = godwit__probe_result__unpack(NULL, r->body.len, r->body.data);
+    json_t *o = body ? message_json(&body->base) : NULL;
+    if (body)
+        godwit__probe_result__free_unpacked(body, NULL);
+    return o;
+}
+
 static const char *const host_keys[] = {"source_host", "destination_host"};
 
 static json_t *files_host(const json_t *facts, enum step_side side)
@@ -454,5 +504,9 @@ const struct workload workload_files = {
     .inventory = files_inventory,
     .host = files_host,
     .contract = contract_json,
+    .check_info = files_check_info,
+    .check = files_check,
+    .probe = files_probe,
+    .probed = files_probed,
     .clean = files_clean,
 };

@@ -12,6 +12,7 @@
 
 #define MAX_LANES 64
 #define MAX_LATENCY_MS 60000
+#define MAX_CHECK_NAME 40
 #define MAX_HOOK_NAME 32
 #define AGE_MS_MAX INT64_C(31536000000000) /* a thousand years */
 
@@ -36,6 +37,16 @@ static int check_map(const char *value, struct fault *reterr)
         return 0;
     return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "options.map: line %zu column %zu: %s", e.line,
                      e.column, e.text);
+}
+
+/* Checks of the engine go by names too, so only the form is looked at. */
+static int check_override(const char *value, struct fault *reterr)
+{
+    if (text_is_name(value, MAX_CHECK_NAME))
+        return 0;
+    return fault_set(reterr, FAULT_STOP_JOB, EINVAL,
+                     "must be ids of checks, such as clock-skew; godwit job validate --help lists "
+                     "them");
 }
 
 static const struct option_rule {
@@ -64,6 +75,7 @@ static const struct option_rule {
     {"max_size",           JSON_INTEGER, {NULL},                      NULL,                 INT64_MAX },
     {"min_age",            JSON_INTEGER, {NULL},                      NULL,                 AGE_MS_MAX},
     {"max_age",            JSON_INTEGER, {NULL},                      NULL,                 AGE_MS_MAX},
+    {"override",           JSON_ARRAY,   {NULL},                      check_override,       0         },
     {"accept_loss",        JSON_ARRAY,   {NULL},                      contract_check_class, 0         },
     {"pre_existing",       JSON_STRING,  {"keep", "aside", "mirror"}, NULL,                 1         },
     {"delete_excluded",    JSON_TRUE,    {NULL},                      NULL,                 1         },

@@ -67,6 +67,23 @@ struct stage {
     bool (*wanted)(const struct pair_view *p); /* NULL: always. Not: the stage is passed over */
 };
 
+/* ── checks before a job starts ── */
+
+enum check_result { CHECK_PASS, CHECK_WARN, CHECK_UNKNOWN, CHECK_FAIL }; /* the worst last */
+
+struct check_info {
+    const char *id;
+    const char *from; /* "source", "destination", "both": whose host was asked */
+    const char *remedy;
+    bool by_facts; /* what earlier stages left tells it without a probe */
+};
+
+/* What is known of a pair. Answers of probes may be NULL. */
+struct check_pair {
+    const json_t *facts, *options;
+    const json_t *source, *destination;
+};
+
 struct workload {
     const char *name;
     const struct stage *stages;
@@ -79,6 +96,13 @@ struct workload {
     json_t *(*host)(const json_t *facts, enum step_side side);
     /* What of the pair is kept and what is lost, class by class; NULL: not known. New reference. */
     json_t *(*contract)(const json_t *facts, const json_t *options);
+    /* The checks of a pair, by number; info is NULL beyond the last. text: the evidence. */
+    const struct check_info *(*check_info)(size_t i);
+    enum check_result (*check)(size_t i, const struct check_pair *p, char *text, size_t size);
+    /* At most one step for each side that asks what the checks want to know; way: also what lies
+     * between the two hosts. Returns how many. */
+    int (*probe)(const struct pair_view *p, bool way, struct planned_step ret[2]);
+    json_t *(*probed)(const Godwit__Result *r); /* NULL: not readable. New reference. */
     /* What the agents are to forget when the job is deleted: at most one step for each side. Their
      * results are not judged. whole: the last run ended well. Returns how many. */
     int (*clean)(const struct pair_view *p, bool whole, struct planned_step ret[2]);

@@ -34,6 +34,8 @@ static const ProtobufCMessageDescriptor *const files[] = {
     &godwit__shares_inventory__descriptor,
     &godwit__share_apply_order__descriptor,
     &godwit__share_apply_result__descriptor,
+    &godwit__probe_order__descriptor,
+    &godwit__probe_result__descriptor,
 };
 
 static bool is_body(const ProtobufCFieldDescriptor *f)
