@@ -265,7 +265,7 @@ static bool is_plain(const struct rlane *l, const struct batch_entry *e)
 {
     const struct receiver *r = l->r;
     return !l->at.inherits && e->xattrs.n == 0 && e->meta.uid == r->euid &&
-           e->meta.gid == r->egid && !(e->meta.mode & (SETID | S_ISVTX | r->umask));
+           e->meta.gid == r->egid && !(e->meta.mode & (SETID | S_ISVTX | l->umask));
 }
 
 static int set_meta(struct rlane *l, int fd, const struct batch_entry *e, bool plain)

@@ -97,6 +97,7 @@ struct rlane {
     struct lane *lane;
     pthread_t thread;
     uint64_t session;
+    unsigned umask; /* of this thread */
     struct place_folder at;
     struct compare compare;
     struct placed placed;

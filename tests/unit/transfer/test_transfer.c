@@ -324,6 +324,26 @@ static void a_name_of_a_file_that_failed_is_not_done(void **state_)
 
 static atomic_bool writing;
 
+static void modes_do_not_hang_on_the_umask(void **state_)
+{
+    (void)state_;
+    static const mode_t modes[] = {0644, 0666, 0777, 0600, 0, 0640, 04755, 02711, 01666};
+    struct both b;
+    char name[16];
+    mode_t before = umask(077); /* as the agent's unit has it */
+    for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+        if (modes[i] == 0 && geteuid() != 0)
+            continue; /* an ordinary user cannot read it */
+        (void)snprintf(name, sizeof name, "mode%zu", i);
+        put(source, name, "x", 1);
+        IN_SOURCE(chmod(path, modes[i]), name);
+    }
+    transfer(&b, NULL);
+    assert_int_equal(umask(before), 077);
+    assert_done(&b);
+    assert_same_trees();
+}
+
 static void *keep_writing(void *arg)
 {
     int fd = open(arg, O_WRONLY | O_CLOEXEC);
@@ -381,6 +401,7 @@ int main(void)
         CASE(what_the_source_cannot_look_at_is_not_deleted),
         CASE(a_name_of_a_file_that_failed_is_not_done),
         CASE(a_file_that_changes_while_read_is_named),
+        CASE(modes_do_not_hang_on_the_umask),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
