@@ -1,8 +1,8 @@
 /* lane_connect: from an endpoint to a lane whose peer has the pinned key. Blocking, cancellable. */
 #include <errno.h>
+#include <linux/tcp.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,9 +18,9 @@
 #define USER_TIMEOUT_MS 60000
 #define LONG_LINK_US 3000 /* round trip */
 
-static void set_congestion(int fd, const char *name)
+static int set_congestion(int fd, const char *name)
 {
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, (socklen_t)strlen(name));
+    return setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, (socklen_t)strlen(name));
 }
 
 void lane_socket_tune(int fd)
@@ -32,18 +32,22 @@ void lane_socket_tune(int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
-    /* Before connect: a socket that BBR has once had stays paced. */
-    set_congestion(fd, "cubic");
+    /* Before connect: a socket that BBR has once had stays paced. Where BBR is the host's default,
+     * cubic is forbidden to whoever may not configure the network; reno never is. */
+    if (set_congestion(fd, "cubic") < 0)
+        (void)set_congestion(fd, "reno");
 }
 
 /* BBR, where the kernel has it, is several times faster than cubic on a long link that loses
- * packets; on a short one its pacing costs a seventh of the processor for nothing. */
+ * packets; on a short one its pacing costs a seventh of the processor for nothing. The shortest of
+ * the handshake's round trips tells: a single one is as long as a busy host makes it. */
 void lane_socket_choose_congestion(int fd)
 {
     struct tcp_info info = {.tcpi_rtt = 0};
     socklen_t len = sizeof info;
-    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_rtt > LONG_LINK_US)
-        set_congestion(fd, "bbr");
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+        info.tcpi_min_rtt > LONG_LINK_US && info.tcpi_min_rtt != UINT32_MAX)
+        (void)set_congestion(fd, "bbr");
 }
 
 /* "host:port" or "[host]:port" into two strings in one allocation. */
@@ -98,7 +102,6 @@ static int connect_one(const struct addrinfo *a, int cancel_fd)
         (void)fd_close(fd);
         return rc;
     }
-    lane_socket_choose_congestion(fd);
     return fd;
 }
 
@@ -144,7 +147,9 @@ int lane_connect(struct lane **ret, const struct lane_identity *id, const char *
     struct lane_peer_check check = {.allowed = is_pinned, .arg = want};
     int rc = lane_shake(ret, ctx, fd, &check, cancel_fd, SHAKE_TIMEOUT_MS);
     SSL_CTX_free(ctx);
-    if (rc == 0)
+    if (rc == 0) {
+        lane_socket_choose_congestion(fd);
         lane_set_cancel(*ret, cancel_fd);
+    }
     return rc;
 }

@@ -165,6 +165,7 @@ static int listen_on(const struct addrinfo *a)
     if (fd < 0)
         return -errno;
     int on = 1, off = 0;
+    lane_socket_tune(fd); /* for those that it accepts: see there */
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (a->ai_family == AF_INET6)
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);

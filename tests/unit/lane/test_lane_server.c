@@ -3,6 +3,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -10,12 +11,14 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/lane/lane_hello.h"
 #include "agent/lane/lane_identity.h"
 #include "agent/lane/lane_priv.h"
 #include "agent/lane/lane_server.h"
+#include "agent/lane/lane_socket.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "tests/unit/test.h"
@@ -405,6 +408,33 @@ static void the_key_file_is_private_and_stays(void **state)
     free(path);
 }
 
+/* As an agent is, which may not configure the network: some hosts have BBR as their default and
+ * allow such a program nothing but that and reno. */
+static int congestion_of_a_user(void)
+{
+    char name[16] = "";
+    socklen_t len = sizeof name - 1;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || (geteuid() == 0 && setuid(65534) < 0))
+        return 2;
+    lane_socket_tune(fd);
+    if (getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &len) < 0)
+        return 2;
+    return strcmp(name, "cubic") == 0 || strcmp(name, "reno") == 0 ? 0 : 1;
+}
+
+static void a_short_link_is_not_paced(void **state)
+{
+    (void)state;
+    int status = -1;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(congestion_of_a_user());
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -414,6 +444,7 @@ int main(void)
         cmocka_unit_test(both_may_send_at_once),
         cmocka_unit_test(a_full_inbox_waits_and_ends_nothing),
         cmocka_unit_test(the_key_file_is_private_and_stays),
+        cmocka_unit_test(a_short_link_is_not_paced),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
