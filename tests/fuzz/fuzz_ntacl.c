@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char text[] = "uid,1001,5001\ngid,1002,5002\nsid,S-1-1-0,S-1-5-21-1-2-3-4\n"
-                               "sid,S-1-5-21-1-2-3-*,S-1-5-*\n";
+                               "sid,S-1-5-21-1-2-3-*,S-1-5-32-*\n";
     static struct idmap *map;
     struct idmap_error e;
     if (!map && idmap_parse(text, sizeof text - 1, &map, &e) < 0)
