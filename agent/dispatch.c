@@ -136,6 +136,11 @@ static int run(struct dispatch *d, const Godwit__Envelope *e)
                              .args = o->args.data,
                              .args_len = o->args.len,
                              .plan = o->rate ? &plan : NULL};
+    if (o->credential)
+        slip.secret = (struct step_secret){.proof = o->credential->proof,
+                                           .user = o->credential->user,
+                                           .secret = o->credential->secret.data,
+                                           .secret_len = o->credential->secret.len};
     if (o->rate)
         read_plan(o->rate, &plan);
     rc = workers_submit(d->setup.workers, &slip);

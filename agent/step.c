@@ -20,6 +20,11 @@ const char *step_job(const struct step *s)
     return s->job;
 }
 
+void step_secret(const struct step *s, struct step_secret *ret)
+{
+    *ret = s->secret;
+}
+
 const void *step_args(const struct step *s, size_t *retlen)
 {
     *retlen = s->args_len;

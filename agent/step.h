@@ -71,9 +71,17 @@ extern const struct step_kind share_steps[]; /* agent/share/share.c; likewise */
 const struct agent_env *step_env(const struct step *s);
 const char *step_op_id(const struct step *s);
 const char *step_job(const struct step *s);
-const void *step_args(const struct step *s, size_t *retlen); /* borrowed */
-bool step_cancelled(const struct step *s);                   /* atomic read, any thread */
-int step_cancel_fd(const struct step *s);                    /* readable once cancelled: for poll */
+/* What an order brings beside its arguments and nobody keeps: wiped when the step ends. */
+struct step_secret {
+    uint32_t proof;
+    const char *user; /* NULL: none came */
+    const void *secret;
+    size_t secret_len;
+};
+void step_secret(const struct step *s, struct step_secret *ret); /* borrowed from the step */
+const void *step_args(const struct step *s, size_t *retlen);     /* borrowed */
+bool step_cancelled(const struct step *s);                       /* atomic read, any thread */
+int step_cancel_fd(const struct step *s); /* readable once cancelled: for poll */
 /* What the step's lanes may send together; the orchestrator changes it while they do. As long as
  * the step. */
 struct bucket *step_bucket(struct step *s);

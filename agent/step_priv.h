@@ -24,6 +24,7 @@ struct step {
     char *job;
     void *args;
     size_t args_len;
+    struct step_secret secret; /* its texts are this step's */
     int cancel_fd;
     int end_fd; /* the end of the step is written here: a pointer to it */
 

@@ -34,6 +34,16 @@ struct workers {
     struct step *steps; /* oldest first */
 };
 
+static void wipe_secret(struct step *s)
+{
+    void *p = (void *)(uintptr_t)s->secret.secret;
+    if (p)
+        explicit_bzero(p, s->secret.secret_len);
+    free(p);
+    free((void *)(uintptr_t)s->secret.user);
+    s->secret = (struct step_secret){.user = NULL};
+}
+
 static struct step *step_free(struct step *s)
 {
     if (!s)
@@ -44,6 +54,7 @@ static struct step *step_free(struct step *s)
     free(s->op_id);
     free(s->job);
     free(s->args);
+    wipe_secret(s);
     free(s);
     return NULL;
 }
@@ -175,6 +186,17 @@ void workers_tick(struct workers *w, int64_t fleet_ms)
             begin_windows(s, fleet_ms);
 }
 
+static void keep_secret(struct step *s, const struct step_secret *from)
+{
+    if (!from->user)
+        return;
+    s->secret = (struct step_secret){
+        .proof = from->proof,
+        .user = xstrdup(from->user),
+        .secret = xmemdup(from->secret_len ? from->secret : "", from->secret_len),
+        .secret_len = from->secret_len};
+}
+
 static struct step *new_step(struct workers *w, const struct step_slip *slip)
 {
     struct step *s = xcalloc(1, sizeof *s);
@@ -185,6 +207,7 @@ static struct step *new_step(struct workers *w, const struct step_slip *slip)
     s->job = xstrdup(slip->job ? slip->job : "");
     s->args = xmemdup(slip->args_len ? slip->args : "", slip->args_len);
     s->args_len = slip->args_len;
+    keep_secret(s, &slip->secret);
     s->end_fd = w->ends[1];
     s->report.doing = "";
     s->plan.now = BUCKET_UNLIMITED;

@@ -28,6 +28,7 @@ struct step_slip {
     const char *job;
     const void *args;
     size_t args_len;
+    struct step_secret secret;
     const struct rate_plan *plan; /* NULL: no limit */
 };
 

@@ -20,6 +20,7 @@
 #include "orchestrator/fleet/fleet.h"
 #include "orchestrator/serve/serve.h"
 #include "orchestrator/store/store.h"
+#include "orchestrator/store/vault.h"
 
 #define TICK_MS 100
 #define IO_THREADS 2
@@ -29,6 +30,7 @@ struct daemon {
     zloop_t *loop;
     struct zap *zap;
     struct sign_key *signer;
+    struct vault *vault;
     struct serve serve; /* store, fleet and engine are kept here */
     int signals;
     sigset_t old_mask;
@@ -163,8 +165,11 @@ static int open_rooms(struct daemon *d, struct fault *reterr)
     if (rc < 0)
         return rc;
     rc = engine_new(&d->serve.engine, d->serve.store, d->serve.fleet, &limits, reterr);
-    if (rc == 0)
-        engine_set_signer(d->serve.engine, d->signer);
+    if (rc < 0)
+        return rc;
+    engine_set_signer(d->serve.engine, d->signer);
+    rc = vault_open(&d->vault, d->conf->state_dir, reterr);
+    engine_set_vault(d->serve.engine, d->vault);
     return rc;
 }
 
@@ -201,6 +206,7 @@ static void close_rooms(struct daemon *d)
     (void)engine_free(d->serve.engine);
     (void)fleet_free(d->serve.fleet);
     (void)sign_key_free(d->signer);
+    (void)vault_close(d->vault);
     zloop_destroy(&d->loop);
     (void)zap_stop(d->zap);
     (void)store_close(d->serve.store);

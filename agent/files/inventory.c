@@ -1,5 +1,7 @@
 /* inventory: the step "files.inventory": counts a tree with several walkers, in bounded memory, and
  * changes nothing. Worker thread and its walkers. */
+#include "agent/files/inventory.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -121,17 +123,19 @@ static void trait_list_done(struct trait_list *list)
             free(list->examples[i][k]);
 }
 
-static void pack_result(const struct tally *t, const struct traits *traits,
-                        const struct place *place, uint64_t elapsed_ms, struct step_result *ret)
+void inventory_pack(const struct tally *t, const struct traits *traits, const struct place *place,
+                    uint64_t elapsed_ms, struct step_result *ret)
 {
     struct trait_list list = {.at = {NULL}};
     Godwit__InventoryResult r = GODWIT__INVENTORY_RESULT__INIT;
     struct place p = *place;
     uint64_t sizes[TALLY_SIZES];
     struct rusage usage;
-    CLEANUP(host_free) Godwit__HostInventory *host = host_look("");
+    /* Of an endpoint the proxy's own host says nothing. */
+    CLEANUP(host_free) Godwit__HostInventory *host = traits ? host_look("") : NULL;
     r.host = host;
-    fill_traits(traits, &list, &r);
+    if (traits)
+        fill_traits(traits, &list, &r);
     r.cold_bytes_1y = t->cold[0];
     r.cold_bytes_3y = t->cold[1];
     r.cold_bytes_5y = t->cold[2];
@@ -189,7 +193,7 @@ static void finish(struct inventory *inv, int rc, const struct place *place,
     } else {
         ret->status = sum.unreadable ? STEP_PARTIAL : STEP_DONE;
         traits_resolve(inv->traits);
-        pack_result(&sum, inv->traits, place, ret->counters.elapsed_ms, ret);
+        inventory_pack(&sum, inv->traits, place, ret->counters.elapsed_ms, ret);
     }
 }
 
@@ -246,6 +250,9 @@ void files_inventory(struct step *s, struct step_result *ret)
         (void)fault_set(&ret->fault, FAULT_STOP_JOB, EBADMSG, "the order is not readable");
         return;
     }
-    count_tree(s, o, ret);
+    if (o->smb)
+        inventory_of_endpoint(s, o->smb, ret);
+    else
+        count_tree(s, o, ret);
     godwit__inventory_order__free_unpacked(o, NULL);
 }

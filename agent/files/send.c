@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/files/endpoint.h"
 #include "agent/files/files.h"
 #include "agent/files/order.h"
 #include "agent/files/snapshot.h"
@@ -49,6 +50,19 @@ static void send(struct step *s, struct transfer_spec *spec, struct step_result 
         note_live(ret, why);
 }
 
+static void pull(struct step *s, const Godwit__SmbSource *smb, struct transfer_spec *spec,
+                 struct step_result *ret)
+{
+    struct endpoint_source from = {.destination = NULL};
+    if (spec->options.map)
+        (void)fault_set(&ret->fault, FAULT_STOP_JOB, EOPNOTSUPP,
+                        "an id map does not go together with an endpoint: its descriptors are kept "
+                        "as they are");
+    else if (endpoint_of_order(s, smb, &from, &ret->fault) == 0)
+        pull_run(s, spec, &from.pull, ret);
+    endpoint_source_done(&from);
+}
+
 void files_send(struct step *s, struct step_result *ret)
 {
     size_t len = 0;
@@ -58,7 +72,9 @@ void files_send(struct step *s, struct step_result *ret)
     ret->status = STEP_FAILED;
     if (!o)
         (void)fault_set(&ret->fault, FAULT_STOP_JOB, EBADMSG, "the order is not readable");
-    else if (order_of_send(o, &spec, &ret->fault) == 0)
+    else if (order_of_send(o, &spec, &ret->fault) == 0 && o->smb)
+        pull(s, o->smb, &spec, ret);
+    else if (ret->fault.what_next == FAULT_NONE)
         send(s, &spec, ret);
     order_done(&spec);
     if (o)

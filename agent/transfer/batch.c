@@ -35,7 +35,7 @@ static void put_head(struct worker *w, struct folder *f, uint8_t flags)
     w->batch_of = f->serial;
 }
 
-static int batch_at(struct worker *w, struct folder *f, uint8_t flags)
+int batch_at(struct worker *w, struct folder *f, uint8_t flags)
 {
     if (w->batch_of && w->out.len >= BATCH_BYTES) {
         int rc = batch_flush(w);

@@ -80,6 +80,12 @@ void compare_done(struct compare *k)
 
 /* ── one entry ── */
 
+static bool times_differ(const struct meta *source, const struct meta *here)
+{
+    return source->mtime.tv_sec != here->mtime.tv_sec ||
+           source->mtime.tv_nsec != here->mtime.tv_nsec;
+}
+
 static bool meta_differs(const struct receiver *r, const struct meta *source,
                          const struct meta *here)
 {
@@ -88,8 +94,7 @@ static bool meta_differs(const struct receiver *r, const struct meta *source,
         return true;
     if (r->privileged && (source->uid != here->uid || source->gid != here->gid))
         return true;
-    return source->mtime.tv_sec != here->mtime.tv_sec ||
-           source->mtime.tv_nsec != here->mtime.tv_nsec;
+    return times_differ(source, here);
 }
 
 static int xattrs_differ(const struct view *v, const struct listing_entry *e, bool *ret)
@@ -259,6 +264,11 @@ static void keep_temp(struct rlane *l, const struct listing_entry *e)
         k->kept_temps[k->nkept++] = temp_large_key(e->name.p, e->name.n);
 }
 
+static bool is_known(const struct rlane *l, struct bytes name)
+{
+    return l->compare.known && catalogue_find(l->compare.known, name.p, name.n);
+}
+
 /* The verdict, or -errno: the entry cannot take its place. */
 static int compare_entry(struct rlane *l, const struct listing_entry *e,
                          uint8_t digest[DIGEST_BYTES], int *reterr)
@@ -276,7 +286,11 @@ static int compare_entry(struct rlane *l, const struct listing_entry *e,
         return rc;
     enum verdict verdict = there ? compare_kind(l, &v, e, digest) : VERDICT_DATA;
     bool other = false;
-    if (verdict == VERDICT_SAME) {
+    if (verdict == VERDICT_SAME && (e->flags & ENTRY_UNSEEN)) {
+        if (!is_known(l, e->name) || times_differ(&e->meta, &v.meta))
+            verdict = VERDICT_META;
+        count_same(l, e, &v.meta);
+    } else if (verdict == VERDICT_SAME) {
         if (xattrs_differ(&v, e, &other) < 0 || other || meta_differs(l->r, &e->meta, &v.meta))
             verdict = VERDICT_META;
         count_same(l, e, &v.meta);

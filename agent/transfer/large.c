@@ -138,7 +138,7 @@ static int piece_send(struct worker *w, const struct large *g, uint32_t piece, i
 static int take(struct worker *w, struct large *g, uint32_t piece)
 {
     int err = 0;
-    int rc = piece_send(w, g, piece, &err);
+    int rc = w->s->source ? w->s->source->piece(w, g, piece, &err) : piece_send(w, g, piece, &err);
     release(w->s, g, rc < 0 ? -ECANCELED : err);
     return rc < 0 ? rc : 1;
 }
@@ -256,10 +256,12 @@ static int pieces_send(struct worker *w, struct large *g, bool fresh)
     return rc;
 }
 
-static bool held_still(const struct large *g)
+static bool held_still(struct worker *w, const struct large *g)
 {
     struct stat st;
     struct meta now;
+    if (w->s->source)
+        return w->s->source->held_still(w, g);
     if (fstat(g->fd, &st) < 0)
         return false;
     meta_from_stat(&st, &now);
@@ -275,30 +277,40 @@ static bool has_holes(int fd, const struct meta *m)
     return hole >= 0 && (uint64_t)hole < m->size;
 }
 
-int large_send(struct worker *w, struct folder *f, const char *name, int fd, const struct meta *m)
+static int send_whole(struct worker *w, struct folder *f, const char *name, struct large *g)
 {
-    struct large g = {.fd = fd,
-                      .meta = *m,
-                      .sparse = has_holes(fd, m),
-                      .npieces = piece_count(m->size),
-                      .owner = w};
-    g.id = atomic_fetch_add(&w->s->next_id, 1) + 1;
-    CLEANUP(mem_free) uint8_t *bitmap = xcalloc((g.npieces + 7) / 8 + 1, 1);
-    g.bitmap = bitmap;
-    enlist(w->s, &g);
-    int rc = begin_send(w, f, name, &g);
+    g->npieces = piece_count(g->meta.size);
+    g->owner = w;
+    g->id = atomic_fetch_add(&w->s->next_id, 1) + 1;
+    CLEANUP(mem_free) uint8_t *bitmap = xcalloc((g->npieces + 7) / 8 + 1, 1);
+    g->bitmap = bitmap;
+    enlist(w->s, g);
+    int rc = begin_send(w, f, name, g);
     if (rc == 0)
-        rc = pieces_send(w, &g, f->fresh);
-    delist(w->s, &g);
+        rc = pieces_send(w, g, f->fresh);
+    delist(w->s, g);
     if (rc < 0)
         return rc;
-    if (g.err == 0 && !held_still(&g))
-        g.err = -EBUSY;
+    if (g->err == 0 && !held_still(w, g))
+        g->err = -EBUSY;
     FAULT_POINT("large-sent");
-    rc = end_send(w, &g, g.err == 0);
-    if (rc < 0 || g.err == 0)
+    rc = end_send(w, g, g->err == 0);
+    if (rc < 0 || g->err == 0)
         return rc;
-    if (g.err != -EBUSY)
-        worker_failed(w, f, name, -g.err, "read");
-    return g.err == -EBUSY ? -EBUSY : 0;
+    if (g->err != -EBUSY)
+        worker_failed(w, f, name, -g->err, "read");
+    return g->err == -EBUSY ? -EBUSY : 0;
+}
+
+int large_send(struct worker *w, struct folder *f, const char *name, int fd, const struct meta *m)
+{
+    struct large g = {.fd = fd, .meta = *m, .sparse = has_holes(fd, m)};
+    return send_whole(w, f, name, &g);
+}
+
+int large_send_file(struct worker *w, struct folder *f, const char *name, const void *file,
+                    const struct meta *m)
+{
+    struct large g = {.fd = -1, .file = file, .meta = *m};
+    return send_whole(w, f, name, &g);
 }

@@ -87,7 +87,9 @@ struct listing_head {
     struct bytes xattrs;
     uint32_t count;
 };
-enum { ENTRY_LINKED = 1 }; /* a later name of a hard-linked file: target is the first one's path */
+/* LINKED: a later name of a hard-linked file: target is the first one's path. UNSEEN: owner, mode
+ * and attributes were not looked at; the change time tells when they changed. */
+enum { ENTRY_LINKED = 1, ENTRY_UNSEEN = 2 };
 struct listing_entry {
     struct bytes name;
     struct meta meta;

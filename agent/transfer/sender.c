@@ -225,6 +225,8 @@ static int push_failed(void *arg, const char *path, size_t len, const char *code
 static int stack_fill(struct sender *s, bool fresh)
 {
     int rc = -ENOENT;
+    if (s->source && !s->spec->options.only_failed)
+        return pathstack_push(s->stack, "", 0, fresh ? WALK_FRESH : 0);
     if (s->spec->options.only_failed)
         rc = faillist_each(s->failed_path, push_failed, s);
     else
@@ -310,6 +312,8 @@ static int session_run(struct sender *s)
     uint64_t credit = 0;
     bool fresh = false;
     int rc = session_reset(s);
+    if (rc == 0 && s->source)
+        rc = s->source->session_begin(s);
     if (rc == 0)
         rc = sender_connect(s, 0, &l, &credit, &fresh);
     if (rc < 0)
@@ -335,11 +339,12 @@ static int sender_open(struct sender *s)
     const struct transfer_spec *p = s->spec;
     const char *state = step_env(s->step)->state_dir;
     struct stat st;
-    s->root = beneath_root(p->path, p->path_len, false);
-    if (s->root < 0)
+    s->source = p->source;
+    s->root = s->source ? -1 : beneath_root(p->path, p->path_len, false);
+    if (s->root < 0 && !s->source)
         return fault_set(&s->fault, FAULT_STOP_JOB, -s->root, "cannot open the source: %s",
                          strerror(-s->root));
-    if (fstat(s->root, &st) == 0)
+    if (s->root >= 0 && fstat(s->root, &st) == 0)
         s->root_dev = st.st_dev;
     s->scratch = temp_state_dir(state);
     s->failed_path = temp_state_path(state, p->pair, "failed");
@@ -385,7 +390,8 @@ static void sessions(struct sender *s)
             return;
         if (clock_mono_ms() - began > 10000)
             pause = BACKOFF_MIN_MS;
-        tell(s, "waiting for the destination");
+        tell(s, s->source ? "waiting for the source or the destination"
+                          : "waiting for the destination");
         pause_ms(s, pause);
         pause = pause * 2 < BACKOFF_MAX_MS ? pause * 2 : BACKOFF_MAX_MS;
     }
@@ -439,6 +445,8 @@ void sender_run(struct step *step, const struct transfer_spec *spec, struct step
         sessions(s);
     report(s, ret);
     changes_end(s, false);
+    if (s->source)
+        s->source->session_end(s);
     (void)links_free(s->links);
     (void)pathstack_free(s->stack);
     (void)faillist_free(s->failures);

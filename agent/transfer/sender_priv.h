@@ -68,6 +68,7 @@ struct large {
     struct large *next;
     uint32_t id;
     int fd;
+    const void *file; /* instead of fd, of the source's ops */
     struct meta meta;
     bool sparse;
     uint32_t npieces, next_piece, inflight;
@@ -77,8 +78,25 @@ struct large {
     struct worker *owner;
 };
 
+struct sender;
+struct worker;
+
+/* A source that is no folder of this host: who walks and reads in its place. Borrowed. */
+struct source_ops {
+    int (*session_begin)(struct sender *s); /* the step's thread; a fault that is for good in s */
+    void (*session_end)(struct sender *s);
+    int (*begin)(struct worker *w); /* its own thread, as all that follow */
+    void (*end)(struct worker *w);
+    int (*folder)(struct worker *w, char *path, size_t len, uint32_t flags); /* walk_folder() */
+    int (*answer)(struct worker *w, struct listing *l);                      /* walk_answer() */
+    int (*later)(struct worker *w); /* 1: did something that had been put off */
+    int (*piece)(struct worker *w, const struct large *g, uint32_t piece, int *reterr);
+    bool (*held_still)(struct worker *w, const struct large *g);
+};
+
 struct worker {
     struct worker *next;
+    void *own; /* of the source's ops */
     struct sender *s;
     struct lane *lane;
     pthread_t thread;
@@ -104,6 +122,7 @@ struct worker {
 struct sender {
     struct step *step;
     const struct transfer_spec *spec;
+    const struct source_ops *source; /* NULL: the folder root */
     int root;
     uint64_t root_dev;
     char *scratch, *failed_path, *sent_path;
@@ -175,6 +194,17 @@ int walk_hand_over(struct worker *w, const struct folder *f, const char *name);
 void walk_count(struct worker *w, const struct meta *m, bool linked);
 bool walk_leaves_out(const struct worker *w, const struct meta *m); /* by size or age */
 void listing_free(struct worker *w, struct listing *l);
+/* For a source of its own: what walk.c is made of. */
+bool walk_name_left_out(const struct worker *w, const struct folder *f, const char *name,
+                        bool is_folder);
+struct folder *walk_folder_new(char *path, size_t len, bool fresh); /* owns path */
+int walk_push(struct worker *w, const struct folder *f, const char *name, uint32_t flags);
+struct listing *walk_listing_new(struct folder *f);
+size_t walk_block_begin(struct worker *w, const struct folder *f, uint8_t flags);
+int walk_block_send(struct worker *w, struct listing *l, size_t flags_at, size_t count_at,
+                    uint8_t flags);
+int walk_answers_due(struct worker *w);
+void walk_count_unchanged(struct worker *w, const struct item *i);
 
 /* changes.c: a pass that looks only where something changed */
 int changes_begin(struct sender *s, bool fresh); /* fills the stack */
@@ -188,6 +218,7 @@ int changes_found(struct sender *s, struct cursor *c);
 
 /* batch.c */
 int batch_flush(struct worker *w);
+int batch_at(struct worker *w, struct folder *f, uint8_t flags); /* room for an entry of f in out */
 int batch_folder(struct worker *w, struct folder *f); /* its metadata, though it be empty */
 /* The entry name of f, opened anew. links: ask whether another name of it was sent. digest: when
  * not NULL, send only the metadata if the content still has it. -errno of the lane only. */
@@ -201,6 +232,9 @@ int batch_meta(struct worker *w, struct folder *f, const char *name);
 /* large.c */
 /* Borrows fd. m: as of fstat(fd). */
 int large_send(struct worker *w, struct folder *f, const char *name, int fd, const struct meta *m);
+/* The same of a source of its own; file as in struct large. */
+int large_send_file(struct worker *w, struct folder *f, const char *name, const void *file,
+                    const struct meta *m);
 int large_help(struct worker *w); /* 1: sent a piece of some file. 0: nothing to take */
 void large_begun(struct sender *s, const struct begun *b);
 void large_failed(struct sender *s, const struct failed *f);

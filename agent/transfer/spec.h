@@ -25,8 +25,12 @@ struct transfer_options {
     bool delete_excluded;           /* what it leaves out is an extra like any other */
 };
 
+struct source_ops; /* sender_priv.h */
+
 struct transfer_spec {
-    const char *path; /* absolute; not NUL-terminated */
+    const struct source_ops *source; /* sender only; NULL: the folder path */
+    void *source_of;                 /* what it is about */
+    const char *path;                /* absolute; not NUL-terminated */
     size_t path_len;
     bool is_snapshot; /* path is not the source itself but shows it as it was */
     const char *ticket_id;

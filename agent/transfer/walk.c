@@ -55,8 +55,7 @@ static int folder_read(struct worker *w, struct folder *f)
     return rc;
 }
 
-/* Owns path. NULL: not there, or a failure that was counted. */
-static struct folder *folder_open(struct worker *w, char *path, size_t len, bool fresh)
+struct folder *walk_folder_new(char *path, size_t len, bool fresh)
 {
     static atomic_uint_fast64_t serial;
     struct folder *f = xcalloc(1, sizeof *f);
@@ -67,6 +66,13 @@ static struct folder *folder_open(struct worker *w, char *path, size_t len, bool
                          .fresh = fresh,
                          .serial = atomic_fetch_add(&serial, 1) + 1};
     buf_init(&f->xattrs, XATTRS_MAX + 1);
+    return f;
+}
+
+/* Owns path. NULL: not there, or a failure that was counted. */
+static struct folder *folder_open(struct worker *w, char *path, size_t len, bool fresh)
+{
+    struct folder *f = walk_folder_new(path, len, fresh);
     int64_t began = hold_begin(&w->s->hold);
     int rc = folder_read(w, f);
     hold_end(&w->s->hold, began);
@@ -82,7 +88,7 @@ static struct folder *folder_open(struct worker *w, char *path, size_t len, bool
     return NULL;
 }
 
-static int push_child(struct worker *w, const struct folder *f, const char *name, uint32_t flags)
+int walk_push(struct worker *w, const struct folder *f, const char *name, uint32_t flags)
 {
     size_t n = strlen(name), len = f->len + (f->len > 0) + n;
     if (len > PATH_BYTES_MAX) {
@@ -100,11 +106,11 @@ static int push_child(struct worker *w, const struct folder *f, const char *name
 
 int walk_hand_over(struct worker *w, const struct folder *f, const char *name)
 {
-    return push_child(w, f, name, WALK_FILE | (f->fresh ? WALK_FRESH : 0));
+    return walk_push(w, f, name, WALK_FILE | (f->fresh ? WALK_FRESH : 0));
 }
 
 /* By its name. */
-static bool is_left_out(const struct worker *w, const struct folder *f, const char *name,
+bool walk_name_left_out(const struct worker *w, const struct folder *f, const char *name,
                         bool is_folder)
 {
     const struct filter *x = w->s->spec->options.filter;
@@ -133,10 +139,10 @@ static int fresh_one(struct worker *w, struct folder *f, const struct dents_entr
     bool is_folder = e->type == DT_DIR;
     if (e->type == DT_UNKNOWN && fstatat(f->fd, e->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
         is_folder = S_ISDIR(st.st_mode);
-    if (is_left_out(w, f, e->name, is_folder))
+    if (walk_name_left_out(w, f, e->name, is_folder))
         return 0;
     if (is_folder)
-        return push_child(w, f, e->name, WALK_FRESH);
+        return walk_push(w, f, e->name, WALK_FRESH);
     if (e->type == DT_REG)
         return batch_file(w, f, e->name);
     return batch_entry(w, f, e->name, true, NULL);
@@ -160,7 +166,7 @@ static int walk_fresh(struct worker *w, struct folder *f)
 
 /* ── listings ── */
 
-static struct listing *listing_new(struct folder *f)
+struct listing *walk_listing_new(struct folder *f)
 {
     struct listing *l = xcalloc(1, sizeof *l);
     l->folder = f;
@@ -214,7 +220,7 @@ static int list_one(struct worker *w, struct listing *l, const char *name)
         }
         return 0;
     }
-    if (is_left_out(w, f, name, S_ISDIR(e.meta.mode)))
+    if (walk_name_left_out(w, f, name, S_ISDIR(e.meta.mode)))
         return 0;
     if (walk_leaves_out(w, &e.meta)) { /* the destination cannot know: it keeps its extras here */
         f->incomplete = f->incomplete || !w->s->spec->options.delete_excluded;
@@ -257,7 +263,7 @@ static int list_one(struct worker *w, struct listing *l, const char *name)
 }
 
 /* The record of a block: its head now, its count when it is full. */
-static size_t block_begin(struct worker *w, const struct folder *f, uint8_t flags)
+size_t walk_block_begin(struct worker *w, const struct folder *f, uint8_t flags)
 {
     struct listing_head h = {
         .folder = {f->path,                      f->len       },
@@ -272,8 +278,8 @@ static size_t block_begin(struct worker *w, const struct folder *f, uint8_t flag
     return at; /* of the flags */
 }
 
-static int block_send(struct worker *w, struct listing *l, size_t flags_at, size_t count_at,
-                      uint8_t flags)
+int walk_block_send(struct worker *w, struct listing *l, size_t flags_at, size_t count_at,
+                    uint8_t flags)
 {
     if (w->record.overflow)
         return -EMSGSIZE;
@@ -290,7 +296,7 @@ static int block_send(struct worker *w, struct listing *l, size_t flags_at, size
 }
 
 /* Answers may be acted upon while the folder is still read: they use other buffers. */
-static int answers_due(struct worker *w)
+int walk_answers_due(struct worker *w)
 {
     int rc = 0;
     while (rc == 0 && w->first && (w->first->answered || w->nlistings >= LISTINGS_MAX)) {
@@ -303,7 +309,7 @@ static int answers_due(struct worker *w)
         if (!w->first)
             w->last = &w->first;
         w->nlistings--;
-        rc = walk_answer(w, l);
+        rc = w->s->source ? w->s->source->answer(w, l) : walk_answer(w, l);
     }
     return rc;
 }
@@ -325,8 +331,8 @@ static int walk_listed(struct worker *w, struct folder *f)
     else
         more = dents_next(&w->dents, &e);
     do {
-        struct listing *l = listing_new(f);
-        size_t flags_at = block_begin(w, f, flags), count_at = w->record.len - 4;
+        struct listing *l = walk_listing_new(f);
+        size_t flags_at = walk_block_begin(w, f, flags), count_at = w->record.len - 4;
         while (rc == 0 && more == 1 && l->count < LISTING_ENTRIES &&
                w->record.len < count_at + LISTING_BYTES) {
             rc = list_one(w, l, e.name);
@@ -338,10 +344,10 @@ static int walk_listed(struct worker *w, struct folder *f)
             listing_free(w, l);
             return rc;
         }
-        rc = block_send(w, l, flags_at, count_at, flags);
+        rc = walk_block_send(w, l, flags_at, count_at, flags);
         flags = 0;
         if (rc == 0)
-            rc = answers_due(w);
+            rc = walk_answers_due(w);
     } while (rc == 0 && more == 1);
     if (rc == 0 && more < 0)
         worker_failed(w, f, NULL, -more, "read folder");
@@ -378,13 +384,13 @@ static int walk_one(struct worker *w, char *path, size_t len)
     struct folder *f = parent_open(w, path, len, false, &name);
     if (!f)
         return 0;
-    struct listing *l = listing_new(f);
-    size_t flags_at = block_begin(w, f, LISTING_FIRST), count_at = w->record.len - 4;
+    struct listing *l = walk_listing_new(f);
+    size_t flags_at = walk_block_begin(w, f, LISTING_FIRST), count_at = w->record.len - 4;
     int rc = list_one(w, l, name);
     if (rc < 0)
         listing_free(w, l);
     else
-        rc = block_send(w, l, flags_at, count_at, LISTING_FIRST | LISTING_LAST);
+        rc = walk_block_send(w, l, flags_at, count_at, LISTING_FIRST | LISTING_LAST);
     folder_unref(w, f);
     return rc;
 }
@@ -408,7 +414,7 @@ int walk_folder(struct worker *w, char *path, size_t len, uint32_t flags)
 
 /* ── answers ── */
 
-static void count_unchanged(struct worker *w, const struct item *i)
+void walk_count_unchanged(struct worker *w, const struct item *i)
 {
     if (!S_ISREG(i->meta.mode) || (i->flags & ENTRY_LINKED))
         return;
@@ -429,10 +435,10 @@ static int answer_one(struct worker *w, struct listing *l, uint32_t i)
             return -EPROTO;
         if (v == VERDICT_EXISTS && f->changed && !changes_descend(w->s, f, name))
             return 0;
-        return push_child(w, f, name, v == VERDICT_FRESH ? WALK_FRESH : 0);
+        return walk_push(w, f, name, v == VERDICT_FRESH ? WALK_FRESH : 0);
     }
     if (v == VERDICT_SAME || v == VERDICT_META)
-        count_unchanged(w, it);
+        walk_count_unchanged(w, it);
     if (S_ISDIR(it->meta.mode) || w->s->spec->options.dry_run)
         return 0;
     if (it->meta.nlink > 1 && (v == VERDICT_DATA || v == VERDICT_CHECK))

@@ -251,7 +251,7 @@ static int answer_first(struct worker *w)
     if (!w->first)
         w->last = &w->first;
     w->nlistings--;
-    return walk_answer(w, l);
+    return w->s->source ? w->s->source->answer(w, l) : walk_answer(w, l);
 }
 
 /* 1: did something. 0: nothing to do now. 2: the walk is over. */
@@ -269,9 +269,15 @@ static int turn(struct worker *w)
     }
     if (w->nlistings >= LISTINGS_MAX)
         return large_help(w);
+    if (w->s->source) {
+        rc = w->s->source->later(w);
+        if (rc != 0)
+            return rc;
+    }
     rc = pathstack_pop(w->s->stack, false, &path, &len, &flags);
     if (rc == 1) {
-        rc = walk_folder(w, path, len, flags);
+        rc = w->s->source ? w->s->source->folder(w, path, len, flags)
+                          : walk_folder(w, path, len, flags);
         return rc < 0 ? rc : 1;
     }
     if (rc == 0)
@@ -363,6 +369,8 @@ static void worker_done(struct worker *w)
         w->first = l->next;
         listing_free(w, l);
     }
+    if (s->source)
+        s->source->end(w);
     buf_done(&w->out);
     buf_done(&w->record);
     buf_done(&w->packed);
@@ -385,7 +393,9 @@ void *worker_run(void *arg)
     buf_init(&w->packed, LANE_RECORD_MAX + (LANE_RECORD_MAX / 128));
     buf_init(&w->xattrs, XATTRS_MAX + 1);
     w->hash = XXH3_createState();
-    int rc = walk(w);
+    int rc = w->s->source ? w->s->source->begin(w) : 0;
+    if (rc == 0)
+        rc = walk(w);
     if (rc == 0)
         rc = batch_flush(w);
     if (rc == 0)

@@ -46,6 +46,11 @@ static const struct {
      "the next pass sets them again; if it stays, the file system cannot keep them"},
     {"missing",                    "VERIFY_MISSING",
      "somebody removed it at the destination; the next pass sends it again"        },
+    {"locked",                     "LOCKED",
+     "a program on the server keeps it from being read: the next pass tries again; close the "
+     "program before the last one"                                                 },
+    {"reparse point",              "REPARSE",
+     "a link or a mount point of the server: make it anew at the destination"      },
     {"changed at the destination", "VERIFY_CHANGED",
      "somebody works there already: keep them out, or copy their change back; the next pass sends "
      "the source's file over it"                                                   },

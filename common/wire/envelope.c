@@ -46,6 +46,8 @@ static const struct scan_limit limits[] = {
     LIMIT(result, "failures", 0, LIMIT_FAILURE_GROUPS),
     LIMIT(failure_group, "examples", LIMIT_PATH, LIMIT_FAILURE_EXAMPLES),
     LIMIT(rate, "next", 0, LIMIT_RATE_WINDOWS),
+    LIMIT(credential, "secret", LIMIT_SECRET, 0),
+    LIMIT(credential, "user", LIMIT_USER, 0),
     LIMIT(server_keys, "keys", 0, LIMIT_SERVER_KEYS),
     LIMIT(server_key, "public_key", 32, 0),
     LIMIT(rotate_key_reply, "public_key", 32, 0),

@@ -18,6 +18,8 @@
 #define LIMIT_RUNNING 1024    /* op_ids in one hello */
 #define LIMIT_FAILURE_GROUPS 32
 #define LIMIT_FAILURE_EXAMPLES 5
+#define LIMIT_SECRET (64 << 10) /* a credential: a password, a keytab, a ticket cache */
+#define LIMIT_USER 255
 #define LIMIT_CAUSE 31 /* "EACCES", "VERIFY_CONTENT" */
 #define LIMIT_CONSOLE_ARGS 64
 #define LIMIT_CONSOLE_ARG (512 << 10) /* one console argument: a wave file as JSON */

@@ -51,6 +51,8 @@ const struct noun nouns[] = {
     {"limit",      "bandwidth of jobs, hosts and sites",               limit_commands     },
     {"site",       "groups of hosts behind one link",                  site_commands      },
 
+    {"endpoint",   "servers without an agent, read over SMB",          endpoint_commands  },
+    {"credential", "secrets for endpoints, kept encrypted",            credential_commands},
     {"migrate",    "one folder to another on this machine, no set-up", migrate_commands   },
     {"console",    "these commands at a prompt",                       prompt_commands    },
     {"completion", "completion for shells",                            completion_commands},

@@ -129,6 +129,20 @@ const struct option_row jobspec_options[] = {
      .value = "MS",
      .help = "The source holds itself back while its own reads take longer than that; 0 does not "
              "look."},
+    {.name = "lock-tries",
+     .kind = OPT_UINT,
+     .off = offsetof(struct jobspec, lock_tries),
+     .def = "0",
+     .max = 64,
+     .value = "N",
+     .help = "How often a file of an endpoint is tried that somebody has locked; 0 is 3."},
+    {.name = "lock-wait",
+     .kind = OPT_UINT,
+     .off = offsetof(struct jobspec, lock_wait),
+     .def = "0",
+     .max = 3600,
+     .value = "SECONDS",
+     .help = "Between two of these tries; 0 is 60."},
     FILTER_ROWS(jobspec),
     {.name = "pre-existing",
      .kind = OPT_ENUM,
@@ -151,7 +165,7 @@ const struct option_row jobspec_options[] = {
      .repeat = true,
      .help = "Moves although this destination cannot keep that: posix-acl, owners …, or all; "
              "inventory show names them."},
-    {.name = NULL                                                                                      },
+    {.name = NULL                                                                                },
 };
 
 bool jobspec_in_file(const struct option_row *row)
@@ -193,10 +207,11 @@ static size_t path_unit(const char *p)
 
 static bool has_dotdot(const char *path)
 {
-    for (const char *p = path; (p = strchr(p, '/')) != NULL; p++) {
-        size_t n = strcspn(p + 1, "/");
-        if ((n == 1 && p[1] == '.') || (n == 2 && p[1] == '.' && p[2] == '.'))
+    for (const char *p = path; *p; p += *p == '/') {
+        size_t n = strcspn(p, "/");
+        if ((n == 1 && p[0] == '.') || (n == 2 && p[0] == '.' && p[1] == '.'))
             return true;
+        p += n;
     }
     return false;
 }
@@ -225,7 +240,7 @@ int place_parse(const char *text, char **rethost, char **retpath, size_t *retat,
         return refuse(reterr, "", host, " is not a host name");
     const char *path = colon + 1;
     *retat = (size_t)(path - text);
-    if (*path != '/')
+    if (*path == '\0')
         return refuse(reterr, "the path ", path, " does not start with /");
     if (strlen(path) > LIMIT_PATH)
         return refuse(reterr, "the path ", path, " (cut) is too long");
@@ -294,6 +309,8 @@ int jobspec_add(struct jobspec *s, const char *source, const char *destination, 
         s->pairs = json_array();
         s->destinations = json_object();
     }
+    if (dpath[0] != '/')
+        return refuse(reterr, "the path ", dpath, " does not start with /");
     json_t *from = place_json(shost, spath), *to = place_json(dhost, dpath);
     int rc = from && to ? add_checked(s, from, to, where, reterr)
                         : refuse(reterr, "", from ? destination : source,
@@ -386,6 +403,10 @@ static json_t *whole(const struct jobspec *s)
         (void)json_object_set_new(options, "shares", json_string(s->shares));
     if (s->nfs && strcmp(s->nfs, "list") != 0)
         (void)json_object_set_new(options, "nfs", json_string(s->nfs));
+    if (s->lock_tries)
+        (void)json_object_set_new(options, "lock_tries", json_integer(s->lock_tries));
+    if (s->lock_wait)
+        (void)json_object_set_new(options, "lock_wait", json_integer(s->lock_wait));
     if (s->snapshot && strcmp(s->snapshot, "none") != 0)
         (void)json_object_set_new(options, "snapshot", json_string(s->snapshot));
     jobspec_filter_json(&s->filter, options);

@@ -20,7 +20,7 @@ struct jobspec {
     char *map;      /* path of an id map */
     char *map_text; /* what it says, once read; jobspec_done() frees it */
     char *shares, *nfs;
-    uint32_t lanes;
+    uint32_t lanes, lock_tries, lock_wait;
     uint32_t max_pairs;
     char *rate;                  /* of the whole job */
     char *calendar;              /* text, from a job file */
@@ -42,8 +42,9 @@ void jobspec_done(
 /* Reads the file of s->map. from: what it is relative to, NULL: the working folder. */
 int jobspec_read_map(struct jobspec *s, const char *from, struct fault *reterr);
 
-/* "HOST:PATH" with \xNN escapes; *rethost and *retpath are malloc'd, without a slash at the end.
- * -EINVAL with a fault that tells what is wrong and *retat, the byte where. */
+/* "HOST:PATH", or "ENDPOINT:SHARE/PATH" without a slash before the share, with \xNN escapes;
+ * *rethost and *retpath are malloc'd, without a slash at the end. -EINVAL with a fault that tells
+ * what is wrong and *retat, the byte where. */
 int place_parse(const char *text, char **rethost, char **retpath, size_t *retat,
                 struct fault *reterr);
 /* where: "line 7" or "--pair 2", for the error of a later pair with the same destination. */

@@ -107,8 +107,10 @@ char *show_cell(const json_t *value, enum cell kind)
         return list_cell(value);
     if (!json_is_object(value))
         return xstrdup("-");
+    const char *endpoint = show_str(value, "endpoint");
     CLEANUP(mem_free)
-    char *place = xasprintf("%s:%s", show_str(value, "host"), show_str(value, "path"));
+    char *place =
+        xasprintf("%s:%s", *endpoint ? endpoint : show_str(value, "host"), show_str(value, "path"));
     return show_clean(place);
 }
 

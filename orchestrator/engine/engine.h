@@ -86,6 +86,25 @@ int engine_job_journal(struct engine *e, const char *job, uint64_t after, json_t
                        struct fault *reterr);
 int engine_inventory(struct engine *e, const char *job, json_t **ret, struct fault *reterr);
 
+/* ── endpoints.c ── */
+struct vault;
+void engine_set_vault(struct engine *e, const struct vault *v); /* borrowed */
+/* name, address, credentials, proxy or NULL. -EINVAL, -EEXIST, -ENOENT, else the store's. */
+int engine_endpoint_add(struct engine *e, const char *const args[4], json_t **ret,
+                        struct fault *reterr);
+int engine_endpoint_list(struct engine *e, json_t **ret, struct fault *reterr);
+int engine_endpoint_show(struct engine *e, const char *name, json_t **ret, struct fault *reterr);
+int engine_endpoint_remove(struct engine *e, const char *name, json_t **ret, struct fault *reterr);
+struct engine_credential {
+    const char *ref, *proof, *user; /* "password", "ccache", "keytab" */
+    const void *secret;
+    size_t secret_len;
+};
+int engine_credential_add(struct engine *e, const struct engine_credential *c, json_t **ret,
+                          struct fault *reterr);
+int engine_credential_list(struct engine *e, json_t **ret, struct fault *reterr);
+int engine_credential_remove(struct engine *e, const char *ref, json_t **ret, struct fault *reterr);
+
 /* ── limits.c ── */
 struct engine_limit {
     const char *scope, *name; /* "job", "host", "site" */

@@ -91,6 +91,7 @@ struct pair {
     unsigned n;
     struct host *host[2]; /* by enum step_side */
     char *path[2];        /* bytes */
+    char *endpoint;       /* the source is a share of it, read by host[SIDE_SOURCE]; NULL: none */
     enum pair_state state;
     char *reason; /* never NULL */
     unsigned stage, attempt, tries, flags;
@@ -143,6 +144,7 @@ struct engine {
     struct fleet *fleet;
     struct engine_limits limits;
     const struct sign_key *signer;
+    const struct vault *vault; /* NULL: none */
     struct job_list jobs;
     struct pair_list running;
     unsigned nrunning;
@@ -259,12 +261,30 @@ int stage_plan_probe(const struct pair *p, bool way, struct planned_step ret[2])
 /* The next that this pair wants, in the run's phase; the number of stages when there is none. */
 unsigned stage_after(const struct pair *p, unsigned stage);
 
+/* ── endpoints.c ── */
+struct endpoint {
+    char *name, *address, *credentials, *proxy;
+};
+int endpoint_find(struct engine *e, const char *name, struct endpoint *ret); /* -ENOENT */
+void endpoint_done(struct endpoint *e);
+/* A job's text with its endpoints named and their proxies as hosts; *ret is malloc'd. */
+int endpoints_resolve(struct engine *e, const char *text, char **ret, struct fault *reterr);
+struct opened { /* a credential out of the vault */
+    char *user;
+    uint32_t proof;
+    void *secret;
+    size_t len;
+};
+bool endpoint_open(struct engine *e, const struct step *s, struct opened *ret);
+void endpoint_forget(struct opened *o);
+
 /* ── orders.c ── */
 struct order {
     const char *host, *op_id, *kind, *job;
     const uint8_t *args;
     size_t args_len;
-    Godwit__Rate *rate; /* NULL: no limit */
+    Godwit__Rate *rate;          /* NULL: no limit */
+    const struct opened *opened; /* NULL: no credential goes along */
 };
 int orders_send_raw(struct engine *e, const struct order *o); /* fleet_send()'s errors */
 void orders_send(struct step *s);
@@ -314,6 +334,7 @@ void tally_take(struct tally *t, const Godwit__Counters *now);
 /* ── spec.c ── */
 struct spec_pair {
     char *host[2], *path[2]; /* by enum step_side; paths as bytes */
+    char *endpoint;          /* of the source; NULL: none */
 };
 struct spec {
     char *name;

@@ -38,6 +38,7 @@ void load_pairs(struct job *j, const struct spec *s)
             p->host[side] = host_get(j->engine, s->pairs[i].host[side]);
             p->path[side] = xstrdup(s->pairs[i].path[side]);
         }
+        p->endpoint = xstrdup(s->pairs[i].endpoint);
     }
 }
 

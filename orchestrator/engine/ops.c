@@ -96,7 +96,10 @@ static int commit_new_job(struct job *j, const struct spec *spec)
 int engine_job_create(struct engine *e, const char *text, json_t **ret, struct fault *reterr)
 {
     struct spec spec;
-    int rc = spec_parse(text, strlen(text), &spec, reterr);
+    CLEANUP(mem_free) char *resolved = NULL;
+    int rc = endpoints_resolve(e, text, &resolved, reterr);
+    if (rc == 0)
+        rc = spec_parse(resolved, strlen(resolved), &spec, reterr);
     if (rc < 0)
         return rc;
     if (spec.calendar)

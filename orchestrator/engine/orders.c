@@ -30,6 +30,14 @@ int orders_send_raw(struct engine *e, const struct order *order)
     memcpy(&o.args.data, &order->args, sizeof o.args.data);
     o.args.len = order->args_len;
     o.rate = order->rate;
+    Godwit__Credential credential = GODWIT__CREDENTIAL__INIT;
+    if (order->opened) {
+        credential.proof = order->opened->proof;
+        credential.user = order->opened->user;
+        credential.secret.data = order->opened->secret;
+        credential.secret.len = order->opened->len;
+        o.credential = &credential;
+    }
     m.body_case = GODWIT__ENVELOPE__BODY_ORDER;
     m.order = &o;
     m.deadline_ms = clock_wall_ms() + ORDER_MS;
@@ -49,7 +57,10 @@ void orders_send(struct step *s)
                       .args = s->args,
                       .args_len = s->args_len,
                       .rate = governor_order(s, &rate)};
+    struct opened opened;
+    o.opened = endpoint_open(e, s, &opened) ? &opened : NULL;
     int rc = orders_send_raw(e, &o);
+    endpoint_forget(&opened);
     if (rc == 0 && s->state == STEP_INTENDED)
         s->state = STEP_SENT;
     if (rc < 0)

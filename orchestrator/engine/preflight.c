@@ -138,7 +138,7 @@ static void check_loops(json_t *checks, const struct job *j)
     struct finding f = {.n = 0};
     for (unsigned i = 0; i < j->npairs; i++) {
         const struct pair *p = &j->pairs[i];
-        if (p->host[0] != p->host[1] ||
+        if (p->endpoint || p->host[0] != p->host[1] ||
             (!path_holds(p->path[0], p->path[1]) && !path_holds(p->path[1], p->path[0])))
             continue;
         char text[96];
@@ -204,7 +204,8 @@ static json_t *source_of(const struct pair *p)
 static enum check_result check_pair(const struct pair *p, size_t i, char *text, size_t size)
 {
     json_t *source = source_of(p);
-    struct check_pair about = {.facts = p->facts,
+    struct check_pair about = {.endpoint = p->endpoint != NULL,
+                               .facts = p->facts,
                                .options = p->job->options,
                                .source = source,
                                .destination = p->probe[SIDE_DESTINATION]};

@@ -114,11 +114,24 @@ static int read_path(const json_t *v, const char *where, char **ret, struct faul
     return 0;
 }
 
-static int read_side(json_t *v, const char *where, char **rethost, char **retpath,
+static int read_endpoint(const json_t *v, char **ret, struct fault *reterr)
+{
+    const char *name = json_string_value(v);
+    if (!v)
+        return 0;
+    if (!name || !text_is_name(name, LIMIT_HOST_NAME))
+        return refuse(reterr, "endpoint", "must be an endpoint's name");
+    *ret = xstrdup(name);
+    return 0;
+}
+
+static int read_side(json_t *v, const char *where, struct spec_pair *ret, enum step_side side,
                      struct fault *reterr)
 {
-    static const char *const keys[] = {"host", "path", NULL};
-    int rc = check_keys(v, where, keys, reterr);
+    static const char *const source[] = {"host", "path", "", "endpoint", NULL};
+    static const char *const destination[] = {"host", "path", NULL};
+    char **rethost = &ret->host[side], **retpath = &ret->path[side];
+    int rc = check_keys(v, where, side == SIDE_SOURCE ? source : destination, reterr);
     if (rc < 0)
         return rc;
     const char *host = json_string_value(json_object_get(v, "host"));
@@ -129,7 +142,7 @@ static int read_side(json_t *v, const char *where, char **rethost, char **retpat
     rc = read_path(json_object_get(v, "path"), path_at, retpath, reterr);
     if (rc == 0)
         *rethost = xstrdup(host);
-    return rc;
+    return rc == 0 ? read_endpoint(json_object_get(v, "endpoint"), &ret->endpoint, reterr) : rc;
 }
 
 static int read_pair(json_t *v, unsigned i, struct spec_pair *ret, struct fault *reterr)
@@ -139,8 +152,7 @@ static int read_pair(json_t *v, unsigned i, struct spec_pair *ret, struct fault 
     int rc = check_keys(v, where, keys, reterr);
     for (int side = 0; rc == 0 && side < 2; side++) {
         CLEANUP(mem_free) char *at = xasprintf("%s.%s", where, keys[side]);
-        rc = read_side(json_object_get(v, keys[side]), at, &ret->host[side], &ret->path[side],
-                       reterr);
+        rc = read_side(json_object_get(v, keys[side]), at, ret, (enum step_side)side, reterr);
     }
     return rc;
 }
@@ -218,6 +230,8 @@ static json_t *side_json(const struct spec_pair *p, enum step_side side)
     json_t *j = json_object();
     (void)json_object_set_new(j, "host", json_string(p->host[side]));
     (void)json_object_set_new(j, "path", shown_path(p->path[side]));
+    if (side == SIDE_SOURCE && p->endpoint)
+        (void)json_object_set_new(j, "endpoint", json_string(p->endpoint));
     return j;
 }
 
@@ -312,6 +326,7 @@ void spec_done(struct spec *s)
             free(s->pairs[i].host[side]);
             free(s->pairs[i].path[side]);
         }
+        free(s->pairs[i].endpoint);
     }
     free(s->pairs);
     free(s->name);

@@ -19,6 +19,7 @@ struct view {
     struct fleet_host host[2];
     char address[2][256];
     uint8_t pin[2][32], sign_key[2][32];
+    char endpoint_address[256];
 };
 
 unsigned stage_first(const struct job *j)
@@ -52,6 +53,18 @@ static void fill_host(struct view *w, const struct pair *p, int side)
     }
 }
 
+/* An endpoint that was taken away has no address: the agent says so. */
+static void fill_endpoint(struct view *w, const struct pair *p)
+{
+    struct endpoint e;
+    w->v.endpoint = p->endpoint;
+    w->v.address = w->endpoint_address;
+    if (!p->endpoint || endpoint_find(p->job->engine, p->endpoint, &e) < 0)
+        return;
+    (void)snprintf(w->endpoint_address, sizeof w->endpoint_address, "%s", e.address);
+    endpoint_done(&e);
+}
+
 static void fill_view(struct view *w, const struct pair *p)
 {
     fill_host(w, p, SIDE_SOURCE);
@@ -76,6 +89,7 @@ static void fill_view(struct view *w, const struct pair *p)
                            .dry_run = (p->job->flags & JOB_DRY) != 0,
                            .from = &w->host[SIDE_SOURCE],
                            .to = &w->host[SIDE_DESTINATION]};
+    fill_endpoint(w, p);
 }
 
 unsigned stage_after(const struct pair *p, unsigned stage)

@@ -10,12 +10,13 @@
 
 /* Order matters: a room may refer to tables of those above it. */
 static const struct schema_room rooms[] = {
-    {"base",    schema_base   },
-    {"agents",  schema_agents },
-    {"jobs",    schema_jobs   },
-    {"journal", schema_journal},
-    {"reports", schema_reports},
-    {"limits",  schema_limits },
+    {"base",      schema_base     },
+    {"agents",    schema_agents   },
+    {"jobs",      schema_jobs     },
+    {"journal",   schema_journal  },
+    {"reports",   schema_reports  },
+    {"limits",    schema_limits   },
+    {"endpoints", schema_endpoints},
 };
 
 const char *const schema_base[] = {

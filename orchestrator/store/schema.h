@@ -16,6 +16,7 @@ extern const char *const schema_jobs[];
 extern const char *const schema_journal[];
 extern const char *const schema_reports[];
 extern const char *const schema_limits[];
+extern const char *const schema_endpoints[];
 
 /* Runs what is missing, each room in one transaction. -ENOTSUP: the file is of a newer Godwit. */
 int schema_update(struct db *d, struct fault *reterr);

@@ -22,6 +22,9 @@
 #define PIN_LEN 32
 #define PROBE_TICKET_MS 60000
 
+#define LOCK_TRIES 3U
+#define LOCK_WAIT 60U /* seconds */
+
 static bool option_on(const struct pair_view *p, const char *name)
 {
     return json_is_true(json_object_get(p->options, name));
@@ -60,6 +63,34 @@ void files_plan_step(struct planned_step *s, enum step_side side, const char *ki
     (void)protobuf_c_message_pack(args, s->args);
 }
 
+static uint32_t number_of(const struct pair_view *p, const char *name, uint32_t otherwise)
+{
+    json_int_t n = json_integer_value(json_object_get(p->options, name));
+    return n > 0 ? (uint32_t)n : otherwise;
+}
+
+/* "/SHARE/folder" of an endpoint. share: at least as long as the path. */
+static Godwit__SmbSource *fill_smb(const struct pair_view *p, Godwit__SmbSource *ret, char *share)
+{
+    godwit__smb_source__init(ret);
+    if (!p->endpoint)
+        return NULL;
+    const char *path = p->source + strspn(p->source, "/");
+    size_t n = strcspn(path, "/");
+    memcpy(share, path, n);
+    share[n] = '\0';
+    path += n + (path[n] == '/');
+    ret->endpoint = files_text(p->endpoint);
+    ret->address = files_text(p->address);
+    ret->share = share;
+    ret->folder = files_bytes(path, strlen(path));
+    ret->lock_tries = number_of(p, "lock_tries", LOCK_TRIES);
+    ret->lock_wait_ms = number_of(p, "lock_wait", LOCK_WAIT) * 1000;
+    if (strcmp(p->source_host, p->destination_host) == 0)
+        ret->destination = files_bytes(p->destination, strlen(p->destination));
+    return ret;
+}
+
 static int plan_inventory(const struct pair_view *p, struct planned_step ret[2],
                           struct fault *reterr)
 {
@@ -69,6 +100,9 @@ static int plan_inventory(const struct pair_view *p, struct planned_step ret[2],
     o.one_file_system = option_on(p, "one_file_system");
     struct files_filter filter;
     o.filter = files_filter(p->options, &filter);
+    Godwit__SmbSource smb;
+    CLEANUP(mem_free) char *share = xmalloc(strlen(p->source) + 1);
+    o.smb = fill_smb(p, &smb, share);
     files_plan_step(&ret[0], SIDE_SOURCE, "files.inventory", &o.base);
     Godwit__HostOrder h = GODWIT__HOST_ORDER__INIT;
     h.path = files_bytes(p->destination, strlen(p->destination));
@@ -213,6 +247,9 @@ static void plan_send(const struct pair_view *p, struct transfer *t, struct plan
     o.n_peer_endpoints = 1;
     o.peer_endpoints = endpoints;
     o.peer_host = files_text(p->destination_host);
+    Godwit__SmbSource smb;
+    CLEANUP(mem_free) char *share = xmalloc(strlen(p->source) + 1);
+    o.smb = fill_smb(p, &smb, share);
     files_plan_step(ret, SIDE_SOURCE, "files.send", &o.base);
 }
 

@@ -11,6 +11,7 @@
 #include "orchestrator/workload/shares.h"
 
 #define MAX_LANES 64
+#define MAX_LOCK_WAIT 3600
 #define MAX_LATENCY_MS 60000
 #define MAX_CHECK_NAME 40
 #define MAX_HOOK_NAME 32
@@ -62,6 +63,8 @@ static const struct option_rule {
     {"checksum",           JSON_TRUE,    {NULL},                      NULL,                 0         },
     {"full_scan",          JSON_TRUE,    {NULL},                      NULL,                 0         },
     {"lanes",              JSON_INTEGER, {NULL},                      NULL,                 0         },
+    {"lock_tries",         JSON_INTEGER, {NULL},                      NULL,                 0         },
+    {"lock_wait",          JSON_INTEGER, {NULL},                      NULL,                 0         },
     {"max_source_latency", JSON_INTEGER, {NULL},                      NULL,                 0         },
     {"compress",           JSON_STRING,  {"auto", "on", "off"},       NULL,                 0         },
     {"verify",             JSON_STRING,  {"in-flight"},               files_check_verify,   0         },
@@ -103,6 +106,8 @@ static int64_t most(const struct option_rule *r)
 {
     if (r->most)
         return r->most;
+    if (strcmp(r->name, "lock_wait") == 0)
+        return MAX_LOCK_WAIT;
     return strcmp(r->name, "max_source_latency") == 0 ? MAX_LATENCY_MS : MAX_LANES;
 }
 

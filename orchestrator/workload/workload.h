@@ -21,6 +21,7 @@ struct pair_view {
     unsigned run;
     unsigned n; /* number of the pair in its job */
     const char *source_host, *destination_host;
+    const char *endpoint, *address;   /* the source is a share of it; NULL: a folder of its host */
     const char *source, *destination; /* paths for files; printable escapes decoded to bytes */
     const json_t *options;            /* of the job, validated */
     json_t *facts; /* what earlier stages left for later ones; kept by the engine */
@@ -82,6 +83,7 @@ struct check_info {
 struct check_pair {
     const json_t *facts, *options;
     const json_t *source, *destination;
+    bool endpoint; /* the source is read by a proxy, which the source's probe is of */
 };
 
 struct workload {

@@ -130,23 +130,23 @@ static void completion_offers_what_may_follow(void **state)
     static const struct {
         const char *before, *part, *want;
     } cases[] = {
-        {"",                       "st",  "status"             },
-        {"",                       "m",   "migrate"            }, /* man is hidden */
-        {"",                       "--v", "--version"          },
-        {"job",                    "re",  "resume retry report"},
-        {"completion",             "",    "bash"               },
-        {"-o json job",            "wa",  "watch"              },
-        {"-o",                     "",    "table json"         },
-        {"job list --output",      "j",   "json"               },
-        {"job create",             "f",   "files"              },
-        {"job create",             "--l", "--lanes"            },
-        {"job create --compress",  "o",   "on off"             },
-        {"job create -f",          "wav", ":files"             },
-        {"job create --delete",    "fi",  "files"              },
-        {"migrate",                "/t",  ":files"             },
-        {"job show --state /none", "",    ""                   },
-        {"nothing",                "",    ""                   },
-        {"job nothing",            "",    ""                   },
+        {"",                       "st",  "status"                          },
+        {"",                       "m",   "migrate"                         }, /* man is hidden */
+        {"",                       "--v", "--version"                       },
+        {"job",                    "re",  "resume retry report"             },
+        {"completion",             "",    "bash"                            },
+        {"-o json job",            "wa",  "watch"                           },
+        {"-o",                     "",    "table json"                      },
+        {"job list --output",      "j",   "json"                            },
+        {"job create",             "f",   "files"                           },
+        {"job create",             "--l", "--lanes --lock-tries --lock-wait"},
+        {"job create --compress",  "o",   "on off"                          },
+        {"job create -f",          "wav", ":files"                          },
+        {"job create --delete",    "fi",  "files"                           },
+        {"migrate",                "/t",  ":files"                          },
+        {"job show --state /none", "",    ""                                },
+        {"nothing",                "",    ""                                },
+        {"job nothing",            "",    ""                                },
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         char *copy = xstrdup(cases[i].before), *words[16], *save = NULL, got[512] = "";

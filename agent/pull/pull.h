@@ -1,0 +1,34 @@
+/* pull: a server without an agent as the source of a transfer: its share is read over SMB in place
+ * of a local folder; all else is agent/transfer. */
+#pragma once
+#include "agent/store/smb.h"
+
+struct step;
+struct step_result;
+struct transfer_spec;
+
+struct pull_source {
+    struct smb_place place; /* cancel_fd is set by pull_run() */
+    const char *base;       /* folder below the share, "" for its root; not NUL-terminated */
+    size_t base_len;
+    unsigned lock_tries;     /* of a file that somebody has locked */
+    unsigned lock_wait_ms;   /* between two of them */
+    const char *destination; /* folder whose smbd is to read the descriptors; NULL: none here */
+};
+
+/* A tree is only looked at: names, sizes and times. */
+struct pull_counted {
+    const struct smb_entry *entry;
+    size_t path_len, depth;
+};
+struct pull_counting {
+    void (*entry)(void *arg, const struct pull_counted *x);
+    void (*folder)(void *arg, uint64_t entries);
+    void (*failed)(void *arg, const char *path, size_t len, int err);
+    void *arg;
+};
+int pull_count(struct step *step, const struct pull_source *from, const struct pull_counting *how,
+               struct fault *reterr);
+
+void pull_run(struct step *step, struct transfer_spec *spec, struct pull_source *from,
+              struct step_result *ret);
