@@ -102,10 +102,23 @@ static enum verdict unreadable(struct fault *reterr)
     return VERDICT_FAIL;
 }
 
+/* Who only wants to see them is told why there is nothing to see: the inventory goes on. */
+static enum verdict only_listed(const struct pair_view *p, const struct fault *why)
+{
+    CLEANUP(mem_free) char *text = text_printable(why->text, strlen(why->text));
+    json_t *j = json_pack("{s:[], s:[], s:[s], s:I}", "list", "exports", "warnings", text, "run",
+                          (json_int_t)p->run);
+    if (j)
+        (void)json_object_set_new(p->facts, "shares", j);
+    return VERDICT_NEXT;
+}
+
 enum verdict shares_judge_list(const struct pair_view *p, const Godwit__Result *const results[2],
                                struct fault *reterr)
 {
     enum verdict v = files_verdict(results[0], reterr);
+    if (v == VERDICT_FAIL && !moves(p))
+        return only_listed(p, reterr);
     if (v != VERDICT_NEXT && v != VERDICT_PARTIAL)
         return v;
     const ProtobufCBinaryData *body = &results[0]->body;

@@ -441,9 +441,46 @@ static void what_was_there_goes_aside_once(void **state)
     json_decref(facts);
 }
 
+static void shares_that_are_only_listed_stop_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *options, *phase;
+        bool wanted;
+        enum verdict want;
+    } cases[] = {
+        {"{}",                                   "",          false, VERDICT_NEXT},
+        {"{}",                                   "inventory", true,  VERDICT_NEXT},
+        {"{\"shares\":\"off\",\"nfs\":\"off\"}", "inventory", false, VERDICT_NEXT},
+        {"{\"shares\":\"pair\"}",                "",          true,  VERDICT_FAIL},
+        {"{\"nfs\":\"all\"}",                    "transfer",  true,  VERDICT_FAIL},
+    };
+    char text[] = "Samba's configuration has an error";
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        json_t *options = options_of(cases[i].options), *facts = json_object();
+        struct pair_view v = view(options, facts);
+        struct fault why = {.err = 0};
+        Godwit__FaultInfo info = GODWIT__FAULT_INFO__INIT;
+        Godwit__Result failed = GODWIT__RESULT__INIT;
+        const Godwit__Result *given[2] = {&failed, NULL};
+        v.phase = cases[i].phase;
+        info.what_next = FAULT_STOP_JOB;
+        info.err = EINVAL;
+        info.text = text;
+        failed.status = GODWIT__RESULT__STATUS__FAILED;
+        failed.fault = &info;
+        assert_int_equal(stage("Reading shares")->wanted(&v), cases[i].wanted);
+        assert_int_equal(stage("Reading shares")->judge(&v, given, &why), cases[i].want);
+        assert_int_equal(stage("Moving shares")->wanted(&v), cases[i].want == VERDICT_FAIL);
+        json_decref(options);
+        json_decref(facts);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(shares_that_are_only_listed_stop_nothing),
         cmocka_unit_test(both_sides_of_a_transfer_get_the_same_ticket),
         cmocka_unit_test(a_peer_that_cannot_be_reached_is_a_reason_to_wait),
         cmocka_unit_test(a_dry_run_makes_no_folder),
