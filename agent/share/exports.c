@@ -76,6 +76,8 @@ int exports_clients_valid(const char *clients)
     size_t n = strlen(clients);
     if (n == 0 || n > CLIENTS_MAX)
         return -EINVAL;
+    if (clients[0] == '-' || strstr(clients, " -")) /* would be options for all that follow */
+        return -EINVAL;
     for (size_t i = 0; i < n; i++)
         if ((unsigned char)clients[i] <= 0x20 ? clients[i] != ' '
                                               : strchr("#\"\\\x7f", clients[i]) != NULL)
@@ -119,7 +121,7 @@ static int add_line(struct exports *e, const char *path, const struct buf *clien
 static int parse_line(struct exports *e, const struct buf *line, struct buf *word,
                       struct buf *clients)
 {
-    const char *p = (const char *)line->data, *end = p + line->len;
+    const char *p = line->data ? (const char *)line->data : "", *end = p + line->len;
     CLEANUP(mem_free) char *path = NULL;
     CLEANUP(mem_free) char *defaults = xstrdup("");
     bool bad = false;
@@ -133,7 +135,7 @@ static int parse_line(struct exports *e, const struct buf *line, struct buf *wor
     buf_clear(clients);
     while (next_word(&p, end, word, &bad)) {
         const char *w = (const char *)word->data;
-        if (*w == '-' && exports_clients_valid(w) == 0 && !strpbrk(w, "() ")) {
+        if (*w == '-' && w[1] && exports_clients_valid(w + 1) == 0 && !strpbrk(w, "() ")) {
             free(defaults);
             defaults = xstrdup(w + 1);
         } else if (add_client(clients, w, defaults) < 0) {

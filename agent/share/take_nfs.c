@@ -1,6 +1,7 @@
 /* take_nfs: exports come as a file of the pair in /etc/exports.d. Worker threads. */
 #include <dirent.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -74,12 +75,25 @@ static int check_others(const struct take *t, const char *mine, const char *path
     return rc;
 }
 
+/* What is written is read as what was meant, or it is not written. */
+static bool is_sound(const char *line, const char *path, const char *clients)
+{
+    struct exports e = {.n = 0};
+    struct fault why = {0};
+    bool sound = exports_parse(line, strlen(line), &e, &why) == 0 && e.n == 1 &&
+                 strcmp(e.list[0].path, path) == 0 && strcmp(e.list[0].clients, clients) == 0;
+    exports_done(&e);
+    return sound;
+}
+
 static int add_export(struct take *t, const Godwit__NfsExport *e, const char *mine, struct buf *to,
                       struct fault *reterr)
 {
     CLEANUP(mem_free)
     char *path = e->inside ? belong_map(t->order->destination, e->below) : xstrdup(e->path);
-    if (path[0] != '/' || exports_clients_valid(e->clients) < 0) {
+    CLEANUP(mem_free) char *escaped = exports_escape(path);
+    CLEANUP(mem_free) char *line = xasprintf("%s %s\n", escaped, e->clients);
+    if (exports_clients_valid(e->clients) < 0 || !is_sound(line, path, e->clients)) {
         take_note(take_outcome(t, e->path, "export", path, "left out"),
                   "it cannot be written into a file of exports");
         return 0;
@@ -89,8 +103,6 @@ static int add_export(struct take *t, const Godwit__NfsExport *e, const char *mi
         rc = check_others(t, mine, path, e->clients, reterr);
     if (rc < 0)
         return rc;
-    CLEANUP(mem_free) char *escaped = exports_escape(path);
-    CLEANUP(mem_free) char *line = xasprintf("%s %s\n", escaped, e->clients);
     buf_put(to, line, strlen(line));
     Godwit__ShareOutcome *o = take_outcome(t, e->path, "export", path, "new");
     if (strstr(e->clients, "fsid="))

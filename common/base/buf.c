@@ -42,8 +42,8 @@ uint8_t *buf_reserve(struct buf *b, size_t n)
 
 void buf_put(struct buf *b, const void *p, size_t n)
 {
-    uint8_t *to = buf_reserve(b, n);
-    if (!to || n == 0)
+    uint8_t *to = n > 0 ? buf_reserve(b, n) : NULL;
+    if (!to)
         return;
     memcpy(to, p, n);
     b->len += n;

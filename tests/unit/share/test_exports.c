@@ -22,6 +22,8 @@ static const struct {
     {"/srv a(rw) \\\n  b(ro)",                 "/srv",            "a(rw) b(ro)"                 },
     {"# nothing",                              "",                ""                            },
     {"   ",                                    "",                ""                            },
+    {"/srv -sync() a",                         NULL,              NULL                          },
+    {"/srv -",                                 NULL,              NULL                          },
     {"srv *(rw)",                              NULL,              NULL                          },
     {"/srv a(rw",                              NULL,              NULL                          },
     {"/srv a rw)",                             NULL,              NULL                          },
