@@ -73,6 +73,7 @@ static int options(const Godwit__TransferOptions *o, struct transfer_options *re
     ret->checksum = o->checksum;
     ret->evidence = o->evidence;
     ret->full_scan = o->full_scan;
+    ret->delta = o->delta;
     if (*o->only_cause && !text_is_name(o->only_cause, CAUSE_MAX))
         return -EINVAL;
     ret->only_cause = *o->only_cause ? o->only_cause : NULL;

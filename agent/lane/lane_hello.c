@@ -30,7 +30,7 @@ int lane_hello_parse(const void *data, size_t len, struct lane_hello *ret)
     if (!m)
         return -EBADMSG;
     struct lane_hello h = {
-        .entry = {.session = m->session, .lane = m->lane}
+        .entry = {.session = m->session, .lane = m->lane, .can = m->can}
     };
     int rc = 0;
     if (m->version != LANE_VERSION || (m->must & ~MUST_KNOWN))
@@ -57,6 +57,7 @@ int lane_hello_send(struct lane *l, const struct lane_hello *h)
     m.pair = copy.pair;
     m.session = h->entry.session;
     m.lane = h->entry.lane;
+    m.can = h->entry.can;
     uint8_t out[LANE_HELLO_MAX];
     size_t len = godwit__lane_hello__pack(&m, out);
     int rc = lane_send_copy(l, LANE_REC_HELLO, 0, out, len);

@@ -13,6 +13,7 @@
 struct lane_entry {
     uint64_t session;
     uint32_t lane;
+    uint64_t can; /* bits of lane_can */
 };
 
 /* Takes the lane over. Runs on a thread of the server that may be used as long as it takes to hand

@@ -134,6 +134,10 @@ static enum verdict compare_content(struct rlane *l, const struct view *v,
     bool check = known_digest(k) && is_as_placed(k, &v->meta);
     if (check)
         memcpy(digest, k->digest, DIGEST_BYTES);
+    /* Most likely it was written to: reading it twice at the source would cost more than pieces
+     * that turn out to be the same. */
+    if (o->delta && l->can_delta && e->meta.size > PIECE_BYTES)
+        check = check && same_time(e->meta.mtime, v->meta.mtime);
     if (!same_time(e->meta.mtime, v->meta.mtime))
         return check ? VERDICT_CHECK : VERDICT_DATA;
     if (!k)

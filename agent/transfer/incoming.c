@@ -37,6 +37,8 @@ static void incoming_free(struct incoming *in)
         (void)fd_close(in->fd);
     if (in->folder_fd >= 0)
         (void)fd_close(in->folder_fd);
+    if (in->old_fd >= 0)
+        (void)fd_close(in->old_fd);
     free(in->folder);
     free(in->name);
     free(in->xattrs);
@@ -46,7 +48,7 @@ static void incoming_free(struct incoming *in)
     free(in);
 }
 
-static struct incoming *incoming_ref(struct receiver *r, uint32_t id)
+struct incoming *incoming_ref(struct receiver *r, uint32_t id)
 {
     (void)pthread_mutex_lock(&r->lock);
     struct incoming *in = r->incoming;
@@ -58,7 +60,7 @@ static struct incoming *incoming_ref(struct receiver *r, uint32_t id)
     return in;
 }
 
-static void incoming_unref(struct receiver *r, struct incoming *in)
+void incoming_unref(struct receiver *r, struct incoming *in)
 {
     (void)pthread_mutex_lock(&r->lock);
     bool last = --in->refs == 0;
@@ -96,7 +98,7 @@ static void partial_forget(struct receiver *r, const struct incoming *in)
     (void)pthread_mutex_unlock(&r->cat_lock);
 }
 
-static int incoming_fail(struct rlane *l, struct incoming *in, int err, const char *what)
+int incoming_fail(struct rlane *l, struct incoming *in, int err, const char *what)
 {
     (void)pthread_mutex_lock(&in->lock);
     bool first = !in->over;
@@ -108,6 +110,14 @@ static int incoming_fail(struct rlane *l, struct incoming *in, int err, const ch
     partial_forget(l->r, in);
     struct failure f = {in->folder, in->name, in->folder_len, in->name_len, err, what};
     return receiver_failed(l, &f);
+}
+
+bool incoming_is_over(struct incoming *in)
+{
+    (void)pthread_mutex_lock(&in->lock);
+    bool over = in->over;
+    (void)pthread_mutex_unlock(&in->lock);
+    return over;
 }
 
 /* ── BEGIN ── */
@@ -197,7 +207,7 @@ static struct incoming *incoming_new(const struct begin *g)
     (void)pthread_mutex_init(&in->lock, NULL);
     in->id = g->id;
     in->refs = 1;
-    in->fd = in->folder_fd = -1;
+    in->fd = in->folder_fd = in->old_fd = -1;
     in->meta = g->meta;
     in->npieces = piece_count(g->meta.size);
     in->folder = xmemdup(g->folder.p, g->folder.n);
@@ -232,7 +242,10 @@ static int begun_reply(struct rlane *l, const struct incoming *in)
     size_t len = (in->npieces + 7) / 8;
     bool some = in->ndone > 0 && len < LANE_RECORD_MAX / 2;
     struct begun b = {
-        .id = in->id, .bitmap = {(const char *)in->bitmap, some ? len : 0}
+        .id = in->id,
+        .bitmap = {(const char *)in->bitmap, some ? len : 0},
+        .old_size = in->old_size,
+        .seed = in->seed
     };
     buf_clear(&l->out);
     begun_put(&l->out, &b);
@@ -282,6 +295,8 @@ int incoming_begin(struct rlane *l, struct cursor *c)
     rc = incoming_enlist(r, in, &taken);
     if (rc == 0 && !taken) {
         rc = incoming_open(l, in, g.flags & BEGIN_FRESH);
+        if (rc == 0 && !(g.flags & BEGIN_FRESH))
+            delta_open(l, in);
         (void)pthread_mutex_lock(&in->lock);
         in->over = false;
         (void)pthread_mutex_unlock(&in->lock);
@@ -339,7 +354,7 @@ int incoming_chunk(struct rlane *l, struct cursor *c)
 {
     struct chunk k;
     int rc = chunk_get(c, &k);
-    if (rc < 0)
+    if (rc < 0 || delta_chunk(l, &k, &rc))
         return rc;
     rc = piece_enter(l, k.id, (uint32_t)(k.offset / PIECE_BYTES));
     if (rc == -ESRCH)
@@ -350,10 +365,7 @@ int incoming_chunk(struct rlane *l, struct cursor *c)
     uint64_t end = l->piece * PIECE_BYTES + piece_len(in->meta.size, l->piece);
     if (k.offset < l->piece_at || k.offset > end || k.data.n > end - k.offset)
         return -EBADMSG;
-    (void)pthread_mutex_lock(&in->lock);
-    bool over = in->over;
-    (void)pthread_mutex_unlock(&in->lock);
-    if (over)
+    if (incoming_is_over(in))
         return 0;
     (void)hash_zeros(l, k.offset);
     (void)XXH3_128bits_update(l->piece_hash, k.data.p, k.data.n);
@@ -459,6 +471,26 @@ static bool completes(struct incoming *in)
     return true;
 }
 
+int incoming_piece_done(struct rlane *l, struct incoming *in, uint32_t piece,
+                        const uint8_t digest[DIGEST_BYTES], uint64_t data)
+{
+    bool complete = false;
+    (void)pthread_mutex_lock(&in->lock);
+    bool fresh = !in->over && !((in->bitmap[piece / 8] >> (piece % 8)) & 1);
+    if (fresh) {
+        in->bitmap[piece / 8] |= (uint8_t)(1U << (piece % 8));
+        memcpy(in->digests + (size_t)piece * DIGEST_BYTES, digest, DIGEST_BYTES);
+        in->ndone++;
+        complete = completes(in);
+    }
+    (void)pthread_mutex_unlock(&in->lock);
+    if (fresh) {
+        l->placed.content += piece_len(in->meta.size, piece);
+        l->placed.data += data;
+    }
+    return complete ? incoming_complete(l, in) : 0;
+}
+
 /* The digest of the piece that ends now; a hole of a whole piece is known beforehand. */
 static void piece_digest(struct rlane *l, const struct incoming *in, uint8_t ret[DIGEST_BYTES])
 {
@@ -478,31 +510,18 @@ int incoming_piece_end(struct rlane *l, struct cursor *c)
     struct piece_end p;
     uint8_t digest[DIGEST_BYTES];
     int rc = piece_end_get(c, &p);
-    if (rc == 0)
-        rc = piece_enter(l, p.id, p.piece);
+    if (rc < 0 || delta_piece_end(l, &p, &rc))
+        return rc;
+    rc = piece_enter(l, p.id, p.piece);
     if (rc < 0)
         return rc == -ESRCH ? 0 : rc;
     struct incoming *in = l->piece_of;
     FAULT_POINT("piece-in");
     piece_digest(l, in, digest);
-    bool right = memcmp(digest, p.digest, DIGEST_BYTES) == 0, complete = false;
-    (void)pthread_mutex_lock(&in->lock);
-    bool fresh = !in->over && right && !((in->bitmap[p.piece / 8] >> (p.piece % 8)) & 1);
-    if (fresh) {
-        in->bitmap[p.piece / 8] |= (uint8_t)(1U << (p.piece % 8));
-        memcpy(in->digests + (size_t)p.piece * DIGEST_BYTES, digest, DIGEST_BYTES);
-        in->ndone++;
-        complete = completes(in);
-    }
-    (void)pthread_mutex_unlock(&in->lock);
-    if (fresh) {
-        l->placed.content += piece_len(in->meta.size, p.piece);
-        l->placed.data += l->piece_data;
-    }
-    if (!right)
+    if (memcmp(digest, p.digest, DIGEST_BYTES) == 0)
+        rc = incoming_piece_done(l, in, p.piece, digest, l->piece_data);
+    else
         rc = incoming_fail(l, in, EBADMSG, "digest");
-    else if (complete)
-        rc = incoming_complete(l, in);
     incoming_drop_piece(l);
     return rc;
 }

@@ -34,7 +34,15 @@ static bool claim_from(struct large *g, uint32_t *retpiece)
     return true;
 }
 
-static void release(struct sender *s, struct large *g, int err)
+bool large_claim(struct sender *s, struct large *g, uint32_t *retpiece)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    bool some = claim_from(g, retpiece);
+    (void)pthread_mutex_unlock(&s->lock);
+    return some;
+}
+
+void large_release(struct sender *s, struct large *g, int err)
 {
     (void)pthread_mutex_lock(&s->lock);
     if (err < 0 && g->err == 0)
@@ -55,6 +63,29 @@ static int hash_zeros(struct worker *w, uint64_t n)
     return 0;
 }
 
+int large_read(struct worker *w, const struct large *g, uint8_t *to, size_t n, uint64_t at)
+{
+    int64_t from = hold_begin(&w->s->hold);
+    for (size_t got = 0; got < n;) {
+        ssize_t k = pread(g->fd, to + got, n - got, (off_t)(at + got));
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k <= 0)
+            return k < 0 ? -errno : -EBUSY;
+        got += (size_t)k;
+    }
+    hold_end(&w->s->hold, from);
+    return 0;
+}
+
+void large_count(struct sender *s, uint64_t n)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    s->sent += n;
+    s->counters.sent_bytes += n;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
 /* *reterr: of reading. Fills the record with up to CHUNK_BYTES from at on. */
 static int chunk_send(struct worker *w, const struct large *g, uint64_t at, size_t n, int *reterr)
 {
@@ -64,31 +95,18 @@ static int chunk_send(struct worker *w, const struct large *g, uint64_t at, size
     if (!head)
         return -EMSGSIZE;
     chunk_head_put(head, g->id, at);
-    int64_t from = hold_begin(&w->s->hold);
-    for (size_t got = 0; got < n;) {
-        ssize_t k = pread(g->fd, head + CHUNK_HEAD_BYTES + got, n - got, (off_t)(at + got));
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k <= 0) {
-            *reterr = k < 0 ? -errno : -EBUSY;
-            return 0;
-        }
-        got += (size_t)k;
-    }
-    hold_end(&w->s->hold, from);
+    *reterr = large_read(w, g, head + CHUNK_HEAD_BYTES, n, at);
+    if (*reterr < 0)
+        return 0;
     FAULT_POINT("chunk-read");
     (void)XXH3_128bits_update(w->hash, head + CHUNK_HEAD_BYTES, n);
     b->len += CHUNK_HEAD_BYTES + n;
-    (void)pthread_mutex_lock(&w->s->lock);
-    w->s->sent += n;
-    w->s->counters.sent_bytes += n;
-    (void)pthread_mutex_unlock(&w->s->lock);
+    large_count(w->s, n);
     return worker_send(w, REC_CHUNK, b);
 }
 
-/* Where the data from at on begins and ends, within end. */
-static void data_range(const struct large *g, uint64_t at, uint64_t end, uint64_t *retfrom,
-                       uint64_t *retto)
+void large_data_range(const struct large *g, uint64_t at, uint64_t end, uint64_t *retfrom,
+                      uint64_t *retto)
 {
     *retfrom = at;
     *retto = end;
@@ -103,26 +121,25 @@ static void data_range(const struct large *g, uint64_t at, uint64_t end, uint64_
         *retto = (uint64_t)hole;
 }
 
-static int piece_end_send(struct worker *w, const struct large *g, uint32_t piece, bool hole)
+int large_piece_end(struct worker *w, const struct large *g, uint32_t piece,
+                    const uint8_t digest[DIGEST_BYTES])
 {
     struct piece_end p = {.id = g->id, .piece = piece};
-    XXH128_canonical_t c;
-    XXH128_canonicalFromHash(&c, XXH3_128bits_digest(w->hash));
-    memcpy(p.digest, hole ? w->s->zero_piece : c.digest, DIGEST_BYTES);
+    memcpy(p.digest, digest, DIGEST_BYTES);
     worker_head(&w->record);
     piece_end_put(&w->record, &p);
     return worker_send(w, REC_PIECE_END, &w->record);
 }
 
-static int piece_send(struct worker *w, const struct large *g, uint32_t piece, int *reterr)
+int large_piece_send(struct worker *w, const struct large *g, uint32_t piece, int *reterr)
 {
     uint64_t at = piece * PIECE_BYTES, start = at, end = at + piece_len(g->meta.size, piece);
     (void)XXH3_128bits_reset(w->hash);
     while (at < end) {
         uint64_t from, to;
-        data_range(g, at, end, &from, &to);
+        large_data_range(g, at, end, &from, &to);
         if (from == end && at == start && end - start == PIECE_BYTES)
-            return piece_end_send(w, g, piece, true);
+            return large_piece_end(w, g, piece, w->s->zero_piece);
         (void)hash_zeros(w, from - at);
         for (at = from; at < to;) {
             size_t n = to - at < CHUNK_BYTES ? to - at : CHUNK_BYTES;
@@ -132,14 +149,19 @@ static int piece_send(struct worker *w, const struct large *g, uint32_t piece, i
             at += n;
         }
     }
-    return piece_end_send(w, g, piece, false);
+    XXH128_canonical_t c;
+    XXH128_canonicalFromHash(&c, XXH3_128bits_digest(w->hash));
+    return large_piece_end(w, g, piece, c.digest);
 }
 
 static int take(struct worker *w, struct large *g, uint32_t piece)
 {
     int err = 0;
-    int rc = w->s->source ? w->s->source->piece(w, g, piece, &err) : piece_send(w, g, piece, &err);
-    release(w->s, g, rc < 0 ? -ECANCELED : err);
+    if (g->old_size)
+        return delta_take(w, g, piece);
+    int rc =
+        w->s->source ? w->s->source->piece(w, g, piece, &err) : large_piece_send(w, g, piece, &err);
+    large_release(w->s, g, rc < 0 ? -ECANCELED : err);
     return rc < 0 ? rc : 1;
 }
 
@@ -163,6 +185,10 @@ void large_begun(struct sender *s, const struct begun *b)
         g = g->next;
     if (g && !g->begun) {
         g->begun = true;
+        if (s->spec->options.delta && !s->source && b->old_size) {
+            g->old_size = b->old_size;
+            g->seed = b->seed;
+        }
         if (b->bitmap.n == (g->npieces + 7) / 8)
             memcpy(g->bitmap, b->bitmap.p, b->bitmap.n);
     }

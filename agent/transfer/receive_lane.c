@@ -99,6 +99,8 @@ static int record_do(struct rlane *l, uint8_t type, struct cursor *c)
         return place_batch(l, c);
     case REC_BEGIN:
         return incoming_begin(l, c);
+    case REC_OFFER:
+        return delta_offer(l, c);
     case REC_CHUNK:
         return incoming_chunk(l, c);
     case REC_PIECE_END:
@@ -200,6 +202,7 @@ void *receive_lane_run(void *arg)
     lane_abort(l->lane);
 
     incoming_drop_piece(l);
+    delta_done(l);
     place_leave(l);
     compare_done(&l->compare);
     buf_done(&l->out);

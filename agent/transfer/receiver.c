@@ -214,7 +214,11 @@ static int enter_locked(struct receiver *r, struct lane *lane, const struct lane
     if (rc < 0 || n >= LANES_MAX || r->stopped)
         return rc < 0 ? rc : -EBUSY;
     struct rlane *l = xcalloc(1, sizeof *l);
-    *l = (struct rlane){.r = r, .lane = lane, .session = e->session, .next = r->lanes};
+    *l = (struct rlane){.r = r,
+                        .lane = lane,
+                        .session = e->session,
+                        .can_delta = e->can & LANE_CAN_DELTA,
+                        .next = r->lanes};
     rc = -pthread_create(&l->thread, NULL, receive_lane_run, l);
     if (rc < 0) {
         free(l);

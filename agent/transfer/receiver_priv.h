@@ -66,6 +66,8 @@ struct incoming {
     bool inherits, later; /* as of struct place_folder */
     bool end_ok, over;    /* over: placed, failed or given up */
     bool kept_partial;    /* the catalogue has a row of it */
+    int old_fd;           /* the older file of that name, for delta; -1: none */
+    uint64_t old_size, seed;
 };
 
 /* The folder that a lane works in. */
@@ -112,6 +114,8 @@ struct rlane {
     uint32_t piece;
     uint64_t piece_at, piece_data; /* how far; without holes */
     XXH3_state_t *piece_hash;
+    bool can_delta;           /* the source knows of older files */
+    struct held_pieces *held; /* NULL: no piece was offered yet */
     struct status told;
 };
 
@@ -211,9 +215,25 @@ int incoming_begin(struct rlane *l, struct cursor *c);
 int incoming_chunk(struct rlane *l, struct cursor *c);
 int incoming_piece_end(struct rlane *l, struct cursor *c);
 int incoming_end(struct rlane *l, struct cursor *c);
-void incoming_drop_piece(struct rlane *l); /* the lane ends */
+void incoming_drop_piece(struct rlane *l);                      /* the lane ends */
+struct incoming *incoming_ref(struct receiver *r, uint32_t id); /* NULL: not under way */
+void incoming_unref(struct receiver *r, struct incoming *in);
+bool incoming_is_over(struct incoming *in);
+/* Counts one failed file, and its temporary goes. As receiver_failed(). */
+int incoming_fail(struct rlane *l, struct incoming *in, int err, const char *what);
+/* A piece is in the temporary file; data: bytes of it that came over lanes. */
+int incoming_piece_done(struct rlane *l, struct incoming *in, uint32_t piece,
+                        const uint8_t digest[DIGEST_BYTES], uint64_t data);
 /* All that are under way are forgotten in memory; their temporary files stay unless removed. */
 void incoming_drop_all(struct receiver *r, bool remove);
+
+/* delta_receive.c */
+void delta_open(struct rlane *l, struct incoming *in); /* looks for an older file, if wanted */
+int delta_offer(struct rlane *l, struct cursor *c);
+/* False: not of a piece that was offered. Else *ret is 0 or -errno. */
+bool delta_chunk(struct rlane *l, const struct chunk *k, int *ret);
+bool delta_piece_end(struct rlane *l, const struct piece_end *p, int *ret);
+void delta_done(struct rlane *l); /* the lane ends */
 
 /* durable.c */
 void durable_row(struct placed *p, struct bytes folder, struct bytes name,

@@ -325,19 +325,85 @@ int piece_end_get(struct cursor *c, struct piece_end *ret)
     return 0;
 }
 
+void offer_put(struct buf *b, const struct offer *o)
+{
+    buf_put_u32(b, o->id);
+    buf_put_u32(b, o->piece);
+    buf_put(b, o->digest, DIGEST_BYTES);
+    buf_put_u32(b, o->nholes);
+}
+
+int offer_get(struct cursor *c, struct offer *ret)
+{
+    ret->id = cursor_u32(c);
+    ret->piece = cursor_u32(c);
+    const void *digest = cursor_bytes(c, DIGEST_BYTES);
+    if (!digest)
+        return -EBADMSG;
+    memcpy(ret->digest, digest, DIGEST_BYTES);
+    ret->nholes = cursor_u32(c);
+    return c->bad || ret->nholes > OFFER_HOLES_MAX ? -EBADMSG : 0;
+}
+
+void hole_put(struct buf *b, const struct hole *h)
+{
+    buf_put_u32(b, h->from);
+    buf_put_u32(b, h->len);
+}
+
+int hole_get(struct cursor *c, uint32_t *at, struct hole *ret)
+{
+    uint32_t from = cursor_u32(c), len = cursor_u32(c);
+    if (c->bad || from < *at || from > PIECE_BYTES || len == 0 || len > PIECE_BYTES - from)
+        return -EBADMSG;
+    *at = from + len;
+    *ret = (struct hole){from, len};
+    return 0;
+}
+
+void sums_put(struct buf *b, const struct sums *s)
+{
+    buf_put_u32(b, s->id);
+    buf_put_u32(b, s->piece);
+    buf_put_u8(b, s->kind);
+    buf_put(b, s->blocks.p, s->blocks.n);
+}
+
+int sums_get(struct cursor *c, struct sums *ret)
+{
+    ret->id = cursor_u32(c);
+    ret->piece = cursor_u32(c);
+    ret->kind = cursor_u8(c);
+    ret->blocks.n = cursor_left(c);
+    ret->blocks.p = cursor_bytes(c, ret->blocks.n);
+    bool fits = ret->kind == SUMS_SAME
+                    ? ret->blocks.n == 0
+                    : ret->kind == SUMS_BLOCKS && ret->blocks.n % sizeof(uint64_t) == 0 &&
+                          ret->blocks.n <= PIECE_BLOCKS * sizeof(uint64_t);
+    return c->bad || !fits ? -EBADMSG : 0;
+}
+
 /* ── answers ── */
 
 void begun_put(struct buf *b, const struct begun *g)
 {
     buf_put_u32(b, g->id);
     bytes_put(b, g->bitmap);
+    if (g->old_size == 0)
+        return;
+    buf_put_u64(b, g->old_size);
+    buf_put_u64(b, g->seed);
 }
 
 int begun_get(struct cursor *c, struct begun *ret)
 {
-    ret->id = cursor_u32(c);
+    *ret = (struct begun){.id = cursor_u32(c)};
     ret->bitmap = bytes_get(c, PIECES_MAX / 8);
-    return c->bad ? -EBADMSG : 0;
+    if (!c->bad && cursor_left(c) > 0) {
+        ret->old_size = cursor_u64(c);
+        ret->seed = cursor_u64(c);
+    }
+    return c->bad || ret->old_size > FILE_BYTES_MAX ? -EBADMSG : 0;
 }
 
 void status_put(struct buf *b, const struct status *s)

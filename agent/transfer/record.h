@@ -6,7 +6,9 @@
  *                              ◄──────── WANT (a verdict an entry)
  *   BATCH (small entries whole) ─────────► places
  *   BEGIN (one larger file) ─────────────► opens its temporary file
- *                              ◄──────── BEGUN (pieces that are there already)
+ *                              ◄──────── BEGUN (pieces that are there already; an older file)
+ *   OFFER (digest of a piece) ───────────► compares its older file's
+ *                              ◄──────── SUMS (it is the same; or what its blocks are)
  *   CHUNK…, PIECE_END, END ──────────────► writes, checks, places
  *                              ◄──────── GRANT, STATUS, FAILED, STOP at any time
  *   BARRIER on each lane ────────────────► all before it is done
@@ -36,6 +38,7 @@ enum record_type { /* numbers are never used again */
                    REC_BARRIER = 22,
                    REC_FINISH = 23,
                    REC_BYE = 24,
+                   REC_OFFER = 26,
                    REC_FIND = 29,
                    REC_WANT = 40,
                    REC_BEGUN = 41,
@@ -45,6 +48,7 @@ enum record_type { /* numbers are never used again */
                    REC_STOP = 45,
                    REC_BARRIER_DONE = 46,
                    REC_FINISHED = 47,
+                   REC_SUMS = 50,
                    REC_FOUND = 53,
 };
 enum { REC_COMPRESSED = 1 }; /* flag: u32 raw length, then LZ4 */
@@ -186,11 +190,44 @@ static inline uint64_t piece_len(uint64_t size, uint32_t piece)
     return left < PIECE_BYTES ? left : PIECE_BYTES;
 }
 
+/* ── OFFER and SUMS: what an older file of that name has already ── */
+#define DELTA_BLOCK 4096U
+#define PIECE_BLOCKS (PIECE_BYTES / DELTA_BLOCK)
+#define OFFER_HOLES_MAX 1024U /* a piece with more goes without an offer */
+
+struct hole { /* within a piece */
+    uint32_t from, len;
+};
+struct offer {
+    uint32_t id, piece;
+    uint8_t digest[DIGEST_BYTES]; /* of the piece, holes as zeros */
+    uint32_t nholes;              /* that many follow: hole_put() */
+};
+void offer_put(struct buf *b, const struct offer *o);
+int offer_get(struct cursor *c, struct offer *ret);
+void hole_put(struct buf *b, const struct hole *h);
+/* In order, apart from each other, none empty. *at: end of the one before, 0 at first. */
+int hole_get(struct cursor *c, uint32_t *at, struct hole *ret);
+
+/* SAME: the piece is in place, or not wanted any more. BLOCKS: what differs from these is to come
+ * in chunks, then PIECE_END. */
+enum sums_kind { SUMS_SAME = 0, SUMS_BLOCKS = 1 };
+struct sums {
+    uint32_t id, piece;
+    uint8_t kind;
+    struct bytes blocks; /* as delta_sums() makes them */
+};
+void sums_put(struct buf *b, const struct sums *s);
+int sums_get(struct cursor *c, struct sums *ret);
+
 /* ── answers ── */
 struct begun {
     uint32_t id;
     struct bytes bitmap; /* pieces that are durable; may be empty */
+    uint64_t old_size;   /* of an older file whose pieces may be offered; 0: none */
+    uint64_t seed;       /* of the sums of its blocks */
 };
+/* The last two only when there is an older file: older sources know of none. */
 void begun_put(struct buf *b, const struct begun *g);
 int begun_get(struct cursor *c, struct begun *ret);
 

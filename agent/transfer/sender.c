@@ -64,7 +64,9 @@ static void hello_make(const struct sender *s, uint32_t index, struct lane_hello
 {
     const struct transfer_spec *p = s->spec;
     *ret = (struct lane_hello){
-        .entry = {.session = s->session, .lane = index}
+        .entry = {.session = s->session,
+                  .lane = index,
+                  .can = p->options.delta && !s->source ? LANE_CAN_DELTA : 0}
     };
     (void)snprintf(ret->id, sizeof ret->id, "%s", p->ticket_id);
     (void)snprintf(ret->pair, sizeof ret->pair, "%s", p->pair);
@@ -200,7 +202,7 @@ static void tell(struct sender *s, const char *doing)
 {
     struct counters c;
     counters_now(s, &c);
-    uint64_t done = c.sent_bytes + c.unchanged_bytes;
+    uint64_t done = c.sent_bytes + c.delta_saved + c.unchanged_bytes;
     uint64_t percent = c.total_bytes ? done * 100 / c.total_bytes : 0;
     step_progress(s->step, &c, percent > 99 ? 99 : (unsigned)percent, doing);
     note_sent(s);

@@ -72,7 +72,9 @@ struct large {
     struct meta meta;
     bool sparse;
     uint32_t npieces, next_piece, inflight;
-    uint8_t *bitmap; /* pieces that the destination has */
+    uint64_t old_size, seed; /* of an older file at the destination; 0: none */
+    uint32_t useless, skip;  /* offers that led to nothing; pieces that go without one */
+    uint8_t *bitmap;         /* pieces that the destination has */
     bool begun, dropped;
     int err; /* first error of reading, -errno */
     struct worker *owner;
@@ -114,6 +116,7 @@ struct worker {
     unsigned nlistings;
     struct compress compress;
     XXH3_state_t *hash;
+    struct delta *delta; /* NULL: not needed yet */
     bool barrier_done, finished, ended;
     uint64_t wire_told, blocked_told;
     int64_t rested_us; /* when its last rest ended */
@@ -237,4 +240,19 @@ int large_send_file(struct worker *w, struct folder *f, const char *name, const 
                     const struct meta *m);
 int large_help(struct worker *w); /* 1: sent a piece of some file. 0: nothing to take */
 void large_begun(struct sender *s, const struct begun *b);
-void large_failed(struct sender *s, const struct failed *f);
+bool large_claim(struct sender *s, struct large *g, uint32_t *retpiece); /* one to send */
+void large_release(struct sender *s, struct large *g, int err);          /* it was sent */
+int large_piece_send(struct worker *w, const struct large *g, uint32_t piece, int *reterr);
+int large_piece_end(struct worker *w, const struct large *g, uint32_t piece,
+                    const uint8_t digest[DIGEST_BYTES]);
+/* All n bytes, or -errno; -EBUSY: it got shorter. */
+int large_read(struct worker *w, const struct large *g, uint8_t *to, size_t n, uint64_t at);
+/* Where the data from at on begins and ends, within end. */
+void large_data_range(const struct large *g, uint64_t at, uint64_t end, uint64_t *retfrom,
+                      uint64_t *retto);
+void large_count(struct sender *s, uint64_t n); /* content that is handed to a lane */
+
+/* delta_send.c */
+int delta_take(struct worker *w, struct large *g, uint32_t piece); /* and some after it. 1: done */
+int delta_answer(struct worker *w, struct cursor *c);
+void delta_free(struct worker *w);

@@ -14,6 +14,7 @@ struct idmap;
 
 struct transfer_options {
     bool delete_extras, dry_run, one_file_system, only_failed, checksum, full_scan,
+        delta,    /* of a large file that is there in an older state, only what differs */
         evidence; /* the catalogue keeps what a manifest and a later look at the destination need */
     const char *only_cause; /* with only_failed: of what failed, only this cause; NULL: all */
     enum compress_policy compress;

@@ -142,6 +142,8 @@ static int on_record(struct worker *w, const struct lane_record *r)
         return on_want(w, &c);
     case REC_BEGUN:
         return on_begun(w->s, &c);
+    case REC_SUMS:
+        return delta_answer(w, &c);
     case REC_STATUS:
         return on_status(w->s, &c);
     case REC_FAILED:
@@ -376,6 +378,7 @@ static void worker_done(struct worker *w)
     buf_done(&w->packed);
     buf_done(&w->xattrs);
     (void)XXH3_freeState(w->hash);
+    delta_free(w);
     (void)pthread_mutex_lock(&s->lock);
     s->counters.wire_bytes += lane_wire_bytes(w->lane) - w->wire_told;
     w->wire_told = lane_wire_bytes(w->lane);

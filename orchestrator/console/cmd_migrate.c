@@ -142,6 +142,7 @@ static const struct option_row options[] = {
          "none reads SRC as it is; auto from a snapshot where its file system takes one (btrfs); "
          "hook:NAME runs /etc/godwit/hooks/NAME before and after."},
     FLAG("checksum", checksum, "Reads both sides instead of trusting size and times."),
+    FLAG("delta", delta, "Of large files changed in place, sends only the blocks that differ."),
     FLAG("one-file-system", one_file_system, "Stays on the file system of SRC."),
     {.name = "verify",
                                                                            .kind = OPT_STRING,

@@ -96,6 +96,12 @@ const struct option_row jobspec_options[] = {
      .off = offsetof(struct jobspec, full_scan),
      .def = "no",
      .help = "Looks at everything in every pass, whatever the source's change feed knows."},
+    {.name = "delta",
+     .kind = OPT_BOOL,
+     .off = offsetof(struct jobspec, delta),
+     .def = "no",
+     .help = "Of files over 8 MiB that were changed in place (databases, disks of VMs), sends only "
+             "the blocks that differ from the destination's older file."},
     {.name = "snapshot",
      .kind = OPT_STRING,
      .off = offsetof(struct jobspec, snapshot),
@@ -165,7 +171,7 @@ const struct option_row jobspec_options[] = {
      .repeat = true,
      .help = "Moves although this destination cannot keep that: posix-acl, owners …, or all; "
              "inventory show names them."},
-    {.name = NULL                                                                                },
+    {.name = NULL                                                                              },
 };
 
 bool jobspec_in_file(const struct option_row *row)
@@ -396,6 +402,8 @@ static json_t *whole(const struct jobspec *s)
         s->dry_run, "compress", s->compress, "lanes", (json_int_t)s->lanes, "one_file_system",
         s->one_file_system, "checksum", s->checksum, "full_scan", s->full_scan, "verify",
         s->verify ? s->verify : "in-flight", "manifest", s->manifest ? s->manifest : "off");
+    if (s->delta)
+        (void)json_object_set_new(options, "delta", json_true());
     if (s->max_source_latency)
         (void)json_object_set_new(options, "max_source_latency",
                                   json_integer((json_int_t)s->max_source_latency));

@@ -13,7 +13,7 @@ struct jobspec {
     char *pair; /* command line only: newline between them */
     char *name;
     char *workload;
-    bool delete_extras, dry_run, one_file_system, checksum, full_scan;
+    bool delete_extras, dry_run, one_file_system, checksum, full_scan, delta;
     char *snapshot;
     char *compress;
     char *verify, *manifest;

@@ -129,9 +129,9 @@ static int make_spec(struct migration *m, char **ret, struct fault *reterr)
     for (char *c = proof; *c; c++) /* "sample:5%" is no name */
         *c = *c == ':' || *c == '%' ? '-' : *c;
     CLEANUP(mem_free) char *filter = jobspec_filter_name(&o->filter);
-    m->job = xasprintf("migrate%s%s%s%s%s%s%s%s%s%s", o->delete_extras ? ".delete" : "",
+    m->job = xasprintf("migrate%s%s%s%s%s%s%s%s%s%s%s", o->delete_extras ? ".delete" : "",
                        o->dry_run ? ".dry-run" : "", o->checksum ? ".checksum" : "",
-                       o->one_file_system ? ".one-fs" : "",
+                       o->delta ? ".delta" : "", o->one_file_system ? ".one-fs" : "",
                        strcmp(o->compress, "auto") == 0 ? "" : ".compress-",
                        strcmp(o->compress, "auto") == 0 ? "" : o->compress, proof,
                        strcmp(o->snapshot, "none") == 0 ? "" : ".snapshot-",
@@ -142,6 +142,7 @@ static int make_spec(struct migration *m, char **ret, struct fault *reterr)
                         .delete_extras = o->delete_extras,
                         .dry_run = o->dry_run,
                         .checksum = o->checksum,
+                        .delta = o->delta,
                         .one_file_system = o->one_file_system,
                         .compress = o->compress,
                         .verify = o->verify,

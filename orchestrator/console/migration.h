@@ -5,7 +5,7 @@
 #include "orchestrator/console/run.h"
 
 struct migrate_opts {
-    bool delete_extras, dry_run, checksum, one_file_system, quiet;
+    bool delete_extras, dry_run, checksum, delta, one_file_system, quiet;
     char *compress;
     char *verify, *manifest;
     char *rate; /* NULL: no limit */

@@ -36,6 +36,7 @@ static const struct column counters[] = {
     {"Failed",              "failed",          CELL_COUNT},
     {"Attributes not kept", "skipped_meta",    CELL_COUNT},
     {"Sent",                "sent_bytes",      CELL_BYTES},
+    {"Had already (delta)", "delta_saved",     CELL_BYTES},
     {"Sent on the wire",    "wire_bytes",      CELL_BYTES},
     {"Sent again",          "again_bytes",     CELL_BYTES},
     {NULL,                  NULL,              CELL_TEXT },
@@ -247,7 +248,7 @@ void report_csv(FILE *out, const json_t *doc)
     static const char *const names[] = {
         "files",      "bytes",       "entries",      "unchanged_files", "unchanged_bytes",
         "deleted",    "failed",      "skipped_meta", "changed_meta",    "sent_bytes",
-        "wire_bytes", "again_bytes", "elapsed_ms"};
+        "wire_bytes", "again_bytes", "elapsed_ms",   "delta_saved"};
     (void)fputs("pair,source,destination,state,reason", out);
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
         (void)fprintf(out, ",%s", names[i]);

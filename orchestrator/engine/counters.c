@@ -39,6 +39,7 @@ static const struct field {
     FIELD(skipped_meta, GROWS_SUM),
     FIELD(again_bytes, GROWS_SUM),
     FIELD(changed_meta, GROWS_SUM),
+    FIELD(delta_saved, GROWS_SUM),
     FIELD(elapsed_ms, GROWS_SUM),
     FIELD(changed_folders, GROWS_LATEST),
     FIELD(next_pass_ms, GROWS_LATEST),

@@ -62,6 +62,7 @@ static const struct option_rule {
     {"one_file_system",    JSON_TRUE,    {NULL},                      NULL,                 0         },
     {"checksum",           JSON_TRUE,    {NULL},                      NULL,                 0         },
     {"full_scan",          JSON_TRUE,    {NULL},                      NULL,                 0         },
+    {"delta",              JSON_TRUE,    {NULL},                      NULL,                 0         },
     {"lanes",              JSON_INTEGER, {NULL},                      NULL,                 0         },
     {"lock_tries",         JSON_INTEGER, {NULL},                      NULL,                 0         },
     {"lock_wait",          JSON_INTEGER, {NULL},                      NULL,                 0         },

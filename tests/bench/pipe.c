@@ -2,8 +2,8 @@
  * measure and profile the data path. Not installed.
  *   godwit-pipe both SOURCE DESTINATION STATE [OPTION…]
  *   godwit-pipe send|receive SOURCE DESTINATION STATE port=N [OPTION…]
- * OPTION: lanes=N compress=auto|on|off delete dry-run checksum evidence only-failed rate=BYTES
- * verbose */
+ * OPTION: lanes=N compress=auto|on|off delete dry-run checksum delta evidence only-failed
+ * rate=BYTES verbose */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -38,6 +38,8 @@ static bool option(struct harness *h, const char *text)
         o->dry_run = true;
     else if (strcmp(text, "checksum") == 0)
         o->checksum = true;
+    else if (strcmp(text, "delta") == 0)
+        o->delta = true;
     else if (strcmp(text, "evidence") == 0)
         o->evidence = true;
     else if (strcmp(text, "only-failed") == 0)
@@ -56,13 +58,13 @@ static void show(const char *side, struct step_result *r)
     static const char *const names[] = {"?", "done", "partial", "failed", "stopped"};
     const struct counters *c = &r->counters;
     (void)printf("%s %s: files %" PRIu64 " bytes %" PRIu64 " entries %" PRIu64 " sent %" PRIu64
-                 " wire %" PRIu64 " again %" PRIu64 " unchanged %" PRIu64 " changed_meta %" PRIu64
-                 " deleted %" PRIu64 " failed %" PRIu64 " skipped_meta %" PRIu64 " total %" PRIu64
-                 " ms %" PRIu64 " %s\n",
+                 " wire %" PRIu64 " saved %" PRIu64 " again %" PRIu64 " unchanged %" PRIu64
+                 " changed_meta %" PRIu64 " deleted %" PRIu64 " failed %" PRIu64
+                 " skipped_meta %" PRIu64 " total %" PRIu64 " ms %" PRIu64 " %s\n",
                  side, names[r->status <= STEP_STOPPED ? r->status : 0], c->files, c->bytes,
-                 c->entries, c->sent_bytes, c->wire_bytes, c->again_bytes, c->unchanged_files,
-                 c->changed_meta, c->deleted, c->failed, c->skipped_meta, c->total_files,
-                 c->elapsed_ms, r->fault.text);
+                 c->entries, c->sent_bytes, c->wire_bytes, c->delta_saved, c->again_bytes,
+                 c->unchanged_files, c->changed_meta, c->deleted, c->failed, c->skipped_meta,
+                 c->total_files, c->elapsed_ms, r->fault.text);
     for (size_t i = 0; i < r->ngroups; i++)
         (void)printf("  %s %s: %" PRIu64 " e.g. '%s'\n", r->groups[i].what,
                      strerror(r->groups[i].err), r->groups[i].count,

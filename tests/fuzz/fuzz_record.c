@@ -36,6 +36,21 @@ static void batch(struct cursor *c)
     }
 }
 
+static void offer(struct cursor *c)
+{
+    struct offer o;
+    struct hole h;
+    uint32_t at = 0;
+    if (offer_get(c, &o) < 0)
+        return;
+    for (uint32_t i = 0; i < o.nholes; i++) {
+        if (hole_get(c, &at, &h) < 0)
+            return;
+        if (at > PIECE_BYTES)
+            abort();
+    }
+}
+
 static void parse(uint8_t type, struct cursor *c)
 {
     struct begin g;
@@ -49,6 +64,8 @@ static void parse(uint8_t type, struct cursor *c)
         (void)begin_get(c, &g);
     else if (type == REC_CHUNK)
         (void)chunk_get(c, &k);
+    else if (type == REC_OFFER)
+        offer(c);
     else
         (void)piece_end_get(c, &p);
 }
@@ -56,11 +73,14 @@ static void parse(uint8_t type, struct cursor *c)
 static void parse(uint8_t type, struct cursor *c)
 {
     struct begun g;
+    struct sums sums;
     struct status s;
     struct failed f;
     struct fault stop;
     if (type == REC_BEGUN)
         (void)begun_get(c, &g);
+    else if (type == REC_SUMS)
+        (void)sums_get(c, &sums);
     else if (type == REC_STATUS)
         (void)status_get(c, &s);
     else if (type == REC_FAILED)

@@ -207,6 +207,46 @@ static void pieces_of_a_lost_file_are_not_believed(void **state_)
     }
 }
 
+static void offer(struct lane *l, uint32_t id)
+{
+    struct buf b;
+    struct offer o = {.id = id};
+    buf_init(&b, 100);
+    offer_put(&b, &o);
+    assert_int_equal(lane_send_copy(l, REC_OFFER, 0, b.data, b.len), 0);
+    buf_done(&b);
+}
+
+/* Of a file that is not under way any more nothing is wanted; of one that has no older file there
+ * is nothing to offer. */
+static void an_offer_that_nobody_asked_for_ends_the_lane(void **state_)
+{
+    (void)state_;
+    struct both keys;
+    struct lane_record r;
+    struct begun g;
+    struct sums s;
+    transfer(&keys, &(struct transfer_options){.dry_run = true}); /* makes the keys */
+    pid_t pid = side_start(false);
+    struct lane *l = hand_made_lane();
+    begin_large(l, 0, &g);
+    assert_int_equal(g.old_size, 0);
+    offer(l, 99);
+    wait_for(l, REC_SUMS, &r);
+    struct cursor c = cursor_of(r.data, r.len);
+    assert_int_equal(sums_get(&c, &s), 0);
+    assert_true(s.id == 99 && s.kind == SUMS_SAME);
+    offer(l, 1);
+    int rc = 0;
+    while ((rc = lane_receive(l, 5000, &r)) == 1)
+        assert_int_not_equal(r.type, REC_SUMS);
+    assert_true(rc < 0);
+    (void)lane_free(l);
+    assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
+    (void)kill(pid, SIGKILL);
+    (void)waitpid(pid, NULL, 0);
+}
+
 #define KILLS 12
 
 /* A source that was killed after its goodbye comes back to a destination that has ended in order:
@@ -389,6 +429,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(a_wrong_digest_costs_its_file_alone),
         CASE(pieces_of_a_lost_file_are_not_believed),
+        CASE(an_offer_that_nobody_asked_for_ends_the_lane),
         CASE(a_killed_destination_loses_nothing),
         CASE(a_killed_source_loses_nothing),
         CASE(a_killed_destination_is_not_charged_for_what_it_had),
