@@ -58,12 +58,13 @@ conf() { # NAME IP SHARE-PATH MORE…
 CONF
 }
 net_of() { net -s "$work/samba-$1/smb.conf" "${@:2}"; }
-smbd_up() { # NAME HOST
+smbd_up() { # NAME HOST [SHARE]
     nsenter --net="/run/netns/$ns-$2" smbd -s "$work/samba-$1/smb.conf" -D
     later smbd_down "$1"
-    until_true 20 "the smbd of $1 answers" smb "$1" data -c quit
+    until_true 20 "the smbd of $1 answers" smb "$1" "${3:-data}" -c quit
 }
-smbd_down() { [ ! -e "$work/samba-$1/pid/smbd.pid" ] || kill "$(cat "$work/samba-$1/pid/smbd.pid")" 2>/dev/null || true; }
+# With the processes of its connections, which are of its group.
+smbd_down() { [ ! -e "$work/samba-$1/pid/smbd.pid" ] || kill -- "-$(cat "$work/samba-$1/pid/smbd.pid")" 2>/dev/null || true; }
 declare -A at=([winsrv]=10.77.0.2 [newsrv]=10.77.0.3)
 smb() { # NAME SHARE ARG…
     PASSWD=$secret nsenter --net="/run/netns/$ns-orch" smbclient -s "$work/samba-$1/smb.conf" "//${at[$1]}/$2" \
@@ -244,11 +245,30 @@ job_end lock 60 done
 cmp -s "$src/small/d0/f1" "$work/lock/d0/f1" || fail "the next pass did not take it"
 passed "a locked file is named, and taken by the next pass"
 
-# ── encrypted share; the share goes away half way ──
+# ── encrypted share, a share that goes away half way ──
 pull sealed nas:sealed/attr "$work/sealed"
 job_end sealed 60 done
 cmp -s "$src/attr/plain.txt" "$work/sealed/plain.txt" || fail "the encrypted share did not arrive"
 passed "a share that demands encryption"
+
+begun() { [ -n "$(find "$work/gone" -name '.godwit-*' 2>/dev/null)" ]; }
+link_rate dst 40mbit
+pull gone nas:data/big "$work/gone"
+until_true 30 "the copy has begun" begun
+smbd_down winsrv
+sed -i 's/^\[data\]/[moved]/' "$work/samba-winsrv/smb.conf"
+smbd_up winsrv src sealed
+job_end gone 60 failed
+said gone "has no share data"
+nothing_wrong "$src/big" "$work/gone"
+smbd_down winsrv
+sed -i 's/^\[moved\]/[data]/' "$work/samba-winsrv/smb.conf"
+link_rate dst off
+smbd_up winsrv src
+godwit job retry gone >/dev/null
+job_end gone 60 done
+diff -r "$src/big" "$work/gone" || fail "what was resumed differs"
+passed "a server that dies and a share that goes away half way: said, and resumed when it is back"
 
 # ── the secret is nowhere ──
 found=$(grep -rlaF -- "$secret" "$work"/orch "$work"/dst-state "$work"/src-state "$work"/*.log 2>/dev/null || true)
