@@ -88,8 +88,8 @@ int exports_clients_valid(const char *clients)
 /* "host(opts)", "host", "(opts)"; defaults is "opts" of a "-opts" before it, or "". */
 static int add_client(struct buf *to, const char *word, const char *defaults)
 {
-    const char *open = strchr(word, '('), *close = open ? strchr(open, ')') : NULL;
-    if ((open && (!close || close[1])) || (!open && strchr(word, ')')) ||
+    const char *open = strchr(word, '('), *close = strchr(word, ')');
+    if (!open != !close || (open && (close < open || close[1])) ||
         exports_clients_valid(word) < 0 || strchr(word, ' '))
         return -EINVAL;
     int host = open ? (int)(open - word) : (int)strlen(word);

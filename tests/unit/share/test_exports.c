@@ -24,6 +24,7 @@ static const struct {
     {"   ",                                    "",                ""                            },
     {"/srv -sync() a",                         NULL,              NULL                          },
     {"/srv -",                                 NULL,              NULL                          },
+    {"/srv )()",                               NULL,              NULL                          },
     {"srv *(rw)",                              NULL,              NULL                          },
     {"/srv a(rw",                              NULL,              NULL                          },
     {"/srv a rw)",                             NULL,              NULL                          },
