@@ -1,4 +1,5 @@
 /* feed_events: each event names a folder by its handle, and a name in it; "." is the folder itself.
+ * A file's own change names the file too; one of its number of names (FAN_ATTRIB) names it alone.
  */
 #include "agent/feed/feed_events.h"
 
@@ -18,12 +19,12 @@ struct sink {
 
 struct event {
     uint64_t mask;
-    bool at_known, from_known;
-    struct feed_place at, from;
+    bool at_known, from_known, file_known;
+    struct feed_place at, from, file; /* file: only a handle */
 };
 
-/* struct file_handle is u32 bytes, i32 type, bytes; then the name with its NUL. */
-static bool place_of(const uint8_t *p, size_t n, struct feed_place *ret)
+/* struct file_handle is u32 bytes, i32 type, bytes; then the name with its NUL, if there is one. */
+static bool place_of(const uint8_t *p, size_t n, bool named, struct feed_place *ret)
 {
     const size_t skip = sizeof(struct fanotify_event_info_fid);
     uint32_t head[2];
@@ -39,6 +40,8 @@ static bool place_of(const uint8_t *p, size_t n, struct feed_place *ret)
     memcpy(ret->folder.bytes, p, head[0]);
     p += head[0];
     n -= head[0];
+    if (!named)
+        return true;
     size_t len = strnlen((const char *)p, n);
     if (len == n || len > FEED_NAME_MAX)
         return false;
@@ -53,10 +56,13 @@ static bool info_take(struct event *e, uint8_t type, const uint8_t *p, size_t n)
     case FAN_EVENT_INFO_TYPE_DFID_NAME:
     case FAN_EVENT_INFO_TYPE_NEW_DFID_NAME:
         e->at_known = true;
-        return place_of(p, n, &e->at);
+        return place_of(p, n, true, &e->at);
     case FAN_EVENT_INFO_TYPE_OLD_DFID_NAME:
         e->from_known = true;
-        return place_of(p, n, &e->from);
+        return place_of(p, n, true, &e->from);
+    case FAN_EVENT_INFO_TYPE_FID:
+        e->file_known = true;
+        return place_of(p, n, false, &e->file);
     default:
         return true;
     }
@@ -74,14 +80,14 @@ static bool event_read(const uint8_t *p, size_t n, struct event *ret)
         p += h.len;
         n -= h.len;
     }
-    return ret->at_known || ret->from_known;
+    return ret->at_known || ret->from_known || ret->file_known;
 }
 
 static void say(struct sink *s, enum feed_what what, const struct feed_place *at,
                 const struct feed_place *from)
 {
     s->record = (struct feed_record){.what = what, .at.folder = at->folder};
-    if (what != FEED_FOLDER)
+    if (what == FEED_WHOLE || what == FEED_MOVED)
         memcpy(s->record.at.name, at->name, sizeof at->name);
     if (from)
         s->record.from = *from;
@@ -92,6 +98,8 @@ static void say(struct sink *s, enum feed_what what, const struct feed_place *at
  * change is told at its parent. */
 static void event_say(struct sink *s, const struct event *e)
 {
+    if (e->file_known)
+        say(s, e->at_known || e->from_known ? FEED_FILE : FEED_NAMES, &e->file, NULL);
     if (e->from_known)
         say(s, FEED_FOLDER, &e->from, NULL);
     if (!e->at_known)

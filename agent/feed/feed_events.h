@@ -12,7 +12,7 @@
     (FAN_MODIFY | FAN_CLOSE_WRITE | FAN_ATTRIB | FAN_CREATE | FAN_DELETE | FAN_MOVED_FROM |        \
      FAN_MOVED_TO | FAN_ONDIR)
 
-/* One buffer of a group with FAN_REPORT_DFID_NAME. False: something in it could not be understood,
- * or the kernel says that it lost events: nothing is certain any more. */
+/* One buffer of a group with FAN_REPORT_DFID_NAME and FAN_REPORT_FID. False: something in it could
+ * not be understood, or the kernel says that it lost events: nothing is certain any more. */
 bool feed_events_parse(const void *data, size_t len,
                        void (*fn)(void *arg, const struct feed_record *r), void *arg);

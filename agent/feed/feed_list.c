@@ -16,6 +16,10 @@ struct item {
     bool whole;
 };
 
+struct inode {
+    uint64_t dev, ino;
+};
+
 struct move {
     char *from, *to;
     size_t from_len, to_len;
@@ -27,6 +31,8 @@ struct feed_list {
     size_t count, cap;
     struct move *moves;
     size_t nmoves, moves_cap;
+    struct inode *inodes;
+    size_t ninodes, inodes_cap;
 };
 
 struct feed_list *feed_list_new(void)
@@ -49,6 +55,7 @@ struct feed_list *feed_list_free(struct feed_list *l)
     for (size_t i = 0; i < l->nmoves; i++)
         move_done(&l->moves[i]);
     free(l->moves);
+    free(l->inodes);
     free(l->items);
     buf_done(&l->paths);
     free(l);
@@ -69,6 +76,28 @@ int feed_list_add(struct feed_list *l, const char *path, size_t len, bool whole)
         return -E2BIG;
     l->items[l->count++] = i;
     return 0;
+}
+
+int feed_list_add_inode(struct feed_list *l, uint64_t dev, uint64_t ino)
+{
+    if (l->ninodes > 0 && l->inodes[l->ninodes - 1].ino == ino &&
+        l->inodes[l->ninodes - 1].dev == dev)
+        return 0;
+    if (l->ninodes >= FEED_LIST_INODES)
+        return -E2BIG;
+    if (l->ninodes == l->inodes_cap) {
+        l->inodes_cap = l->inodes_cap ? l->inodes_cap * 2 : 64;
+        l->inodes = xrealloc(l->inodes, l->inodes_cap * sizeof *l->inodes);
+    }
+    l->inodes[l->ninodes++] = (struct inode){dev, ino};
+    return 0;
+}
+
+void feed_list_inodes(const struct feed_list *l, void (*fn)(void *arg, uint64_t dev, uint64_t ino),
+                      void *arg)
+{
+    for (size_t i = 0; i < l->ninodes; i++)
+        fn(arg, l->inodes[i].dev, l->inodes[i].ino);
 }
 
 /* ── moves ── */

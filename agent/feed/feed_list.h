@@ -7,6 +7,7 @@
 
 #define FEED_LIST_PATHS 262144U /* more: a full scan costs less */
 #define FEED_LIST_BYTES (32U << 20)
+#define FEED_LIST_INODES 65536U /* the same */
 
 struct feed_list;
 struct feed_list *feed_list_new(void);
@@ -18,10 +19,14 @@ int feed_list_add(struct feed_list *l, const char *path, size_t len, bool whole)
  * ones. */
 void feed_list_moved(struct feed_list *l, const char *from, size_t from_len, const char *to,
                      size_t to_len);
+/* A file that changed and has, or had, several names: all of them are to be looked at. -E2BIG. */
+int feed_list_add_inode(struct feed_list *l, uint64_t dev, uint64_t ino);
 void feed_list_settle(struct feed_list *l);
 
 /* ── settled ── */
 size_t feed_list_count(const struct feed_list *l); /* folders to look at */
+void feed_list_inodes(const struct feed_list *l, void (*fn)(void *arg, uint64_t dev, uint64_t ino),
+                      void *arg);
 int feed_list_each(const struct feed_list *l,
                    int (*fn)(void *arg, const char *path, size_t len, bool whole), void *arg);
 bool feed_list_is_whole(const struct feed_list *l, const char *path, size_t len); /* this one */

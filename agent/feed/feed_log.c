@@ -203,7 +203,7 @@ static bool get_place(struct cursor *c, struct feed_place *ret)
 static bool get_record(struct cursor *c, struct feed_record *ret)
 {
     ret->what = (enum feed_what)cursor_u8(c);
-    if (ret->what < FEED_FOLDER || ret->what > FEED_MOVED || !get_place(c, &ret->at))
+    if (ret->what < FEED_FOLDER || ret->what > FEED_NAMES || !get_place(c, &ret->at))
         return false;
     if (ret->what == FEED_MOVED && !get_place(c, &ret->from))
         return false;

@@ -14,6 +14,9 @@ enum feed_what {                  /* numbers are on disk */
                  FEED_FOLDER = 1, /* something in it, or the folder itself */
                  FEED_WHOLE = 2,  /* the folder of this name in it is another than before */
                  FEED_MOVED = 3,  /* from the second place to the first */
+                 FEED_FILE = 4,   /* this file, not a folder; the folder is said beside it */
+                 FEED_NAMES = 5,  /* this file got or lost a name, or nobody knows by which one it
+                                     changed */
 };
 
 struct feed_handle {

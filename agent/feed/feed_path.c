@@ -127,6 +127,16 @@ int feed_path_of(const struct feed_root *root, const struct feed_handle *h, char
     return rc;
 }
 
+int feed_file_of(const struct feed_root *root, const struct feed_handle *h, struct stat *ret)
+{
+    CLEANUP(fd_close) int fd = open_handle(root->fd, h, O_PATH | O_NOFOLLOW);
+    if (fd == -ESTALE || fd == -ENOENT)
+        return 0;
+    if (fd < 0)
+        return fd;
+    return fstat(fd, ret) < 0 ? -errno : ret->st_nlink > 0;
+}
+
 /* ── mounts ── */
 
 /* mountinfo writes space, tab, newline and backslash as \ooo. */

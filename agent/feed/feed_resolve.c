@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "agent/feed/feed_list.h"
 #include "agent/feed/feed_log.h"
@@ -67,9 +68,27 @@ static int add_move(struct resolving *r, const struct feed_record *m)
     return rc < 0 ? rc : 0;
 }
 
+/* One name now, and none come or gone since the last pass: its folder was told, that is all there
+ * is to look at. Else the others may lie where nothing happened; and a name that is gone may have
+ * been the one that it was changed by. */
+static int file(struct resolving *r, const struct feed_record *m)
+{
+    struct stat st;
+    int rc = feed_file_of(r->root, &m->at.folder, &st);
+    if (rc != 1)
+        return rc;
+    if (S_ISDIR(st.st_mode))
+        return -EBADMSG;
+    if (st.st_nlink == 1 && m->what == FEED_FILE)
+        return 0;
+    return feed_list_add_inode(r->list, st.st_dev, st.st_ino);
+}
+
 static int one(void *arg, const struct feed_record *m)
 {
     struct resolving *r = arg;
+    if (m->what == FEED_FILE || m->what == FEED_NAMES)
+        return file(r, m);
     int rc = folder(r, &m->at.folder);
     if (rc != 1)
         return rc;
@@ -79,6 +98,8 @@ static int one(void *arg, const struct feed_record *m)
     case FEED_WHOLE:
         return add_whole(r, &m->at);
     case FEED_MOVED:
+    case FEED_FILE:
+    case FEED_NAMES:
         break;
     }
     return add_move(r, m);

@@ -56,7 +56,7 @@ static int group_new(int root)
 {
     /* Unlimited: the default of 16,384 events is a sixth of a second of a busy machine. */
     int fd = fanotify_init(FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK | FAN_REPORT_DFID_NAME |
-                               FAN_UNLIMITED_QUEUE,
+                               FAN_REPORT_FID | FAN_UNLIMITED_QUEUE,
                            O_RDONLY | O_LARGEFILE | O_CLOEXEC);
     if (fd < 0)
         return -errno;

@@ -27,6 +27,9 @@ struct catalogue_entry {
 
 int catalogue_open(struct catalogue **ret, const char *path);
 struct catalogue *catalogue_close(struct catalogue *c);
+/* Were there rows since it was opened that could not be read? What knows nothing of them is not
+ * whole. */
+bool catalogue_is_damaged(const struct catalogue *c);
 
 /* The entries of one folder, loaded for look-up by name. Owned by the caller. */
 struct catalogue_folder;

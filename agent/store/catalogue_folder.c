@@ -91,8 +91,10 @@ static int read_segments(struct catalogue *c, const char *folder, size_t len,
         uint32_t count = 0;
         const void *blob = sqlite3_column_blob(st, 0);
         if (pack_open(blob, (size_t)sqlite3_column_bytes(st, 0), &records, &count) < 0 ||
-            f->records.len + cursor_left(&records) > FOLDER_BYTES_MAX)
+            f->records.len + cursor_left(&records) > FOLDER_BYTES_MAX) {
+            c->damaged = true;
             continue;
+        }
         buf_put(&f->records, records.at, cursor_left(&records));
         f->total += count;
     }
@@ -230,6 +232,11 @@ const struct catalogue_entry *catalogue_find(const struct catalogue_folder *f, c
         return NULL;
     *f->found = v.e;
     return f->found;
+}
+
+bool catalogue_is_damaged(const struct catalogue *c)
+{
+    return c->damaged;
 }
 
 /* The first folder behind *folder in byte order; 0 at the end. Replaces *folder. */

@@ -47,6 +47,7 @@ struct catalogue {
     sqlite3_stmt *st[ST_COUNT];
     char *path;
     bool in_transaction;
+    bool damaged;           /* rows of some folder could not be read */
     struct pending **slots; /* hash by folder path */
     size_t nslots, npending, pending_bytes;
     struct pending *last; /* puts come folder by folder */

@@ -262,16 +262,25 @@ static int put_meta_only(struct worker *w, const char *name, const struct meta *
     return 0;
 }
 
-/* 1: the content still has this digest, and the metadata was sent. */
+/* Metadata alone is set on the file that the destination has, with all its names: never that of
+ * another file, which took this name since it was listed. */
+static bool same_file(const struct meta *listed, const struct meta *m)
+{
+    return listed->ino == m->ino && listed->dev == m->dev && !((listed->mode ^ m->mode) & S_IFMT);
+}
+
+/* 1: the content is still what the destination has, and the metadata was sent. */
 static int same_content(struct worker *w, const char *name, int fd, const struct meta *m,
-                        const uint8_t digest[DIGEST_BYTES])
+                        const struct answered *was)
 {
     uint8_t now[DIGEST_BYTES];
+    if (!same_file(was->meta, m))
+        return 0;
     if (digest_file(fd, m->size, now) < 0 || !held_still(fd, m))
         return 0;
-    if (memcmp(now, digest, DIGEST_BYTES) != 0)
+    if (memcmp(now, was->digest, DIGEST_BYTES) != 0)
         return 0;
-    (void)put_meta_only(w, name, m, digest);
+    (void)put_meta_only(w, name, m, was->digest);
     return 1;
 }
 
@@ -286,7 +295,7 @@ static int file_open(const struct folder *f, const char *name)
 
 /* One try. *reterr: what went wrong with the file; the value: with the lane. m: as of fstat(fd). */
 static int file_try(struct worker *w, struct folder *f, const char *name, int fd,
-                    const struct meta *m, const uint8_t *digest, int *reterr)
+                    const struct meta *m, const struct answered *was, int *reterr)
 {
     *reterr = m->size > LARGE_BYTES_MAX ? -EFBIG : attributes(w, f, name, fd, m);
     if (*reterr < 0)
@@ -294,7 +303,7 @@ static int file_try(struct worker *w, struct folder *f, const char *name, int fd
     int rc = batch_at(w, f, 0);
     if (rc < 0)
         return rc;
-    if (digest && same_content(w, name, fd, m, digest) == 1)
+    if (was && same_content(w, name, fd, m, was) == 1)
         return 0;
     if (m->size > BATCH_FILE_MAX) {
         rc = large_send(w, f, name, fd, m);
@@ -327,7 +336,7 @@ static bool may_hand_over(const struct worker *w, const struct folder *f, const 
 }
 
 static int send_file(struct worker *w, struct folder *f, const char *name, bool links,
-                     const uint8_t *digest)
+                     const struct answered *was)
 {
     int64_t began = hold_begin(&w->s->hold);
     CLEANUP(fd_close) int fd = file_open(f, name);
@@ -355,9 +364,9 @@ static int send_file(struct worker *w, struct folder *f, const char *name, bool 
         rc = links && i == 0 ? first_seen(w, f, name, &m) : 0;
         if (rc != 0)
             return rc < 0 ? rc : 0;
-        if (!digest && may_hand_over(w, f, &m))
+        if (!was && may_hand_over(w, f, &m))
             return walk_hand_over(w, f, name);
-        rc = file_try(w, f, name, fd, &m, digest, &err);
+        rc = file_try(w, f, name, fd, &m, was, &err);
         if (rc < 0 || err != -EBUSY)
             break;
     }
@@ -408,7 +417,7 @@ static int send_special(struct worker *w, struct folder *f, const char *name, bo
 }
 
 int batch_entry(struct worker *w, struct folder *f, const char *name, bool links,
-                const uint8_t *digest)
+                const struct answered *was)
 {
     struct stat st;
     if (fstatat(f->fd, name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0) {
@@ -417,7 +426,7 @@ int batch_entry(struct worker *w, struct folder *f, const char *name, bool links
         return 0;
     }
     if (S_ISREG(st.st_mode))
-        return send_file(w, f, name, links, digest);
+        return send_file(w, f, name, links, was);
     if (S_ISDIR(st.st_mode))
         return 0; /* became one just now: the next run finds it */
     return send_special(w, f, name, links);
@@ -446,7 +455,7 @@ static int open_for_meta(struct folder *f, const char *name, struct meta *ret)
     return rc < 0 ? rc : fd;
 }
 
-int batch_meta(struct worker *w, struct folder *f, const char *name)
+int batch_meta(struct worker *w, struct folder *f, const char *name, const struct meta *listed)
 {
     struct meta m;
     CLEANUP(fd_close) int fd = open_for_meta(f, name, &m);
@@ -457,6 +466,8 @@ int batch_meta(struct worker *w, struct folder *f, const char *name)
     }
     if (S_ISDIR(m.mode))
         return 0;
+    if (!same_file(listed, &m))
+        return batch_entry(w, f, name, false, NULL);
     remap_meta(w->s->spec->options.map, &m);
     int rc = batch_at(w, f, 0);
     if (rc < 0)

@@ -1,6 +1,7 @@
-/* changes: a pass that looks only where the change feed says that something changed, and at the
- * other names of hard-linked files there. Whatever does not fit makes the next session look at
- * everything. The step's thread; changes_linked(), changes_close() and changes_found(): workers. */
+/* changes: a pass that looks only where the change feed says that something changed, and at all
+ * names of the hard-linked files that changed or stand there. Whatever does not fit makes the next
+ * session look at everything. The step's thread; changes_linked(), changes_close() and
+ * changes_found(): workers. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -22,7 +23,6 @@
 
 struct group {
     uint64_t dev, ino;
-    bool regular;
 };
 
 struct changes {
@@ -104,6 +104,8 @@ static const struct feed_list *list_of(struct sender *s, struct changes *c)
     return rc == 0 ? l : NULL;
 }
 
+static void want_names(void *arg, uint64_t dev, uint64_t ino);
+
 int changes_begin(struct sender *s, bool fresh)
 {
     struct changes *c = xcalloc(1, sizeof *c);
@@ -125,6 +127,7 @@ int changes_begin(struct sender *s, bool fresh)
         return pathstack_push(s->stack, "", 0, fresh ? WALK_FRESH : 0);
     }
     log_info("pass of %s: %zu changed folders", s->spec->pair, feed_list_count(c->list));
+    feed_list_inodes(c->list, want_names, c);
     return feed_list_each(c->list, push_one, s);
 }
 
@@ -189,22 +192,28 @@ static uint32_t *slot_of(struct changes *c, uint64_t dev, uint64_t ino)
     return &c->slots[i];
 }
 
-void changes_linked(struct sender *s, const struct meta *m)
+/* Where its names are is asked for at the end of the walk. */
+static void want_names(void *arg, uint64_t dev, uint64_t ino)
 {
-    struct changes *c = s->changes;
-    if (!c || !c->list || m->nlink < 2 || S_ISDIR(m->mode))
-        return;
+    struct changes *c = arg;
     (void)pthread_mutex_lock(&c->lock);
-    uint32_t *slot = slot_of(c, m->dev, m->ino);
+    uint32_t *slot = slot_of(c, dev, ino);
     if (*slot == 0 && c->ngroups < GROUPS_MAX) {
         if ((c->ngroups & (c->ngroups - 1)) == 0)
             c->groups = xrealloc(c->groups, (c->ngroups ? c->ngroups * 2 : 1) * sizeof *c->groups);
-        c->groups[c->ngroups] = (struct group){m->dev, m->ino, S_ISREG(m->mode)};
+        c->groups[c->ngroups] = (struct group){dev, ino};
         *slot = (uint32_t)++c->ngroups;
     } else if (*slot == 0) {
         c->lost = true;
     }
     (void)pthread_mutex_unlock(&c->lock);
+}
+
+void changes_linked(struct sender *s, const struct meta *m)
+{
+    struct changes *c = s->changes;
+    if (c && c->list && m->nlink > 1 && !S_ISDIR(m->mode))
+        want_names(c, m->dev, m->ino);
 }
 
 /* Under lock. False: it was pushed already. */
@@ -297,15 +306,6 @@ static bool is_answered(struct changes *c, bool *retlost)
     return answered;
 }
 
-/* The catalogue knows regular files only: other kinds must all have been seen. */
-static bool others_seen(struct sender *s, const struct changes *c)
-{
-    for (size_t i = 0; i < c->ngroups; i++)
-        if (!c->groups[i].regular && links_left(s->links, c->groups[i].dev, c->groups[i].ino))
-            return false;
-    return true;
-}
-
 int changes_close(struct worker *w)
 {
     struct sender *s = w->s;
@@ -324,8 +324,8 @@ int changes_close(struct worker *w)
     (void)is_answered(c, &lost);
     if (c->pushed > before)
         return 1;
-    if (!lost && others_seen(s, c))
+    if (!lost)
         return 0;
-    lose(s, "not all names of a hard-linked file are known");
+    lose(s, "more hard-linked files changed than can be looked for");
     return -EAGAIN;
 }

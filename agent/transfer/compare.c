@@ -71,8 +71,6 @@ void compare_done(struct compare *k)
 {
     (void)catalogue_folder_free(k->known);
     k->known = NULL;
-    free(k->links_of);
-    k->links_of = NULL;
     free(k->names);
     k->names = NULL;
     k->nnames = k->names_cap = 0;
@@ -156,11 +154,29 @@ static bool is_foreign(const struct receiver *r, const struct listing_entry *e,
            (here->uid != e->meta.uid || here->gid != e->meta.gid);
 }
 
+/* Metadata is set on a file, so on all its names. What stands here under several may be kept only
+ * for the source's file that it was made of: the catalogue says so of this name, or, where it knows
+ * nothing and everything is looked at, no other file claims it. */
+static bool may_share(struct rlane *l, const struct listing_entry *e, const struct meta *here)
+{
+    const struct compare *k = &l->compare;
+    if (here->nlink < 2 || l->r->spec->options.dry_run)
+        return true;
+    if (here->nlink > e->meta.nlink) /* some of them must get a file of their own */
+        return false;
+    const struct catalogue_entry *row =
+        k->known ? catalogue_find(k->known, e->name.p, e->name.n) : NULL;
+    if (row)
+        return row->ino == e->meta.ino;
+    return !k->partly && claims_take(l->r->claims, here->dev, here->ino, e->meta.ino);
+}
+
 static enum verdict compare_kind(struct rlane *l, const struct view *v,
                                  const struct listing_entry *e, uint8_t digest[DIGEST_BYTES])
 {
     const struct meta *here = &v->meta;
-    if ((e->meta.mode ^ here->mode) & S_IFMT)
+    if (((e->meta.mode ^ here->mode) & S_IFMT) || !may_share(l, e, here) ||
+        is_foreign(l->r, e, here))
         return VERDICT_DATA;
     if (S_ISLNK(e->meta.mode))
         return view_link_is(v, e->target) ? VERDICT_SAME : VERDICT_DATA;
@@ -168,8 +184,7 @@ static enum verdict compare_kind(struct rlane *l, const struct view *v,
         return e->meta.rdev == here->rdev ? VERDICT_SAME : VERDICT_DATA;
     if (!S_ISREG(e->meta.mode))
         return VERDICT_SAME;
-    /* More names here than there: some of them must get a file of their own. */
-    if (e->meta.size != here->size || here->nlink > e->meta.nlink || is_foreign(l->r, e, here))
+    if (e->meta.size != here->size)
         return VERDICT_DATA;
     return compare_content(l, v, e, digest);
 }
@@ -236,12 +251,17 @@ static void count_same(struct rlane *l, const struct listing_entry *e, const str
     static const uint8_t unknown[DIGEST_BYTES];
     if (l->r->spec->options.evidence && !l->r->spec->options.dry_run)
         evidence_same(l, e);
-    if (!S_ISREG(e->meta.mode))
+    const struct catalogue_entry *row =
+        l->compare.known ? catalogue_find(l->compare.known, e->name.p, e->name.n) : NULL;
+    if (!S_ISREG(e->meta.mode)) {
+        bool unknown_name = !row || row->ino != e->meta.ino;
+        if (unknown_name && !l->r->spec->options.dry_run && !l->r->spec->options.evidence)
+            durable_row(&l->placed, (struct bytes){l->at.path, l->at.len}, e->name, &e->meta, NULL);
         return;
+    }
     l->delta.unchanged_files++;
     l->delta.unchanged_bytes += e->meta.size;
-    if (l->r->spec->options.dry_run ||
-        (l->compare.known && catalogue_find(l->compare.known, e->name.p, e->name.n)))
+    if (l->r->spec->options.dry_run || row)
         return;
     if (!l->r->spec->options.evidence)
         durable_row(&l->placed, (struct bytes){l->at.path, l->at.len}, e->name, &e->meta, unknown);
@@ -311,7 +331,8 @@ static int block_begin(struct rlane *l, const struct listing_head *h)
     struct receiver *r = l->r;
     struct compare *k = &l->compare;
     compare_done(k);
-    *k = (struct compare){.seed = r->instance};
+    *k =
+        (struct compare){.seed = r->instance, .partly = h->flags & (LISTING_KNOWN | LISTING_MAYBE)};
     if (!r->spec->options.dry_run) {
         int rc = place_spool_folder(r, h->folder, &h->meta, h->xattrs, true);
         if (rc < 0)

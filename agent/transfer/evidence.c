@@ -160,32 +160,20 @@ void evidence_same(struct rlane *l, const struct listing_entry *e)
     durable_put(&l->placed, at_folder(l), e->name, &k);
 }
 
-/* Links come at the end, folder by folder, when the lane compares no more. */
-static const struct catalogue_entry *link_row_of(struct rlane *l, struct bytes folder,
-                                                 struct bytes name)
+/* A later name of a hard-linked file. Its row says what is there under the first one, of which
+ * first is the row: what the source had when its later name was looked at may be newer. */
+void evidence_link(struct rlane *l, struct bytes folder, struct bytes name, const struct meta *m,
+                   const struct catalogue_entry *first)
 {
-    struct receiver *r = l->r;
-    struct compare *k = &l->compare;
-    if (!k->links_of || k->links_of_len != folder.n ||
-        memcmp(k->links_of, folder.p, folder.n) != 0) {
-        compare_done(k);
-        k->links_of = xmemdup(folder.p, folder.n);
-        k->links_of_len = folder.n;
-        (void)pthread_mutex_lock(&r->cat_lock);
-        (void)catalogue_load(r->cat, folder.p, folder.n, &k->known);
-        (void)pthread_mutex_unlock(&r->cat_lock);
-    }
-    return k->known ? catalogue_find(k->known, name.p, name.n) : NULL;
-}
-
-/* Its content is that of the first name, which has a row of its own. */
-void evidence_link(struct rlane *l, struct bytes folder, struct bytes name, const struct meta *m)
-{
-    struct catalogue_entry k = entry_of(m, 0);
-    const struct catalogue_entry *old = link_row_of(l, folder, name);
-    k.has_meta = false; /* attributes are the first name's */
+    struct catalogue_entry k = *first;
+    const struct catalogue_entry *old = rows_find(l->r, &l->laters, folder, name);
+    k.mode = m->mode;
+    k.has_meta = k.has_sha256 = false; /* attributes are the first name's */
+    if (l->r->spec->options.evidence)
+        memcpy(k.digest, unknown, DIGEST_BYTES); /* so is what is to be read */
     bool same = old && old->mode == k.mode && old->ino == k.ino && old->size == k.size &&
-                same_time(old->mtime, k.mtime) && same_time(old->ctime, k.ctime);
+                same_time(old->mtime, k.mtime) && same_time(old->ctime, k.ctime) &&
+                (l->r->spec->options.evidence || memcmp(old->digest, k.digest, DIGEST_BYTES) == 0);
     if (!same)
         durable_put(&l->placed, folder, name, &k);
 }

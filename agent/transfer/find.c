@@ -76,6 +76,8 @@ int find_run(struct rlane *l, struct cursor *c)
     buf_put_u8(&l->out, FOUND_MORE);
     (void)pthread_mutex_lock(&r->cat_lock);
     int rc = catalogue_each(r->cat, look, &f);
+    if (rc == 0 && catalogue_is_damaged(r->cat))
+        rc = -EBADMSG;
     (void)pthread_mutex_unlock(&r->cat_lock);
     free(f.inodes);
     free(f.folder);

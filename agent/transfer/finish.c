@@ -32,17 +32,18 @@ static bool gone(const struct rlane *l)
 /* ── hard links ── */
 
 /* Is what has the first name the file that the source links to? Not when that one failed and an
- * older one stands there. One that came in this run may be older than the look at its later name.
- */
-static bool is_first(const struct receiver *r, const struct stat *st, const struct meta *m)
+ * older one stands there, nor when at the source another took its name between the look at it and
+ * its sending: what was sent is in its row. It may be older than the look at its later name. */
+static bool is_first(const struct receiver *r, const struct stat *st, const struct meta *m,
+                     const struct catalogue_entry *row)
 {
-    if ((st->st_mode ^ m->mode) & S_IFMT)
+    if (((st->st_mode ^ m->mode) & S_IFMT) || !row || row->ino != m->ino)
         return false;
     if (r->privileged && st->st_nlink > 1 && st->st_uid == r->euid && m->uid != r->euid)
         return false; /* root's own under a name of somebody's: a link that we did not make */
     if (!S_ISREG(m->mode) || st->st_ctim.tv_sec >= r->began_s)
         return true;
-    return (uint64_t)st->st_size == m->size && st->st_mtim.tv_sec == m->mtime.tv_sec;
+    return (uint64_t)st->st_size == row->size && st->st_mtim.tv_sec == row->mtime.tv_sec;
 }
 
 /* An immutable file takes no further name, an immutable folder none at all. The folders get their
@@ -72,7 +73,7 @@ static int link_handle(int first, int dir, const char *name)
 }
 
 static int link_make(struct rlane *l, struct bytes name, const struct meta *m, struct bytes target,
-                     bool *retdone)
+                     const struct catalogue_entry *row, bool *retdone)
 {
     struct receiver *r = l->r;
     char to[NAME_BYTES_MAX + 1], first[NAME_BYTES_MAX + 1], temp[PAIR_TEMP_MAX];
@@ -89,7 +90,7 @@ static int link_make(struct rlane *l, struct bytes name, const struct meta *m, s
     CLEANUP(fd_close) int file = openat(dir, first, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (file < 0 || fstat(file, &a) < 0)
         return -errno;
-    if (!is_first(r, &a, m))
+    if (!is_first(r, &a, m, row))
         return -ESTALE;
     if (fstatat(l->at.fd, to, &b, AT_SYMLINK_NOFOLLOW) == 0 && a.st_ino == b.st_ino &&
         a.st_dev == b.st_dev)
@@ -109,6 +110,19 @@ static int link_make(struct rlane *l, struct bytes name, const struct meta *m, s
     return rc;
 }
 
+/* What is known of a first name; all rows are there: finish_run(). Names of one file come together,
+ * so it is looked up once for them. */
+static bool first_row(struct rlane *l, struct bytes target, struct catalogue_entry *ret)
+{
+    const char *slash = memrchr(target.p, '/', target.n);
+    size_t parent = slash ? (size_t)(slash - target.p) : 0, skip = slash ? parent + 1 : 0;
+    struct bytes folder = {target.p, parent}, name = {target.p + skip, target.n - skip};
+    const struct catalogue_entry *e = rows_find(l->r, &l->firsts, folder, name);
+    if (e)
+        *ret = *e;
+    return e;
+}
+
 static int link_row(void *arg, const void *row, size_t len)
 {
     struct rlane *l = arg;
@@ -119,9 +133,11 @@ static int link_row(void *arg, const void *row, size_t len)
     struct bytes target = blob(&c, PATH_BYTES_MAX);
     if (gone(l) || !sound || c.bad)
         return gone(l) ? -ECANCELED : -EBADMSG;
+    struct catalogue_entry of;
+    bool known = first_row(l, target, &of);
     int rc = place_enter(l, folder, true);
     if (rc == 0)
-        rc = link_make(l, name, &m, target, &done);
+        rc = link_make(l, name, &m, target, known ? &of : NULL, &done);
     if (rc < 0) {
         struct failure f = {folder.p, name.p, folder.n, name.n, -rc, "link"};
         return receiver_failed(l, &f);
@@ -129,8 +145,7 @@ static int link_row(void *arg, const void *row, size_t len)
     l->placed.entries += done;
     l->placed.files += done;
     /* The catalogue is to know each name of a file: find.c. */
-    if (l->r->spec->options.evidence || S_ISREG(m.mode))
-        evidence_link(l, folder, name, &m);
+    evidence_link(l, folder, name, &m, &of);
     return l->placed.rows.len > LINK_ROWS ? durable_note(l) : 0;
 }
 
@@ -285,11 +300,14 @@ int finish_run(struct rlane *l)
     FAULT_POINT("linking");
     doing(l, "linking");
     compare_done(&l->compare);
-    int rc = durable_name(r);
+    /* Links go by the rows of their first names: those are to be in the catalogue. */
+    int rc = spool_count(r->links) > 0 ? durable_flush(r) : durable_name(r);
     if (rc == 0)
         rc = receiver_say_unsaid(l);
     if (rc == 0)
         rc = spool_each(r->links, link_row, l);
+    rows_done(&l->firsts);
+    rows_done(&l->laters);
     if (rc == 0) {
         FAULT_POINT("deleting");
         doing(l, "deleting extras");

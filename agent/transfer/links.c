@@ -121,12 +121,3 @@ int links_see(struct links *l, const struct meta *m, const char *path, size_t le
     (void)pthread_mutex_unlock(&l->lock);
     return rc;
 }
-
-uint32_t links_left(struct links *l, uint64_t dev, uint64_t ino)
-{
-    (void)pthread_mutex_lock(&l->lock);
-    const struct slot *s = slot_of(l->slots, l->cap, dev, ino);
-    uint32_t left = s->len ? s->left : 0;
-    (void)pthread_mutex_unlock(&l->lock);
-    return left;
-}

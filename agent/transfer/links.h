@@ -9,8 +9,6 @@ struct meta;
 
 int links_new(struct links **ret, const char *dir);
 struct links *links_free(struct links *l);
-/* Names of the inode that were not seen; 0 when none was. */
-uint32_t links_left(struct links *l, uint64_t dev, uint64_t ino);
 /* 0: the first name, remembered. 1: a later one; *retpath (malloc'd) is the first. -errno. */
 int links_see(struct links *l, const struct meta *m, const char *path, size_t len, char **retpath,
               size_t *retlen);

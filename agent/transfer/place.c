@@ -475,7 +475,8 @@ static int entry_done(struct rlane *l, const struct batch_entry *e, int rc, cons
         evidence_entry(l, folder, e);
         return 0;
     }
-    if (S_ISREG(e->meta.mode) && memcmp(e->digest, unknown, DIGEST_BYTES) != 0)
+    /* Anything may get a second name, and the catalogue is to know the first: find.c. */
+    if (!S_ISREG(e->meta.mode) || memcmp(e->digest, unknown, DIGEST_BYTES) != 0)
         durable_row(&l->placed, folder, e->name, &e->meta, e->digest);
     return 0;
 }

@@ -205,6 +205,8 @@ void *receive_lane_run(void *arg)
     delta_done(l);
     place_leave(l);
     compare_done(&l->compare);
+    rows_done(&l->firsts);
+    rows_done(&l->laters);
     buf_done(&l->out);
     buf_done(&l->placed.rows);
     free(l->raw);

@@ -137,6 +137,8 @@ static int spools_new(struct receiver *r)
     r->folders = spool_free(r->folders);
     r->extras = spool_free(r->extras);
     r->late = spool_free(r->late);
+    (void)claims_free(r->claims);
+    r->claims = claims_new();
     int rc = spool_new(&r->links, r->scratch);
     if (rc == 0)
         rc = spool_new(&r->folders, r->scratch);
@@ -481,6 +483,7 @@ static void receiver_done(struct receiver *r)
     (void)spool_free(r->folders);
     (void)spool_free(r->extras);
     (void)spool_free(r->late);
+    (void)claims_free(r->claims);
     (void)faillist_free(r->failures);
     (void)catalogue_close(r->cat);
     written_done(r);

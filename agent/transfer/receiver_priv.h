@@ -9,6 +9,7 @@
 #include "agent/step.h"
 #include "agent/store/catalogue.h"
 #include "agent/store/pairname.h"
+#include "agent/transfer/claims.h"
 #include "agent/transfer/faillist.h"
 #include "agent/transfer/record.h"
 #include "agent/transfer/spec.h"
@@ -87,10 +88,16 @@ struct compare {
     size_t nnames, names_cap;
     uint64_t seed;
     bool absent, names_lost;
+    bool partly; /* of a pass that does not look at everything */
     uint64_t kept_temps[1024];
     size_t nkept;
-    char *links_of; /* once the listings are over: the folder whose rows are known */
-    size_t links_of_len;
+};
+
+/* Rows of one folder: rows.c. */
+struct rows {
+    char *folder; /* NULL: none yet */
+    size_t len;
+    struct catalogue_folder *known;
 };
 
 struct rlane {
@@ -102,6 +109,7 @@ struct rlane {
     unsigned umask; /* of this thread */
     struct place_folder at;
     struct compare compare;
+    struct rows firsts, laters; /* of hard-linked files, at the end */
     struct placed placed;
     unsigned lost; /* bits of meta_loss, of the entry in hand */
     uint64_t found;
@@ -162,6 +170,7 @@ struct receiver {
     unsigned nincoming;
     uint64_t incoming_pieces; /* of all of them: what their maps take */
     struct spool *links, *folders, *extras, *late;
+    struct claims *claims; /* of this session */
     const char *doing;
     bool finished, bye, stopped;
     int64_t finished_ms;
@@ -205,6 +214,11 @@ int place_spool_link(struct rlane *l, struct bytes name, const struct meta *m, s
 /* compare.c */
 int compare_listing(struct rlane *l, struct cursor *c);
 void compare_done(struct compare *c);
+
+/* rows.c. NULL: none that is durable; else valid until the next call with k. */
+const struct catalogue_entry *rows_find(struct receiver *r, struct rows *k, struct bytes folder,
+                                        struct bytes name);
+void rows_done(struct rows *k);
 
 /* find.c: where the catalogue has the names of hard-linked files */
 int find_run(struct rlane *l, struct cursor *c);
@@ -269,7 +283,8 @@ void written_done(struct receiver *r);
 /* An entry that was placed: a row even of what has no content. */
 void evidence_entry(struct rlane *l, struct bytes folder, const struct batch_entry *e);
 void evidence_large(struct rlane *l, const struct incoming *in, const uint8_t digest[DIGEST_BYTES]);
-void evidence_link(struct rlane *l, struct bytes folder, struct bytes name, const struct meta *m);
+void evidence_link(struct rlane *l, struct bytes folder, struct bytes name, const struct meta *m,
+                   const struct catalogue_entry *first);
 void evidence_folder(struct rlane *l, struct bytes folder, const struct meta *m,
                      struct bytes xattrs);
 /* A folder comes anew: rows below it are of an older one. name: in the folder that the lane is in.

@@ -223,14 +223,20 @@ int changes_found(struct sender *s, struct cursor *c);
 int batch_flush(struct worker *w);
 int batch_at(struct worker *w, struct folder *f, uint8_t flags); /* room for an entry of f in out */
 int batch_folder(struct worker *w, struct folder *f); /* its metadata, though it be empty */
-/* The entry name of f, opened anew. links: ask whether another name of it was sent. digest: when
- * not NULL, send only the metadata if the content still has it. -errno of the lane only. */
+/* What the destination has under a name, to which its answer referred. */
+struct answered {
+    const struct meta
+        *meta; /* as listed: metadata alone goes only while the name is of this file */
+    const uint8_t *digest;
+};
+/* The entry name of f, opened anew. links: ask whether another name of it was sent. was: when not
+ * NULL, send only the metadata if the content is still that. -errno of the lane only. */
 int batch_entry(struct worker *w, struct folder *f, const char *name, bool links,
-                const uint8_t *digest);
+                const struct answered *was);
 /* The same for what is known to be a regular file in a fresh folder. A large one may go onto the
  * stack for a worker that has nothing to do: several files at once write faster than one. */
 int batch_file(struct worker *w, struct folder *f, const char *name);
-int batch_meta(struct worker *w, struct folder *f, const char *name);
+int batch_meta(struct worker *w, struct folder *f, const char *name, const struct meta *listed);
 
 /* large.c */
 /* Borrows fd. m: as of fstat(fd). */

@@ -424,6 +424,20 @@ void walk_count_unchanged(struct worker *w, const struct item *i)
     (void)pthread_mutex_unlock(&w->s->lock);
 }
 
+/* It is sent by this name: the others become links to it. A run of only what failed does not look
+ * for them: the next pass finds the name on its list, and them by it. */
+static void other_names_due(struct worker *w, const struct folder *f, const char *name,
+                            const struct meta *m)
+{
+    if (!w->s->spec->options.only_failed) {
+        changes_linked(w->s, m);
+        return;
+    }
+    CLEANUP(mem_free) char *path = xasprintf("%.*s/%s", (int)f->len, f->path, name);
+    const char *from = f->len ? path : path + 1;
+    faillist_list_only(w->s->failures, from, strlen(from), "");
+}
+
 static int answer_one(struct worker *w, struct listing *l, uint32_t i)
 {
     struct folder *f = l->folder;
@@ -442,14 +456,16 @@ static int answer_one(struct worker *w, struct listing *l, uint32_t i)
     if (S_ISDIR(it->meta.mode) || w->s->spec->options.dry_run)
         return 0;
     if (it->meta.nlink > 1 && (v == VERDICT_DATA || v == VERDICT_CHECK))
-        changes_linked(w->s, &it->meta);
+        other_names_due(w, f, name, &it->meta);
+    struct answered was;
     switch (v) {
     case VERDICT_DATA:
         return batch_entry(w, f, name, false, NULL);
     case VERDICT_CHECK:
-        return batch_entry(w, f, name, false, l->digests + (size_t)i * DIGEST_BYTES);
+        was = (struct answered){&it->meta, l->digests + (size_t)i * DIGEST_BYTES};
+        return batch_entry(w, f, name, false, &was);
     case VERDICT_META:
-        return batch_meta(w, f, name);
+        return batch_meta(w, f, name, &it->meta);
     case VERDICT_SAME:
     case VERDICT_SKIP:
     case VERDICT_EXISTS:

@@ -47,7 +47,9 @@ static void write_down(void *arg, const struct feed_record *r)
     memcpy(&at, r->at.folder.bytes, sizeof at);
     memcpy(&from, r->from.folder.bytes, sizeof from);
     size_t n = strlen(to);
-    if (r->what == FEED_MOVED)
+    if (r->what == FEED_FILE || r->what == FEED_NAMES)
+        (void)snprintf(to + n, 256 - n, "%c%u ", r->what == FEED_FILE ? 'f' : 'n', at);
+    else if (r->what == FEED_MOVED)
         (void)snprintf(to + n, 256 - n, "M%u/%s<%u/%s ", at, r->at.name, from, r->from.name);
     else
         (void)snprintf(to + n, 256 - n, "%c%u/%s ", r->what == FEED_WHOLE ? 'W' : 'F', at,
@@ -89,6 +91,22 @@ static void events_become_records(void **state)
     }
 }
 
+/* The file is said beside its folder; alone when the kernel names no folder. */
+static void files_are_said_too(void **state)
+{
+    (void)state;
+    struct made m;
+    char said[256] = "";
+    begin(&m, FAN_MODIFY);
+    info(&m, FAN_EVENT_INFO_TYPE_DFID_NAME, 7, "f");
+    info(&m, FAN_EVENT_INFO_TYPE_FID, 9, "");
+    assert_true(feed_events_parse(m.bytes, m.len, write_down, said));
+    begin(&m, FAN_ATTRIB);
+    info(&m, FAN_EVENT_INFO_TYPE_FID, 9, "");
+    assert_true(feed_events_parse(m.bytes, m.len, write_down, said));
+    assert_string_equal(said, "f9 F7/ n9 ");
+}
+
 static void what_cannot_be_understood_is_a_loss(void **state)
 {
     (void)state;
@@ -117,6 +135,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(events_become_records),
+        cmocka_unit_test(files_are_said_too),
         cmocka_unit_test(what_cannot_be_understood_is_a_loss),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

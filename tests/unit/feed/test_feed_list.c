@@ -50,6 +50,28 @@ static void what_lies_below_a_whole_folder_is_left_out(void **state)
     }
 }
 
+static void count_inode(void *arg, uint64_t dev, uint64_t ino)
+{
+    uint64_t *sum = arg;
+    *sum += dev * 1000 + ino;
+}
+
+static void files_with_several_names_are_kept_within_a_limit(void **state)
+{
+    (void)state;
+    struct feed_list *l = feed_list_new();
+    uint64_t sum = 0;
+    assert_int_equal(feed_list_add_inode(l, 1, 7), 0);
+    assert_int_equal(feed_list_add_inode(l, 1, 7), 0); /* said once */
+    assert_int_equal(feed_list_add_inode(l, 2, 7), 0);
+    feed_list_inodes(l, count_inode, &sum);
+    assert_int_equal(sum, 3014);
+    for (uint64_t i = 2; i < FEED_LIST_INODES; i++)
+        assert_int_equal(feed_list_add_inode(l, 3, i), 0);
+    assert_int_equal(feed_list_add_inode(l, 4, 1), -E2BIG);
+    (void)feed_list_free(l);
+}
+
 static bool covers(const struct feed_list *l, const char *path)
 {
     return feed_list_covers(l, path, strlen(path));
@@ -128,6 +150,7 @@ static void too_many_paths_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(files_with_several_names_are_kept_within_a_limit),
         cmocka_unit_test(what_lies_below_a_whole_folder_is_left_out),
         cmocka_unit_test(a_list_knows_what_the_walk_comes_to),
         cmocka_unit_test(moves_are_followed_to_where_they_began),
