@@ -33,7 +33,8 @@ static bool gone(const struct rlane *l)
 
 /* Is what has the first name the file that the source links to? Not when that one failed and an
  * older one stands there, nor when at the source another took its name between the look at it and
- * its sending: what was sent is in its row. It may be older than the look at its later name. */
+ * its sending: what was sent is in its row. One that came in this run may be older than the look at
+ * its later name. */
 static bool is_first(const struct receiver *r, const struct stat *st, const struct meta *m,
                      const struct catalogue_entry *row)
 {
@@ -43,7 +44,7 @@ static bool is_first(const struct receiver *r, const struct stat *st, const stru
         return false; /* root's own under a name of somebody's: a link that we did not make */
     if (!S_ISREG(m->mode) || st->st_ctim.tv_sec >= r->began_s)
         return true;
-    return (uint64_t)st->st_size == row->size && st->st_mtim.tv_sec == row->mtime.tv_sec;
+    return (uint64_t)st->st_size == m->size && st->st_mtim.tv_sec == m->mtime.tv_sec;
 }
 
 /* An immutable file takes no further name, an immutable folder none at all. The folders get their
