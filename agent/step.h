@@ -64,8 +64,9 @@ struct step_kind {
     const char *kind; /* "files.send" */
     void (*run)(struct step *s, struct step_result *ret);
 };
-extern const struct step_kind files_steps[]; /* agent/files/files.c; ends with kind NULL */
-extern const struct step_kind share_steps[]; /* agent/share/share.c; likewise */
+extern const struct step_kind files_steps[];   /* agent/files/files.c; ends with kind NULL */
+extern const struct step_kind share_steps[];   /* agent/share/share.c; likewise */
+extern const struct step_kind account_steps[]; /* agent/account/inventory.c */
 
 /* ── for run(), from its own threads ── */
 const struct agent_env *step_env(const struct step *s);

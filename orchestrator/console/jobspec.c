@@ -109,6 +109,14 @@ const struct option_row jobspec_options[] = {
      .def = "none",
      .help = "none reads the source as it is; auto from a snapshot where the file system takes one "
              "(btrfs); hook:NAME runs a program of the source's host before and after."},
+    {.name = "accounts",
+     .kind = OPT_ENUM,
+     .off = offsetof(struct jobspec, accounts),
+     .def = "none",
+     .choices = "none|rename|merge|skip",
+     .help = "Creates the source's local users and groups at the destination, locked, with their "
+             "ids; where a name or an id is taken: a new name, the account that is there, or "
+             "nothing."},
     {.name = "map",
      .kind = OPT_STRING,
      .off = offsetof(struct jobspec, map),
@@ -418,6 +426,8 @@ static json_t *whole(const struct jobspec *s)
     if (s->snapshot && strcmp(s->snapshot, "none") != 0)
         (void)json_object_set_new(options, "snapshot", json_string(s->snapshot));
     jobspec_filter_json(&s->filter, options);
+    if (s->accounts && strcmp(s->accounts, "none") != 0)
+        (void)json_object_set_new(options, "accounts", json_string(s->accounts));
     if (s->map_text && *s->map_text)
         (void)json_object_set_new(options, "map", json_string(s->map_text));
     jobspec_list_json(options, "accept_loss", s->accept_loss);

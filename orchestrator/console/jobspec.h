@@ -17,6 +17,7 @@ struct jobspec {
     char *snapshot;
     char *compress;
     char *verify, *manifest;
+    char *accounts;
     char *map;      /* path of an id map */
     char *map_text; /* what it says, once read; jobspec_done() frees it */
     char *shares, *nfs;

@@ -149,6 +149,20 @@ static json_t *bounded_failures(const json_t *failures, size_t *left)
     return copy;
 }
 
+/* Rows while they fit, counts always. */
+static json_t *bounded_rows(json_t *accounts, size_t *left)
+{
+    json_t *copy = json_copy(accounts);
+    size_t n = json_dumpb(copy, NULL, 0, JSON_COMPACT);
+    if (n <= *left) {
+        *left -= n;
+        return copy;
+    }
+    (void)json_object_del(copy, "rows");
+    (void)json_object_del(copy, "map");
+    return copy;
+}
+
 static json_t *pair_report(const struct pair *p, size_t *left)
 {
     Godwit__Counters c;
@@ -172,6 +186,9 @@ static json_t *pair_report(const struct pair *p, size_t *left)
     json_t *shares = json_object_get(p->facts, "shares_moved");
     if (json_integer_value(json_object_get(shares, "run")) == (json_int_t)p->job->run)
         (void)json_object_set(j, "shares", shares);
+    json_t *accounts = json_object_get(p->facts, "accounts");
+    if (json_integer_value(json_object_get(accounts, "run")) == (json_int_t)p->job->run)
+        (void)json_object_set_new(j, "accounts", bounded_rows(accounts, left));
     return j;
 }
 

@@ -242,8 +242,8 @@ static void plan_send(const struct pair_view *p, struct transfer *t, struct plan
     o.ticket = &t->ticket;
     o.peer_pin = files_bytes(p->to->lane_pin, PIN_LEN);
     o.pair = t->pair;
-    const char *map = json_string_value(json_object_get(p->options, "map"));
-    t->options.map = files_bytes(map, map ? strlen(map) : 0);
+    CLEANUP(mem_free) char *map = files_map_text(p);
+    t->options.map = files_bytes(map, strlen(map));
     o.options = &t->options;
     o.n_peer_endpoints = 1;
     o.peer_endpoints = endpoints;
@@ -519,6 +519,10 @@ static const struct stage stages[] = {
     STAGE(15, "inventory", "Reading shares", shares_plan_list, shares_judge_list,
           WHEN(shares_wants_list)),
     STAGE(20, "transfer", "Checking the destination", plan_prepare, judge_prepare, ALWAYS),
+    STAGE(21, "transfer", "Reading accounts", files_plan_accounts, files_judge_accounts,
+          ASIDE(files_wants_accounts)),
+    STAGE(22, "transfer", "Creating accounts", files_plan_accounts_apply,
+          files_judge_accounts_apply, ASIDE(files_wants_accounts)),
     STAGE(24, "transfer", "Reading shares", shares_plan_list, shares_judge_list,
           WHEN(shares_wants_again)),
     STAGE(27, "transfer", "Checking shares", shares_plan_check, shares_judge_check,

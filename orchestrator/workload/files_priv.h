@@ -28,6 +28,20 @@ struct files_filter {
 Godwit__Filter *files_filter(const json_t *options, struct files_filter *f);
 int files_check_filter(const json_t *options, struct fault *reterr);
 
+/* ── files_accounts.c: local users and groups, and the map that follows ── */
+int files_check_accounts(const char *value, struct fault *reterr);
+bool files_wants_accounts(const struct pair_view *p);
+char *files_map_text(const struct pair_view *p); /* the job's, and what accounts added; malloc'd */
+int files_plan_accounts(const struct pair_view *p, struct planned_step ret[2],
+                        struct fault *reterr);
+enum verdict files_judge_accounts(const struct pair_view *p, const Godwit__Result *const results[2],
+                                  struct fault *reterr);
+int files_plan_accounts_apply(const struct pair_view *p, struct planned_step ret[2],
+                              struct fault *reterr);
+enum verdict files_judge_accounts_apply(const struct pair_view *p,
+                                        const Godwit__Result *const results[2],
+                                        struct fault *reterr);
+
 /* ── files_evidence.c: verifying, and the signed manifest ── */
 int files_check_verify(const char *value, struct fault *reterr);
 bool files_wants_look(const struct pair_view *p);     /* a stage of its own after the transfer */
