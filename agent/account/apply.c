@@ -262,40 +262,13 @@ static int join_groups(struct apply *a)
 
 /* ── what is told ── */
 
-static void note(struct step_result *r, const char *what, const char *example)
+static void tell_map(const struct account_row *r, struct buf *map)
 {
-    struct failure_group *g = NULL;
-    for (size_t i = 0; i < r->ngroups && !g; i++)
-        g = strcmp(r->groups[i].what, what) == 0 ? &r->groups[i] : NULL;
-    if (!g && r->ngroups == ARRAY_SIZE(r->groups))
+    if (r->fate == FATE_SKIP || r->to == r->want)
         return;
-    if (!g) {
-        g = &r->groups[r->ngroups++];
-        *g = (struct failure_group){.err = EOPNOTSUPP};
-        (void)snprintf(g->what, sizeof g->what, "%s", what);
-    }
-    g->count++;
-    if (g->nexamples < ARRAY_SIZE(g->examples))
-        g->examples[g->nexamples++] = text_printable(example, strlen(example));
-}
-
-static void tell_row(struct apply *a, const struct account_row *r, struct buf *map,
-                     struct step_result *ret)
-{
-    if (r->fate == FATE_SKIP) {
-        CLEANUP(mem_free)
-        char *text =
-            xasprintf("%s %s (%u): %s", r->group ? "group" : "user", r->name, r->id, r->reason);
-        note(ret, "keep account", text);
-        return;
-    }
-    if (r->fate == FATE_CREATE && !r->group && !a->order->dry_run)
-        note(ret, "keep password", r->as);
-    if (r->to != r->want) {
-        CLEANUP(mem_free)
-        char *line = xasprintf("%s,%u,%u\n", r->group ? "gid" : "uid", r->id, r->to);
-        buf_put(map, line, strlen(line));
-    }
+    CLEANUP(mem_free)
+    char *line = xasprintf("%s,%u,%u\n", r->group ? "gid" : "uid", r->id, r->to);
+    buf_put(map, line, strlen(line));
 }
 
 static int tell(struct apply *a, struct step_result *ret)
@@ -318,7 +291,7 @@ static int tell(struct apply *a, struct step_result *ret)
                                    .fate = (char *)(uintptr_t)account_fate_name(r->fate),
                                    .reason = r->reason};
         m.rows[m.n_rows++] = to;
-        tell_row(a, r, &map, ret);
+        tell_map(r, &map);
     }
     m.map = (ProtobufCBinaryData){.data = map.data, .len = map.len};
     ret->body_len = godwit__accounts_applied__get_packed_size(&m);

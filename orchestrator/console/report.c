@@ -8,6 +8,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
 #include "orchestrator/console/command.h"
+#include "orchestrator/console/report_accounts.h"
 #include "orchestrator/console/show.h"
 
 static const struct column head[] = {
@@ -220,6 +221,7 @@ void report_text(FILE *out, const json_t *doc)
     show_table(out, pair_columns, show_find(doc, "pairs"));
     show_evidence(out, show_find(doc, "pairs"));
     show_shares(out, show_find(doc, "pairs"));
+    report_accounts(out, show_find(doc, "pairs"));
     show_failures(out, failures, FAILURES, "Failures, by cause");
     show_failures(out, failures, LOSSES, "What could not be kept");
     show_failures(out, failures, EXTRAS, "What would be removed from the destination");
