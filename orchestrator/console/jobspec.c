@@ -179,7 +179,7 @@ const struct option_row jobspec_options[] = {
      .repeat = true,
      .help = "Moves although this destination cannot keep that: posix-acl, owners …, or all; "
              "inventory show names them."},
-    {.name = NULL                                                                              },
+    {.name = NULL                                                                                      },
 };
 
 bool jobspec_in_file(const struct option_row *row)
