@@ -15,7 +15,7 @@
 #include "common/base/mem.h"
 #include "tests/unit/test.h"
 
-static char dir[] = "/tmp/godwit-accounts-XXXXXX";
+static char dir[] = "/tmp/account-plan-XXXXXX";
 
 static void put_file(const char *name, const char *text)
 {
