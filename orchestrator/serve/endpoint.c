@@ -9,15 +9,6 @@
 #include "orchestrator/engine/engine.h"
 #include "orchestrator/serve/serve.h"
 
-static void reply(struct serve_reply *ret, int rc, json_t *json, const struct fault *why)
-{
-    if (json)
-        (void)json_object_set_new(json, "schema", json_integer(1));
-    ret->json = json;
-    if (rc < 0)
-        serve_fault(ret, rc, why);
-}
-
 static void endpoint_add(struct serve *s, const Godwit__ConsoleRequest *req,
                          struct serve_reply *ret)
 {
@@ -28,7 +19,7 @@ static void endpoint_add(struct serve *s, const Godwit__ConsoleRequest *req,
     const char *const args[4] = {serve_arg(req, "endpoint"), serve_arg(req, "address"),
                                  serve_arg(req, "credentials"), serve_arg(req, "proxy")};
     int rc = engine_endpoint_add(s->engine, args, &json, &why);
-    reply(ret, rc, json, &why);
+    serve_answer(ret, rc, json, &why);
 }
 
 static void endpoint_list(struct serve *s, const Godwit__ConsoleRequest *req,
@@ -39,7 +30,7 @@ static void endpoint_list(struct serve *s, const Godwit__ConsoleRequest *req,
     if (!serve_args(req, "", 0, ret))
         return;
     int rc = engine_endpoint_list(s->engine, &json, &why);
-    reply(ret, rc, json, &why);
+    serve_answer(ret, rc, json, &why);
 }
 
 static void endpoint_show(struct serve *s, const Godwit__ConsoleRequest *req,
@@ -50,7 +41,7 @@ static void endpoint_show(struct serve *s, const Godwit__ConsoleRequest *req,
     if (!serve_args(req, "endpoint", 1, ret))
         return;
     int rc = engine_endpoint_show(s->engine, serve_arg(req, "endpoint"), &json, &why);
-    reply(ret, rc, json, &why);
+    serve_answer(ret, rc, json, &why);
 }
 
 static void endpoint_remove(struct serve *s, const Godwit__ConsoleRequest *req,
@@ -61,7 +52,7 @@ static void endpoint_remove(struct serve *s, const Godwit__ConsoleRequest *req,
     if (!serve_args(req, "endpoint", 1, ret))
         return;
     int rc = engine_endpoint_remove(s->engine, serve_arg(req, "endpoint"), &json, &why);
-    reply(ret, rc, json, &why);
+    serve_answer(ret, rc, json, &why);
 }
 
 /* The secret comes in hex: a request holds text only. */
@@ -81,7 +72,7 @@ static void credential_add(struct serve *s, const Godwit__ConsoleRequest *req,
     if (rc == 0)
         rc = engine_credential_add(s->engine, &c, &json, &why);
     explicit_bzero(secret, len);
-    reply(ret, rc, json, &why);
+    serve_answer(ret, rc, json, &why);
 }
 
 static void credential_list(struct serve *s, const Godwit__ConsoleRequest *req,
@@ -92,7 +83,7 @@ static void credential_list(struct serve *s, const Godwit__ConsoleRequest *req,
     if (!serve_args(req, "", 0, ret))
         return;
     int rc = engine_credential_list(s->engine, &json, &why);
-    reply(ret, rc, json, &why);
+    serve_answer(ret, rc, json, &why);
 }
 
 static void credential_remove(struct serve *s, const Godwit__ConsoleRequest *req,
@@ -103,7 +94,7 @@ static void credential_remove(struct serve *s, const Godwit__ConsoleRequest *req
     if (!serve_args(req, "credential", 1, ret))
         return;
     int rc = engine_credential_remove(s->engine, serve_arg(req, "credential"), &json, &why);
-    reply(ret, rc, json, &why);
+    serve_answer(ret, rc, json, &why);
 }
 
 const struct serve_command serve_endpoint_commands[] = {

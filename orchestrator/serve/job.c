@@ -11,15 +11,6 @@
 
 /* rc and fault of a call into the engine. A document comes along even with a refusal: the checks of
  * a job that is not ready. */
-static void reply(struct serve_reply *ret, int rc, json_t *json, const struct fault *why)
-{
-    if (json)
-        (void)json_object_set_new(json, "schema", json_integer(1));
-    ret->json = json;
-    if (rc < 0)
-        serve_fault(ret, rc, why);
-}
-
 static bool number_arg(const Godwit__ConsoleRequest *req, const char *name, uint64_t max,
                        uint64_t *retn, struct serve_reply *ret)
 {
@@ -45,7 +36,7 @@ static void job_create(struct serve *s, const Godwit__ConsoleRequest *req, struc
     if (!serve_args(req, "spec", 1, ret))
         return;
     int rc = engine_job_create(s->engine, serve_arg(req, "spec"), &json, &why);
-    reply(ret, rc, json, &why);
+    serve_answer(ret, rc, json, &why);
 }
 
 static void job_list(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
@@ -55,7 +46,7 @@ static void job_list(struct serve *s, const Godwit__ConsoleRequest *req, struct 
     if (!serve_args(req, "", 0, ret))
         return;
     int rc = engine_job_list(s->engine, &json, &why);
-    reply(ret, rc, json, &why);
+    serve_answer(ret, rc, json, &why);
 }
 
 typedef int (*job_call)(struct engine *e, const char *job, json_t **ret, struct fault *reterr);
@@ -69,7 +60,7 @@ static void call_job(struct serve *s, const Godwit__ConsoleRequest *req, job_cal
     if (!serve_args(req, "job", 1, ret))
         return;
     int rc = call(s->engine, serve_arg(req, "job"), &json, &why);
-    reply(ret, rc, json, &why);
+    serve_answer(ret, rc, json, &why);
 }
 
 static void job_show(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
@@ -94,7 +85,7 @@ static void job_wait(struct serve *s, const Godwit__ConsoleRequest *req, struct 
         ret->later = true;
         return;
     }
-    reply(ret, rc, json, &why);
+    serve_answer(ret, rc, json, &why);
 }
 
 static void job_validate(struct serve *s, const Godwit__ConsoleRequest *req,
@@ -108,7 +99,7 @@ static void job_validate(struct serve *s, const Godwit__ConsoleRequest *req,
     const struct engine_check how = {.probe = probe && strcmp(probe, "yes") == 0,
                                      .override = serve_arg(req, "override")};
     int rc = engine_job_check(s->engine, serve_arg(req, "job"), &how, &json, &why);
-    reply(ret, rc, json, &why);
+    serve_answer(ret, rc, json, &why);
 }
 
 static void job_start(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
@@ -127,7 +118,7 @@ static void job_start(struct serve *s, const Godwit__ConsoleRequest *req, struct
                                .override = serve_arg(req, "override"),
                                .dry_run = dry && strcmp(dry, "yes") == 0};
     int rc = engine_job_start(s->engine, serve_arg(req, "job"), &how, &json, &why);
-    reply(ret, rc, json, &why);
+    serve_answer(ret, rc, json, &why);
 }
 
 static void job_pause(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
@@ -157,7 +148,7 @@ static void job_retry(struct serve *s, const Godwit__ConsoleRequest *req, struct
         return;
     }
     int rc = engine_job_retry_cause(s->engine, serve_arg(req, "job"), cause, &json, &why);
-    reply(ret, rc, json, &why);
+    serve_answer(ret, rc, json, &why);
 }
 
 static void job_delete(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
@@ -173,7 +164,7 @@ static void job_report(struct serve *s, const Godwit__ConsoleRequest *req, struc
     if (!serve_args(req, "job run", 1, ret) || !number_arg(req, "run", UINT32_MAX, &run, ret))
         return;
     int rc = engine_job_report(s->engine, serve_arg(req, "job"), (unsigned)run, &json, &why);
-    reply(ret, rc, json, &why);
+    serve_answer(ret, rc, json, &why);
 }
 
 static void job_journal(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
@@ -184,7 +175,7 @@ static void job_journal(struct serve *s, const Godwit__ConsoleRequest *req, stru
     if (!serve_args(req, "job after", 1, ret) || !number_arg(req, "after", INT64_MAX, &after, ret))
         return;
     int rc = engine_job_journal(s->engine, serve_arg(req, "job"), after, &json, &why);
-    reply(ret, rc, json, &why);
+    serve_answer(ret, rc, json, &why);
 }
 
 static void inventory_show(struct serve *s, const Godwit__ConsoleRequest *req,

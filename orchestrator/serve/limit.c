@@ -10,15 +10,6 @@
 
 #define SITE_HOSTS_MAX 10000
 
-static void reply(struct serve_reply *ret, int rc, json_t *json, const struct fault *why)
-{
-    if (json)
-        (void)json_object_set_new(json, "schema", json_integer(1));
-    ret->json = json;
-    if (rc < 0)
-        serve_fault(ret, rc, why);
-}
-
 static void limit_set(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
 {
     struct fault why = {.err = 0};
@@ -28,7 +19,7 @@ static void limit_set(struct serve *s, const Godwit__ConsoleRequest *req, struct
     struct engine_limit l = {serve_arg(req, "scope"), serve_arg(req, "name"),
                              serve_arg(req, "rate"), serve_arg(req, "calendar")};
     int rc = engine_limit_set(s->engine, &l, &json, &why);
-    reply(ret, rc, json, &why);
+    serve_answer(ret, rc, json, &why);
 }
 
 static void limit_remove(struct serve *s, const Godwit__ConsoleRequest *req,
@@ -40,7 +31,7 @@ static void limit_remove(struct serve *s, const Godwit__ConsoleRequest *req,
         return;
     int rc = engine_limit_remove(s->engine, serve_arg(req, "scope"), serve_arg(req, "name"), &json,
                                  &why);
-    reply(ret, rc, json, &why);
+    serve_answer(ret, rc, json, &why);
 }
 
 static void limit_list(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
@@ -50,7 +41,7 @@ static void limit_list(struct serve *s, const Godwit__ConsoleRequest *req, struc
     if (!serve_args(req, "", 0, ret))
         return;
     int rc = engine_limit_list(s->engine, &json, &why);
-    reply(ret, rc, json, &why);
+    serve_answer(ret, rc, json, &why);
 }
 
 /* One host a line: a request has few arguments. */
@@ -77,7 +68,7 @@ static void site_set(struct serve *s, const Godwit__ConsoleRequest *req, struct 
     CLEANUP(mem_free) char **hosts = xcalloc(SITE_HOSTS_MAX, sizeof *hosts);
     size_t n = split(text, hosts);
     int rc = engine_site_set(s->engine, serve_arg(req, "site"), hosts, n, &json, &why);
-    reply(ret, rc, json, &why);
+    serve_answer(ret, rc, json, &why);
 }
 
 static void site_remove(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
@@ -87,7 +78,7 @@ static void site_remove(struct serve *s, const Godwit__ConsoleRequest *req, stru
     if (!serve_args(req, "site", 1, ret))
         return;
     int rc = engine_site_remove(s->engine, serve_arg(req, "site"), &json, &why);
-    reply(ret, rc, json, &why);
+    serve_answer(ret, rc, json, &why);
 }
 
 static void site_list(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
@@ -97,7 +88,7 @@ static void site_list(struct serve *s, const Godwit__ConsoleRequest *req, struct
     if (!serve_args(req, "", 0, ret))
         return;
     int rc = engine_site_list(s->engine, &json, &why);
-    reply(ret, rc, json, &why);
+    serve_answer(ret, rc, json, &why);
 }
 
 const struct serve_command serve_limit_commands[] = {

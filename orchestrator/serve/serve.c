@@ -71,6 +71,15 @@ void serve_fault(struct serve_reply *r, int rc, const struct fault *f)
     serve_refuse(r, code, "%s", *f->text ? f->text : strerror(-rc));
 }
 
+void serve_answer(struct serve_reply *r, int rc, json_t *json, const struct fault *why)
+{
+    if (json)
+        (void)json_object_set_new(json, "schema", json_integer(1));
+    r->json = json;
+    if (rc < 0)
+        serve_fault(r, rc, why);
+}
+
 /* Place of name in the blank-separated names, from 1; 0: not there. */
 static unsigned place_of(const char *names, const char *name)
 {

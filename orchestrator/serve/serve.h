@@ -69,3 +69,5 @@ bool serve_arg_ms(const Godwit__ConsoleRequest *req, const char *name, int64_t f
                   int64_t *retms, struct serve_reply *ret);
 /* Refuses with the code that fits rc and the fault's sentence. */
 void serve_fault(struct serve_reply *r, int rc, const struct fault *f);
+/* The engine's answer, json owned from here on, or its fault. */
+void serve_answer(struct serve_reply *r, int rc, json_t *json, const struct fault *why);
