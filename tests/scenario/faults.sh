@@ -9,7 +9,7 @@ say "making the tree"
 real_tree fs1 /srv/data share/doc bin
 big_files fs1 /srv/data/big 3 100
 total=$(on fs1 du -sb /srv/data | cut -f1)
-lab rate new1 800
+lab rate new1 400 # slow enough that the middle is well before the end: bytes count once they are durable
 
 pull_for_10_s() { # A B: the clock decides here, not a condition
     lab cut "$1" "$2"
