@@ -140,6 +140,7 @@ int agent_run(const struct agent_conf *conf)
     CLEANUP(fd_close) int lock_fd = -1;
     if (stop_fd < 0)
         return 1;
+    file_raise_limit();
     int rc = file_mkdirs(conf->state_dir, 0700);
     if (rc == 0)
         rc = status_lock(conf->state_dir, &lock_fd);

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
 
@@ -99,16 +98,6 @@ static void on_console(void *arg, const Godwit__ConsoleRequest *req, int64_t wai
     json_decref(reply.json);
     log_debug("console: %s: %u, %lld ms", req->command, ret->code,
               (long long)(clock_mono_ms() - start));
-}
-
-/* Each connection is a descriptor: strangers must not use up what agents need. */
-static void raise_file_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max < 65536 ? limit.rlim_max : 65536;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
 }
 
 /* Before any thread starts: all of them have to leave these signals to the loop. */
@@ -221,7 +210,7 @@ int orchestrator_run(const struct orchestrator_conf *conf)
     struct daemon d = {.conf = conf, .signals = -1, .exit_code = 1};
     struct fault f = {.err = 0};
     d.serve.started_mono_ms = clock_mono_ms();
-    raise_file_limit();
+    file_raise_limit(); /* strangers must not use up what agents need */
     zsys_set_io_threads(IO_THREADS);
     int rc = open_rooms(&d, &f);
     if (rc == 0)

@@ -23,3 +23,6 @@ bool beneath_valid_name(const char *name, size_t len); /* one component: 1..255,
 int beneath_is_empty(int dir, const char *name);
 /* Removes name below dir whatever it is, folders with all they hold. Counts what went. */
 int beneath_remove(int dir, const char *name, uint64_t *retremoved);
+/* The same; -ECANCELED as soon as stop says so, which is asked before each entry. */
+int beneath_remove_unless(int dir, const char *name, bool (*stop)(const void *arg), const void *arg,
+                          uint64_t *retremoved);

@@ -24,6 +24,8 @@ struct removal {
     int top; /* the folder that is removed */
     uint64_t hoisted, removed;
     bool unprivileged;
+    bool (*stop)(const void *arg);
+    const void *arg;
 };
 
 static int remove_entry(struct removal *r, int dir, const char *name, int level);
@@ -57,7 +59,7 @@ static int remove_pass(struct removal *r, int fd, int level, uint64_t *retremove
     for (struct dirent *e; rc == 0 && (e = readdir(d)) != NULL;) {
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
             continue;
-        rc = remove_entry(r, fd, e->d_name, level);
+        rc = r->stop && r->stop(r->arg) ? -ECANCELED : remove_entry(r, fd, e->d_name, level);
     }
     (void)closedir(d);
     *retremoved = r->removed + r->hoisted - before;
@@ -137,9 +139,15 @@ static int remove_entry(struct removal *r, int dir, const char *name, int level)
 
 int beneath_remove(int dir, const char *name, uint64_t *retremoved)
 {
+    return beneath_remove_unless(dir, name, NULL, NULL, retremoved);
+}
+
+int beneath_remove_unless(int dir, const char *name, bool (*stop)(const void *arg), const void *arg,
+                          uint64_t *retremoved)
+{
     if (!beneath_valid_name(name, strnlen(name, 4096)))
         return -EINVAL;
-    struct removal r = {.top = -1, .unprivileged = geteuid() != 0};
+    struct removal r = {.top = -1, .unprivileged = geteuid() != 0, .stop = stop, .arg = arg};
     int rc = remove_entry(&r, dir, name, 0);
     *retremoved += r.removed;
     return rc;

@@ -276,7 +276,7 @@ static int same_content(struct worker *w, const char *name, int fd, const struct
     uint8_t now[DIGEST_BYTES];
     if (!same_file(was->meta, m))
         return 0;
-    if (digest_file(fd, m->size, now) < 0 || !held_still(fd, m))
+    if (digest_file(fd, m->size, w->s->step, now) < 0 || !held_still(fd, m))
         return 0;
     if (memcmp(now, was->digest, DIGEST_BYTES) != 0)
         return 0;

@@ -128,7 +128,7 @@ static enum verdict compare_content(struct rlane *l, const struct view *v,
         l->compare.known ? catalogue_find(l->compare.known, e->name.p, e->name.n) : NULL;
     const struct transfer_options *o = &l->r->spec->options;
     if (o->checksum || (o->evidence && evidence_wants_look(k, e, v)))
-        return view_digest(v, digest) == 0 ? VERDICT_CHECK : VERDICT_DATA;
+        return view_digest(v, l->r->step, digest) == 0 ? VERDICT_CHECK : VERDICT_DATA;
     bool check = known_digest(k) && is_as_placed(k, &v->meta);
     if (check)
         memcpy(digest, k->digest, DIGEST_BYTES);

@@ -6,6 +6,8 @@
 #include "agent/store/meta.h"
 #include "agent/transfer/record.h"
 
+struct step;
+
 struct catalogue_entry;
 struct compare;
 struct rlane;
@@ -19,7 +21,8 @@ struct view {
 /* False: nothing there. dir -1: there is no folder. */
 bool view_open(struct view *ret, int dir, struct bytes name);
 int view_xattrs_digest(const struct view *v, uint64_t *ret);
-int view_digest(const struct view *v, uint8_t ret[DIGEST_BYTES]); /* reads the whole file */
+/* Reads the whole file, or until s is cancelled. */
+int view_digest(const struct view *v, struct step *s, uint8_t ret[DIGEST_BYTES]);
 bool view_link_is(const struct view *v, struct bytes target);
 
 /* Did the source name it in the folder that was listed? */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "agent/step.h"
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
 
@@ -63,9 +64,16 @@ static int digest_piece(const struct reader *r, uint64_t at, uint64_t len,
     return rc;
 }
 
-int digest_file(int fd, uint64_t size, uint8_t ret[DIGEST_BYTES])
+static int unless_cancelled(void *step, const void *p, size_t n)
 {
-    return digest_file_and(fd, size, NULL, NULL, ret);
+    (void)p;
+    (void)n;
+    return step_cancelled(step) ? -ECANCELED : 0;
+}
+
+int digest_file(int fd, uint64_t size, struct step *s, uint8_t ret[DIGEST_BYTES])
+{
+    return digest_file_and(fd, size, unless_cancelled, s, ret);
 }
 
 int digest_file_and(int fd, uint64_t size, int (*more)(void *arg, const void *p, size_t n),

@@ -5,7 +5,10 @@
 
 #include "agent/transfer/record.h"
 
-int digest_file(int fd, uint64_t size, uint8_t ret[DIGEST_BYTES]); /* -EBUSY: it got shorter */
+struct step;
+
+/* -EBUSY: it got shorter. -ECANCELED: the step was, meanwhile. */
+int digest_file(int fd, uint64_t size, struct step *s, uint8_t ret[DIGEST_BYTES]);
 /* The same, and what is read goes to more in its order as well; it returns 0 or -errno to stop. */
 int digest_file_and(int fd, uint64_t size, int (*more)(void *arg, const void *p, size_t n),
                     void *arg, uint8_t ret[DIGEST_BYTES]);

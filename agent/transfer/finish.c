@@ -29,6 +29,11 @@ static bool gone(const struct rlane *l)
     return step_cancelled(l->r->step);
 }
 
+static bool is_gone(const void *arg)
+{
+    return gone(arg);
+}
+
 /* ── hard links ── */
 
 /* Is what has the first name the file that the source links to? Not when that one failed and an
@@ -165,10 +170,10 @@ static int extra_row(void *arg, const void *row, size_t len)
     text[name.n] = '\0';
     int rc = place_enter(l, folder, true);
     if (rc == 0)
-        rc = beneath_remove(l->at.fd, text, &removed);
+        rc = beneath_remove_unless(l->at.fd, text, is_gone, l, &removed);
     l->delta.deleted += removed;
-    if (rc == 0 || rc == -ENOENT)
-        return 0;
+    if (rc == 0 || rc == -ENOENT || rc == -ECANCELED)
+        return rc == -ECANCELED ? rc : 0;
     struct failure f = {folder.p, name.p, folder.n, name.n, -rc, "delete"};
     return receiver_failed(l, &f);
 }

@@ -58,6 +58,15 @@ void sender_broken(struct sender *s, int rc)
     (void)pthread_mutex_unlock(&s->lock);
 }
 
+/* A worker may have been told to stop meanwhile. */
+static bool is_stopped(struct sender *s)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    bool stopped = s->fault.what_next != FAULT_NONE;
+    (void)pthread_mutex_unlock(&s->lock);
+    return stopped;
+}
+
 /* ── lanes ── */
 
 static void hello_make(const struct sender *s, uint32_t index, struct lane_hello *ret)
@@ -115,7 +124,7 @@ int sender_connect(struct sender *s, uint32_t index, struct lane **ret, uint64_t
                 s->peer_last = w.last;
             return 0;
         }
-        if (rc == -ECANCELED || s->fault.what_next != FAULT_NONE)
+        if (rc == -ECANCELED || is_stopped(s))
             break;
     }
     return rc;
@@ -382,7 +391,7 @@ static void sessions(struct sender *s)
     for (;;) {
         int64_t began = clock_mono_ms();
         int rc = session_run(s);
-        if (rc == 0 || step_cancelled(s->step) || s->fault.what_next != FAULT_NONE)
+        if (rc == 0 || step_cancelled(s->step) || is_stopped(s))
             return;
         if (rc == -EACCES && refused_since == 0)
             refused_since = began;

@@ -25,11 +25,11 @@ int view_xattrs_digest(const struct view *v, uint64_t *ret)
     return look_xattrs_digest(v->dir, v->name, v->meta.shown, ret);
 }
 
-int view_digest(const struct view *v, uint8_t ret[DIGEST_BYTES])
+int view_digest(const struct view *v, struct step *s, uint8_t ret[DIGEST_BYTES])
 {
     CLEANUP(fd_close)
     int fd = openat(v->dir, v->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    return fd < 0 ? -errno : digest_file(fd, v->meta.size, ret);
+    return fd < 0 ? -errno : digest_file(fd, v->meta.size, s, ret);
 }
 
 bool view_link_is(const struct view *v, struct bytes target)

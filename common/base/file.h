@@ -8,5 +8,8 @@
 int file_read(const char *path, size_t max, char **ret, size_t *retlen);
 /* Temporary name, fsync, rename, fsync of the folder. Mode is exact whatever the umask. */
 int file_write(const char *path, mode_t mode, const void *data, size_t len);
+/* Each connection, file and folder is a descriptor: this process gets what it may have, up to
+ * 65,536. */
+void file_raise_limit(void);
 /* Makes every missing folder of path with this mode. 0 when it is there already. */
 int file_mkdirs(const char *path, mode_t mode);

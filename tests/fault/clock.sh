@@ -17,6 +17,14 @@ for host in orch src dst; do
     wrap[$host]="env LD_PRELOAD=$lib FAKETIME_DONT_FAKE_MONOTONIC=1 FAKETIME_NO_CACHE=1 DONT_FAKE_MONOTONIC=1
         FAKETIME_TIMESTAMP_FILE=$work/$host.clock NO_FAKE_STAT=1"
 done
+# libfaketime leaves a semaphore and a page of memory in /dev/shm for each process that was killed.
+faketime_forget() {
+    local at
+    for at in /dev/shm/faketime_shm_* /dev/shm/sem.faketime_sem_*; do
+        [ ! -e "$at" ] || [ -d "/proc/${at##*_}" ] || rm -f "$at"
+    done
+}
+later faketime_forget
 fleet_up
 
 changes=("dst -3600" "orch -3600")

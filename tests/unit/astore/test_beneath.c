@@ -196,6 +196,28 @@ static void depth_beyond_path_max(void **state)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
+static bool after_three(const void *arg)
+{
+    static unsigned asked;
+    (void)arg;
+    return ++asked > 3;
+}
+
+static void removing_stops_when_told_to(void **state)
+{
+    (void)state;
+    uint64_t removed = 0;
+    bool made = false;
+    int fd = beneath_mkdirs(root, "many", 4, false, &made);
+    for (char name[2] = "a"; name[0] < 'k'; name[0]++)
+        (void)close(openat(fd, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    (void)close(fd);
+    assert_int_equal(beneath_remove_unless(root, "many", after_three, NULL, &removed), -ECANCELED);
+    assert_int_equal(removed, 3);
+    assert_int_equal(beneath_remove(root, "many", &removed), 0);
+    assert_int_equal(removed, 11);
+}
+
 static void removing_follows_no_link(void **state)
 {
     (void)state;
@@ -313,6 +335,7 @@ int main(void)
         cmocka_unit_test(folders_replace_only_when_told),
         cmocka_unit_test(a_made_folder_inherits_no_acl),
         cmocka_unit_test(depth_beyond_path_max),
+        cmocka_unit_test(removing_stops_when_told_to),
         cmocka_unit_test(removing_follows_no_link),
         cmocka_unit_test(a_user_removes_closed_folders_of_his_own),
         cmocka_unit_test(removing_stays_on_its_file_system),

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -76,12 +77,28 @@ static void folders_are_made_or_the_error_is_told(void **state)
     free(path);
 }
 
+static void a_process_gets_the_descriptors_that_it_may_have(void **state)
+{
+    (void)state;
+    struct rlimit before, now;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    now = before;
+    now.rlim_cur = 64;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+    file_raise_limit();
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &now), 0);
+    assert_int_equal(now.rlim_cur, before.rlim_max < 65536 ? before.rlim_max : 65536);
+    assert_int_equal(now.rlim_max, before.rlim_max);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_comes_back_with_its_mode),
         cmocka_unit_test(a_longer_file_is_refused),
         cmocka_unit_test(folders_are_made_or_the_error_is_told),
+        cmocka_unit_test(a_process_gets_the_descriptors_that_it_may_have),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
