@@ -82,8 +82,10 @@ static bool on_disk(void)
 static void a_name_comes_after_the_content(void **state_)
 {
     (void)state_;
-    if (!on_disk())
+    if (!on_disk()) {
+        print_message("skipped: names wait for a sync on a disk only, and TMPDIR is in memory\n");
         skip();
+    }
     struct both b;
     make_tree();
     transfer(&b, NULL);
@@ -106,8 +108,10 @@ static void a_name_comes_after_the_content(void **state_)
 static void a_late_name_that_is_taken_costs_that_file(void **state_)
 {
     (void)state_;
-    if (!on_disk())
+    if (!on_disk()) {
+        print_message("skipped: names wait for a sync on a disk only, and TMPDIR is in memory\n");
         skip();
+    }
     struct harness h = {.source = source, .destination = destination, .state = state};
     struct step_result sent, received;
     make_dir(source, "sub");
@@ -136,8 +140,10 @@ static void a_late_name_that_is_taken_costs_that_file(void **state_)
 static void a_file_system_below_that_cannot_sync_ends_it(void **state_)
 {
     (void)state_;
-    if (!grounds_ready)
+    if (!grounds_ready) {
+        print_message("skipped: needs root and a mount namespace\n");
         skip();
+    }
     struct harness h = {.source = source, .destination = destination, .state = state};
     struct step_result sent, received;
     char *below = xasprintf("%s/below", destination);
