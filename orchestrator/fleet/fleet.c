@@ -364,5 +364,5 @@ int fleet_send(struct fleet *f, const char *host, const Godwit__Envelope *e)
     struct agent *a = registry_live(f->reg, host);
     if (!a || a->row.state != AGENT_APPROVED)
         return -ENOTCONN;
-    return session_send(a, e);
+    return session_send_order(f, a, e);
 }

@@ -59,6 +59,7 @@ void session_end(struct fleet *f, struct agent *a, const char *reason); /* onlin
 /* Into the rows of hosts that are there, when they are older than so much: when they were heard. */
 void session_note_seen(struct fleet *f, int64_t older_ms);
 int session_send(struct agent *a, const Godwit__Envelope *e);
+int session_send_order(struct fleet *f, struct agent *a, const Godwit__Envelope *e);
 void session_welcome(struct fleet *f, struct agent *a);
 
 /* enrol.c */

@@ -21,7 +21,8 @@ struct session {
     uint8_t key[32];               /* the key that said hello */
     char instance[65], before[65]; /* of this session, of the one that it replaced */
     int64_t heard_mono_ms;
-    int64_t since_ms; /* wall clock: when online began or ended */
+    int64_t clock_told_ms; /* our wall clock less the monotonic one, as the agent heard it last */
+    int64_t since_ms;      /* wall clock: when online began or ended */
     char reason[160];
     uint64_t epoch_seen;
 };

@@ -13,11 +13,19 @@
 #define CAN_BITS UINT64_C(0)  /* none are defined yet */
 #define RETURN_PER_SECOND 200 /* pace of a whole fleet's return: reconnects a second */
 #define RECONNECT_MIN_MS 250
-#define SEEN_MS 60000 /* by so much a killed daemon may forget when it heard of a host */
+#define CLOCK_STEP_MS 500 /* by so much our clock may go before agents hear of it out of turn */
+#define SEEN_MS 60000     /* by so much a killed daemon may forget when it heard of a host */
 
 static void copy_text(char *ret, size_t size, const char *text)
 {
     (void)snprintf(ret, size, "%s", text);
+}
+
+/* Slower the larger the fleet, so that a restart is not a storm. */
+static uint32_t reconnect_max(struct fleet *f)
+{
+    struct agent **list = NULL;
+    return 1000 + (uint32_t)(registry_agents(f->reg, &list) * 1000 / RETURN_PER_SECOND);
 }
 
 int session_send(struct agent *a, const Godwit__Envelope *e)
@@ -30,6 +38,30 @@ int session_send(struct agent *a, const Godwit__Envelope *e)
         s->heard_mono_ms =
             INT64_MIN / 2; /* the sweep says so: callers are not called back from here */
     return rc;
+}
+
+static void send_clock(struct fleet *f, struct agent *a)
+{
+    Godwit__HeartbeatReply r = GODWIT__HEARTBEAT_REPLY__INIT;
+    Godwit__Envelope e = GODWIT__ENVELOPE__INIT;
+    r.heartbeat_ms = (uint32_t)f->conf->heartbeat_ms;
+    r.reconnect_min_ms = RECONNECT_MIN_MS;
+    r.reconnect_max_ms = reconnect_max(f);
+    r.now_ms = clock_wall_ms();
+    a->session.clock_told_ms = r.now_ms - clock_mono_ms();
+    e.body_case = GODWIT__ENVELOPE__BODY_HEARTBEAT_REPLY;
+    e.heartbeat_reply = &r;
+    (void)session_send(a, &e);
+}
+
+/* An order is dated by our clock: when that was set since the agent heard of it, the order would
+ * look long over, so the clock goes ahead of it on the same connection. */
+int session_send_order(struct fleet *f, struct agent *a, const Godwit__Envelope *e)
+{
+    int64_t off = clock_wall_ms() - clock_mono_ms() - a->session.clock_told_ms;
+    if (e->deadline_ms != 0 && (off > CLOCK_STEP_MS || off < -CLOCK_STEP_MS))
+        send_clock(f, a);
+    return session_send(a, e);
 }
 
 /* The wall clock of the last message. */
@@ -87,13 +119,6 @@ void session_sweep(struct fleet *f)
     }
 }
 
-/* Slower the larger the fleet, so that a restart is not a storm. */
-static uint32_t reconnect_max(struct fleet *f)
-{
-    struct agent **list = NULL;
-    return 1000 + (uint32_t)(registry_agents(f->reg, &list) * 1000 / RETURN_PER_SECOND);
-}
-
 void session_welcome(struct fleet *f, struct agent *a)
 {
     Godwit__ServerKeys keys;
@@ -109,6 +134,7 @@ void session_welcome(struct fleet *f, struct agent *a)
     w.can = CAN_BITS;
     w.keys = &keys;
     w.now_ms = clock_wall_ms();
+    a->session.clock_told_ms = w.now_ms - clock_mono_ms();
     e.epoch = store_epoch(f->store);
     e.body_case = GODWIT__ENVELOPE__BODY_WELCOME;
     e.welcome = &w;
@@ -204,24 +230,10 @@ static void on_hello(struct fleet *f, struct agent_key *k, const struct arrival 
         f->events.online(f->events.arg, a->row.host, h);
 }
 
-static void on_heartbeat(struct fleet *f, const struct arrival *from)
-{
-    Godwit__HeartbeatReply r = GODWIT__HEARTBEAT_REPLY__INIT;
-    Godwit__Envelope e = GODWIT__ENVELOPE__INIT;
-    r.heartbeat_ms = (uint32_t)f->conf->heartbeat_ms;
-    r.reconnect_min_ms = RECONNECT_MIN_MS;
-    r.reconnect_max_ms = reconnect_max(f);
-    r.now_ms = clock_wall_ms();
-    e.body_case = GODWIT__ENVELOPE__BODY_HEARTBEAT_REPLY;
-    e.heartbeat_reply = &r;
-    arrival_answer(from, &e);
-}
-
-static void on_message(struct fleet *f, struct agent *a, const struct arrival *from,
-                       const Godwit__Envelope *e)
+static void on_message(struct fleet *f, struct agent *a, const Godwit__Envelope *e)
 {
     if (e->body_case == GODWIT__ENVELOPE__BODY_HEARTBEAT) {
-        on_heartbeat(f, from);
+        send_clock(f, a);
     } else if (e->body_case == GODWIT__ENVELOPE__BODY_GOODBYE) {
         session_end(f, a, *e->goodbye->reason ? e->goodbye->reason : "it said goodbye");
     } else if (e->body_case == GODWIT__ENVELOPE__BODY_ROTATE_KEY_REPLY) {
@@ -273,7 +285,7 @@ void session_arrival(struct fleet *f, const struct arrival *from)
         return;
     }
     k->agent->session.heard_mono_ms = clock_mono_ms();
-    on_message(f, k->agent, from, e);
+    on_message(f, k->agent, e);
 }
 
 void fleet_goodbye(struct fleet *f, const char *reason)

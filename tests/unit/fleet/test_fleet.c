@@ -246,6 +246,32 @@ static void a_cloned_key_does_not_take_turns(void **state)
     peer_close(&b);
 }
 
+static void a_clock_that_was_set_goes_ahead_of_the_next_order(void **state)
+{
+    struct world *w = *state;
+    struct peer p;
+    char op[] = "1";
+    Godwit__Order o = GODWIT__ORDER__INIT;
+    Godwit__Envelope e = GODWIT__ENVELOPE__INIT;
+    world_join(w, "fs1", &p);
+    e.op_id = op;
+    e.deadline_ms = clock_wall_ms() + 60000;
+    e.body_case = GODWIT__ENVELOPE__BODY_ORDER;
+    e.order = &o;
+    assert_int_equal(fleet_send(w->fleet, "fs1", &e), 0);
+    CLEANUP(wire_free) Godwit__Envelope *first = world_hear(w, &p);
+    assert_int_equal(first->body_case, GODWIT__ENVELOPE__BODY_ORDER);
+
+    registry_live(w->fleet->reg, "fs1")->session.clock_told_ms += 3600000; /* set back since */
+    assert_int_equal(fleet_send(w->fleet, "fs1", &e), 0);
+    CLEANUP(wire_free) Godwit__Envelope *told = world_hear(w, &p);
+    assert_int_equal(told->body_case, GODWIT__ENVELOPE__BODY_HEARTBEAT_REPLY);
+    assert_in_range(told->heartbeat_reply->now_ms, clock_wall_ms() - 60000, clock_wall_ms());
+    CLEANUP(wire_free) Godwit__Envelope *then = world_hear(w, &p);
+    assert_int_equal(then->body_case, GODWIT__ENVELOPE__BODY_ORDER);
+    peer_close(&p);
+}
+
 static void a_new_agent_key_and_the_old_one_overlap(void **state)
 {
     struct world *w = *state;
@@ -452,6 +478,7 @@ int main(void)
         CASE(a_message_without_end_is_cut_off),
         CASE(much_in_whole_messages_is_served),
         CASE(a_console_is_answered_when_it_has_happened),
+        CASE(a_clock_that_was_set_goes_ahead_of_the_next_order),
         CASE(a_new_agent_key_and_the_old_one_overlap),
         CASE(a_new_server_key_and_the_old_one_overlap),
     };
