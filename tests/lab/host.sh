@@ -21,6 +21,7 @@ host_write_files() { # HOST NUMBER
     echo "$1" >"$root/etc/hostname"
     systemd-id128 new >"$root/etc/machine-id"
     cp "$lab_dir/hosts.txt" "$root/etc/hosts"
+    [ ! -e "$lab_dir/dc" ] || domain_files "$root"
     # 10-: the unit's own 80-container-host0.network would win over a later name.
     cat >"$root/etc/systemd/network/10-lab.network" <<END
 [Match]
