@@ -18,6 +18,8 @@
 #include "tests/unit/transfer/harness.h"
 #include "tests/unit/transfer/trees.h"
 
+static char fault_file[64];
+
 /* ── a peer with the right key that lies ── */
 
 static void *receive_run(void *arg)
@@ -249,25 +251,28 @@ static void an_offer_that_nobody_asked_for_ends_the_lane(void **state_)
 
 #define KILLS 12
 
-/* A source that was killed after its goodbye comes back to a destination that has ended in order:
- * after a moment it gets another one. */
-static void both_wait(pid_t pids[2], int *retsent, int *retreceived)
+#define ALONE_MS 3000
+
+/* A side that was killed around the goodbye comes back to another one that has ended in order, and
+ * waits: after a moment it gets one. [0] receives, [1] sends. */
+static void both_wait(pid_t pids[2], int retended[2])
 {
-    bool there = true;
+    bool there[2] = {true, true};
     int64_t gone_ms = 0;
-    while (waitpid(pids[1], retsent, WNOHANG) == 0) {
-        if (there && waitpid(pids[0], retreceived, WNOHANG) == pids[0]) {
-            there = false;
+    while (there[0] || there[1]) {
+        for (int i = 0; i < 2; i++) {
+            if (!there[i] || waitpid(pids[i], &retended[i], WNOHANG) != pids[i])
+                continue;
+            there[i] = false;
             gone_ms = clock_mono_ms();
         }
-        if (!there && clock_mono_ms() - gone_ms > 3000) {
-            pids[0] = side_start(false);
-            there = true;
+        int gone = there[0];
+        if (there[0] != there[1] && clock_mono_ms() - gone_ms > ALONE_MS) {
+            pids[gone] = side_start(gone == 1);
+            there[gone] = true;
         }
         (void)usleep(10000);
     }
-    if (there)
-        (void)waitpid(pids[0], retreceived, 0);
 }
 
 static void killed_sides_come_back_to_the_same_end(bool kill_sender, bool kill_receiver)
@@ -298,10 +303,33 @@ static void killed_sides_come_back_to_the_same_end(bool kill_sender, bool kill_r
         (void)waitpid(pids[which], NULL, 0);
         pids[which] = side_start(which == 1);
     }
-    int sent = -1, received = -1;
-    both_wait(pids, &sent, &received);
-    assert_int_equal(sent, 0);
-    assert_int_equal(received, 0);
+    int ended[2] = {-1, -1};
+    both_wait(pids, ended);
+    assert_int_equal(ended[0], 0);
+    assert_int_equal(ended[1], 0);
+    assert_same_trees();
+}
+
+/* The source has heard that all is there and is gone, when the destination dies. */
+static void a_destination_killed_at_the_goodbye_ends_with_the_next_source(void **state_)
+{
+    (void)state_;
+#ifndef GODWIT_FAULT_POINTS
+    skip();
+#endif
+    struct both keys;
+    int ended[2] = {-1, -1}, died = 0;
+    put_random("small", 20000, 1);
+    transfer(&keys, &(struct transfer_options){.dry_run = true}); /* makes the keys */
+    FILE *out = fopen(fault_file, "we");
+    assert_true(out && fputs("bye 1", out) >= 0 && fclose(out) == 0);
+    pid_t pids[2] = {side_start(false), side_start(true)};
+    assert_int_equal(waitpid(pids[0], &died, 0), pids[0]);
+    assert_true(WIFSIGNALED(died));
+    pids[0] = side_start(false);
+    both_wait(pids, ended);
+    assert_int_equal(ended[0], 0);
+    assert_int_equal(ended[1], 0);
     assert_same_trees();
 }
 
@@ -426,10 +454,13 @@ int main(void)
         (void)fprintf(stderr, "skipped: rsync is not installed\n");
         return 77;
     }
+    (void)snprintf(fault_file, sizeof fault_file, "/tmp/test-peers-%d", getpid());
+    (void)setenv("GODWIT_FAULT_FILE", fault_file, 1);
     const struct CMUnitTest tests[] = {
         CASE(a_wrong_digest_costs_its_file_alone),
         CASE(pieces_of_a_lost_file_are_not_believed),
         CASE(an_offer_that_nobody_asked_for_ends_the_lane),
+        CASE(a_destination_killed_at_the_goodbye_ends_with_the_next_source),
         CASE(a_killed_destination_loses_nothing),
         CASE(a_killed_source_loses_nothing),
         CASE(a_killed_destination_is_not_charged_for_what_it_had),
