@@ -9,28 +9,18 @@
 #include <unistd.h>
 
 #include "agent/transfer/delta.h"
+#include "agent/transfer/delta_piece.h"
 #include "agent/transfer/digest.h"
-#include "agent/transfer/place_priv.h"
 #include "agent/transfer/receiver_priv.h"
 #include "common/base/cleanup.h"
 #include "common/base/fault_point.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
 
-/* A piece that was offered: as the older file has it, then as the source has it. */
-struct held {
-    struct incoming *in; /* referenced; NULL: free */
-    uint32_t piece;
-    uint64_t len, came;
-    uint8_t *data;
-    uint32_t nholes;
-    struct hole holes[OFFER_HOLES_MAX];
-};
-
 /* Of one lane, from the first offer on. */
 struct held_pieces {
     XXH3_state_t *hash;
-    struct held at[DELTA_AHEAD];
+    struct delta_piece at[DELTA_AHEAD];
     uint8_t sums[PIECE_BLOCKS * SUM_BYTES];
 };
 
@@ -49,10 +39,11 @@ void delta_open(struct rlane *l, struct incoming *in)
         return;
     in->old_fd = fd;
     in->old_size = (uint64_t)st.st_size;
+    in->direct_fd = delta_piece_direct(in->folder_fd, in->temp, in->fd);
     (void)text_random(&in->seed, sizeof in->seed);
 }
 
-static void held_drop(struct rlane *l, struct held *h)
+static void held_drop(struct rlane *l, struct delta_piece *h)
 {
     if (h->in)
         incoming_unref(l->r, h->in);
@@ -73,76 +64,29 @@ void delta_done(struct rlane *l)
 }
 
 /* NULL: more than a source has under way. */
-static struct held *held_new(struct rlane *l)
+static struct delta_piece *held_new(struct rlane *l)
 {
     if (!l->held) {
         l->held = xcalloc(1, sizeof *l->held);
         l->held->hash = XXH3_createState();
     }
-    struct held *h = NULL;
+    struct delta_piece *h = NULL;
     for (unsigned i = 0; i < DELTA_AHEAD && !h; i++)
         if (!l->held->at[i].in)
             h = &l->held->at[i];
     if (h && !h->data)
-        h->data = xmalloc(PIECE_BYTES);
+        h->data = delta_piece_room();
     return h;
 }
 
-static struct held *held_find(const struct rlane *l, uint32_t id, uint32_t piece)
+static struct delta_piece *held_find(const struct rlane *l, uint32_t id, uint32_t piece)
 {
     for (unsigned i = 0; l->held && i < DELTA_AHEAD; i++) {
-        struct held *h = &l->held->at[i];
+        struct delta_piece *h = &l->held->at[i];
         if (h->in && h->in->id == id && h->piece == piece)
             return h;
     }
     return NULL;
-}
-
-/* ── as the older file has it ── */
-
-/* What is not there, or cannot be read, counts as zeros: then the source's differs. */
-static void old_read(int fd, uint8_t *to, size_t n, uint64_t at)
-{
-    while (n > 0) {
-        ssize_t k = pread(fd, to, n, (off_t)at);
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k <= 0)
-            break;
-        to += k;
-        n -= (size_t)k;
-        at += (uint64_t)k;
-    }
-    memset(to, 0, n);
-}
-
-/* Of what was read, from..to of the piece. *hole: the first that does not end before from. */
-static void holes_clear(struct held *h, uint32_t *hole, uint64_t from, uint64_t to)
-{
-    for (; *hole < h->nholes; ++*hole) {
-        uint64_t a = h->holes[*hole].from, b = a + h->holes[*hole].len;
-        uint64_t begin = a > from ? a : from, end = b < to ? b : to;
-        if (begin < end)
-            memset(h->data + begin, 0, end - begin);
-        if (b > to)
-            return;
-    }
-}
-
-static void held_fill(struct rlane *l, struct held *h, uint8_t retdigest[DIGEST_BYTES])
-{
-    XXH3_state_t *hash = l->held->hash;
-    uint32_t hole = 0;
-    (void)XXH3_128bits_reset(hash);
-    for (uint64_t at = 0; at < h->len; at += CHUNK_BYTES) {
-        uint64_t n = h->len - at < CHUNK_BYTES ? h->len - at : CHUNK_BYTES;
-        old_read(h->in->old_fd, h->data + at, n, h->piece * PIECE_BYTES + at);
-        holes_clear(h, &hole, at, at + n);
-        (void)XXH3_128bits_update(hash, h->data + at, n);
-    }
-    XXH128_canonical_t c;
-    XXH128_canonicalFromHash(&c, XXH3_128bits_digest(hash));
-    memcpy(retdigest, c.digest, DIGEST_BYTES);
 }
 
 static int answer(struct rlane *l, const struct sums *s)
@@ -152,7 +96,7 @@ static int answer(struct rlane *l, const struct sums *s)
     return receive_lane_reply(l, REC_SUMS);
 }
 
-static int holes_take(struct held *h, const struct offer *o, struct cursor *c)
+static int holes_take(struct delta_piece *h, const struct offer *o, struct cursor *c)
 {
     uint32_t at = 0;
     h->nholes = o->nholes; /* at most OFFER_HOLES_MAX */
@@ -162,26 +106,10 @@ static int holes_take(struct held *h, const struct offer *o, struct cursor *c)
     return at <= h->len ? 0 : -EBADMSG;
 }
 
-/* ── as the source has it ── */
-
-/* Holes stay what the temporary file has there: nothing. */
-static int held_write(const struct held *h)
-{
-    uint64_t at = 0, start = h->piece * PIECE_BYTES;
-    int rc = 0;
-    for (uint32_t i = 0; rc == 0 && i <= h->nholes; i++) {
-        uint64_t to = i < h->nholes ? h->holes[i].from : h->len;
-        if (to > at)
-            rc = place_write(h->in->fd, h->data + at, to - at, start + at);
-        at = i < h->nholes ? to + h->holes[i].len : to;
-    }
-    return rc;
-}
-
 /* Its digest is right. */
-static int held_place(struct rlane *l, struct held *h, const uint8_t digest[DIGEST_BYTES])
+static int held_place(struct rlane *l, struct delta_piece *h, const uint8_t digest[DIGEST_BYTES])
 {
-    int rc = incoming_is_over(h->in) ? 0 : held_write(h);
+    int rc = incoming_is_over(h->in) ? 0 : delta_piece_write(h);
     if (rc < 0)
         return incoming_fail(l, h->in, -rc, "write");
     FAULT_POINT("piece-made");
@@ -197,16 +125,16 @@ static int offer_check(struct rlane *l, const struct offer *o, struct incoming *
         return 1;
     if (o->piece >= in->npieces)
         return -EBADMSG;
-    if (incoming_is_over(in))
+    if (!incoming_wants(in, o->piece))
         return 1;
     return in->old_fd < 0 ? -EBADMSG : 0;
 }
 
-static int offer_take(struct rlane *l, struct held *h, const struct offer *o)
+static int offer_take(struct rlane *l, struct delta_piece *h, const struct offer *o)
 {
     uint8_t digest[DIGEST_BYTES];
     struct sums s = {.id = o->id, .piece = o->piece, .kind = SUMS_SAME};
-    held_fill(l, h, digest);
+    delta_piece_fill(h, l->held->hash, digest);
     bool same = memcmp(digest, o->digest, DIGEST_BYTES) == 0;
     if (!same) {
         delta_sums(h->data, h->len, h->in->seed, l->held->sums);
@@ -229,7 +157,7 @@ int delta_offer(struct rlane *l, struct cursor *c)
     int rc = offer_get(c, &o);
     if (rc == 0)
         rc = offer_check(l, &o, &in);
-    struct held *h = rc == 0 ? held_new(l) : NULL;
+    struct delta_piece *h = rc == 0 ? held_new(l) : NULL;
     if (h) {
         h->in = in; /* and its reference */
         h->piece = o.piece;
@@ -247,13 +175,13 @@ int delta_offer(struct rlane *l, struct cursor *c)
 
 bool delta_chunk(struct rlane *l, const struct chunk *k, int *ret)
 {
-    struct held *h = held_find(l, k->id, (uint32_t)(k->offset / PIECE_BYTES));
+    struct delta_piece *h = held_find(l, k->id, (uint32_t)(k->offset / PIECE_BYTES));
     if (!h)
         return false;
     uint64_t at = k->offset % PIECE_BYTES;
     *ret = at > h->len || k->data.n > h->len - at ? -EBADMSG : 0;
     if (*ret == 0)
-        memcpy(h->data + at, k->data.p, k->data.n);
+        delta_piece_change(h, at, k->data.p, k->data.n);
     h->came += k->data.n;
     FAULT_POINT("chunk-in");
     return true;
@@ -262,7 +190,7 @@ bool delta_chunk(struct rlane *l, const struct chunk *k, int *ret)
 bool delta_piece_end(struct rlane *l, const struct piece_end *p, int *ret)
 {
     uint8_t digest[DIGEST_BYTES];
-    struct held *h = held_find(l, p->id, p->piece);
+    struct delta_piece *h = held_find(l, p->id, p->piece);
     if (!h)
         return false;
     digest_bytes(h->data, h->len, digest);

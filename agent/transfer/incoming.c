@@ -39,6 +39,8 @@ static void incoming_free(struct incoming *in)
         (void)fd_close(in->folder_fd);
     if (in->old_fd >= 0)
         (void)fd_close(in->old_fd);
+    if (in->direct_fd >= 0)
+        (void)fd_close(in->direct_fd);
     free(in->folder);
     free(in->name);
     free(in->xattrs);
@@ -118,6 +120,14 @@ bool incoming_is_over(struct incoming *in)
     bool over = in->over;
     (void)pthread_mutex_unlock(&in->lock);
     return over;
+}
+
+bool incoming_wants(struct incoming *in, uint32_t piece)
+{
+    (void)pthread_mutex_lock(&in->lock);
+    bool wants = !in->over && !((in->bitmap[piece / 8] >> (piece % 8)) & 1);
+    (void)pthread_mutex_unlock(&in->lock);
+    return wants;
 }
 
 /* ── BEGIN ── */
@@ -207,7 +217,7 @@ static struct incoming *incoming_new(const struct begin *g)
     (void)pthread_mutex_init(&in->lock, NULL);
     in->id = g->id;
     in->refs = 1;
-    in->fd = in->folder_fd = in->old_fd = -1;
+    in->fd = in->folder_fd = in->old_fd = in->direct_fd = -1;
     in->meta = g->meta;
     in->npieces = piece_count(g->meta.size);
     in->folder = xmemdup(g->folder.p, g->folder.n);

@@ -186,21 +186,6 @@ int place_rename(const struct receiver *r, int folder_fd, const char *temp, cons
     return rc;
 }
 
-int place_write(int fd, const void *data, size_t n, uint64_t at)
-{
-    for (const char *p = data; n > 0;) {
-        ssize_t k = pwrite(fd, p, n, (off_t)at);
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k <= 0)
-            return k < 0 ? -errno : -EIO;
-        p += k;
-        n -= (size_t)k;
-        at += (uint64_t)k;
-    }
-    return 0;
-}
-
 /* ── regular files ── */
 
 struct content {

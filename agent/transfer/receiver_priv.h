@@ -68,6 +68,7 @@ struct incoming {
     bool end_ok, over;    /* over: placed, failed or given up */
     bool kept_partial;    /* the catalogue has a row of it */
     int old_fd;           /* the older file of that name, for delta; -1: none */
+    int direct_fd;        /* fd past the page cache, for its pieces; -1: none */
     uint64_t old_size, seed;
 };
 
@@ -233,6 +234,7 @@ void incoming_drop_piece(struct rlane *l);                      /* the lane ends
 struct incoming *incoming_ref(struct receiver *r, uint32_t id); /* NULL: not under way */
 void incoming_unref(struct receiver *r, struct incoming *in);
 bool incoming_is_over(struct incoming *in);
+bool incoming_wants(struct incoming *in, uint32_t piece); /* it is not over, nor the piece there */
 /* Counts one failed file, and its temporary goes. As receiver_failed(). */
 int incoming_fail(struct rlane *l, struct incoming *in, int err, const char *what);
 /* A piece is in the temporary file; data: bytes of it that came over lanes. */

@@ -32,7 +32,7 @@ again_options() {
     more_rsync='' more_godwit=''
     case $1 in
     delta)
-        more_rsync="--inplace --no-whole-file" more_godwit=--delta
+        more_rsync=--no-whole-file more_godwit=--delta
         grep -q -- --delta <<<"$has"
         ;;
     *-feed) grep -q -- --full-scan <<<"$has" ;;

@@ -7,6 +7,10 @@ move_rsync() {
     # shellcheck disable=SC2086
     on fs1 rsync $rsync_options $more_rsync /srv/ground/tree/ "rsync://new1/srv/${target#/srv/}/"
 }
+move_inplace() {
+    # shellcheck disable=SC2086
+    on fs1 rsync $rsync_options $more_rsync --inplace /srv/ground/tree/ "rsync://new1/srv/${target#/srv/}/"
+}
 move_ssh() {
     # shellcheck disable=SC2086
     on fs1 rsync $rsync_options $more_rsync -e ssh /srv/ground/tree/ "root@new1:$target/"

@@ -9,12 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/transfer/delta.h"
 #include "common/base/mem.h"
 #include "tests/unit/test.h"
+#include "tests/unit/transfer/grounds.h"
 #include "tests/unit/transfer/harness.h"
 #include "tests/unit/transfer/trees.h"
 
@@ -247,6 +249,73 @@ static void an_older_file_of_another_kind_is_no_older_file(void **state_)
     free(there);
 }
 
+/* ── where a file system can share blocks ── */
+
+static bool grounds_ready;
+
+static uint64_t free_bytes(int fd)
+{
+    struct statfs st;
+    assert_int_equal(syncfs(fd), 0);
+    assert_int_equal(fstatfs(fd, &st), 0);
+    return (uint64_t)st.f_bfree * (uint64_t)st.f_bsize;
+}
+
+static void assert_hole(uint64_t at, uint64_t len)
+{
+    char *path = xasprintf("%s/" NAME, destination);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(lseek(fd, (off_t)at, SEEK_HOLE), at);
+    assert_int_equal(lseek(fd, (off_t)at, SEEK_DATA), at + len);
+    (void)close(fd);
+    free(path);
+}
+
+/* The older file is kept open: what the newer one does not share with it is taken anew. */
+static void blocks_are_shared_on(const char *kind)
+{
+    if (!grounds_ready || !grounds_mount(kind, destination, 512))
+        skip();
+    first_copy();
+    char *older = xasprintf("%s/" NAME, destination);
+    int fd = open(older, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    uint64_t before = free_bytes(fd);
+    change(source, 3 * DELTA_BLOCK + 100, 10, 2);
+    change(source, 2 * PIECE_BYTES - 10, 1 << 20, 3);
+    change(source, SIZE - 1, 1, 4);
+    expect_sent(2 * DELTA_BLOCK + (1 << 20) + SIZE % DELTA_BLOCK, 9);
+    uint64_t after = free_bytes(fd);
+    if (before > after + PIECE_BYTES)
+        fail_msg("%llu bytes taken", (unsigned long long)(before - after));
+    (void)close(fd);
+    free(older);
+    change(source, SIZE, PIECE_BYTES, 5); /* the piece at the older one's end cannot be shared */
+    expect_sent(PIECE_BYTES + SIZE % DELTA_BLOCK, 100);
+    IN_SOURCE(truncate(path, (off_t)(2 * PIECE_BYTES + 77)), NAME);
+    expect_sent(0, 0);
+    first_copy();
+    punch(2 * PIECE_BYTES + 64 * DELTA_BLOCK, 2 << 20);
+    change(source, 2 * PIECE_BYTES, DELTA_BLOCK, 8);
+    expect_sent(DELTA_BLOCK, 4);
+    assert_hole(2 * PIECE_BYTES + 64 * DELTA_BLOCK, 2 << 20);
+    change(source, 2 * PIECE_BYTES + 128 * DELTA_BLOCK, 1 << 20, 9);
+    expect_sent(1 << 20, 4);
+    grounds_unmount(destination);
+}
+
+static void blocks_are_shared_on_btrfs(void **state_)
+{
+    (void)state_;
+    blocks_are_shared_on("btrfs");
+}
+
+static void blocks_are_shared_on_xfs(void **state_)
+{
+    (void)state_;
+    blocks_are_shared_on("xfs");
+}
+
 /* ── kill -9 ── */
 
 static uint64_t most; /* that a source may send or save in its life */
@@ -411,6 +480,7 @@ int main(void)
         (void)fprintf(stderr, "skipped: rsync is not installed\n");
         return 77;
     }
+    grounds_ready = grounds_enter();
     (void)snprintf(fault_file, sizeof fault_file, "/tmp/test-delta-%d", getpid());
     (void)setenv("GODWIT_FAULT_FILE", fault_file, 1);
     const struct CMUnitTest tests[] = {
@@ -423,6 +493,8 @@ int main(void)
         CASE(many_holes_go_as_they_always_did),
         CASE(an_older_file_that_changes_meanwhile_does_no_harm),
         CASE(an_older_file_of_another_kind_is_no_older_file),
+        CASE(blocks_are_shared_on_btrfs),
+        CASE(blocks_are_shared_on_xfs),
         CASE(killed_sides_come_back_to_the_same_end),
         cmocka_unit_test(records_are_bounded),
         cmocka_unit_test(an_older_peer_knows_of_no_older_file),

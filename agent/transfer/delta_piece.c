@@ -1,0 +1,189 @@
+/* delta_piece: see the header. Sharing blocks costs nothing of the disk; the rest is written past
+ * the page cache, in one go. */
+#include "agent/transfer/delta_piece.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "agent/transfer/place_priv.h"
+#include "agent/transfer/receiver_priv.h"
+#include "common/base/cleanup.h"
+#include "common/base/mem.h"
+
+#define ALIGN 4096U /* of memory and of places in the file, for writes past the page cache */
+#define DIRECT_MIN (256U << 10) /* less is not worth it, and cuts the file's extents up */
+
+#ifndef XFS_SUPER_MAGIC
+#define XFS_SUPER_MAGIC 0x58465342
+#endif
+
+uint8_t *delta_piece_room(void)
+{
+    void *p = NULL;
+    if (posix_memalign(&p, ALIGN, PIECE_BYTES) != 0)
+        abort(); /* as xmalloc() */
+    return p;
+}
+
+int delta_piece_direct(int folder_fd, const char *temp, int fd)
+{
+    struct statfs fs;
+    struct stat a, b;
+    if (fstatfs(fd, &fs) < 0 || (fs.f_type != EXT4_SUPER_MAGIC && fs.f_type != XFS_SUPER_MAGIC))
+        return -1;
+    int direct = openat(folder_fd, temp, O_WRONLY | O_DIRECT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (direct >= 0 && (fstat(fd, &a) < 0 || fstat(direct, &b) < 0 || a.st_dev != b.st_dev ||
+                        a.st_ino != b.st_ino))
+        direct = fd_close(direct); /* somebody put another one there */
+    return direct < 0 ? -1 : direct;
+}
+
+/* ── as the older file has it ── */
+
+static bool piece_clone(const struct delta_piece *p)
+{
+    uint64_t start = p->piece * PIECE_BYTES;
+    struct file_clone_range range = {
+        .src_fd = p->in->old_fd, .src_offset = start, .src_length = p->len, .dest_offset = start};
+    return start + p->len <= p->in->old_size && ioctl(p->in->fd, FICLONERANGE, &range) == 0;
+}
+
+/* What is not there, or cannot be read, counts as zeros: then the source's differs. */
+static void old_read(int fd, uint8_t *to, size_t n, uint64_t at)
+{
+    while (n > 0) {
+        ssize_t k = pread(fd, to, n, (off_t)at);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k <= 0)
+            break;
+        to += k;
+        n -= (size_t)k;
+        at += (uint64_t)k;
+    }
+    memset(to, 0, n);
+}
+
+/* Of what was read, from..to of the piece. *hole: the first that does not end before from. */
+static void holes_clear(struct delta_piece *p, uint32_t *hole, uint64_t from, uint64_t to)
+{
+    for (; *hole < p->nholes; ++*hole) {
+        uint64_t a = p->holes[*hole].from, b = a + p->holes[*hole].len;
+        uint64_t begin = a > from ? a : from, end = b < to ? b : to;
+        if (begin < end)
+            memset(p->data + begin, 0, end - begin);
+        if (b > to)
+            return;
+    }
+}
+
+void delta_piece_fill(struct delta_piece *p, XXH3_state_t *hash, uint8_t retdigest[DIGEST_BYTES])
+{
+    uint32_t hole = 0;
+    uint64_t start = p->piece * PIECE_BYTES;
+    memset(p->changed, 0, sizeof p->changed);
+    p->cloned = piece_clone(p);
+    int fd = p->cloned ? p->in->fd : p->in->old_fd;
+    /* All of it at once: lanes take turns at the file, which no read-ahead by guess follows. */
+    (void)posix_fadvise(fd, (off_t)start, (off_t)p->len, POSIX_FADV_WILLNEED);
+    (void)XXH3_128bits_reset(hash);
+    for (uint64_t at = 0; at < p->len; at += CHUNK_BYTES) {
+        uint64_t n = p->len - at < CHUNK_BYTES ? p->len - at : CHUNK_BYTES;
+        old_read(fd, p->data + at, n, start + at);
+        holes_clear(p, &hole, at, at + n);
+        (void)XXH3_128bits_update(hash, p->data + at, n);
+    }
+    XXH128_canonical_t c;
+    XXH128_canonicalFromHash(&c, XXH3_128bits_digest(hash));
+    memcpy(retdigest, c.digest, DIGEST_BYTES);
+}
+
+/* ── as the source has it ── */
+
+void delta_piece_change(struct delta_piece *p, uint64_t at, const void *data, size_t n)
+{
+    memcpy(p->data + at, data, n);
+    for (uint64_t b = at / DELTA_BLOCK; b * DELTA_BLOCK < at + n; b++)
+        p->changed[b / 64] |= 1ULL << (b % 64);
+}
+
+static bool is_changed(const struct delta_piece *p, uint64_t block)
+{
+    return (p->changed[block / 64] >> (block % 64)) & 1;
+}
+
+/* n: of whole blocks, at one. False: not that way. */
+static bool direct_write(int fd, const uint8_t *data, uint64_t n, uint64_t at)
+{
+    ssize_t k;
+    do
+        k = pwrite(fd, data, n, (off_t)at);
+    while (k < 0 && errno == EINTR);
+    return k == (ssize_t)n;
+}
+
+/* from..to of the piece. What fails past the page cache is tried through it, and fails there. */
+static int range_write(const struct delta_piece *p, uint64_t from, uint64_t to)
+{
+    uint64_t start = p->piece * PIECE_BYTES;
+    uint64_t a = (from + ALIGN - 1) / ALIGN * ALIGN, b = to / ALIGN * ALIGN;
+    if (p->in->direct_fd < 0 || to - from < DIRECT_MIN ||
+        !direct_write(p->in->direct_fd, p->data + a, b - a, start + a))
+        return place_write(p->in->fd, p->data + from, to - from, start + from);
+    int rc = a > from ? place_write(p->in->fd, p->data + from, a - from, start + from) : 0;
+    if (rc == 0 && to > b)
+        rc = place_write(p->in->fd, p->data + b, to - b, start + b);
+    return rc;
+}
+
+static int write_all(const struct delta_piece *p)
+{
+    uint64_t at = 0;
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i <= p->nholes; i++) {
+        uint64_t to = i < p->nholes ? p->holes[i].from : p->len;
+        if (to > at)
+            rc = range_write(p, at, to);
+        at = i < p->nholes ? to + p->holes[i].len : to;
+    }
+    return rc;
+}
+
+static int hole_make(const struct delta_piece *p, const struct hole *h)
+{
+    uint64_t at = p->piece * PIECE_BYTES + h->from;
+    if (fallocate(p->in->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at, h->len) == 0)
+        return 0;
+    return place_write(p->in->fd, p->data + h->from, h->len, at); /* zeros read the same */
+}
+
+static int write_changed(const struct delta_piece *p)
+{
+    uint64_t nblocks = (p->len + DELTA_BLOCK - 1) / DELTA_BLOCK;
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < p->nholes; i++)
+        rc = hole_make(p, &p->holes[i]);
+    for (uint64_t from = 0, to; rc == 0 && from < nblocks; from = to) {
+        bool changed = is_changed(p, from);
+        for (to = from + 1; to < nblocks && is_changed(p, to) == changed;)
+            to++;
+        uint64_t end = to * DELTA_BLOCK < p->len ? to * DELTA_BLOCK : p->len;
+        if (changed)
+            rc = place_write(p->in->fd, p->data + from * DELTA_BLOCK, end - from * DELTA_BLOCK,
+                             p->piece * PIECE_BYTES + from * DELTA_BLOCK);
+    }
+    return rc;
+}
+
+int delta_piece_write(const struct delta_piece *p)
+{
+    return p->cloned ? write_changed(p) : write_all(p);
+}

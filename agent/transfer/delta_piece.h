@@ -1,0 +1,34 @@
+/* delta_piece: a piece of a large file in memory: as the older file of that name has it, then as
+ * the source has it. Not who offers it (delta_receive.c). Lane threads. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include <xxhash.h>
+
+#include "agent/transfer/record.h"
+
+struct incoming;
+
+struct delta_piece {
+    struct incoming *in; /* referenced; NULL: free */
+    uint32_t piece;
+    uint64_t len, came;
+    uint8_t *data; /* PIECE_BYTES, from delta_piece_room() */
+    bool cloned;   /* the temporary file shares the older one's blocks already */
+    uint64_t changed[PIECE_BLOCKS / 64];
+    uint32_t nholes;
+    struct hole holes[OFFER_HOLES_MAX];
+};
+
+uint8_t *delta_piece_room(void); /* for free() */
+/* Past the page cache where that is known to be good: what a large file leaves there nobody wants.
+ * -1: not here. temp: the name of fd in that folder. */
+int delta_piece_direct(int folder_fd, const char *temp, int fd);
+/* Reads it from the older file, with the holes as zeros; makes its digest. Where the file system
+ * can share blocks, the temporary file gets the older one's first, and is what is read: nobody
+ * else writes to it, so what was digested is what stays. */
+void delta_piece_fill(struct delta_piece *p, XXH3_state_t *hash, uint8_t retdigest[DIGEST_BYTES]);
+/* The source's, within len. */
+void delta_piece_change(struct delta_piece *p, uint64_t at, const void *data, size_t n);
+/* Into the temporary file; holes stay holes. Of one that is cloned, only what was changed. */
+int delta_piece_write(const struct delta_piece *p);
