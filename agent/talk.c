@@ -12,7 +12,7 @@
 #include "common/base/log.h"
 #include "common/wire/envelope.h"
 
-#define CAN_BITS WIRE_CAN_RATE
+#define CAN_BITS (WIRE_CAN_RATE | WIRE_CAN_MAP | WIRE_CAN_PASSWORDS)
 #define RECEIVE_AT_ONCE 100   /* then timers get their turn */
 #define CLOCK_OFF_MS 60000    /* a difference that people should know of */
 #define ROTATE_SETTLE_MS 1000 /* between the reply with our new key and using it */

@@ -2,14 +2,13 @@
  * suite's own tools, locked: no password goes along. Undone when one of them fails. Worker thread.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 
 #include "agent/account/accounts.h"
 #include "agent/account/list.h"
+#include "agent/account/order.h"
 #include "agent/account/plan.h"
 #include "agent/account/record.h"
 #include "agent/step.h"
@@ -17,10 +16,8 @@
 #include "common/base/cleanup.h"
 #include "common/base/fault_point.h"
 #include "common/base/file.h"
-#include "common/base/idmap.h"
 #include "common/base/mem.h"
 #include "common/base/program.h"
-#include "common/base/text.h"
 #include "proto/accounts.pb-c.h"
 
 #define ETC "/etc"
@@ -35,10 +32,7 @@ struct apply {
     struct step *step;
     const Godwit__AccountsOrder *order;
     struct account_list *here;
-    struct idmap *map;
-    struct account_ask ask;
-    struct account_want_user *users;
-    struct account_want_group *groups;
+    struct account_order with;
     struct account_records *records;
     struct account_row *rows;
     size_t nrows;
@@ -47,78 +41,9 @@ struct apply {
     struct fault *fault;
 };
 
-/* ── the order ── */
-
 static int refuse(struct apply *a, const char *what)
 {
     return fault_set(a->fault, FAULT_STOP_JOB, EINVAL, "the order of accounts: %s", what);
-}
-
-static bool user_fits(const Godwit__AccountUser *u)
-{
-    return account_name_fits(u->name) && account_name_fits(u->group) &&
-           account_text_fits(u->gecos) && account_text_fits(u->home) &&
-           account_text_fits(u->shell) && u->home[0] != '-' && u->shell[0] != '-' && u->uid > 0 &&
-           u->uid < UINT32_MAX;
-}
-
-static int take_users(struct apply *a)
-{
-    const Godwit__AccountsOrder *o = a->order;
-    a->users = xcalloc(o->n_users + 1, sizeof *a->users);
-    for (size_t i = 0; i < o->n_users; i++) {
-        const Godwit__AccountUser *u = o->users[i];
-        if (!user_fits(u))
-            return refuse(a, "a user's line is not fit for a host");
-        a->users[i] = (struct account_want_user){.name = u->name,
-                                                 .group = u->group,
-                                                 .gecos = u->gecos,
-                                                 .home = u->home,
-                                                 .shell = u->shell,
-                                                 .uid = u->uid,
-                                                 .gid = u->gid};
-    }
-    return 0;
-}
-
-static int take_groups(struct apply *a)
-{
-    const Godwit__AccountsOrder *o = a->order;
-    a->groups = xcalloc(o->n_groups + 1, sizeof *a->groups);
-    for (size_t i = 0; i < o->n_groups; i++) {
-        const Godwit__AccountGroup *g = o->groups[i];
-        if (!account_name_fits(g->name) || g->gid == 0 || g->gid == UINT32_MAX)
-            return refuse(a, "a group's line is not fit for a host");
-        a->groups[i] = (struct account_want_group){.name = g->name,
-                                                   .gid = g->gid,
-                                                   .members = (const char *const *)g->members,
-                                                   .nmembers = g->n_members};
-    }
-    return 0;
-}
-
-static int take_order(struct apply *a)
-{
-    const Godwit__AccountsOrder *o = a->order;
-    struct idmap_error e;
-    if (o->n_users + o->n_groups > ACCOUNTS_MAX)
-        return refuse(a, "too many accounts");
-    if (!text_is_name(o->source_host, 63) || account_conflict_of(o->conflict, &a->ask.conflict) < 0)
-        return refuse(a, "it is not well formed");
-    if (idmap_parse((const char *)o->map.data, o->map.len, &a->map, &e) < 0)
-        return refuse(a, "its map is not well formed");
-    int rc = take_users(a);
-    if (rc == 0)
-        rc = take_groups(a);
-    if (rc < 0)
-        return rc;
-    a->ask.map = a->map;
-    a->ask.suffix = o->source_host;
-    a->ask.users = a->users;
-    a->ask.nusers = o->n_users;
-    a->ask.groups = a->groups;
-    a->ask.ngroups = o->n_groups;
-    return 0;
 }
 
 /* ── tools ── */
@@ -311,9 +236,9 @@ static int look_and_plan(struct apply *a)
     int rc = account_list_read(ETC, &a->here, a->fault);
     if (rc < 0)
         return rc;
-    a->ask.here = a->here;
-    a->ask.record = account_records_get(a->records, &a->ask.nrecord);
-    a->nrows = account_plan(&a->ask, &a->rows);
+    a->with.ask.here = a->here;
+    a->with.ask.record = account_records_get(a->records, &a->with.ask.nrecord);
+    a->nrows = account_plan(&a->with.ask, &a->rows);
     return 0;
 }
 
@@ -353,12 +278,10 @@ static void done(struct apply *a)
         free(a->undo[i].b);
     }
     free(a->undo);
-    free(a->users);
-    free(a->groups);
     free(a->rows);
+    account_order_done(&a->with);
     (void)account_list_free(a->here);
     (void)account_records_free(a->records);
-    (void)idmap_free(a->map);
 }
 
 void accounts_apply(struct step *s, struct step_result *ret)
@@ -373,7 +296,10 @@ void accounts_apply(struct step *s, struct step_result *ret)
         return;
     }
     a.order = o;
-    if (take_order(&a) == 0 && apply(&a) == 0 && tell(&a, ret) == 0)
+    const struct account_order_text text = {o->source_host, o->conflict, o->map};
+    if (account_order_read(&text, o->users, o->n_users, o->groups, o->n_groups, &a.with, a.fault) ==
+            0 &&
+        apply(&a) == 0 && tell(&a, ret) == 0)
         ret->status = STEP_DONE;
     done(&a);
     godwit__accounts_order__free_unpacked(o, NULL);

@@ -19,6 +19,8 @@
 const struct step_kind account_steps[] = {
     {"accounts.inventory", accounts_inventory},
     {"accounts.apply",     accounts_apply    },
+    {"accounts.give",      accounts_give     },
+    {"accounts.take",      accounts_take     },
     {NULL,                 NULL              },
 };
 
@@ -51,6 +53,12 @@ static bool is_person(const struct account_list *l, const struct account_user *u
     return u->uid >= l->uid_min && u->uid <= l->uid_max;
 }
 
+bool account_is_told(const struct account_list *l, const struct account_user *u)
+{
+    return is_person(l, u) && account_group_of(l, u->gid) && account_name_fits(u->name) &&
+           account_text_fits(u->gecos) && account_text_fits(u->home) && account_text_fits(u->shell);
+}
+
 static void tell_users(struct told *t)
 {
     for (size_t i = 0; i < t->l->nusers; i++) {
@@ -58,8 +66,7 @@ static void tell_users(struct told *t)
         const struct account_group *g = account_group_of(t->l, u->gid);
         if (!is_person(t->l, u))
             continue;
-        if (!g || !account_name_fits(u->name) || !account_text_fits(u->gecos) ||
-            !account_text_fits(u->home) || !account_text_fits(u->shell)) {
+        if (!account_is_told(t->l, u)) {
             t->r.unfit++;
             continue;
         }

@@ -3,9 +3,6 @@
  * fast is a short burst. Changes nothing. Worker thread. */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,8 +11,7 @@
 #include "agent/files/survey.h"
 #include "agent/host/host.h"
 #include "agent/lane/lane_hello.h"
-#include "agent/lane/lane_server.h"
-#include "agent/lane/ticket.h"
+#include "agent/lane/lane_single.h"
 #include "agent/step.h"
 #include "agent/store/beneath.h"
 #include "agent/store/pairname.h"
@@ -36,16 +32,8 @@
 #define PINGS 3
 #define ANSWER_MS 5000
 #define WAIT_MS 20000 /* for the source to come, and for each of its records */
-#define ENDPOINTS_MAX 16
 
 /* ── the destination: one lane, answered by the step's thread ── */
-
-struct guest {
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    struct lane *lane; /* handed over, ours from then on */
-    bool came;
-};
 
 static int answer(struct lane *l, uint64_t bytes)
 {
@@ -78,70 +66,30 @@ static void serve(struct lane *l)
     }
 }
 
-/* Only the first lane is taken. */
-static void on_enter(void *arg, struct lane *l, const struct lane_entry *entry)
+static int ticket_read(const Godwit__ProbeOrder *o, struct ticket *ret)
 {
-    struct guest *g = arg;
-    (void)entry;
-    (void)pthread_mutex_lock(&g->lock);
-    bool first = !g->came;
-    if (first)
-        g->lane = l;
-    g->came = true;
-    (void)pthread_cond_broadcast(&g->changed);
-    (void)pthread_mutex_unlock(&g->lock);
-    if (first)
-        return;
-    lane_close(l);
-    (void)lane_free(l);
-}
-
-static bool ticket_read(const Godwit__ProbeOrder *o, struct ticket *t)
-{
-    if (!o->ticket_id || !*o->ticket_id || strlen(o->ticket_id) > TICKET_ID_MAX ||
-        o->ticket_secret.len != LANE_SECRET_BYTES || o->peer_pin.len != LANE_PIN_BYTES ||
-        !pair_valid(o->pair))
-        return false;
-    t->not_after_ms = o->not_after_ms;
-    (void)snprintf(t->id, sizeof t->id, "%s", o->ticket_id);
-    (void)snprintf(t->pair, sizeof t->pair, "%s", o->pair);
-    memcpy(t->secret, o->ticket_secret.data, sizeof t->secret);
-    memcpy(t->peer_pin, o->peer_pin.data, sizeof t->peer_pin);
-    return true;
-}
-
-/* Until the source is here, or will not come any more. */
-static void wait_for_guest(struct step *s, struct guest *g)
-{
-    int64_t until = clock_mono_ms() + WAIT_MS;
-    (void)pthread_mutex_lock(&g->lock);
-    while (!g->came && !step_cancelled(s) && clock_mono_ms() < until)
-        clock_cond_wait(&g->changed, &g->lock, 100);
-    (void)pthread_mutex_unlock(&g->lock);
+    const struct lane_single_order order = {.ticket_id = o->ticket_id,
+                                            .pair = o->pair,
+                                            .secret = o->ticket_secret.data,
+                                            .secret_len = o->ticket_secret.len,
+                                            .pin = o->peer_pin.data,
+                                            .pin_len = o->peer_pin.len,
+                                            .not_after_ms = o->not_after_ms};
+    return pair_valid(o->pair) ? lane_single_ticket(&order, ret) : -EINVAL;
 }
 
 static void receive(struct step *s, const Godwit__ProbeOrder *o, Godwit__ProbeResult *r)
 {
-    struct guest g = {.came = false};
-    struct ticket t = {.enter = on_enter, .arg = &g};
-    if (!ticket_read(o, &t) || !step_env(s)->lanes)
+    struct ticket t = {.not_after_ms = 0};
+    struct lane *l = NULL;
+    if (ticket_read(o, &t) < 0)
         return;
-    (void)pthread_mutex_init(&g.lock, NULL);
-    clock_cond_init(&g.changed);
-    struct ticket_book *book = lane_server_book(step_env(s)->lanes);
-    if (ticket_add(book, &t) == 0) {
-        wait_for_guest(s, &g);
-        ticket_remove(book, t.id); /* from now on nobody else comes */
+    r->reached = lane_single_await(step_env(s)->lanes, &t, step_cancel_fd(s), WAIT_MS, &l) == 0;
+    if (l) {
+        serve(l);
+        lane_close(l);
+        (void)lane_free(l);
     }
-    if (g.lane) {
-        lane_set_cancel(g.lane, step_cancel_fd(s));
-        serve(g.lane);
-        lane_close(g.lane);
-        (void)lane_free(g.lane);
-    }
-    r->reached = g.came;
-    (void)pthread_cond_destroy(&g.changed);
-    (void)pthread_mutex_destroy(&g.lock);
     explicit_bzero(t.secret, sizeof t.secret);
 }
 
@@ -203,52 +151,18 @@ static int burst(struct step *s, struct lane *l, Godwit__ProbeResult *r)
     return rc;
 }
 
-static int enter(struct step *s, const Godwit__ProbeOrder *o, const struct ticket *t,
-                 struct lane **ret)
-{
-    struct lane_hello h = {
-        .entry = {.session = 1, .lane = 0}
-    };
-    struct lane_welcome w;
-    struct fault why = {.err = 0};
-    int rc = -EDESTADDRREQ;
-    memcpy(h.id, t->id, sizeof h.id);
-    memcpy(h.pair, t->pair, sizeof h.pair);
-    memcpy(h.secret, t->secret, sizeof h.secret);
-    for (size_t i = 0; i < o->n_peer_endpoints && i < ENDPOINTS_MAX && !*ret; i++)
-        rc = lane_connect(ret, step_env(s)->identity, o->peer_endpoints[i], t->peer_pin,
-                          step_cancel_fd(s));
-    if (rc == 0)
-        rc = lane_hello_send(*ret, &h);
-    if (rc == 0)
-        rc = lane_welcome_receive(*ret, ANSWER_MS, &w, &why);
-    explicit_bzero(h.secret, sizeof h.secret);
-    return rc;
-}
-
-/* The destination may be told a moment later than this host: it is tried again for that long. */
-static int enter_soon(struct step *s, const Godwit__ProbeOrder *o, const struct ticket *t,
-                      struct lane **ret)
-{
-    int64_t until = clock_mono_ms() + ANSWER_MS;
-    for (;;) {
-        int rc = enter(s, o, t, ret);
-        if (rc != -EACCES || clock_mono_ms() > until || step_cancelled(s))
-            return rc;
-        *ret = lane_free(*ret);
-        struct pollfd p = {.fd = step_cancel_fd(s), .events = POLLIN};
-        (void)poll(&p, 1, 100);
-    }
-}
-
 static void send(struct step *s, const Godwit__ProbeOrder *o, Godwit__ProbeResult *r, char **reterr)
 {
     struct ticket t = {.not_after_ms = 0};
     struct lane *l = NULL;
-    if (!ticket_read(o, &t) || !step_env(s)->identity)
+    const struct lane_single_way way = {.endpoints = o->peer_endpoints,
+                                        .nendpoints = o->n_peer_endpoints,
+                                        .cancel_fd = step_cancel_fd(s),
+                                        .answer_ms = ANSWER_MS};
+    if (ticket_read(o, &t) < 0 || !step_env(s)->identity)
         return;
     r->tried = true;
-    int rc = enter_soon(s, o, &t, &l);
+    int rc = lane_single_open(step_env(s)->identity, &t, &way, &l);
     r->reached = rc == 0;
     if (rc == 0) {
         lane_set_bucket(l, step_bucket(s));

@@ -7,6 +7,7 @@
 
 #include "agent/share/samba.h"
 #include "common/base/buf.h"
+#include "common/base/idmap.h"
 #include "common/base/mem.h"
 #include "common/base/program.h"
 #include "common/base/text.h"
@@ -39,21 +40,14 @@ static char *lookup(const struct server *v, const char *name)
     return sid;
 }
 
-struct translation {
-    const struct server *v;
-    const Godwit__SharesInventory *from;
-    const Godwit__Share *share;
-    void (*say)(void *, const char *);
-    void *arg;
-};
-
-static char *account_of(const struct translation *t, unsigned entry)
+/* The account's SID here by its name; NULL: there is none. */
+static char *account_of(const struct sid_ask *a, const Godwit__Share *s, unsigned entry)
 {
-    CLEANUP(mem_free) char *name = sid_name(t->share->acl, entry);
-    size_t n = strlen(t->from->netbios_name);
-    if (!name || n == 0 || strncmp(name, t->from->netbios_name, n) != 0 || name[n] != '\\')
+    CLEANUP(mem_free) char *name = sid_name(s->acl, entry);
+    size_t n = strlen(a->from->netbios_name);
+    if (!name || n == 0 || strncmp(name, a->from->netbios_name, n) != 0 || name[n] != '\\')
         return NULL;
-    char *sid = lookup(t->v, name + n + 1);
+    char *sid = lookup(a->server, name + n + 1);
     if (!sid) {
         CLEANUP(mem_free) char *shown = text_printable(name + n + 1, strnlen(name + n + 1, 64));
         CLEANUP(mem_free)
@@ -61,31 +55,41 @@ static char *account_of(const struct translation *t, unsigned entry)
             xasprintf("its descriptor names %s, an account that is not on this server: the "
                       "entry keeps the source's SID",
                       shown);
-        t->say(t->arg, text);
+        a->say(a->arg, text);
     }
     return sid;
 }
 
-/* An entry ends with ";SID)"; entries of the DACL come in the order in which they were listed. */
-char *sid_translate(const struct server *v, const Godwit__SharesInventory *from,
-                    const Godwit__Share *s, void (*say)(void *arg, const char *text), void *arg)
+/* What the map makes of the SID of n characters at text; NULL: it says nothing. */
+static char *mapped(const struct sid_ask *a, const char *text, size_t n)
 {
-    struct translation t = {.v = v, .from = from, .share = s, .say = say, .arg = arg};
-    size_t n = strlen(from->machine_sid);
+    struct sid from, to;
+    char shown[SID_TEXT_MAX];
+    if (sid_parse(text, n, &from) < 0 || !idmap_sid(a->map, &from, &to))
+        return NULL;
+    sid_text(&to, shown);
+    return xstrdup(shown);
+}
+
+/* "O:SID", "G:SID", and an entry, which ends with ";SID)"; entries of the DACL come in the order in
+ * which they were listed. */
+char *sid_translate(const struct sid_ask *a, const Godwit__Share *s)
+{
+    size_t n = strlen(a->from->machine_sid);
     struct buf b;
     unsigned entry = 0;
     buf_init(&b, 64U << 10);
-    for (const char *at = s->sddl; *at; at++) {
-        bool local = n > 0 && at > s->sddl && at[-1] == ';' &&
-                     strncmp(at, from->machine_sid, n) == 0 && at[n] == '-';
-        CLEANUP(mem_free) char *sid = local ? account_of(&t, entry) : NULL;
-        if (sid) {
-            buf_put(&b, sid, strlen(sid));
-            at += strcspn(at, ")") - 1;
-            continue;
-        }
-        buf_put_u8(&b, (uint8_t)*at);
+    for (const char *at = s->sddl; *at;) {
+        bool here = at > s->sddl && strchr(";:", at[-1]) && strncmp(at, "S-1-", 4) == 0;
+        size_t len = here ? 1 + strspn(at + 1, "0123456789-") : 1;
+        bool local = here && at[-1] == ';' && n > 0 && strncmp(at, a->from->machine_sid, n) == 0 &&
+                     at[n] == '-';
+        CLEANUP(mem_free) char *sid = here ? mapped(a, at, len) : NULL;
+        if (!sid && local)
+            sid = account_of(a, s, entry);
+        buf_put(&b, sid ? sid : at, sid ? strlen(sid) : len);
         entry += *at == ')';
+        at += len;
     }
     char *ret = xmemdup(b.data ? b.data : (const uint8_t *)"", b.len);
     buf_done(&b);

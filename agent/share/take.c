@@ -11,6 +11,7 @@
 #include "agent/share/list_priv.h"
 #include "agent/share/take_priv.h"
 #include "common/base/fault_point.h"
+#include "common/base/idmap.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
 
@@ -120,6 +121,7 @@ static void done(struct take *t)
     free(t->managed_text);
     free(t->old_block);
     free(t->block);
+    (void)idmap_free(t->map);
     godwit__share_before__free_unpacked(t->before, NULL);
 }
 
@@ -131,7 +133,12 @@ int take_over(const struct server *v, const Godwit__ShareApplyOrder *o, bool dry
     struct take t = {.server = v, .order = o, .dry = dry, .result = r, .before = before_new()};
     if (!dry)
         before_recover(v);
-    int rc = plan(&t, reterr);
+    struct idmap_error e;
+    int rc = idmap_parse((const char *)o->map.data, o->map.len, &t.map, &e);
+    if (rc < 0)
+        (void)fault_set(reterr, FAULT_STOP_JOB, EINVAL, "the order's map is not well formed");
+    else
+        rc = plan(&t, reterr);
     if (rc == 0 && changes(&t)) {
         r->changed = true;
         rc = dry ? 0 : commit(&t, reterr);

@@ -16,6 +16,7 @@ struct taken {
 struct take {
     const struct server *server;
     const Godwit__ShareApplyOrder *order;
+    struct idmap *map; /* of the order; NULL: none */
     bool dry;
     Godwit__ShareApplyResult *result;
     Godwit__ShareBefore *before;

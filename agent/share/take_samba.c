@@ -381,7 +381,8 @@ int take_samba_descriptors(struct take *t, struct fault *reterr)
         CLEANUP(mem_free) char *have = xstrdup("");
         if (one->share->origin == GODWIT__SHARE_ORIGIN__SHARE_USER)
             continue;
-        one->sddl = sid_translate(t->server, t->order->from, one->share, take_note, one->outcome);
+        const struct sid_ask ask = {t->server, t->order->from, t->map, take_note, one->outcome};
+        one->sddl = sid_translate(&ask, one->share);
         for (size_t k = 0; rc == 0 && k < acls.n; k++) {
             if (!smbconf_same(acls.list[k].share, one->share->name))
                 continue;

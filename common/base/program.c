@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -50,7 +51,29 @@ int program_find(const char *name, const char *search, char **ret)
 struct child {
     pid_t pid;
     int pidfd, out[2], err[2]; /* [0] is ours */
+    int in;                    /* what it reads; -1: nothing */
 };
+
+/* A file without a name, in memory: whatever it holds never comes to a disk, and no pipe fills up.
+ */
+static int input_of(const struct program_call *c, int *ret)
+{
+    const uint8_t *p = c->input;
+    if (!p)
+        return 0;
+    CLEANUP(fd_close) int fd = memfd_create("input", MFD_CLOEXEC);
+    for (size_t at = 0; fd >= 0 && at < c->input_len;) {
+        ssize_t n = pwrite(fd, p + at, c->input_len - at, (off_t)at);
+        if (n <= 0)
+            return n < 0 ? -errno : -EIO;
+        at += (size_t)n;
+    }
+    if (fd < 0)
+        return -errno;
+    *ret = fd;
+    fd = -1;
+    return 0;
+}
 
 static int start(const char *file, const struct program_call *c, struct child *k)
 {
@@ -62,7 +85,10 @@ static int start(const char *file, const struct program_call *c, struct child *k
     (void)sigemptyset(&none);
     (void)sigfillset(&all);
     (void)posix_spawn_file_actions_init(&fds);
-    (void)posix_spawn_file_actions_addopen(&fds, 0, "/dev/null", O_RDONLY, 0);
+    if (k->in >= 0)
+        (void)posix_spawn_file_actions_adddup2(&fds, k->in, 0);
+    else
+        (void)posix_spawn_file_actions_addopen(&fds, 0, "/dev/null", O_RDONLY, 0);
     (void)posix_spawn_file_actions_adddup2(&fds, k->out[1], 1);
     (void)posix_spawn_file_actions_adddup2(&fds, k->err[1], 2);
     (void)posix_spawnattr_init(&how);
@@ -152,7 +178,7 @@ static int run(const char *file, const struct program_call *c, struct program_ou
     struct child k = {
         .out = {-1, -1},
           .err = {-1, -1},
-          .pidfd = -1
+          .pidfd = -1, .in = -1
     };
     struct buf out, err;
     int status = 0;
@@ -164,7 +190,10 @@ static int run(const char *file, const struct program_call *c, struct program_ou
     }
     buf_init(&out, c->max_out ? c->max_out : OUT_MAX);
     buf_init(&err, ERR_MAX);
-    int rc = start(file, c, &k);
+    int rc = input_of(c, &k.in);
+    if (rc == 0)
+        rc = start(file, c, &k);
+    (void)fd_close(k.in);
     (void)fd_close(k.out[1]);
     (void)fd_close(k.err[1]);
     if (rc == 0) {

@@ -8,9 +8,11 @@
 struct program_call {
     const char *const *argv; /* argv[0]: a path with a slash, or a name looked up in search */
     const char *search;      /* "/usr/sbin:/usr/bin"; NULL: the system's own folders */
-    size_t max_out;          /* of standard output; more is -E2BIG. 0: 1 MiB */
-    int timeout_ms;          /* 0: a minute */
-    int cancel_fd;           /* readable: give up. Below 1: none */
+    const void *input;       /* for its standard input, kept in memory only; NULL: nothing */
+    size_t input_len;
+    size_t max_out; /* of standard output; more is -E2BIG. 0: 1 MiB */
+    int timeout_ms; /* 0: a minute */
+    int cancel_fd;  /* readable: give up. Below 1: none */
 };
 
 struct program_output {

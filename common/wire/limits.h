@@ -6,7 +6,9 @@
 #define WIRE_VERSION_MIN 1 /* the orchestrator serves nothing older */
 
 /* Hello.can, Welcome.can */
-#define WIRE_CAN_RATE 1ULL /* the agent keeps a step to a Rate */
+#define WIRE_CAN_RATE 1ULL      /* the agent keeps a step to a Rate */
+#define WIRE_CAN_MAP 2ULL       /* it maps ids, of files and of share descriptors */
+#define WIRE_CAN_PASSWORDS 4ULL /* it has the steps accounts.give and accounts.take */
 
 #define LIMIT_CONTROL_BYTES (1 << 20) /* one ZeroMQ message (ZMQ_MAXMSGSIZE) */
 #define WIRE_CURVE_BYTES 33           /* what CURVE adds to a message; ZMQ_MAXMSGSIZE counts it */

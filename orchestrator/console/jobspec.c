@@ -114,9 +114,17 @@ const struct option_row jobspec_options[] = {
      .off = offsetof(struct jobspec, accounts),
      .def = "none",
      .choices = "none|rename|merge|skip",
-     .help = "Creates the source's local users and groups at the destination, locked, with their "
-             "ids; where a name or an id is taken: a new name, the account that is there, or "
+     .help = "Creates the source's local users and groups at the destination, with their ids; "
+             "where a name or an id is taken: a new name, the account that is there, or "
              "nothing."},
+    {.name = "passwords",
+     .kind = OPT_ENUM,
+     .off = offsetof(struct jobspec, passwords),
+     .def = "move",
+     .choices = "move|lock",
+     .help = "With --accounts: move lets users log on with the passwords that they have (digests "
+             "travel from agent to agent only; Samba's own users and groups come with their SIDs); "
+             "lock leaves them locked, and Samba's behind."},
     {.name = "map",
      .kind = OPT_STRING,
      .off = offsetof(struct jobspec, map),
@@ -179,7 +187,7 @@ const struct option_row jobspec_options[] = {
      .repeat = true,
      .help = "Moves although this destination cannot keep that: posix-acl, owners …, or all; "
              "inventory show names them."},
-    {.name = NULL                                                                                      },
+    {.name = NULL                                                                       },
 };
 
 bool jobspec_in_file(const struct option_row *row)
@@ -428,6 +436,8 @@ static json_t *whole(const struct jobspec *s)
     jobspec_filter_json(&s->filter, options);
     if (s->accounts && strcmp(s->accounts, "none") != 0)
         (void)json_object_set_new(options, "accounts", json_string(s->accounts));
+    if (s->passwords && strcmp(s->passwords, "move") != 0)
+        (void)json_object_set_new(options, "passwords", json_string(s->passwords));
     if (s->map_text && *s->map_text)
         (void)json_object_set_new(options, "map", json_string(s->map_text));
     jobspec_list_json(options, "accept_loss", s->accept_loss);

@@ -18,6 +18,7 @@ struct jobspec {
     char *compress;
     char *verify, *manifest;
     char *accounts;
+    char *passwords;
     char *map;      /* path of an id map */
     char *map_text; /* what it says, once read; jobspec_done() frees it */
     char *shares, *nfs;

@@ -20,6 +20,38 @@ static void show_row(FILE *out, const json_t *row)
         (void)fprintf(out, "    %s %s (%lld) is %s (%lld) there\n", kind, name, id, as, to);
 }
 
+/* Passwords, and Samba's users and groups. */
+static void show_passwords(FILE *out, const json_t *p)
+{
+    size_t i = 0;
+    const json_t *note = NULL;
+    (void)fprintf(out,
+                  "    passwords: %lld set, %lld kept as they were changed there, %lld users "
+                  "have none: locked\n",
+                  (long long)show_int(p, "passwords"), (long long)show_int(p, "passwords_kept"),
+                  (long long)show_int(p, "passwords_none"));
+    if (show_flag(p, "samba"))
+        (void)fprintf(
+            out,
+            "    Samba: users %lld created, %lld updated, %lld there already, %lld left; "
+            "groups %lld created, %lld there already, %lld left\n",
+            (long long)show_int(p, "users_created"), (long long)show_int(p, "users_updated"),
+            (long long)show_int(p, "users_same"), (long long)show_int(p, "users_skipped"),
+            (long long)show_int(p, "groups_created"), (long long)show_int(p, "groups_same"),
+            (long long)show_int(p, "groups_skipped"));
+    const char *from = show_str(p, "source_sid"), *to = show_str(p, "sid");
+    if (*from && strcmp(from, to) != 0)
+        (void)fprintf(out,
+                      "    the machine's SID is another: %s-RID in NT ACLs and share descriptors "
+                      "becomes %s-RID\n",
+                      from, to);
+    json_array_foreach(show_find(p, "notes"), i, note)
+    {
+        CLEANUP(mem_free) char *text = show_clean(json_string_value(note));
+        (void)fprintf(out, "    %s\n", text);
+    }
+}
+
 static void show_pair(FILE *out, const json_t *pair, const json_t *accounts)
 {
     CLEANUP(mem_free) char *to = show_cell(show_find(pair, "destination"), CELL_PLACE);
@@ -29,6 +61,11 @@ static void show_pair(FILE *out, const json_t *pair, const json_t *accounts)
                   (long long)show_int(counts, "created"), (long long)show_int(counts, "same"),
                   (long long)show_int(counts, "merged"), (long long)show_int(counts, "skipped"));
     json_array_foreach(show_find(accounts, "rows"), i, row) show_row(out, row);
+    const json_t *passwords = show_find(accounts, "passwords");
+    if (passwords)
+        show_passwords(out, passwords);
+    else
+        (void)fprintf(out, "    passwords are not carried: users that were created are locked\n");
 }
 
 void report_accounts(FILE *out, const json_t *pairs)
@@ -42,8 +79,7 @@ void report_accounts(FILE *out, const json_t *pairs)
         if (!accounts)
             continue;
         if (!titled)
-            (void)fprintf(out, "\nUsers and groups (passwords are not carried: users that were "
-                               "created are locked):\n");
+            (void)fprintf(out, "\nUsers and groups:\n");
         titled = true;
         show_pair(out, pair, accounts);
     }

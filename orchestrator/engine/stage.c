@@ -35,7 +35,8 @@ static void fill_host(struct view *w, const struct pair *p, int side)
 {
     struct fleet_host *h = &w->host[side];
     const struct fleet_host *f = fleet_find(p->job->engine->fleet, p->host[side]->name);
-    *h = (struct fleet_host){.name = p->host[side]->name, .agent_id = "", .lane_address = ""};
+    *h = (struct fleet_host){
+        .name = p->host[side]->name, .agent_id = "", .lane_address = "", .can = p->host[side]->can};
     if (!f)
         return;
     h->online = f->online;

@@ -34,6 +34,7 @@ struct fleet_host {
     const uint8_t *lane_pin; /* 32 bytes; NULL before the first hello */
     const uint8_t
         *sign_key;   /* 32 bytes: by which it signs manifests; NULL: not said since the start */
+    uint64_t can;    /* of its last hello: WIRE_CAN_…; filled in by the engine */
     int64_t seen_ms; /* wall clock: last heard, as far as it is kept; 0 never */
 };
 

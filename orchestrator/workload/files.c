@@ -19,7 +19,6 @@
 #include "proto/files.pb-c.h"
 
 #define TICKET_MS INT64_C(86400000) /* lanes of one attempt may be opened for a day */
-#define PIN_LEN 32
 #define PROBE_TICKET_MS 60000
 
 #define LOCK_TRIES 3U
@@ -194,7 +193,7 @@ static void fill_options(const struct pair_view *p, Godwit__TransferOptions *o)
     o->compress = choice > 0 ? (uint32_t)choice : 0;
 }
 
-static int check_lanes(const struct fleet_host *h, bool accepts, struct fault *reterr)
+int files_check_lanes(const struct fleet_host *h, bool accepts, struct fault *reterr)
 {
     if (!h->lane_pin)
         return fault_set(reterr, FAULT_RETRY, ENOTCONN, "host %s has not told its lane key yet",
@@ -205,7 +204,7 @@ static int check_lanes(const struct fleet_host *h, bool accepts, struct fault *r
     return 0;
 }
 
-static void endpoint_of(const struct fleet_host *h, char *ret, size_t size)
+void files_endpoint_of(const struct fleet_host *h, char *ret, size_t size)
 {
     bool v6 = strchr(h->lane_address, ':') != NULL && h->lane_address[0] != '[';
     (void)snprintf(ret, size, v6 ? "[%s]:%u" : "%s:%u", h->lane_address, h->lane_port);
@@ -225,7 +224,7 @@ static void plan_receive(const struct pair_view *p, struct transfer *t, struct p
     Godwit__ReceiveOrder o = GODWIT__RECEIVE_ORDER__INIT;
     o.path = files_bytes(p->destination, strlen(p->destination));
     o.ticket = &t->ticket;
-    o.peer_pin = files_bytes(p->from->lane_pin, PIN_LEN);
+    o.peer_pin = files_bytes(p->from->lane_pin, LANE_PIN_LEN);
     o.pair = t->pair;
     o.options = &t->options;
     o.peer_host = files_text(p->source_host);
@@ -236,11 +235,11 @@ static void plan_send(const struct pair_view *p, struct transfer *t, struct plan
 {
     char endpoint[300];
     char *endpoints[] = {endpoint};
-    endpoint_of(p->to, endpoint, sizeof endpoint);
+    files_endpoint_of(p->to, endpoint, sizeof endpoint);
     Godwit__SendOrder o = GODWIT__SEND_ORDER__INIT;
     o.path = files_bytes(p->source, strlen(p->source));
     o.ticket = &t->ticket;
-    o.peer_pin = files_bytes(p->to->lane_pin, PIN_LEN);
+    o.peer_pin = files_bytes(p->to->lane_pin, LANE_PIN_LEN);
     o.pair = t->pair;
     CLEANUP(mem_free) char *map = files_map_text(p);
     t->options.map = files_bytes(map, strlen(map));
@@ -257,9 +256,11 @@ static void plan_send(const struct pair_view *p, struct transfer *t, struct plan
 static int plan_transfer(const struct pair_view *p, struct planned_step ret[2],
                          struct fault *reterr)
 {
-    int rc = check_lanes(p->from, false, reterr);
+    int rc = files_check_lanes(p->from, false, reterr);
     if (rc == 0)
-        rc = check_lanes(p->to, true, reterr);
+        rc = files_check_lanes(p->to, true, reterr);
+    if (rc == 0)
+        rc = files_check_map_known(p, reterr);
     if (rc < 0)
         return rc;
     struct transfer t;
@@ -286,7 +287,7 @@ static void plan_probe_side(const struct pair_view *p, enum step_side side, Godw
     const struct fleet_host *peer = side == SIDE_SOURCE ? p->to : p->from;
     o->path = files_bytes(path, strlen(path));
     if (*o->ticket_id)
-        o->peer_pin = files_bytes(peer->lane_pin, PIN_LEN);
+        o->peer_pin = files_bytes(peer->lane_pin, LANE_PIN_LEN);
     files_plan_step(ret, side, "host.probe", &o->base);
 }
 
@@ -300,7 +301,8 @@ static int files_probe(const struct pair_view *p, bool way, struct planned_step 
     files_pair_name(p, pair);
     o.pair = pair;
     text_new_id(ret[0].op_id);
-    way = way && check_lanes(p->from, false, NULL) == 0 && check_lanes(p->to, true, NULL) == 0;
+    way = way && files_check_lanes(p->from, false, NULL) == 0 &&
+          files_check_lanes(p->to, true, NULL) == 0;
     if (way) {
         (void)text_random(secret, sizeof secret);
         o.ticket_id = ret[0].op_id;
@@ -309,7 +311,7 @@ static int files_probe(const struct pair_view *p, bool way, struct planned_step 
     }
     plan_probe_side(p, SIDE_DESTINATION, &o, &ret[0]);
     if (way) {
-        endpoint_of(p->to, endpoint, sizeof endpoint);
+        files_endpoint_of(p->to, endpoint, sizeof endpoint);
         o.n_peer_endpoints = 1;
         o.peer_endpoints = endpoints;
     }
@@ -447,7 +449,7 @@ static enum verdict judge_prepare(const struct pair_view *p, const Godwit__Resul
 
 /* The worse of both sides, in this order: a terminal failure says why the other side was lost too.
  */
-static enum verdict worse_of(const Godwit__Result *const results[2], struct fault *reterr)
+enum verdict files_worse_of(const Godwit__Result *const results[2], struct fault *reterr)
 {
     static const enum verdict worst_first[] = {VERDICT_FAIL, VERDICT_AGAIN, VERDICT_WAIT,
                                                VERDICT_PARTIAL};
@@ -470,7 +472,7 @@ static enum verdict worse_of(const Godwit__Result *const results[2], struct faul
 static enum verdict judge_transfer(const struct pair_view *p,
                                    const Godwit__Result *const results[2], struct fault *reterr)
 {
-    enum verdict v = worse_of(results, reterr);
+    enum verdict v = files_worse_of(results, reterr);
     if (v == VERDICT_NEXT || v == VERDICT_PARTIAL)
         files_keep_seen(p, results[1],
                         v == VERDICT_PARTIAL); /* as plan_transfer() has them: the source's */
@@ -523,6 +525,8 @@ static const struct stage stages[] = {
           ASIDE(files_wants_accounts)),
     STAGE(22, "transfer", "Creating accounts", files_plan_accounts_apply,
           files_judge_accounts_apply, ASIDE(files_wants_accounts)),
+    STAGE(23, "transfer", "Moving passwords", files_plan_passwords, files_judge_passwords,
+          .lanes = true, ASIDE(files_wants_passwords)),
     STAGE(24, "transfer", "Reading shares", shares_plan_list, shares_judge_list,
           WHEN(shares_wants_again)),
     STAGE(27, "transfer", "Checking shares", shares_plan_check, shares_judge_check,

@@ -9,6 +9,8 @@
 #include "common/base/cleanup.h"
 #include "common/base/idmap.h"
 #include "common/base/mem.h"
+#include "common/wire/limits.h"
+#include "orchestrator/fleet/fleet.h"
 #include "orchestrator/workload/files_priv.h"
 #include "proto/accounts.pb-c.h"
 
@@ -35,7 +37,7 @@ bool files_wants_accounts(const struct pair_view *p)
     return strcmp(conflict_of(p), "none") != 0;
 }
 
-static const char *map_option(const struct pair_view *p)
+const char *files_map_option(const struct pair_view *p)
 {
     const char *map = json_string_value(json_object_get(p->options, "map"));
     return map ? map : "";
@@ -46,7 +48,7 @@ char *files_map_text(const struct pair_view *p)
     const json_t *a = json_object_get(p->facts, "accounts");
     const char *more =
         files_wants_accounts(p) ? json_string_value(json_object_get(a, "map")) : NULL;
-    const char *map = map_option(p);
+    const char *map = files_map_option(p);
     size_t n = strlen(map);
     return xasprintf("%s%s%s", map, n && map[n - 1] != '\n' ? "\n" : "", more ? more : "");
 }
@@ -188,7 +190,7 @@ int files_plan_accounts_apply(const struct pair_view *p, struct planned_step ret
     char pair[32];
     (void)reterr;
     const json_t *a = json_object_get(p->facts, "accounts");
-    const char *map = map_option(p);
+    const char *map = files_map_option(p);
     Godwit__AccountsOrder o = GODWIT__ACCOUNTS_ORDER__INIT;
     files_pair_name(p, pair);
     o.pair = pair;
@@ -256,8 +258,7 @@ static void keep_applied(const struct pair_view *p, const Godwit__AccountsApplie
     (void)json_object_set_new(p->facts, "accounts", a);
 }
 
-/* Both together are one map, or this is where it ends. */
-static enum verdict check_both(const struct pair_view *p, struct fault *reterr)
+enum verdict files_check_maps(const struct pair_view *p, struct fault *reterr)
 {
     CLEANUP(mem_free) char *text = files_map_text(p);
     CLEANUP(idmap_free) struct idmap *map = NULL;
@@ -267,6 +268,17 @@ static enum verdict check_both(const struct pair_view *p, struct fault *reterr)
     (void)fault_set(reterr, FAULT_STOP_JOB, EINVAL, "the map together with the accounts' ids: %s",
                     e.text);
     return VERDICT_FAIL;
+}
+
+int files_check_map_known(const struct pair_view *p, struct fault *reterr)
+{
+    CLEANUP(mem_free) char *text = files_map_text(p);
+    if (!*text || (p->from->can & WIRE_CAN_MAP))
+        return 0;
+    return fault_set(reterr, FAULT_STOP_JOB, EPROTONOSUPPORT,
+                     "the agent of host %s is too old to map ids: it would leave all as they are; "
+                     "upgrade it",
+                     p->from->name);
 }
 
 enum verdict files_judge_accounts_apply(const struct pair_view *p,
@@ -284,5 +296,5 @@ enum verdict files_judge_accounts_apply(const struct pair_view *p,
     }
     keep_applied(p, r);
     godwit__accounts_applied__free_unpacked(r, NULL);
-    return check_both(p, reterr);
+    return files_check_maps(p, reterr);
 }

@@ -84,6 +84,7 @@ static const struct option_rule {
     {"pre_existing",       JSON_STRING,  {"keep", "aside", "mirror"}, NULL,                 1         },
     {"delete_excluded",    JSON_TRUE,    {NULL},                      NULL,                 1         },
     {"map",                JSON_STRING,  {""},                        check_map,            0         },
+    {"passwords",          JSON_STRING,  {"move", "lock"},            NULL,                 1         },
     {"accounts",           JSON_STRING,  {"none"},                    files_check_accounts, 0         },
 };
 

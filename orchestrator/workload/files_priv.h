@@ -12,6 +12,13 @@ void files_plan_step(struct planned_step *s, enum step_side side, const char *ki
                      const ProtobufCMessage *args);
 void files_pair_name(const struct pair_view *p, char ret[32]);
 bool files_is_dry(const struct pair_view *p);
+#define LANE_PIN_LEN 32
+/* -ENOTCONN, -EADDRNOTAVAIL with a fault to wait by: what opens a lane is not known of h. */
+int files_check_lanes(const struct fleet_host *h, bool accepts, struct fault *reterr);
+void files_endpoint_of(const struct fleet_host *h, char *ret, size_t size);
+/* The worse of both sides, in this order: a terminal failure says why the other side was lost too.
+ */
+enum verdict files_worse_of(const Godwit__Result *const results[2], struct fault *reterr);
 /* What a result means by its status alone; NULL: it is still out. */
 enum verdict files_verdict(const Godwit__Result *r, struct fault *reterr);
 
@@ -31,6 +38,11 @@ int files_check_filter(const json_t *options, struct fault *reterr);
 /* ── files_accounts.c: local users and groups, and the map that follows ── */
 int files_check_accounts(const char *value, struct fault *reterr);
 bool files_wants_accounts(const struct pair_view *p);
+const char *files_map_option(const struct pair_view *p); /* the job's alone; "" */
+/* Both are one map together, or this is where it ends. */
+enum verdict files_check_maps(const struct pair_view *p, struct fault *reterr);
+/* An older source would leave all ids as they are and say nothing. */
+int files_check_map_known(const struct pair_view *p, struct fault *reterr);
 char *files_map_text(const struct pair_view *p); /* the job's, and what accounts added; malloc'd */
 int files_plan_accounts(const struct pair_view *p, struct planned_step ret[2],
                         struct fault *reterr);
@@ -41,6 +53,13 @@ int files_plan_accounts_apply(const struct pair_view *p, struct planned_step ret
 enum verdict files_judge_accounts_apply(const struct pair_view *p,
                                         const Godwit__Result *const results[2],
                                         struct fault *reterr);
+
+/* ── files_passwords.c ── */
+bool files_wants_passwords(const struct pair_view *p);
+int files_plan_passwords(const struct pair_view *p, struct planned_step ret[2],
+                         struct fault *reterr);
+enum verdict files_judge_passwords(const struct pair_view *p,
+                                   const Godwit__Result *const results[2], struct fault *reterr);
 
 /* ── files_evidence.c: verifying, and the signed manifest ── */
 int files_check_verify(const char *value, struct fault *reterr);

@@ -165,6 +165,8 @@ static int plan_at_destination(const struct pair_view *p, const char *kind,
     o.smb = want(p, "shares");
     o.nfs = want(p, "nfs");
     o.from = inv;
+    CLEANUP(mem_free) char *map = files_map_text(p);
+    o.map = files_bytes(map, strlen(map));
     files_plan_step(&ret[0], SIDE_DESTINATION, kind, &o.base);
     godwit__shares_inventory__free_unpacked(inv, NULL);
     return 1;

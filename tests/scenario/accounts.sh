@@ -1,5 +1,5 @@
 #!/bin/bash
-# accounts: local users and groups come along before the first file, locked, by each mode of conflict; an id map; a
+# accounts: local users and groups come along before the first file, by each mode of conflict; an id map; a
 # malformed map changes nothing.
 # limit: 150
 . "$(dirname "$0")/lib.sh"
@@ -58,10 +58,11 @@ is "user5 keeps its id" "$(on new1 id -u user5)" 4000
 is "group of u3" "$(owner_of moved u3/file)" user3:team4
 is "user1's groups" "$(on new1 id -Gn user1)" "team2 team5"
 is "user11's groups" "$(on new1 id -Gn user11)" "team2 team5"
-is "users with a password" "$(on new1 sh -c "grep -c '^user[0-9]*:[\$]' /etc/shadow" || true)" 0
+is "users with a password" "$(on new1 sh -c "grep -c '^user[0-9]*:[\$]' /etc/shadow" || true)" 39
+is "user1's password" "$(on new1 grep ^user1: /etc/shadow)" "$(on fs1 grep ^user1: /etc/shadow)"
 on new1 getfacl -cp /srv/moved/u1/file | grep -q '^user:user7:rw-' || fail "the ACL lost its user"
 report=$(godwit job report moved)
-[[ $report == *"passwords are not carried"* && $report == *"user user5 (3005) is user5 (4000) there"* ]] || { echo "$report"; fail "the report does not say that passwords stay"; }
+[[ $report == *"passwords: 39 set"* && $report == *"user user5 (3005) is user5 (4000) there"* ]] || { echo "$report"; fail "the report does not tell what became of accounts"; }
 on new1 sh -c '! grep -rq secret- /var/lib/godwit /var/log 2>/dev/null' || fail "a secret was left behind"
 
 say "once more: nothing to do"

@@ -63,6 +63,26 @@ static void test_limits(void **state)
     program_done(&o);
 }
 
+static void test_input(void **state)
+{
+    (void)state;
+    enum { LONG = 300000 }; /* more than a pipe holds, for somebody who does not read it */
+    CLEANUP(mem_free) char *text = xmalloc(LONG);
+    struct program_output o;
+    memset(text, 'x', LONG);
+    struct program_call c = {.input = text, .input_len = LONG};
+    assert_int_equal(sh("wc -c", c, &o), 0);
+    assert_string_equal(o.out, "300000\n");
+    program_done(&o);
+    assert_int_equal(sh("exit 3", c, &o), 0);
+    assert_int_equal(o.code, 3);
+    program_done(&o);
+    c.input_len = 0;
+    assert_int_equal(sh("cat; echo end", c, &o), 0);
+    assert_string_equal(o.out, "end\n");
+    program_done(&o);
+}
+
 static void test_absent(void **state)
 {
     (void)state;
@@ -79,6 +99,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_speaks),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_input),
         cmocka_unit_test(test_absent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

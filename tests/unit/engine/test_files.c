@@ -12,7 +12,7 @@
 #include "tests/unit/test.h"
 
 static const uint8_t from_pin[32] = {1}, to_pin[32] = {2};
-static struct fleet_host from = {.name = "fs1", .lane_pin = from_pin, .lane_address = ""};
+static struct fleet_host from = {.name = "fs1", .lane_pin = from_pin, .lane_address = "", .can = 7};
 static struct fleet_host to = {
     .name = "new1", .lane_pin = to_pin, .lane_address = "192.0.2.7", .lane_port = 7410};
 

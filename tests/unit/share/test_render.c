@@ -8,6 +8,7 @@
 #include "agent/share/render.h"
 #include "agent/share/samba.h"
 #include "agent/share/sid.h"
+#include "common/base/idmap.h"
 #include "common/base/mem.h"
 #include "tests/unit/test.h"
 
@@ -205,6 +206,48 @@ static void descriptors(void **state)
     assert_false(samba_sddl_valid(""));
 }
 
+static void keep_note(void *arg, const char *text)
+{
+    (void)text;
+    (*(int *)arg)++;
+}
+
+static void sids_of_descriptors_follow_the_map(void **state)
+{
+    (void)state;
+    static const char text[] = "sid,S-1-5-21-1-2-3-1000,S-1-5-21-7-8-9-2000\n"
+                               "sid,S-1-5-21-4-4-4-*,S-1-5-21-5-5-5-*\ngid,100,200\n";
+    static const struct {
+        const char *from, *to;
+    } cases[] = {
+        {"",                                               ""                                },
+        {"D:(A;;FA;;;WD)",                                 "D:(A;;FA;;;WD)"                  },
+        {"D:(A;;FA;;;S-1-5-21-1-2-3-1000)",                "D:(A;;FA;;;S-1-5-21-7-8-9-2000)" },
+        {"D:(A;;FA;;;S-1-5-21-1-2-3-10001)",               "D:(A;;FA;;;S-1-5-21-1-2-3-10001)"},
+        {"O:S-1-5-21-4-4-4-7G:S-1-22-2-100S:(A;;FA;;;WD)",
+         "O:S-1-5-21-5-5-5-7G:S-1-22-2-200S:(A;;FA;;;WD)"                                    },
+        {"D:(D;;FA;;;S-1-5-21-4-4-4-1)(A;;FA;;;S-1-x)",
+         "D:(D;;FA;;;S-1-5-21-5-5-5-1)(A;;FA;;;S-1-x)"                                       },
+    };
+    CLEANUP(idmap_free) struct idmap *map = NULL;
+    struct idmap_error e;
+    char machine[] = "S-1-5-21-1-2-3", none[] = "";
+    int said = 0;
+    Godwit__SharesInventory from = GODWIT__SHARES_INVENTORY__INIT;
+    assert_int_equal(idmap_parse(text, sizeof text - 1, &map, &e), 0);
+    from.machine_sid = machine;
+    const struct sid_ask ask = {.from = &from, .map = map, .say = keep_note, .arg = &said};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Godwit__Share s = GODWIT__SHARE__INIT;
+        CLEANUP(mem_free) char *sddl = xstrdup(cases[i].from);
+        s.sddl = sddl;
+        s.acl = none;
+        CLEANUP(mem_free) char *got = sid_translate(&ask, &s);
+        assert_string_equal(got, cases[i].to);
+    }
+    assert_int_equal(said, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -214,6 +257,7 @@ int main(void)
         cmocka_unit_test(the_include_stands_once),
         cmocka_unit_test(paths_belong),
         cmocka_unit_test(descriptors),
+        cmocka_unit_test(sids_of_descriptors_follow_the_map),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,37 @@
+/* lane_single: one lane for one exchange between two steps that were told of each other: the
+ * destination's waits for it, the source's opens it. What goes over it is the steps' own. Worker
+ * threads. */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/lane/lane.h"
+#include "agent/lane/ticket.h"
+
+struct lane_server;
+
+/* What an order says of it; checked, and copied to ret (its enter and arg stay as they are).
+ * -EINVAL. The caller wipes ret when it is done. */
+struct lane_single_order {
+    const char *ticket_id, *pair;
+    const void *secret, *pin;
+    size_t secret_len, pin_len;
+    int64_t not_after_ms;
+};
+int lane_single_ticket(const struct lane_single_order *o, struct ticket *ret);
+
+/* Waits at most wait_ms; only the first lane is taken, and nobody else comes once this returns.
+ * The welcome is the caller's to say. -ETIMEDOUT, -ECANCELED, what the ticket book says. */
+int lane_single_await(struct lane_server *server, const struct ticket *t, int cancel_fd,
+                      int wait_ms, struct lane **ret);
+
+/* Where the destination may be. */
+struct lane_single_way {
+    char *const *endpoints;
+    size_t nendpoints;
+    int cancel_fd;
+    int answer_ms; /* the destination may be told a moment later: tried again for that long */
+};
+/* Says hello and has the welcome. -EACCES: refused, another key, or no ticket. */
+int lane_single_open(const struct lane_identity *id, const struct ticket *t,
+                     const struct lane_single_way *way, struct lane **ret);
