@@ -67,6 +67,7 @@ struct step_kind {
 extern const struct step_kind files_steps[];   /* agent/files/files.c; ends with kind NULL */
 extern const struct step_kind share_steps[];   /* agent/share/share.c; likewise */
 extern const struct step_kind account_steps[]; /* agent/account/inventory.c */
+extern const struct step_kind vm_steps[];      /* agent/vm/inventory.c */
 
 /* ── for run(), from its own threads ── */
 const struct agent_env *step_env(const struct step *s);

@@ -53,6 +53,7 @@ const struct noun nouns[] = {
 
     {"endpoint",   "servers without an agent, read over SMB",          endpoint_commands  },
     {"credential", "secrets for endpoints, kept encrypted",            credential_commands},
+    {"vm",         "virtual machines of the hosts",                    vm_commands        },
     {"migrate",    "one folder to another on this machine, no set-up", migrate_commands   },
     {"console",    "these commands at a prompt",                       prompt_commands    },
     {"completion", "completion for shells",                            completion_commands},

@@ -29,6 +29,7 @@ int engine_new(struct engine **ret, struct store *store, struct fleet *fleet,
     TAILQ_INIT(&e->running);
     TAILQ_INIT(&e->chores);
     e->chore_ids = zhash_new();
+    e->answers = zhash_new();
     int rc = load_all(e, reterr);
     if (rc == 0 && (rc = governor_load(e)) < 0)
         (void)fault_set(reterr, FAULT_STOP_JOB, -rc, "the store's limits cannot be read");
@@ -50,7 +51,8 @@ struct engine *engine_free(struct engine *e)
         return NULL;
     static const struct fleet_events nobody = {.arg = NULL};
     fleet_set_events(e->fleet, &nobody);
-    clean_drop_all(e);
+    chore_drop_all(e);
+    ask_done(e);
     while (!TAILQ_EMPTY(&e->jobs))
         (void)job_free(TAILQ_FIRST(&e->jobs));
     zhash_destroy(&e->steps);
@@ -116,7 +118,7 @@ void engine_tick(struct engine *e)
     if (now - e->slow_ms >= STEPS_TICK_MS) {
         e->slow_ms = now;
         orders_tick(e, now);
-        clean_tick(e);
+        chore_tick(e);
         schedule_soon(e); /* back-off may be over */
     }
     if (now - e->gone_ms >= GONE_TICK_MS) {

@@ -58,6 +58,17 @@ int engine_job_check(struct engine *e, const char *job, const struct engine_chec
                      json_t **ret, struct fault *reterr);
 int engine_job_validate(struct engine *e, const char *job, json_t **ret, struct fault *reterr);
 
+/* What hosts are asked outside of any job (workload/question.h). */
+struct engine_question {
+    const char *name; /* "vm" */
+    const char *host; /* NULL: every host that was let in */
+    bool begin;       /* ask now; else only what came meanwhile */
+};
+/* *ret: {"hosts":[{"host":…,"answer":{…}}|{"host":…,"why":"…"}]}; *retout: answers are still out.
+ * -ENOENT: no such host. */
+int engine_ask(struct engine *e, const struct engine_question *ask, bool *retout, json_t **ret,
+               struct fault *reterr);
+
 struct engine_start {
     const char *phase;       /* only this phase; NULL or "" is all of them */
     bool dry_run;            /* this run only; the job's own option holds too */

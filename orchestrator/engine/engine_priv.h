@@ -31,7 +31,7 @@
 struct host {
     char *name;
     unsigned running; /* pairs that hold a place on it */
-    unsigned chores;  /* of clean.c, that it has not answered */
+    unsigned chores;  /* of chore.c, that it has not answered */
     bool online, revoked;
     uint64_t can;     /* of its last hello */
     int64_t since_ms; /* monotonic: lost since */
@@ -152,6 +152,7 @@ struct engine {
     zhash_t *steps; /* by op_id, those without a result */
     struct chore_list chores;
     zhash_t *chore_ids;
+    zhash_t *answers; /* of ask.c, by question and host */
     char trouble[256];
     int64_t trouble_ms, probe_ms;
     int64_t started_ms, sample_ms, slow_ms, gone_ms, schedule_ms;
@@ -229,25 +230,36 @@ void lanes_check(struct engine *e, const struct host *h);
 void probe_begin(struct job *j);        /* nothing when one is out */
 bool probe_is_out(const struct job *j); /* answers may still come */
 
-/* ── clean.c ── */
+/* ── chore.c ── */
 /* Whose chore it is; the job and the pair may be gone when it ends. */
 struct chore_about {
-    char job[17]; /* id */
-    unsigned n;   /* the pair's number */
+    const char *name; /* of the job; NULL: none */
+    char job[17];     /* id */
+    unsigned n;       /* the pair's number */
     enum step_side side;
+    struct host *host; /* set by chore_add() */
+    const void *arg;
 };
 /* r NULL: there is no answer and none will come. */
 typedef void (*chore_end)(struct engine *e, const struct chore_about *about,
                           const Godwit__Result *r);
-void clean_add(const struct pair *p, struct planned_step *s, chore_end ended); /* takes s->args */
+/* Both take s->args. Sent by the next chore_tick(). */
+void chore_add(struct engine *e, struct host *h, const struct chore_about *about,
+               struct planned_step *s, chore_end ended);
+void chore_add_pair(const struct pair *p, struct planned_step *s, chore_end ended);
+void chore_tick(struct engine *e);
+bool chore_knows(const struct engine *e, const char *op_id);
+void chore_message(struct engine *e, const char *host, const Godwit__Envelope *m);
+void chore_online(struct engine *e, struct host *h);
+void chore_lost(struct engine *e, const struct host *h);
+void chore_drop_all(struct engine *e);
+
+/* ── clean.c ── */
 /* Sends what the agents are to forget of j; answer: also who is not there to be told. */
 void clean_job(const struct job *j, json_t *answer);
-void clean_tick(struct engine *e);
-bool clean_knows(const struct engine *e, const char *op_id);
-void clean_message(struct engine *e, const char *host, const Godwit__Envelope *m);
-void clean_online(struct engine *e, struct host *h);
-void clean_lost(struct engine *e, const struct host *h);
-void clean_drop_all(struct engine *e);
+
+/* ── ask.c ── */
+void ask_done(struct engine *e);
 
 /* ── stage.c ── */
 /* WAITING, or RUNNING with the stage before this one over. */

@@ -165,7 +165,7 @@ static void on_message(void *arg, const char *host, const Godwit__Envelope *m)
         /* What is settled here may be forgotten there. */
         if (m->body_case == GODWIT__ENVELOPE__BODY_RESULT)
             acknowledge(e, host, m->op_id);
-        clean_message(e, host, m);
+        chore_message(e, host, m);
         return;
     }
     if (m->body_case == GODWIT__ENVELOPE__BODY_ACCEPTED)
@@ -213,7 +213,7 @@ static void cancel_strangers(struct engine *e, const char *host, const Godwit__H
 {
     for (size_t i = 0; i < hello->n_running; i++)
         if (strlen(hello->running[i]) == 16 && !zhash_lookup(e->steps, hello->running[i]) &&
-            !clean_knows(e, hello->running[i]))
+            !chore_knows(e, hello->running[i]))
             cancel_op(e, host, hello->running[i], GODWIT__CANCEL__WHY__STOP);
 }
 
@@ -251,7 +251,7 @@ static void on_online(void *arg, const char *host, const Godwit__Hello *hello)
     }
     free(ops);
     governor_hello(e, h);
-    clean_online(e, h);
+    chore_online(e, h);
     schedule_soon(e);
 }
 
@@ -263,7 +263,7 @@ static void on_lost(void *arg, const char *host, const char *reason)
         h->since_ms = clock_mono_ms();
     h->online = false;
     (void)snprintf(h->reason, sizeof h->reason, "%s", reason ? reason : "");
-    clean_lost(e, h);
+    chore_lost(e, h);
 }
 
 static bool pick_revoked(const struct pair *p, struct pair_change *c, const void *arg)

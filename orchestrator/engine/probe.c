@@ -47,7 +47,7 @@ static void begin_pair(struct pair *p, bool way)
     int n = stage_plan_probe(p, way, s);
     for (int i = 0; i < n; i++) {
         p->job->probing++;
-        clean_add(p, &s[i], on_end);
+        chore_add_pair(p, &s[i], on_end);
         planned_step_done(&s[i]);
     }
 }
@@ -82,5 +82,5 @@ void probe_begin(struct job *j)
             begin_pair(p, p->way == p);
     }
     zhash_destroy(&ways);
-    clean_tick(j->engine);
+    chore_tick(j->engine);
 }

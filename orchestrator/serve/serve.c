@@ -12,7 +12,7 @@
 
 static const struct serve_command *const tables[] = {
     serve_status_commands, serve_agent_commands, serve_key_commands,      serve_job_commands,
-    serve_report_commands, serve_limit_commands, serve_endpoint_commands,
+    serve_report_commands, serve_limit_commands, serve_endpoint_commands, serve_vm_commands,
 };
 
 void serve_request(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)

@@ -54,6 +54,7 @@ extern const struct serve_command serve_job_commands[];   /* job *, inventory * 
 extern const struct serve_command serve_limit_commands[]; /* limit *, site * */
 extern const struct serve_command serve_report_commands[];
 extern const struct serve_command serve_status_commands[];
+extern const struct serve_command serve_vm_commands[];
 
 void serve_request(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret);
 const char *serve_arg(const Godwit__ConsoleRequest *req, const char *name); /* NULL: not given */

@@ -51,9 +51,24 @@ static size_t size_of(ProtobufCType t)
     }
 }
 
-/* NULL: nothing to be shown. */
-static json_t *value_json(ProtobufCType t, const void *at)
+/* "RUNNING" as "running", also for what is unspecified; a number that is not known as a number. */
+static json_t *enum_json(const ProtobufCEnumDescriptor *d, int32_t v)
 {
+    const ProtobufCEnumValue *e = protobuf_c_enum_descriptor_get_value(d, v);
+    char name[64];
+    size_t n = 0;
+    if (!e)
+        return json_integer(v);
+    for (const char *p = v == 0 ? "unknown" : e->name; *p && n < sizeof name - 1; p++)
+        name[n++] = (char)(*p == '_' ? '-' : *p >= 'A' && *p <= 'Z' ? *p - 'A' + 'a' : *p);
+    name[n] = '\0';
+    return json_string(name);
+}
+
+/* NULL: nothing to be shown. */
+static json_t *value_json(const ProtobufCFieldDescriptor *f, const void *at)
+{
+    ProtobufCType t = f->type;
     union {
         uint64_t u64;
         int64_t i64;
@@ -80,8 +95,9 @@ static json_t *value_json(ProtobufCType t, const void *at)
     case PROTOBUF_C_TYPE_INT32:
     case PROTOBUF_C_TYPE_SINT32:
     case PROTOBUF_C_TYPE_SFIXED32:
-    case PROTOBUF_C_TYPE_ENUM:
         return json_integer((json_int_t)v.i32);
+    case PROTOBUF_C_TYPE_ENUM:
+        return enum_json(f->descriptor, v.i32);
     case PROTOBUF_C_TYPE_BOOL:
         return json_boolean(v.b);
     case PROTOBUF_C_TYPE_STRING:
@@ -104,7 +120,7 @@ static json_t *list_json(const ProtobufCMessage *m, const ProtobufCFieldDescript
     memcpy(&n, (const char *)m + f->quantifier_offset, sizeof n);
     memcpy(&items, (const char *)m + f->offset, sizeof items);
     for (size_t i = 0; i < n && i < LIST_MAX; i++)
-        (void)json_array_append_new(list, value_json(f->type, items + i * size_of(f->type)));
+        (void)json_array_append_new(list, value_json(f, items + i * size_of(f->type)));
     return list;
 }
 
@@ -115,7 +131,7 @@ json_t *message_json(const ProtobufCMessage *m)
         const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
         json_t *v = f->label == PROTOBUF_C_LABEL_REPEATED
                         ? list_json(m, f)
-                        : value_json(f->type, (const char *)m + f->offset);
+                        : value_json(f, (const char *)m + f->offset);
         if (v)
             (void)json_object_set_new(o, f->name, v);
     }

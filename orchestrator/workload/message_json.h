@@ -4,6 +4,6 @@
 #include <jansson.h>
 #include <protobuf-c/protobuf-c.h>
 
-/* Texts printable, numbers as they are, bytes left out, messages as objects; what is not set is
- * null. New reference. */
+/* Texts printable, numbers as they are, enums by name in small letters, bytes left out, messages as
+ * objects; what is not set is null. New reference. */
 json_t *message_json(const ProtobufCMessage *m);

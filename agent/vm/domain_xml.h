@@ -1,0 +1,18 @@
+/* domain_xml: a libvirt definition of a machine, read into what inventory and planning want to
+ * know. Names in it are chosen by users: it is parsed without entities and network, within bounds.
+ * Any thread. */
+#pragma once
+#include <stddef.h>
+
+#include "common/base/cleanup.h"
+#include "proto/vm.pb-c.h"
+
+#define DOMAIN_DISKS_MAX 64
+#define DOMAIN_INTERFACES_MAX 64
+#define DOMAIN_DEVICES_MAX 64
+#define DOMAIN_CHAIN_MAX 32
+
+/* Freed with domain_free(). -EBADMSG: not a definition of a machine. */
+int domain_xml_read(const char *xml, size_t len, Godwit__VmDomain **ret);
+Godwit__VmDomain *domain_free(Godwit__VmDomain *d); /* NULL is fine; returns NULL */
+DEFINE_CLEANUP(domain_free, Godwit__VmDomain *)
