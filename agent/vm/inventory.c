@@ -67,7 +67,7 @@ static int take(void *arg, struct virt_domain *d)
                                        &disk->real_bytes);
     }
     size_t bytes = godwit__vm_domain__get_packed_size(m) + 8;
-    if (l->bytes + bytes > VM_ANSWER_MAX) {
+    if (l->bytes + bytes > VM_ANSWER_MAX || i->n_domains >= VM_DOMAINS_MAX) {
         i->more = true;
         return 0;
     }

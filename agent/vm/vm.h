@@ -5,6 +5,7 @@
 #include "agent/vm/virt.h"
 #include "common/base/cleanup.h"
 
+#define VM_DOMAINS_MAX 1024
 #define VM_ANSWER_MAX (900U << 10) /* of an inventory as it travels: a result holds 1 MiB */
 
 /* What the host is and its machines, as many as an answer holds. Freed with vm_inventory_free(). */

@@ -1,5 +1,5 @@
 # base: the root file systems that the hosts of all labs share, each built once per package list and kept
-# outside the tree: "plain", and "samba" for file servers (built when a lab first asks for one).
+# outside the tree: "plain", "samba" for file servers, "vm" for hosts of machines (built when first asked for).
 # Sourced by tests/lab/lab.
 
 LAB_CACHE=${LAB_CACHE:-/var/cache/godwit-lab}
