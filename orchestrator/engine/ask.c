@@ -109,13 +109,12 @@ static bool is_approved(const json_t *agent)
 static json_t *answer_json(const struct answer *a, const char *host)
 {
     json_t *o = json_pack("{s:s}", "host", host);
-    if (a->json)
+    if (a->asked_ms)
+        (void)json_object_set_new(o, "why", json_string("no answer yet"));
+    else if (a->json)
         (void)json_object_set(o, "answer", a->json);
     else
-        (void)json_object_set_new(o, "why",
-                                  json_string(a->asked_ms ? "no answer yet"
-                                              : a->why    ? a->why
-                                                          : "not asked"));
+        (void)json_object_set_new(o, "why", json_string(a->why ? a->why : "not asked"));
     return o;
 }
 
