@@ -10,6 +10,7 @@
 #include "proto/envelope.pb-c.h"
 #include "proto/files.pb-c.h"
 #include "proto/shares.pb-c.h"
+#include "proto/vm.pb-c.h"
 
 static const ProtobufCMessageDescriptor *const files[] = {
     &godwit__inventory_order__descriptor,
@@ -36,6 +37,7 @@ static const ProtobufCMessageDescriptor *const files[] = {
     &godwit__share_apply_result__descriptor,
     &godwit__probe_order__descriptor,
     &godwit__probe_result__descriptor,
+    &godwit__vm_inventory__descriptor,
 };
 
 static bool is_body(const ProtobufCFieldDescriptor *f)
