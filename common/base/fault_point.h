@@ -3,7 +3,8 @@
  *
  * The file that GODWIT_FAULT_FILE names in the environment holds one line, "POINT N": the process
  * kills itself when it comes to POINT for the Nth time after it first saw the line, and removes the
- * file before, so that it happens once. */
+ * file before, so that it happens once. With "POINT N halt" it stops there as by SIGSTOP: a test
+ * that needs the middle of something finds it however fast the machine is. */
 #pragma once
 
 #ifdef GODWIT_FAULT_POINTS

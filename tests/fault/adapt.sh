@@ -64,18 +64,20 @@ link_rate dst off
 say "what does not compress"
 cpu_of() { awk '{print $14 + $15}' "/proc/$(pid_of src)/stat"; }
 declare -A cpu=([auto]=0 [off]=0)
-rounds=1
-! long || rounds=5
-for i in $(seq $rounds); do
+# One round tells little on a machine that others use too: more of them until it is clear, or five.
+dear() { [ ${cpu[auto]} -gt $((cpu[off] * 115 / 100 + 3)) ]; }
+rounds=0
+while [ $rounds -lt 5 ] && { long || [ $rounds = 0 ] || dear; }; do
+    rounds=$((rounds + 1))
     for how in off auto; do
         before=$(cpu_of)
-        run "noise-$how-$i" noise --compress $how
+        run "noise-$how-$rounds" noise --compress $how
         cpu[$how]=$((cpu[$how] + $(cpu_of) - before))
         [ $sent -lt $((raw * 104 / 100)) ] || fail "$how: $sent bytes for $raw"
     done
 done
 show "processor ticks of the source for $((rounds * raw)) bytes of noise: off ${cpu[off]}, auto ${cpu[auto]}"
-[ ${cpu[auto]} -le $((cpu[off] * 115 / 100 + 3)) ] || fail "auto costs ${cpu[auto]} ticks, off ${cpu[off]}"
+! dear || fail "auto costs ${cpu[auto]} ticks, off ${cpu[off]}"
 passed "compress auto on noise: no more bytes, processor time ${cpu[auto]} against ${cpu[off]} ticks"
 
 say "lanes"
@@ -101,9 +103,13 @@ three=$(most_lanes fixed)
 job_end fixed 90 done
 rm -rf "$work/to-fixed"
 link_rate dst off
+began=$(ticks)
 job_start fast "$work/noise" "$work/to-fast"
 few=$(most_lanes fast)
 job_end fast 90 done
+# shellcheck disable=SC2086
+quiet=$(idle_since $began)
+[ "$quiet" -ge "$idle" ] || idle=$quiet
 [ "$three" = 3 ] || fail "--lanes 3 gave $three"
 [ "$many" -gt "$few" ] || [ "$idle" -lt 40 ] || fail "a slow link got $many lanes, a fast one $few"
 [ "$many" -le 8 ] || fail "$many lanes"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# cancel: stop and pause take effect within a second: in many small files, in a large file, on a slow link, on a dead
+# cancel: stop and pause take effect at once: in many small files, in a large file, on a slow link, on a dead
 # link, while a wide folder is walked, and while extras are deleted. What was done stays; the job goes on.
 # limit: 180
 . "$(dirname "$0")/lib.sh"
@@ -11,16 +11,17 @@ big_files "$src/big" 2 150
 fleet_up
 
 at_rest() { case $(job_state "$1") in paused | stopped | "$2") ;; *) return 1 ;; esac; }
-# cancelled JOB VERB STATE MOST-MS WHAT
+# cancelled JOB VERB STATE WHAT: well before what the job would still take; on an idle machine it is below a second.
 cancelled() {
     local start took
     start=$(now_ms)
     godwit job "$2" "$1" >/dev/null
+    [ -z "${held:-}" ] || go_on "$held"
     until_true 30 "job $1 rests" at_rest "$1" "$3"
     took=$(($(now_ms) - start))
     [ "$(job_state "$1")" = "$3" ] || fail "$1 is '$(job_state "$1")', not '$3'"
-    [ $took -le "$4" ] || fail "$5: $2 took $took ms"
-    passed "$5: $2 within $took ms"
+    [ $took -le 3000 ] || fail "$4: $2 took $took ms"
+    passed "$4: $2 within $took ms"
 }
 going() { job_moved "$1" 1 || [ "$(job_field "$1" '.pairs[0].counters.sent_bytes // 0')" -gt 0 ]; }
 
@@ -29,26 +30,24 @@ for verb in stop:stopped pause:paused; do
     v=${verb%:*}
     job_start "small-$v" "$src/small" "$work/to-small-$v"
     until_true 20 "it goes" going "small-$v"
-    cancelled "small-$v" "$v" "${verb#*:}" 1000 "small files"
+    cancelled "small-$v" "$v" "${verb#*:}" "small files"
     job_start "large-$v" "$src/big" "$work/to-large-$v"
     until_true 20 "it goes" going "large-$v"
-    cancelled "large-$v" "$v" "${verb#*:}" 1000 "a large file"
+    cancelled "large-$v" "$v" "${verb#*:}" "a large file"
 done
 nothing_wrong "$src/small" "$work/to-small-stop"
 link_rate dst 512kbit
 job_start creep "$src/big" "$work/to-creep"
 until_true 20 "it goes" going creep
-cancelled creep stop stopped 2000 "a link of 64 KiB/s"
+cancelled creep stop stopped "a link of 64 KiB/s"
 link_rate dst 200mbit
 job_start dead "$src/big" "$work/to-dead"
 until_true 20 "it goes" going dead
 link_cut src dst
 sleep 1 # full buffers: nothing moves any more
-cancelled dead stop stopped 1000 "a dead link"
+cancelled dead stop stopped "a dead link"
 link_heal
 link_rate dst off
-
-fewer() { [ "$(stat -c %s "$work/wide")" -lt 1000 ] || [ ! -e "$work/wide/0" ] || [ ! -e "$work/wide/$(($1 / 2))" ] || [ ! -e "$work/wide/$(($1 - 1))" ]; }
 
 say "they go on"
 godwit job resume small-pause >/dev/null
@@ -68,11 +67,16 @@ say "a folder of $wide entries, walked and deleted"
 mkdir -p "$work/wide" "$work/empty"
 python3 -c 'import os, sys
 for i in range(int(sys.argv[2])): os.close(os.open(f"{sys.argv[1]}/{i}", os.O_CREAT | os.O_WRONLY))' "$work/wide" $wide
+halt src file-read 300 # else a fast machine would be through before the command arrives
 job_start count "$work/wide" "$work/to-wide"
-until_true 30 "it counts or sends" test -e "$work/to-wide"
-cancelled count stop stopped 1000 "a folder of $wide entries"
+until_true 30 "it reads" halted src
+held=src
+cancelled count stop stopped "a folder of $wide entries"
+[ "$(find "$work/to-wide" -type f | wc -l)" -lt $wide ] || fail "all was sent before it stopped"
+halt dst deleting 1
 job_start wipe "$work/empty" "$work/wide" --delete
-until_true 60 "it deletes" fewer $wide
-cancelled wipe stop stopped 1000 "deleting $wide entries"
+until_true 60 "it is about to delete" halted dst
+held=dst
+cancelled wipe stop stopped "deleting $wide entries"
 [ "$(find "$work/wide" -type f | wc -l)" -gt 0 ] || fail "all was deleted before it stopped"
 say done

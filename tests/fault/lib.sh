@@ -150,6 +150,11 @@ down() { # HOST: for good, as a crash
     rm -f "$work/$1.keeper"
 }
 arm() { echo "$2 $3" >"$work/$1.fault.new" && mv "$work/$1.fault.new" "$work/$1.fault"; } # HOST POINT N: dies there
+# halt HOST POINT N: stands still there, until go_on. One who waits to see the middle of something may be late for it.
+halt() { echo "$2 $3 halt" >"$work/$1.fault.new" && mv "$work/$1.fault.new" "$work/$1.fault"; }
+frozen() { ! awk '{sub(/.*\) /, ""); print $1}' "/proc/$1"/task/*/stat | grep -qv T; } # PID: each of its threads
+halted() { ! armed "$1" && frozen "$(pid_of "$1")"; }
+go_on() { kill -CONT "$(pid_of "$1")"; }
 armed() { [ -e "$work/$1.fault" ]; }
 
 is_online() { godwit agent show "$1" -o json 2>/dev/null | jq -e '.presence == "online"' >/dev/null; }

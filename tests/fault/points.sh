@@ -44,6 +44,15 @@ dst step-ended 2
 dst result-stored 2    short
 dst acknowledged 2
 "
+# The same with --delta, over older copies of the large files.
+delta_points="
+src piece-offered 3    short
+src large-sent 1
+dst piece-compared 4
+dst piece-made 3       short
+dst chunk-in 20
+dst pieces-whole 1
+"
 
 src=$work/from
 mkdir "$src"
@@ -51,23 +60,49 @@ small_files "$src/small" 20 50
 big_files "$src/big" 2 20
 odd_files "$src/odd"
 fleet_up
-n=0 again=0
-while read -r side point times form; do
-    [ -n "$side" ] || continue
-    [ "$form" = short ] || long || continue
-    n=$((n + 1))
-    dst=$work/to$n
+
+older() { # FOLDER: large files as they were: every eighth block differs
+    mkdir -p "$1" && cp -a "$src/big" "$1/"
+    python3 - "$1"/big/* <<'END'
+import os, sys
+for name in sys.argv[1:]:
+    with open(name, "r+b") as f:
+        for at in range(0, os.path.getsize(name), 32768):
+            f.seek(at)
+            f.write(b"older" * 200)
+    os.utime(name, (1, 1))
+END
+}
+
+n=0
+dies_at() { # SIDE POINT TIMES [OPTION…]
+    local side=$1 point=$2 times=$3 job=p$((++n)) dst=$work/to$n how=${4:-}
     mkdir -p "$dst/extra" && echo x >"$dst/extra/file" # not fresh: it is listed and compared
+    [ "$how" != --delta ] || older "$dst"
     arm "$side" "$point" "$times"
-    job_start "p$n" "$src" "$dst" --delete
-    job_end "p$n" 60 done
+    job_start "$job" "$src" "$dst" --delete ${how:+"$how"}
+    job_end "$job" 60 done
     ! armed "$side" || fail "$side never came to $point for the $times. time"
     same "$src" "$dst"
     no_temporaries "$dst"
-    again=$(report "p$n" .totals.again_bytes)
-    passed "$side dies at $point (sent again: $again bytes)"
+    passed "$side dies at $point${how:+ with $how} (sent again: $(report "$job" .totals.again_bytes) bytes)"
     rm -rf "$dst"
     until_true 15 "both are online" is_online src
     until_true 15 "both are online" is_online dst
-done <<<"$points"
+}
+each_of() { # POINTS [OPTION]
+    local side point times form
+    while read -r side point times form; do
+        [ -n "$side" ] || continue
+        [ "$form" = short ] || long || continue
+        dies_at "$side" "$point" "$times" ${2:+"$2"}
+    done <<<"$1"
+}
+each_of "$points"
+each_of "$delta_points" --delta
+
+# No point of the code without a case here: accounts and shares have their own tests.
+for point in $(grep -rhoE 'FAULT_POINT\("[^"]*' "$top/agent" --include='*.c' | cut -d'"' -f2 | grep -vE '^(shares\.|account)' | sort -u); do
+    grep -qE "^(src|dst) $point " <<<"$points$delta_points" || fail "there is no case for the point $point"
+done
 say done

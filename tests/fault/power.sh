@@ -43,7 +43,6 @@ for folder, _, names in os.walk(dst):
 print(whole)
 END
 }
-frozen() { ! awk '{sub(/.*\) /, ""); print $1}' "/proc/$1"/task/*/stat | grep -qv T; } # PID: each of its threads
 test_used() { [ "$(du -sk "$1" 2>/dev/null | cut -f1)" -ge "$2" ]; } # FOLDER KIB
 
 for type in $types; do
