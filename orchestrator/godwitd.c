@@ -15,7 +15,7 @@
 /* What only the command line knows; all else is orchestrator_options. */
 struct front {
     char *config;
-    bool help, version, check, man;
+    bool help, version, check, man, new_epoch;
 };
 
 static const struct option_row front_options[] = {
@@ -31,6 +31,13 @@ static const struct option_row front_options[] = {
      .off = offsetof(struct front, check),
      .def = "no",
      .help = "Read the configuration, say whether it is good, and end."},
+    {.name = "new-epoch",
+     .kind = OPT_BOOL,
+     .off = offsetof(struct front, new_epoch),
+     .def = "no",
+     .help = "After a backup was put back: raise the epoch over all that agents have obeyed, and "
+             "end. Run "
+             "it as the daemon's user, while the daemon is stopped."},
     {.name = "help",
      .kind = OPT_BOOL,
      .off = offsetof(struct front, help),
@@ -48,7 +55,7 @@ static const struct option_row front_options[] = {
      .off = offsetof(struct front, man),
      .def = "no",
      .help = "Write the options as a list for the man page."},
-    {.name = NULL                                                 },
+    {.name = NULL                                                          },
 };
 
 /* Puts each word with the table that knows its option. Both tables refuse what neither knows. */
@@ -97,6 +104,18 @@ static int configure(const struct front *front, int argc, char **argv,
     return rc;
 }
 
+static int new_epoch(const struct orchestrator_conf *conf)
+{
+    struct fault f = {.err = 0};
+    uint64_t epoch = 0;
+    int rc = orchestrator_new_epoch(conf, &epoch, &f);
+    if (rc < 0)
+        (void)fprintf(stderr, "godwitd: %s\n", *f.text ? f.text : strerror(-rc));
+    else
+        (void)printf("epoch %llu\n", (unsigned long long)epoch);
+    return rc < 0;
+}
+
 static int start(struct front *front, int argc, char **argv)
 {
     struct orchestrator_conf conf = {.state_dir = NULL};
@@ -107,6 +126,8 @@ static int start(struct front *front, int argc, char **argv)
         (void)fprintf(stderr, "godwitd: %s\n", *f.text ? f.text : strerror(-rc));
     } else if (front->check) {
         code = 0;
+    } else if (front->new_epoch) {
+        code = new_epoch(&conf);
     } else {
         log_init("godwitd", log_level_parse(conf.log_level));
         (void)umask(077);

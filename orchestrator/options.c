@@ -101,6 +101,16 @@ const struct option_row orchestrator_options[] = {
      .max = 10000,
      .value = "N",
      .help = "Enrolment requests answered in a second; the rest are told to come later."},
+    {.name = "enrol-rate-address",
+     .kind = OPT_UINT,
+     .off = AT(enrol_rate_address),
+     .def = "20",
+     .min = 1,
+     .max = 10000,
+     .value = "N",
+     .help =
+         "The same for one address (of IPv6: its /64). Raise it where many hosts stand behind one "
+         "address."},
     {.name = "approve",
      .kind = OPT_BOOL,
      .off = AT(approve),
@@ -112,5 +122,5 @@ const struct option_row orchestrator_options[] = {
      .def = "info",
      .choices = "error|warning|info|debug",
      .help = "How much is logged."},
-    {.name = NULL                                                                   },
+    {.name = NULL                                                                             },
 };

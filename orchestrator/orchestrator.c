@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
@@ -221,4 +222,21 @@ int orchestrator_run(const struct orchestrator_conf *conf)
         log_error("cannot start: %s%s%s", f.text, *f.text ? ": " : "", strerror(-rc));
     close_rooms(&d);
     return d.exit_code;
+}
+
+int orchestrator_new_epoch(const struct orchestrator_conf *conf, uint64_t *ret,
+                           struct fault *reterr)
+{
+    CLEANUP(store_close) struct store *s = NULL;
+    CLEANUP(mem_free) char *path = xasprintf("%s/godwit.db", conf->state_dir);
+    if (access(path, F_OK) < 0)
+        return fault_set(reterr, FAULT_STOP_JOB, errno, "there is no '%s'", path);
+    int rc = store_open(&s, path, reterr);
+    if (rc < 0)
+        return rc;
+    rc = store_lift_epoch(s, (uint64_t)(clock_wall_ms() / 1000));
+    if (rc < 0)
+        return fault_set(reterr, FAULT_STOP_JOB, -rc, "cannot write '%s'", path);
+    *ret = store_epoch(s);
+    return 0;
 }

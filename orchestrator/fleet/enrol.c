@@ -12,11 +12,11 @@
 #include "common/wire/limits.h"
 #include "common/wire/token.h"
 #include "common/wire/zap.h"
+#include "orchestrator/fleet/enrol_rate.h"
 #include "orchestrator/fleet/fleet_priv.h"
 
 #define TTL_MAX_MS (INT64_C(30) * 86400 * 1000)
 #define USES_MAX 100
-#define BURST_SECONDS 2
 
 /* What one request comes to. */
 struct outcome {
@@ -24,23 +24,6 @@ struct outcome {
     const char *reason;
     const struct agent_row *row; /* NULL: nobody */
 };
-
-/* A bucket that fills with enrol_rate requests a second: a flood costs the flooders. */
-static bool within_rate(struct fleet *f)
-{
-    int64_t now = clock_mono_ms(), max = (int64_t)f->conf->enrol_rate * BURST_SECONDS * 1000;
-    if (!f->enrol_filled_ms)
-        f->enrol_tokens_milli = max;
-    else
-        f->enrol_tokens_milli += (now - f->enrol_filled_ms) * f->conf->enrol_rate;
-    f->enrol_filled_ms = now;
-    if (f->enrol_tokens_milli > max)
-        f->enrol_tokens_milli = max;
-    if (f->enrol_tokens_milli < 1000)
-        return false;
-    f->enrol_tokens_milli -= 1000;
-    return true;
-}
 
 static struct outcome outcome_of(const struct agent_row *row)
 {
@@ -161,7 +144,8 @@ static void answer(struct fleet *f, const struct arrival *from, const struct out
 void enrol_arrival(struct fleet *f, const struct arrival *from)
 {
     CLEANUP(wire_free) Godwit__Envelope *e = NULL;
-    if (!within_rate(f)) {
+    const struct enrol_limits limits = {f->conf->enrol_rate, f->conf->enrol_rate_address};
+    if (!enrol_rate_take(f->enrol_rate, &limits, from->address, clock_mono_ms())) {
         arrival_refuse(from, GODWIT__REFUSAL__CODE__RATE, "too many enrolments: try again later");
         return;
     }

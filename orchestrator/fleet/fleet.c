@@ -11,6 +11,7 @@
 #include "common/wire/envelope.h"
 #include "common/wire/limits.h"
 #include "common/wire/zap.h"
+#include "orchestrator/fleet/enrol_rate.h"
 #include "orchestrator/fleet/fleet_priv.h"
 #include "orchestrator/fleet/meter.h"
 
@@ -302,6 +303,7 @@ int fleet_new(struct fleet **ret, const struct orchestrator_conf *conf, struct s
     f->loop = loop;
     f->timer = -1;
     f->swept_ms = clock_mono_ms();
+    f->enrol_rate = enrol_rate_new();
     int rc = start(f, reterr);
     if (rc < 0) {
         (void)fleet_free(f);
@@ -327,6 +329,7 @@ struct fleet *fleet_free(struct fleet *f)
         (void)gate_close(f->gates[i]);
     }
     (void)registry_free(f->reg);
+    (void)enrol_rate_free(f->enrol_rate);
     curve_key_wipe(&f->console_key);
     free(f);
     return NULL;

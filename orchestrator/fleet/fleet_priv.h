@@ -18,8 +18,7 @@ struct fleet {
     struct registry *reg;
     struct gate *gates[2]; /* [0] the current one, [1] the one that overlaps, or NULL */
     struct curve_key console_key;
-    int64_t enrol_tokens_milli; /* bucket of enrolment requests */
-    int64_t enrol_filled_ms;
+    struct enrol_rate *enrol_rate;
     int64_t swept_ms; /* last time that old tokens were forgotten */
     uint64_t cut;     /* connections that sent much and ended no message */
     uint64_t dropped; /* messages without a User-Id, or in pieces */

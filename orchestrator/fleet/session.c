@@ -217,7 +217,7 @@ static void on_hello(struct fleet *f, struct agent_key *k, const struct arrival 
     learn(a, from, h);
     if (h->epoch_seen > store_epoch(f->store)) {
         copy_text(a->session.reason, sizeof a->session.reason,
-                  "it has obeyed a newer orchestrator: was this one's state restored?");
+                  "it has obeyed a newer orchestrator: was a backup put back? godwitd --new-epoch");
         agent_note(a, LOG_ERR, "host %s has seen epoch %llu, ours is %llu", a->row.host,
                    (unsigned long long)h->epoch_seen, (unsigned long long)store_epoch(f->store));
     }

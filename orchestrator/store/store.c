@@ -40,6 +40,17 @@ static int raise_epoch(struct store *s)
     return meta_put(s, "epoch", text);
 }
 
+int store_lift_epoch(struct store *s, uint64_t least)
+{
+    char text[32];
+    uint64_t epoch = least > s->epoch ? least : s->epoch + 1;
+    (void)snprintf(text, sizeof text, "%llu", (unsigned long long)epoch);
+    int rc = meta_put(s, "epoch", text);
+    if (rc == 0)
+        s->epoch = epoch;
+    return rc;
+}
+
 static int name_realm(struct store *s)
 {
     int rc = meta_get(s, "realm", s->realm, sizeof s->realm);

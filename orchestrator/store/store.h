@@ -16,6 +16,8 @@ struct store *store_close(struct store *s);
 DEFINE_CLEANUP(store_close, struct store *)
 
 uint64_t store_epoch(const struct store *s);
+/* To least, or by one where it is there already. */
+int store_lift_epoch(struct store *s, uint64_t least);
 const char *store_realm(const struct store *s); /* random id made when the file was made */
 
 /* Nested begins are errors. A failed commit has rolled back. */

@@ -42,7 +42,8 @@ void siege_holds(struct siege *s)
 
 static int begin(void **state)
 {
-    static const char *const options[] = {"--heartbeat=60s", "--enrol-rate=200", NULL};
+    static const char *const options[] = {"--heartbeat=60s", "--enrol-rate=200",
+                                          "--enrol-rate-address=200", NULL};
     struct siege *s = xcalloc(1, sizeof *s);
     *state = s;
     daemon_start(&s->daemon, options);

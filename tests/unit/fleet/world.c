@@ -78,7 +78,8 @@ int world_set_up(void **state)
                                          .listen = address,
                                          .public_name = empty,
                                          .heartbeat_ms = 200,
-                                         .enrol_rate = 1000};
+                                         .enrol_rate = 1000,
+                                         .enrol_rate_address = 1000};
     world_start(w);
     return 0;
 }

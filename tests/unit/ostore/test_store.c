@@ -54,6 +54,21 @@ static void each_open_raises_the_epoch_and_keeps_the_realm(void **state)
     assert_int_equal(st.st_mode & 0777, 0600);
 }
 
+static void an_epoch_is_lifted_over_what_others_saw(void **state)
+{
+    (void)state;
+    CLEANUP(store_close) struct store *s = NULL;
+    assert_int_equal(store_open(&s, path, NULL), 0);
+    uint64_t before = store_epoch(s);
+    assert_int_equal(store_lift_epoch(s, 1000000), 0);
+    assert_int_equal(store_epoch(s), 1000000);
+    assert_int_equal(store_lift_epoch(s, before), 0); /* never down */
+    assert_int_equal(store_epoch(s), 1000001);
+    s = store_close(s);
+    assert_int_equal(store_open(&s, path, NULL), 0);
+    assert_int_equal(store_epoch(s), 1000002);
+}
+
 static void a_second_opener_is_refused(void **state)
 {
     (void)state;
@@ -149,6 +164,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_open_raises_the_epoch_and_keeps_the_realm),
+        cmocka_unit_test(an_epoch_is_lifted_over_what_others_saw),
         cmocka_unit_test(a_second_opener_is_refused),
         cmocka_unit_test(a_newer_schema_is_refused),
         cmocka_unit_test(transactions_do_not_nest),
