@@ -57,6 +57,7 @@ static const struct scan_limit limits[] = {
     LIMIT(console_request, "args", 0, LIMIT_CONSOLE_ARGS),
     LIMIT(console_arg, "name", 64, 0),
     LIMIT(console_arg, "value", LIMIT_CONSOLE_ARG, 0),
+    LIMIT(console_arg, "packed", LIMIT_CONSOLE_PACKED, 0),
     {NULL, NULL, 0, 0},
 };
 

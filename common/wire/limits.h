@@ -24,8 +24,10 @@
 #define LIMIT_USER 255
 #define LIMIT_CAUSE 31 /* "EACCES", "VERIFY_CONTENT" */
 #define LIMIT_CONSOLE_ARGS 64
-#define LIMIT_CONSOLE_ARG (512 << 10) /* one console argument: a wave file as JSON */
-#define LIMIT_PAIRS 4000 /* pairs of one job; with paths of 25 bytes they fit one argument */
+#define LIMIT_CONSOLE_ARG (512 << 10)    /* one console argument as it is */
+#define LIMIT_CONSOLE_PACKED (960 << 10) /* one that is packed: a wave file as JSON */
+#define LIMIT_CONSOLE_OPENED (8 << 20)   /* and when it is opened */
+#define LIMIT_PAIRS 10000 /* pairs of one job; with paths of 250 bytes they fit one argument */
 #define LIMIT_SERVER_KEYS 4
 #define LIMIT_RATE_WINDOWS 64 /* of a calendar, sent ahead */
 

@@ -17,6 +17,7 @@
 #include "common/wire/curve.h"
 #include "common/wire/envelope.h"
 #include "common/wire/limits.h"
+#include "common/wire/packed.h"
 #include "orchestrator/console/run.h"
 
 struct client {
@@ -171,17 +172,21 @@ static int client_send(struct client *c, const char *command, const struct arg *
     Godwit__ConsoleArg list[LIMIT_CONSOLE_ARGS], *refs[LIMIT_CONSOLE_ARGS];
     Godwit__ConsoleRequest req = GODWIT__CONSOLE_REQUEST__INIT;
     Godwit__Envelope e = GODWIT__ENVELOPE__INIT;
+    CLEANUP(mem_free) uint8_t *packed = NULL;
     req.command = (char *)(uintptr_t)command; /* only read */
     req.args = refs;
     for (; args && args->name && req.n_args < LIMIT_CONSOLE_ARGS; args++) {
         if (!args->value)
             continue;
-        if (strlen(args->value) > LIMIT_CONSOLE_ARG)
-            return fail(reterr, EXIT_USAGE, E2BIG, "%s is too large: split it", args->name);
         Godwit__ConsoleArg *one = &list[req.n_args];
         godwit__console_arg__init(one);
         one->name = (char *)(uintptr_t)args->name;
-        one->value = (char *)(uintptr_t)args->value;
+        if (strlen(args->value) <= LIMIT_CONSOLE_ARG)
+            one->value = (char *)(uintptr_t)args->value;
+        else if (packed || packed_put(one, args->value) < 0)
+            return fail(reterr, EXIT_USAGE, E2BIG, "%s is too large: split it", args->name);
+        else
+            packed = one->packed.data;
         refs[req.n_args++] = one;
     }
     e.body_case = GODWIT__ENVELOPE__BODY_CONSOLE_REQUEST;

@@ -10,6 +10,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
+#include "common/wire/limits.h"
 #include "orchestrator/console/proof.h"
 #include "orchestrator/console/run.h"
 #include "orchestrator/console/show.h"
@@ -209,7 +210,7 @@ static const struct option_row manifest_options[] = {
      .kind = OPT_UINT,
      .off = offsetof(struct manifest_opts, pair),
      .def = "0",
-     .max = 4000,
+     .max = LIMIT_PAIRS,
      .value = "N",
      .help = "Of this pair only; 0 is all of them."},
     {.name = "run",

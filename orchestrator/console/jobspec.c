@@ -476,10 +476,10 @@ int jobspec_json(struct jobspec *s, char **ret, struct fault *reterr)
     json_t *doc = whole(s);
     char *text = json_dumps(doc, JSON_COMPACT | JSON_PRESERVE_ORDER);
     json_decref(doc);
-    if (!text || strlen(text) > LIMIT_CONSOLE_ARG) {
+    if (!text || strlen(text) > LIMIT_CONSOLE_OPENED) {
         free(text);
         return fault_set(reterr, FAULT_STOP_JOB, EINVAL,
-                         "the list of pairs is too large (512 KiB at most): make several jobs");
+                         "the list of pairs is too large (8 MiB at most): make several jobs");
     }
     *ret = text;
     return 0;

@@ -304,7 +304,7 @@ int spec_parse(const char *text, size_t len, struct spec *ret, struct fault *ret
 {
     *ret = (struct spec){.rate = RATE_UNLIMITED};
     json_error_t at;
-    if (len > LIMIT_CONTROL_BYTES)
+    if (len > LIMIT_CONSOLE_OPENED)
         return refuse(reterr, "the job", "is too large");
     json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &at);
     if (!root) {

@@ -10,6 +10,7 @@
 #include "common/base/mem.h"
 #include "common/wire/envelope.h"
 #include "common/wire/limits.h"
+#include "common/wire/packed.h"
 #include "common/wire/zap.h"
 #include "orchestrator/fleet/enrol_rate.h"
 #include "orchestrator/fleet/fleet_priv.h"
@@ -96,6 +97,8 @@ static void console_arrival(struct fleet *f, const struct arrival *a)
         return;
     }
     int rc = wire_unpack(a->data, a->len, WIRE_CONSOLE, &e);
+    if (rc == 0)
+        rc = packed_open(e->console_request);
     if (rc < 0) {
         arrival_refuse_unpacked(a, rc);
         return;
