@@ -151,6 +151,7 @@ void result_pack(const struct step_result *r, void **ret, size_t *retlen)
     }
     counters_to_wire(&r->counters, &counters);
     m.counters = &counters;
+    m.scan = (char *)(uintptr_t)r->scan; /* packing only reads */
     m.body = (ProtobufCBinaryData){.len = r->body ? r->body_len : 0, .data = r->body};
     pack_groups(&m, r, ret, retlen);
 }

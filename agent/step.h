@@ -53,6 +53,7 @@ struct step_result {
     struct counters counters;
     struct failure_group groups[32];
     size_t ngroups;
+    char scan[96]; /* what a source's pass looked at; "" nothing to say */
     uint8_t *body; /* packed message of this kind, malloc'd; NULL is fine */
     size_t body_len;
 };

@@ -4,6 +4,7 @@
  * changes_found(): workers. */
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -122,11 +123,14 @@ int changes_begin(struct sender *s, bool fresh)
     s->changes = c;
     s->changes_lost = NULL;
     atomic_store(&s->crossed, false);
-    if (!c->list) {
-        log_info("pass of %s: full scan: %s", s->spec->pair, feed_pass_why(c->pass));
+    if (c->list)
+        (void)snprintf(s->looked, sizeof s->looked, "%zu changed folders",
+                       feed_list_count(c->list));
+    else
+        (void)snprintf(s->looked, sizeof s->looked, "full scan: %s", feed_pass_why(c->pass));
+    log_info("pass of %s: %s", s->spec->pair, s->looked);
+    if (!c->list)
         return pathstack_push(s->stack, "", 0, fresh ? WALK_FRESH : 0);
-    }
-    log_info("pass of %s: %zu changed folders", s->spec->pair, feed_list_count(c->list));
     feed_list_inodes(c->list, want_names, c);
     return feed_list_each(c->list, push_one, s);
 }

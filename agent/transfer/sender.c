@@ -423,6 +423,7 @@ static void keep_seen(const struct sender *s, const struct counters *c)
 static void report(struct sender *s, struct step_result *ret)
 {
     ret->fault = s->fault;
+    memcpy(ret->scan, s->looked, sizeof ret->scan);
     if (s->finished)
         ret->status = faillist_count(s->failures) ? STEP_PARTIAL : STEP_DONE;
     else if (s->fault.what_next != FAULT_NONE)

@@ -155,6 +155,7 @@ struct sender {
     struct again again;
     int error;                /* why the session broke, -errno */
     uint64_t peer_last;       /* the session that the destination finished before this one */
+    char looked[96];          /* the words of step_result.scan */
     const char *changes_lost; /* why the next session looks at everything; static */
 };
 

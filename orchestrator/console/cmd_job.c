@@ -110,6 +110,26 @@ static json_t *pairs_in(const json_t *doc, const char *state)
     return list;
 }
 
+#define LAST_PASSES 20 /* of a long list; -o json has all */
+
+/* What the last pass of each pair looked at: a full scan takes its time, and has a reason. */
+static void show_last_passes(const json_t *pairs)
+{
+    size_t i = 0, n = 0;
+    const json_t *pair = NULL;
+    json_array_foreach(pairs, i, pair)
+    {
+        const char *text = show_str(pair, "last_pass");
+        if (!*text || ++n > LAST_PASSES)
+            continue;
+        CLEANUP(mem_free) char *clean = show_clean(text);
+        (void)printf("%sPair %.0f, last pass: %s\n", n == 1 ? "\n" : "", show_num(pair, "n"),
+                     clean);
+    }
+    if (n > LAST_PASSES)
+        (void)printf("and %zu more\n", n - LAST_PASSES);
+}
+
 static int job_show(struct run *r)
 {
     const struct show_opts *o = r->opts;
@@ -130,6 +150,7 @@ static int job_show(struct run *r)
         show_fields(stdout, job_fields, doc);
         (void)fputc('\n', stdout);
         show_table(stdout, pair_columns, pairs);
+        show_last_passes(pairs);
     }
     json_decref(pairs);
     json_decref(doc);

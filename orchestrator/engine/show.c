@@ -193,6 +193,8 @@ static json_t *pair_json(const struct pair *p)
     (void)json_object_set_new(o, "reason", json_string(reason));
     (void)json_object_set_new(o, "limit", governor_json(p));
     (void)json_object_set_new(o, "source_latency_us", latency_json(p));
+    json_t *scan = json_object_get(p->facts, "scan");
+    (void)json_object_set_new(o, "last_pass", scan ? json_incref(scan) : json_null());
     (void)json_object_set_new(o, "attempt", json_integer((json_int_t)p->attempt));
     set_motion(o, p);
     return o;

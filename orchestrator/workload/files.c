@@ -469,13 +469,24 @@ enum verdict files_worse_of(const Godwit__Result *const results[2], struct fault
     return VERDICT_NEXT;
 }
 
+/* Why the last pass took its time: whoever looks at the job sees it. */
+static void keep_scan(const struct pair_view *p, const Godwit__Result *source)
+{
+    if (!source || !source->scan || !*source->scan)
+        return;
+    CLEANUP(mem_free) char *text = text_printable(source->scan, strnlen(source->scan, 120));
+    (void)json_object_set_new(p->facts, "scan", json_string(text));
+}
+
 static enum verdict judge_transfer(const struct pair_view *p,
                                    const Godwit__Result *const results[2], struct fault *reterr)
 {
     enum verdict v = files_worse_of(results, reterr);
-    if (v == VERDICT_NEXT || v == VERDICT_PARTIAL)
-        files_keep_seen(p, results[1],
-                        v == VERDICT_PARTIAL); /* as plan_transfer() has them: the source's */
+    if (v != VERDICT_NEXT && v != VERDICT_PARTIAL)
+        return v;
+    const Godwit__Result *source = results[1]; /* as plan_transfer() has them */
+    keep_scan(p, source);
+    files_keep_seen(p, source, v == VERDICT_PARTIAL);
     return v;
 }
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include "tests/unit/transfer/trees.h"
 
 static struct feed *feed;
+static char looked[96]; /* what the last pass said of itself */
 static const struct transfer_options with_delete = {.delete_extras = true};
 
 /* On a file system of its own: nobody else's changes are in the list. */
@@ -66,6 +68,7 @@ static void pass(struct both *b, const struct transfer_options *o)
         for (size_t k = 0; k < b->received.groups[i].nexamples; k++)
             print_message("destination: %s %d %s\n", b->received.groups[i].what,
                           b->received.groups[i].err, b->received.groups[i].examples[k]);
+    (void)snprintf(looked, sizeof looked, "%s", b->sent.scan);
     step_result_done(&b->sent);
     step_result_done(&b->received);
 }
@@ -123,6 +126,7 @@ static void what_failed_is_tried_again(void **state_)
     pass(&b, &(struct transfer_options){0}); /* other options: a full scan */
     assert_int_equal(b.sent.status, STEP_DONE);
     assert_int_equal(b.received.status, STEP_PARTIAL);
+    assert_string_equal(looked, "full scan: the options are other than in the last pass");
     pass(&b, &(struct transfer_options){0}); /* nothing changed, and yet it is looked at */
     assert_int_equal(b.received.status, STEP_PARTIAL);
     assert_int_equal(b.sent.counters.total_files, 2);
@@ -253,7 +257,7 @@ static void storm(uint64_t seed, unsigned rounds, unsigned links)
         .churn = {.root = source, .attic = attic, .seed = seed, .links = links},
           .count = 3000
     };
-    churn_run(&s.churn, 2000);
+    churn_run(&s.churn, 1000);
     settle(&b);
     for (unsigned i = 0; i < rounds; i++) {
         s.count = 500 + i % 3 * 2000;
@@ -268,18 +272,24 @@ static void storm(uint64_t seed, unsigned rounds, unsigned links)
     free(attic);
 }
 
+/* GODWIT_SEED repeats one; GODWIT_ALL=yes goes through more. */
+static void storms(uint64_t first, unsigned links)
+{
+    const char *seed = getenv("GODWIT_SEED"), *all = getenv("GODWIT_ALL");
+    bool longer = all && strcmp(all, "yes") == 0;
+    storm(seed ? strtoull(seed, NULL, 10) : first, longer ? 20 : 3, links);
+}
+
 static void random_changes_while_passes_run(void **state_)
 {
     (void)state_;
-    const char *seed = getenv("GODWIT_SEED");
-    storm(seed ? strtoull(seed, NULL, 10) : 1, 6, 0);
+    storms(1, 0);
 }
 
 static void random_changes_with_hard_links(void **state_)
 {
     (void)state_;
-    const char *seed = getenv("GODWIT_SEED");
-    storm(seed ? strtoull(seed, NULL, 10) : 2, 6, 60);
+    storms(2, 60);
 }
 
 int main(void)
