@@ -7,7 +7,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -26,6 +25,7 @@
 #define ERR_MAX (64U << 10)
 #define TIME_MS 60000
 #define WORDS_MAX 160
+#define ENV_MAX 8
 
 int program_find(const char *name, const char *search, char **ret)
 {
@@ -78,7 +78,9 @@ static int input_of(const struct program_call *c, int *ret)
 static int start(const char *file, const struct program_call *c, struct child *k)
 {
     char locale[] = "LC_ALL=C", folders[] = "PATH=" SEARCH;
-    char *const env[] = {locale, folders, NULL};
+    char *env[ENV_MAX + 3] = {locale, folders};
+    for (size_t i = 0; c->env && c->env[i] && i < ENV_MAX; i++)
+        memcpy(&env[i + 2], &c->env[i], sizeof env[0]); /* posix_spawn() changes none of them */
     posix_spawn_file_actions_t fds;
     posix_spawnattr_t how;
     sigset_t none, all;
@@ -97,7 +99,7 @@ static int start(const char *file, const struct program_call *c, struct child *k
     (void)posix_spawnattr_setsigmask(&how, &none);
     (void)posix_spawnattr_setsigdefault(&how, &all);
     char *const *argv;
-    memcpy(&argv, &c->argv, sizeof argv); /* posix_spawn() changes none of them */
+    memcpy(&argv, &c->argv, sizeof argv); /* nor of these */
     int rc = -posix_spawn(&k->pid, file, &fds, &how, argv, env);
     (void)posix_spawn_file_actions_destroy(&fds);
     (void)posix_spawnattr_destroy(&how);
@@ -152,7 +154,7 @@ static int attend(struct child *k, const struct program_call *c, struct buf *out
         if (n < 0)
             continue;
         bool some = p[0].revents || p[1].revents;
-        int rc = p[0].revents ? take(p[0].fd, out, true) : 1;
+        int rc = p[0].revents ? take(p[0].fd, out, !c->drop) : 1;
         if (rc < 0)
             return rc;
         if (rc == 0)
@@ -238,14 +240,23 @@ void program_done(struct program_output *o)
     *o = (struct program_output){.out = NULL};
 }
 
-char *program_words(const struct program_output *o)
+/* From its last line that has something in it. NULL: none has. */
+static char *last_words(const char *text)
 {
-    size_t end = o->err ? strlen(o->err) : 0;
-    while (end > 0 && isspace((unsigned char)o->err[end - 1]))
+    size_t end = text ? strlen(text) : 0;
+    while (end > 0 && isspace((unsigned char)text[end - 1]))
         end--;
     size_t from = end;
-    while (from > 0 && o->err[from - 1] != '\n')
+    while (from > 0 && text[from - 1] != '\n')
         from--;
     size_t n = end - from < WORDS_MAX ? end - from : WORDS_MAX;
-    return n ? text_printable(o->err + from, n) : xstrdup("it said nothing");
+    return n ? text_printable(text + from, n) : NULL;
+}
+
+char *program_words(const struct program_output *o)
+{
+    char *words = last_words(o->err);
+    if (!words)
+        words = last_words(o->out);
+    return words ? words : xstrdup("it said nothing");
 }

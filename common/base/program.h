@@ -1,6 +1,7 @@
 /* program: runs another program as a child: no shell, the C locale, nothing on its standard input
  * but what is given, its output and its time limited. Blocking; worker threads. */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/base/fault.h"
@@ -10,9 +11,11 @@ struct program_call {
     const char *search;      /* "/usr/sbin:/usr/bin"; NULL: the system's own folders */
     const void *input;       /* for its standard input, kept in memory only; NULL: nothing */
     size_t input_len;
-    size_t max_out; /* of standard output; more is -E2BIG. 0: 1 MiB */
-    int timeout_ms; /* 0: a minute */
-    int cancel_fd;  /* readable: give up. Below 1: none */
+    const char *const *env; /* "NAME=VALUE" besides PATH and the locale, at most 8; NULL: none */
+    size_t max_out;         /* of standard output; more is -E2BIG. 0: 1 MiB */
+    bool drop;              /* more than max_out is read and dropped instead */
+    int timeout_ms;         /* 0: a minute */
+    int cancel_fd;          /* readable: give up. Below 1: none */
 };
 
 struct program_output {
@@ -27,7 +30,8 @@ struct program_output {
  */
 int program_run(const struct program_call *c, struct program_output *ret, struct fault *reterr);
 void program_done(struct program_output *o);
-/* The last line of standard error that says something, printable and short. malloc'd. */
+/* The last line of standard error that says something (if none does, of standard output), printable
+ * and short. malloc'd. */
 char *program_words(const struct program_output *o);
 /* Is there such a program? */
 int program_find(const char *name, const char *search, char **ret);

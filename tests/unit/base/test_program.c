@@ -37,6 +37,21 @@ static void test_speaks(void **state)
     program_done(&o);
 }
 
+static void test_surplus_is_dropped_when_told_to(void **state)
+{
+    (void)state;
+    struct program_output o;
+    static const char *const env[] = {"WHO=me", "WHAT=that", NULL};
+    assert_int_equal(sh("echo $WHO $WHAT $LC_ALL; yes | head -c 300000; exit 1",
+                        (struct program_call){.env = env, .max_out = 15, .drop = true}, &o),
+                     0);
+    assert_string_equal(o.out, "me that C\ny\ny\ny");
+    assert_int_equal(o.code, 1);
+    CLEANUP(mem_free) char *words = program_words(&o); /* standard error is silent */
+    assert_string_equal(words, "y");
+    program_done(&o);
+}
+
 static void test_limits(void **state)
 {
     (void)state;
@@ -98,6 +113,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_speaks),
+        cmocka_unit_test(test_surplus_is_dropped_when_told_to),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_input),
         cmocka_unit_test(test_absent),
