@@ -11,6 +11,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/cleanup.h"
+#include "common/base/file.h"
 #include "common/base/mem.h"
 
 #define SEEN_SLOTS 65536U /* power of two */
@@ -58,21 +59,6 @@ struct feed_log *feed_log_free(struct feed_log *l)
     return NULL;
 }
 
-static int write_all(int fd, const uint8_t *p, size_t n, uint64_t at)
-{
-    while (n > 0) {
-        ssize_t k = pwrite(fd, p, n, (off_t)at);
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k <= 0)
-            return k < 0 ? -errno : -EIO;
-        p += k;
-        n -= (size_t)k;
-        at += (uint64_t)k;
-    }
-    return 0;
-}
-
 static void forget_seen(struct feed_log *l)
 {
     memset(l->seen, 0, SEEN_SLOTS * sizeof *l->seen);
@@ -96,7 +82,7 @@ static int flush(struct feed_log *l)
     size_t n = l->batch.len;
     if (n == 0)
         return 0;
-    int rc = write_all(l->fd, l->batch.data, n, l->end - n);
+    int rc = file_write_at(l->fd, l->batch.data, n, l->end - n);
     buf_clear(&l->batch);
     if (rc < 0)
         feed_log_lost(l, "the list of changes could not be written");

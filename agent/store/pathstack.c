@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/file.h"
 #include "common/base/mem.h"
 
 #define MIN_BYTES 4096
@@ -85,21 +86,6 @@ static int open_spill(struct pathstack *s)
     return 0;
 }
 
-static int write_all(int fd, const uint8_t *p, size_t n, off_t at)
-{
-    while (n > 0) {
-        ssize_t put = pwrite(fd, p, n, at);
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put <= 0)
-            return put < 0 ? -errno : -EIO;
-        p += put;
-        at += put;
-        n -= (size_t)put;
-    }
-    return 0;
-}
-
 static int read_all(int fd, uint8_t *p, size_t n, off_t at)
 {
     while (n > 0) {
@@ -134,7 +120,7 @@ static int spill_oldest(struct pathstack *s)
     size_t n = oldest_half(s);
     const struct segment *last = s->nsegments ? &s->segments[s->nsegments - 1] : NULL;
     struct segment seg = {.at = last ? last->at + (off_t)last->len : 0, .len = n};
-    rc = write_all(s->spill, s->data, n, seg.at);
+    rc = file_write_at(s->spill, s->data, n, (uint64_t)seg.at);
     if (rc < 0)
         return rc;
     s->segments = xrealloc(s->segments, (s->nsegments + 1) * sizeof seg);

@@ -13,9 +13,9 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "agent/transfer/place_priv.h"
 #include "agent/transfer/receiver_priv.h"
 #include "common/base/cleanup.h"
+#include "common/base/file.h"
 #include "common/base/mem.h"
 
 #define ALIGN 4096U /* of memory and of places in the file, for writes past the page cache */
@@ -137,10 +137,10 @@ static int range_write(const struct delta_piece *p, uint64_t from, uint64_t to)
     uint64_t a = (from + ALIGN - 1) / ALIGN * ALIGN, b = to / ALIGN * ALIGN;
     if (p->in->direct_fd < 0 || to - from < DIRECT_MIN ||
         !direct_write(p->in->direct_fd, p->data + a, b - a, start + a))
-        return place_write(p->in->fd, p->data + from, to - from, start + from);
-    int rc = a > from ? place_write(p->in->fd, p->data + from, a - from, start + from) : 0;
+        return file_write_at(p->in->fd, p->data + from, to - from, start + from);
+    int rc = a > from ? file_write_at(p->in->fd, p->data + from, a - from, start + from) : 0;
     if (rc == 0 && to > b)
-        rc = place_write(p->in->fd, p->data + b, to - b, start + b);
+        rc = file_write_at(p->in->fd, p->data + b, to - b, start + b);
     return rc;
 }
 
@@ -162,7 +162,7 @@ static int hole_make(const struct delta_piece *p, const struct hole *h)
     uint64_t at = p->piece * PIECE_BYTES + h->from;
     if (fallocate(p->in->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at, h->len) == 0)
         return 0;
-    return place_write(p->in->fd, p->data + h->from, h->len, at); /* zeros read the same */
+    return file_write_at(p->in->fd, p->data + h->from, h->len, at); /* zeros read the same */
 }
 
 static int write_changed(const struct delta_piece *p)
@@ -177,8 +177,8 @@ static int write_changed(const struct delta_piece *p)
             to++;
         uint64_t end = to * DELTA_BLOCK < p->len ? to * DELTA_BLOCK : p->len;
         if (changed)
-            rc = place_write(p->in->fd, p->data + from * DELTA_BLOCK, end - from * DELTA_BLOCK,
-                             p->piece * PIECE_BYTES + from * DELTA_BLOCK);
+            rc = file_write_at(p->in->fd, p->data + from * DELTA_BLOCK, end - from * DELTA_BLOCK,
+                               p->piece * PIECE_BYTES + from * DELTA_BLOCK);
     }
     return rc;
 }

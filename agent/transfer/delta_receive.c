@@ -14,6 +14,7 @@
 #include "agent/transfer/receiver_priv.h"
 #include "common/base/cleanup.h"
 #include "common/base/fault_point.h"
+#include "common/base/file.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
 

@@ -10,10 +10,10 @@
 
 #include "agent/store/attrs.h"
 #include "agent/store/beneath.h"
-#include "agent/transfer/place_priv.h"
 #include "agent/transfer/receiver_priv.h"
 #include "common/base/cleanup.h"
 #include "common/base/fault_point.h"
+#include "common/base/file.h"
 #include "common/base/mem.h"
 
 /* What 16 lanes can have under way, each with the largest file. */
@@ -382,7 +382,7 @@ int incoming_chunk(struct rlane *l, struct cursor *c)
     l->piece_at += k.data.n;
     l->piece_data += k.data.n;
     FAULT_POINT("chunk-in");
-    rc = place_write(in->fd, k.data.p, k.data.n, k.offset);
+    rc = file_write_at(in->fd, k.data.p, k.data.n, k.offset);
     return rc < 0 ? incoming_fail(l, in, -rc, "write") : 0;
 }
 

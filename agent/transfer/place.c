@@ -11,10 +11,10 @@
 
 #include "agent/store/attrs.h"
 #include "agent/store/beneath.h"
-#include "agent/transfer/place_priv.h"
 #include "agent/transfer/receiver_priv.h"
 #include "common/base/cleanup.h"
 #include "common/base/fault_point.h"
+#include "common/base/file.h"
 #include "common/base/mem.h"
 
 #define SETID (S_ISUID | S_ISGID)
@@ -232,7 +232,7 @@ static int content_check(struct rlane *l, const struct batch_entry *e, struct cu
 static int content_write(int fd, const struct content *k, uint64_t size)
 {
     if (k->plain.p || size == 0)
-        return place_write(fd, k->plain.p, size, 0);
+        return file_write_at(fd, k->plain.p, size, 0);
     struct cursor c = k->segments;
     uint64_t at = 0, offset = 0;
     int rc = ftruncate(fd, (off_t)size) == 0 ? 0 : -errno;
@@ -240,7 +240,7 @@ static int content_write(int fd, const struct content *k, uint64_t size)
         struct bytes data = {NULL, 0};
         rc = segment_get(&c, size, &at, &offset, &data);
         if (rc == 0)
-            rc = place_write(fd, data.p, data.n, offset);
+            rc = file_write_at(fd, data.p, data.n, offset);
     }
     return rc;
 }

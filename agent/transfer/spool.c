@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/file.h"
 #include "common/base/mem.h"
 
 #define ROW_MAX (4U << 20)
@@ -64,24 +65,9 @@ struct spool *spool_free(struct spool *s)
     return NULL;
 }
 
-static int write_all(int fd, const uint8_t *p, size_t n, uint64_t at)
-{
-    while (n > 0) {
-        ssize_t k = pwrite(fd, p, n, (off_t)at);
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k <= 0)
-            return k < 0 ? -errno : -EIO;
-        p += k;
-        n -= (size_t)k;
-        at += (uint64_t)k;
-    }
-    return 0;
-}
-
 static int flush_pending(struct spool *s)
 {
-    int rc = write_all(s->fd, s->pending, s->npending, s->written);
+    int rc = file_write_at(s->fd, s->pending, s->npending, s->written);
     if (rc < 0)
         return rc;
     s->written += s->npending;
@@ -97,7 +83,7 @@ static int append(struct spool *s, const void *p, size_t n)
             return rc;
     }
     if (n > PENDING_MAX) {
-        int rc = write_all(s->fd, p, n, s->written);
+        int rc = file_write_at(s->fd, p, n, s->written);
         s->written += rc < 0 ? 0 : n;
         return rc;
     }

@@ -29,6 +29,21 @@ static int write_all(int fd, const char *p, size_t n)
     return 0;
 }
 
+int file_write_at(int fd, const void *data, size_t n, uint64_t at)
+{
+    for (const char *p = data; n > 0;) {
+        ssize_t k = pwrite(fd, p, n, (off_t)at);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k <= 0)
+            return k < 0 ? -errno : -EIO;
+        p += k;
+        n -= (size_t)k;
+        at += (uint64_t)k;
+    }
+    return 0;
+}
+
 int file_read(const char *path, size_t max, char **ret, size_t *retlen)
 {
     CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);

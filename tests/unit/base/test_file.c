@@ -1,5 +1,6 @@
 /* test_file: small files are old or new, never half; reads are bounded. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,9 +93,32 @@ static void a_process_gets_the_descriptors_that_it_may_have(void **state)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
+static void writes_go_to_their_place(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/godwit-at-XXXXXX";
+    char got[8] = "";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(file_write_at(fd, "end", 3, 4), 0);
+    assert_int_equal(file_write_at(fd, "0123", 4, 0), 0);
+    assert_int_equal(file_write_at(fd, "", 0, 100), 0);
+    assert_int_equal(pread(fd, got, sizeof got, 0), 7);
+    assert_string_equal(got, "0123end");
+    (void)close(fd);
+    fd = open(path, O_RDONLY);
+    assert_int_equal(file_write_at(fd, "x", 1, 0), -EBADF);
+    (void)close(fd);
+    fd = open("/dev/full", O_WRONLY);
+    assert_int_equal(file_write_at(fd, "x", 1, 0), -ENOSPC);
+    (void)close(fd);
+    (void)unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(writes_go_to_their_place),
         cmocka_unit_test(what_is_written_comes_back_with_its_mode),
         cmocka_unit_test(a_longer_file_is_refused),
         cmocka_unit_test(folders_are_made_or_the_error_is_told),
