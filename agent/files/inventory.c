@@ -49,12 +49,21 @@ static struct counters counters_of(const struct inventory *inv, const struct tal
     };
 }
 
+unsigned inventory_percent(const struct tally *t, uint64_t used_inodes, uint64_t used_bytes)
+{
+    uint64_t part = used_inodes ? tally_entries(t) : t->allocated;
+    uint64_t all = used_inodes ? used_inodes : used_bytes;
+    double percent = all ? (double)part * 100.0 / (double)all : 0;
+    return percent < 99 ? (unsigned)percent : 99; /* names of hard links may be more */
+}
+
 static void tick(void *arg)
 {
     struct inventory *inv = arg;
     struct tally sum = sum_shown(inv);
     struct counters c = counters_of(inv, &sum);
-    step_progress(inv->step, &c, 0, "Counting files");
+    step_progress(inv->step, &c, inventory_percent(&sum, inv->used_inodes, inv->used_bytes),
+                  "Counting files");
 }
 
 static void fill_counts(const struct tally *t, Godwit__InventoryResult *r)
@@ -223,6 +232,8 @@ static void count_tree(struct step *s, const Godwit__InventoryOrder *o, struct s
     }
     inv.root = root;
     inv.dev = st.st_dev;
+    inv.used_inodes = place.inodes_used;
+    inv.used_bytes = place.used;
     inv.may_share =
         strcmp(place.file_system, "btrfs") == 0 || strcmp(place.file_system, "xfs") == 0;
     CLEANUP(mem_free) char *locks = NULL;

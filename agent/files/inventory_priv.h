@@ -27,6 +27,7 @@ struct inventory {
     dev_t dev;
     bool one_file_system, may_share;
     int64_t began_ms;
+    uint64_t used_inodes, used_bytes; /* of the whole file system: the tree has at most that */
     const struct filter *filter;
     struct locked *locked;
     struct traits *traits; /* all walkers' together, at the end */
@@ -35,6 +36,10 @@ struct inventory {
     unsigned ncounters;
     pthread_mutex_t lock; /* guards shown */
 };
+
+/* How far a count is, at least: it ends sooner where the tree is a part of its file system. Nobody
+ * knows how much there is before it was counted. */
+unsigned inventory_percent(const struct tally *t, uint64_t used_inodes, uint64_t used_bytes);
 
 /* crew_conf.visit of a struct inventory: counts what is in one folder. */
 int count_visit(struct crew *crew, unsigned worker, const char *rel, size_t len, void *arg);

@@ -74,6 +74,7 @@ int place_of(int fd, struct place *ret)
     p.used = (fs.f_blocks - fs.f_bfree) * block;
     p.free = fs.f_bavail * block;
     p.inodes_free = fs.f_ffree;
+    p.inodes_used = fs.f_files > fs.f_ffree ? fs.f_files - fs.f_ffree : 0;
     p.has_xattr = can_hold(fd, "user.godwit.probe");
     p.has_acl = can_hold(fd, "system.posix_acl_access");
     *ret = p;

@@ -8,7 +8,8 @@ struct place {
     char file_system[24];      /* "ext4"; a number in hex when it is not known */
     uint64_t size, used, free; /* bytes; free: for this user */
     uint64_t inodes_free;
-    bool has_xattr; /* user.* */
+    uint64_t inodes_used; /* 0: such a file system does not count them */
+    bool has_xattr;       /* user.* */
     bool has_acl;
     bool is_kernel; /* proc, sysfs and the like: no place for files */
 };

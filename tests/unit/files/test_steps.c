@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "agent/files/files.h"
+#include "agent/files/inventory_priv.h"
 #include "agent/files/tally.h"
 #include "agent/store/beneath.h"
 #include "agent/store/catalogue.h"
@@ -152,6 +153,27 @@ static void an_inventory_counts_what_is_there(void **state)
     godwit__inventory_result__free_unpacked(i, NULL);
     step_result_done(&r);
     free(path);
+}
+
+static void a_count_says_how_far_it_is_at_least(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t files, allocated, used_inodes, used_bytes;
+        unsigned want;
+    } cases[] = {
+        {0,    0,    1000, 4096, 0 },
+        {250,  0,    1000, 4096, 25},
+        {999,  0,    1000, 4096, 99},
+        {5000, 0,    1000, 4096, 99}, /* names of hard links */
+        {250,  1024, 0,    4096, 25}, /* btrfs counts no inodes */
+        {250,  1024, 0,    0,    0 },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct tally t = {.files = cases[i].files, .allocated = cases[i].allocated};
+        assert_int_equal(inventory_percent(&t, cases[i].used_inodes, cases[i].used_bytes),
+                         cases[i].want);
+    }
 }
 
 static void a_missing_source_stops_the_job(void **state)
@@ -350,6 +372,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_inventory_counts_what_is_there),
+        cmocka_unit_test(a_count_says_how_far_it_is_at_least),
         cmocka_unit_test(a_missing_source_stops_the_job),
         cmocka_unit_test(a_cancelled_inventory_stops),
         cmocka_unit_test(an_unreadable_folder_is_named),
