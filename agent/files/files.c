@@ -9,6 +9,7 @@ const struct step_kind files_steps[] = {
     {"host.probe",      host_probe     },
     {"files.prepare",   files_prepare  },
     {"files.clean",     files_clean    },
+    {"files.failures",  files_failures },
     {"files.receive",   files_receive  },
     {"files.send",      files_send     },
     {"files.verify",    files_verify   },

@@ -14,4 +14,5 @@ void files_send(struct step *s, struct step_result *ret);      /* send.c */
 void files_verify(struct step *s, struct step_result *ret);    /* verify.c */
 void files_sign(struct step *s, struct step_result *ret);      /* sign.c */
 void files_seal(struct step *s, struct step_result *ret);      /* sign.c */
+void files_failures(struct step *s, struct step_result *ret);  /* failed.c */
 void files_clean(struct step *s, struct step_result *ret);     /* clean.c */

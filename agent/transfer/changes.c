@@ -18,8 +18,9 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 
-#define GROUPS_MAX 65536U /* inodes with other names; more: a full scan */
-#define FOUND_MAX 262144U /* folders that they lead to */
+#define FAILED_BYTES_MAX (32 << 20) /* of the list of what failed; more: a full scan */
+#define GROUPS_MAX 65536U           /* inodes with other names; more: a full scan */
+#define FOUND_MAX 262144U           /* folders that they lead to */
 #define WAIT_MS 200
 
 struct group {
@@ -94,11 +95,18 @@ static int push_one(void *arg, const char *path, size_t len, bool whole)
     return pathstack_push(s->stack, path, len, whole ? 0 : WALK_CHANGED);
 }
 
+/* What failed last time has to be held in memory beside the folders that changed. */
+static bool is_worth_it(const char *failed_path)
+{
+    struct stat st;
+    return stat(failed_path, &st) < 0 || st.st_size <= FAILED_BYTES_MAX;
+}
+
 /* The list with what failed last time, or NULL. */
 static const struct feed_list *list_of(struct sender *s, struct changes *c)
 {
     struct feed_list *l = feed_pass_edit(c->pass);
-    if (!l)
+    if (!l || !is_worth_it(s->failed_path))
         return NULL;
     int rc = faillist_each(s->failed_path, add_failed, l);
     feed_list_settle(l);
@@ -123,11 +131,13 @@ int changes_begin(struct sender *s, bool fresh)
     s->changes = c;
     s->changes_lost = NULL;
     atomic_store(&s->crossed, false);
+    const char *why = feed_pass_why(c->pass);
     if (c->list)
         (void)snprintf(s->looked, sizeof s->looked, "%zu changed folders",
                        feed_list_count(c->list));
     else
-        (void)snprintf(s->looked, sizeof s->looked, "full scan: %s", feed_pass_why(c->pass));
+        (void)snprintf(s->looked, sizeof s->looked, "full scan: %s",
+                       *why ? why : "too much failed in the last pass");
     log_info("pass of %s: %s", s->spec->pair, s->looked);
     if (!c->list)
         return pathstack_push(s->stack, "", 0, fresh ? WALK_FRESH : 0);

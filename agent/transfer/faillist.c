@@ -1,19 +1,19 @@
 /* faillist: groups in memory, paths in a file of NUL-terminated names. */
-#include "agent/transfer/faillist.h"
-
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/step.h"
 #include "agent/store/failures.h"
+#include "agent/transfer/faillist_priv.h"
 #include "agent/transfer/record.h"
 #include "common/base/mem.h"
 
-#define LIST_BYTES_MAX (64ULL << 20)
+uint64_t faillist_bytes_max = 1ULL << 30;
 
 struct faillist {
     pthread_mutex_t lock;
@@ -109,7 +109,7 @@ void faillist_list_only(struct faillist *f, const char *path, size_t len, const 
     (void)pthread_mutex_lock(&f->lock);
     if (f->list && !f->lost) {
         f->list_bytes += len + code_len + 2;
-        f->lost = f->list_bytes > LIST_BYTES_MAX || fwrite(path, 1, len, f->list) != len ||
+        f->lost = f->list_bytes > faillist_bytes_max || fwrite(path, 1, len, f->list) != len ||
                   fputc('\n', f->list) == EOF ||
                   fwrite(code, 1, code_len + 1, f->list) != code_len + 1;
         if (f->lost)
@@ -172,8 +172,18 @@ void faillist_report(struct faillist *f, struct step_result *ret)
     (void)pthread_mutex_unlock(&f->lock);
 }
 
-int faillist_each(const char *list_path,
-                  int (*fn)(void *arg, const char *path, size_t len, const char *code), void *arg)
+typedef int (*path_fn)(void *arg, const char *path, size_t len, const char *code);
+
+/* One row of a list; n > 0 as getdelim() gave it. */
+static int row(char *line, size_t n, path_fn fn, void *arg)
+{
+    size_t len = n - (line[n - 1] == '\0' ? 1 : 0);
+    char *code = memrchr(line, '\n', len); /* NUL behind it: getdelim() sets one */
+    size_t path_len = code ? (size_t)(code - line) : len;
+    return path_len <= PATH_BYTES_MAX ? fn(arg, line, path_len, code ? code + 1 : "") : 0;
+}
+
+int faillist_each(const char *list_path, path_fn fn, void *arg)
 {
     FILE *in = fopen(list_path, "re");
     if (!in)
@@ -182,13 +192,56 @@ int faillist_each(const char *list_path,
     size_t cap = 0;
     ssize_t n;
     int rc = 0;
-    while (rc == 0 && (n = getdelim(&line, &cap, '\0', in)) > 0) {
-        size_t len = (size_t)n - (line[n - 1] == '\0' ? 1 : 0);
-        char *code = memrchr(line, '\n', len); /* NUL behind it: getdelim() sets one */
-        size_t path_len = code ? (size_t)(code - line) : len;
-        rc = path_len <= PATH_BYTES_MAX ? fn(arg, line, path_len, code ? code + 1 : "") : 0;
-    }
+    while (rc == 0 && (n = getdelim(&line, &cap, '\0', in)) > 0)
+        rc = row(line, (size_t)n, fn, arg);
     free(line);
+    (void)fclose(in);
+    return rc;
+}
+
+/* Each run writes a file of its own: it has another inode, or another time. */
+static uint64_t list_id(FILE *in)
+{
+    struct stat st;
+    if (fstat(fileno(in), &st) < 0)
+        return 1;
+    uint64_t id = (uint64_t)st.st_ino ^ (uint64_t)st.st_mtim.tv_sec << 20 ^
+                  (uint64_t)st.st_mtim.tv_nsec << 32;
+    return id ? id : 1;
+}
+
+static int page(FILE *in, const struct faillist_part *part, path_fn fn, void *arg,
+                struct faillist_part *ret)
+{
+    char *line = NULL;
+    size_t cap = 0, used = 0, rows = 0;
+    ssize_t n = 0;
+    *ret = (struct faillist_part){.from = part->from, .list = list_id(in)};
+    if (part->list && part->list != ret->list)
+        return -ESTALE;
+    if (fseeko(in, (off_t)part->from, SEEK_SET) < 0)
+        return -errno;
+    while ((n = getdelim(&line, &cap, '\0', in)) > 0) {
+        if (rows > 0 && (rows == part->rows || used + (size_t)n > part->max))
+            break;
+        (void)row(line, (size_t)n, fn, arg);
+        used += (size_t)n;
+        rows++;
+    }
+    ret->from = n > 0 ? part->from + used : 0;
+    free(line);
+    return ferror(in) ? -EIO : 0;
+}
+
+int faillist_page(const char *list_path, const struct faillist_part *part, path_fn fn, void *arg,
+                  struct faillist_part *ret)
+{
+    if (part->from > INT64_MAX)
+        return -EINVAL;
+    FILE *in = fopen(list_path, "re");
+    if (!in)
+        return -errno;
+    int rc = page(in, part, fn, arg, ret);
     (void)fclose(in);
     return rc;
 }

@@ -8,7 +8,7 @@ struct faillist;
 struct step_result;
 
 /* list_path NULL: no list. The list is written beside its name and takes it in
- * faillist_close_list(); until then the old one stays. A list over 64 MiB, or one that cannot be
+ * faillist_close_list(); until then the old one stays. A list over 1 GiB, or one that cannot be
  * written, is given up: no list at all says "look at everything". */
 int faillist_new(struct faillist **ret, const char *list_path);
 struct faillist *faillist_free(struct faillist *f);
@@ -30,6 +30,18 @@ void faillist_restart(struct faillist *f); /* forgets all: the walk begins anew 
 uint64_t faillist_count(struct faillist *f);
 int faillist_close_list(struct faillist *f);
 void faillist_report(struct faillist *f, struct step_result *ret); /* groups and their examples */
+
+/* A part of a list: from a byte on that an earlier call gave, at most so many bytes of paths and
+ * codes (but one path at least). fn as below; it cannot stop it. ret->from: where the next part
+ * begins, 0: no more; ret->list: which list it was. */
+struct faillist_part {
+    uint64_t from, list; /* list: as an earlier call told it; 0: any */
+    size_t max, rows;    /* bytes, and rows */
+};
+/* -ENOENT: no list. -ESTALE: it is another one by now. */
+int faillist_page(const char *list_path, const struct faillist_part *part,
+                  int (*fn)(void *arg, const char *path, size_t len, const char *code), void *arg,
+                  struct faillist_part *ret);
 
 /* Calls fn for each path of a list; stops with its value when that is not 0. -ENOENT: no list. */
 int faillist_each(const char *list_path,

@@ -8,6 +8,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
+#include "common/wire/limits.h"
 #include "orchestrator/console/jobspec.h"
 #include "orchestrator/console/run.h"
 #include "orchestrator/console/show.h"
@@ -378,6 +379,28 @@ static const struct option_row report_options[] = {
     {.name = NULL                      },
 };
 
+static const struct option_row failures_options[] = {
+    {.name = "pair",
+     .kind = OPT_UINT,
+     .off = offsetof(struct failures_opts, pair),
+     .def = "0",
+     .max = LIMIT_PAIRS,
+     .value = "N",
+     .help = "Of this pair only; 0 is all of them."},
+    {.name = "cause",
+     .kind = OPT_STRING,
+     .off = offsetof(struct failures_opts, cause),
+     .def = "",
+     .value = "CODE",
+     .help = "Only what failed by that cause, such as EACCES."},
+    {.name = "csv",
+     .kind = OPT_BOOL,
+     .off = offsetof(struct failures_opts, csv),
+     .def = "no",
+     .help = "As CSV: pair, code, path."},
+    {.name = NULL                        },
+};
+
 static const struct option_row journal_options[] = {
     {.name = "after",
      .kind = OPT_UINT,
@@ -423,6 +446,8 @@ static const char *const retry_examples[] = {
     "godwit job retry wave1 --cause EACCES    # what the report calls (EACCES), and only that",
     NULL};
 static const char *const delete_examples[] = {"godwit job delete wave1", NULL};
+static const char *const failures_examples[] = {"godwit job failures wave1 --csv >failures.csv",
+                                                "godwit job failures wave1 --cause EACCES", NULL};
 static const char *const journal_examples[] = {"godwit job journal wave1",
                                                "godwit job journal wave1 --after 40 -o json", NULL};
 static const char *const list_examples[] = {"godwit job list -o json", NULL};
@@ -491,6 +516,12 @@ const struct command job_commands[] = {
             job_watch, OPTIONS(watch_options, watch_opts), .examples = watch_examples),
     JOB_ROW("report", 1, "Tells what a run did: totals, pairs, and failures by cause.", job_report,
             OPTIONS(report_options, report_opts), .examples = report_examples),
+    JOB_ROW(
+        "failures", 1, "Lists every item that failed in the last run, of all pairs.", job_failures,
+        OPTIONS(failures_options, failures_opts), .examples = failures_examples,
+        .more =
+            "The sources keep the lists; they have to be there. job report has the causes, with "
+            "examples and what to do."),
     JOB_ROW("journal", 1, "Lists the journal of a job: every intent and result, chained.",
             job_journal, OPTIONS(journal_options, journal_opts), .examples = journal_examples),
     {.noun = NULL},

@@ -2,13 +2,20 @@
 #pragma once
 #include "orchestrator/console/command.h"
 
-int job_create(struct run *r);  /* job_create.c */
-int job_report(struct run *r);  /* job_report.c */
-int job_journal(struct run *r); /* job_report.c */
-int job_watch(struct run *r);   /* watch.c */
+int job_create(struct run *r);   /* job_create.c */
+int job_report(struct run *r);   /* job_report.c */
+int job_journal(struct run *r);  /* job_report.c */
+int job_failures(struct run *r); /* job_failures.c */
+int job_watch(struct run *r);    /* watch.c */
 
 struct report_opts {
     char *run;
+    bool csv;
+};
+
+struct failures_opts {
+    uint32_t pair; /* 0: all */
+    char *cause;
     bool csv;
 };
 

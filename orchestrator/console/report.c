@@ -231,7 +231,7 @@ void report_text(FILE *out, const json_t *doc)
 }
 
 /* Quoted, and no formula for a spreadsheet that opens it. */
-static void csv_text(FILE *out, const char *text)
+void report_csv_text(FILE *out, const char *text)
 {
     CLEANUP(mem_free) char *clean = show_clean(text);
     (void)fputc('"', out);
@@ -266,7 +266,7 @@ void report_csv(FILE *out, const json_t *doc)
         (void)fprintf(out, "%.0f", show_num(pair, "n"));
         for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
             (void)fputc(',', out);
-            csv_text(out, texts[i]);
+            report_csv_text(out, texts[i]);
         }
         for (size_t i = 0; i < ARRAY_SIZE(names); i++)
             (void)fprintf(out, ",%.0f", show_num(c, names[i]));

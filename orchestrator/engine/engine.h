@@ -95,6 +95,15 @@ int engine_job_report(struct engine *e, const char *job, unsigned run, json_t **
  * looked at; ask again to go on. */
 int engine_job_journal(struct engine *e, const char *job, uint64_t after, json_t **ret,
                        struct fault *reterr);
+/* A page of what failed in a pair, from its source: {failures, next, list, kept}. *retlater: it was
+ * asked for and is not here yet: put the question again. -EIO, -EHOSTDOWN: it cannot be had. */
+struct engine_failed {
+    const char *job;
+    unsigned pair;
+    uint64_t from, list; /* 0 and 0: the first page; else next and list of the one before */
+};
+int engine_job_failures(struct engine *e, const struct engine_failed *which, bool *retlater,
+                        json_t **ret, struct fault *reterr);
 int engine_inventory(struct engine *e, const char *job, json_t **ret, struct fault *reterr);
 
 /* ── endpoints.c ── */

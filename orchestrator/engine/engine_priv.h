@@ -105,10 +105,11 @@ struct pair {
     int64_t not_before_ms, waiting_ms; /* monotonic */
     int64_t started_ms, ended_ms;      /* wall */
     struct rate rate;
-    bool dirty;             /* progress since the last sample */
-    json_t *probe[2];       /* answers of probes, by enum step_side; NULL: none */
-    struct pair *way;       /* the pair whose probe measured the way between these two hosts */
-    TAILQ_ENTRY(pair) link; /* of job->waiting or engine->running */
+    bool dirty;                 /* progress since the last sample */
+    struct failed_page *failed; /* of failed.c; NULL: nobody asks */
+    json_t *probe[2];           /* answers of probes, by enum step_side; NULL: none */
+    struct pair *way;           /* the pair whose probe measured the way between these two hosts */
+    TAILQ_ENTRY(pair) link;     /* of job->waiting or engine->running */
 };
 TAILQ_HEAD(pair_list, pair);
 
@@ -203,6 +204,7 @@ int job_handle(struct job *j, const struct job_change *c, pair_pick pick, const 
 /* When no pair is left to wait for: the run's report and the job's final state. */
 void job_settle(struct job *j);
 struct job *job_find(struct engine *e, const char *name);
+struct job *job_of_id(struct engine *e, const char *id); /* NULL: none */
 struct job *job_new(struct engine *e);
 struct job *job_free(struct job *j); /* also out of the engine's list */
 
@@ -229,6 +231,10 @@ void lanes_check(struct engine *e, const struct host *h);
 /* ── probe.c ── */
 void probe_begin(struct job *j);        /* nothing when one is out */
 bool probe_is_out(const struct job *j); /* answers may still come */
+
+/* ── failed.c ── */
+struct failed_page;
+struct failed_page *failed_free(struct failed_page *f); /* NULL is fine */
 
 /* ── chore.c ── */
 /* Whose chore it is; the job and the pair may be gone when it ends. */
@@ -270,6 +276,8 @@ void stage_result(struct step *s, Godwit__Result *r); /* takes r */
 void stage_gone(struct step *s, const char *why);     /* a result that will never come */
 unsigned stage_first(const struct job *j);
 int stage_plan_probe(const struct pair *p, bool way, struct planned_step ret[2]);
+int stage_plan_failures(const struct pair *p, const struct failed_ask *ask,
+                        struct planned_step *ret);
 /* The next that this pair wants, in the run's phase; the number of stages when there is none. */
 unsigned stage_after(const struct pair *p, unsigned stage);
 

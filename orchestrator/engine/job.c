@@ -214,3 +214,14 @@ struct job *job_free(struct job *j)
     free(j);
     return NULL;
 }
+
+struct job *job_of_id(struct engine *e, const char *id)
+{
+    struct job *j;
+    TAILQ_FOREACH(j, &e->jobs, link)
+    {
+        if (strcmp(j->id, id) == 0)
+            return j;
+    }
+    return NULL;
+}

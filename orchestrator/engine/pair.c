@@ -277,6 +277,7 @@ void pair_done(struct pair *p)
     free(p->reason);
     json_decref(p->facts);
     json_decref(p->failures);
+    p->failed = failed_free(p->failed);
     json_decref(p->probe[0]);
     json_decref(p->probe[1]);
 }

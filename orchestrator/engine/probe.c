@@ -10,17 +10,6 @@
 
 #define PROBE_MS 60000 /* after it an answer is not waited for any more */
 
-static struct job *job_of_id(struct engine *e, const char *id)
-{
-    struct job *j;
-    TAILQ_FOREACH(j, &e->jobs, link)
-    {
-        if (strcmp(j->id, id) == 0)
-            return j;
-    }
-    return NULL;
-}
-
 /* r NULL: there will be none. The job may be gone. */
 static void on_end(struct engine *e, const struct chore_about *about, const Godwit__Result *r)
 {

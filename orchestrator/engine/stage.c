@@ -180,6 +180,14 @@ int stage_plan_probe(const struct pair *p, bool way, struct planned_step ret[2])
     return p->job->workload->probe(&w.v, way, ret);
 }
 
+int stage_plan_failures(const struct pair *p, const struct failed_ask *ask,
+                        struct planned_step *ret)
+{
+    struct view w = {.host = {{.name = NULL}}};
+    fill_view(&w, p);
+    return p->job->workload->failures(&w.v, ask, ret);
+}
+
 void stage_launch(struct pair *p, unsigned stage)
 {
     struct engine *e = p->job->engine;

@@ -178,6 +178,29 @@ static void job_journal(struct serve *s, const Godwit__ConsoleRequest *req, stru
     serve_answer(ret, rc, json, &why);
 }
 
+#define PAGE_WAIT_MS 20000
+
+static void job_failures(struct serve *s, const Godwit__ConsoleRequest *req,
+                         struct serve_reply *ret)
+{
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    uint64_t pair = 0, from = 0, list = 0;
+    bool later = false;
+    if (!serve_args(req, "job pair from list", 2, ret) ||
+        !number_arg(req, "pair", LIMIT_PAIRS, &pair, ret) ||
+        !number_arg(req, "from", INT64_MAX, &from, ret) ||
+        !number_arg(req, "list", UINT64_MAX, &list, ret))
+        return;
+    const struct engine_failed which = {serve_arg(req, "job"), (unsigned)pair, from, list};
+    int rc = engine_job_failures(s->engine, &which, &later, &json, &why);
+    ret->later = later && s->waited_ms >= 0 && s->waited_ms < PAGE_WAIT_MS;
+    if (later && !ret->later)
+        serve_refuse(ret, SERVE_TIMED_OUT, "the source's host does not answer; ask again");
+    else if (!later)
+        serve_answer(ret, rc, json, &why);
+}
+
 static void inventory_show(struct serve *s, const Godwit__ConsoleRequest *req,
                            struct serve_reply *ret)
 {
@@ -198,6 +221,7 @@ const struct serve_command serve_job_commands[] = {
     {"job delete",     job_delete    },
     {"job report",     job_report    },
     {"job journal",    job_journal   },
+    {"job failures",   job_failures  },
     {"inventory show", inventory_show},
     {NULL,             NULL          },
 };

@@ -566,4 +566,6 @@ const struct workload workload_files = {
     .probe = files_probe,
     .probed = files_probed,
     .clean = files_clean,
+    .failures = files_plan_failures,
+    .failures_json = files_failures_json,
 };

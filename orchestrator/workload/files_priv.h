@@ -61,6 +61,11 @@ int files_plan_passwords(const struct pair_view *p, struct planned_step ret[2],
 enum verdict files_judge_passwords(const struct pair_view *p,
                                    const Godwit__Result *const results[2], struct fault *reterr);
 
+/* ── files_failed.c: the list of what failed ── */
+int files_plan_failures(const struct pair_view *p, const struct failed_ask *ask,
+                        struct planned_step *ret);
+json_t *files_failures_json(const Godwit__Result *r);
+
 /* ── files_evidence.c: verifying, and the signed manifest ── */
 int files_check_verify(const char *value, struct fault *reterr);
 bool files_wants_look(const struct pair_view *p);     /* a stage of its own after the transfer */

@@ -86,6 +86,11 @@ struct check_pair {
     bool endpoint; /* the source is read by a proxy, which the source's probe is of */
 };
 
+/* Which page of the list of what failed in a pair. */
+struct failed_ask {
+    uint64_t from, list; /* both 0: the first; else as the page before said */
+};
+
 struct workload {
     const char *name;
     const struct stage *stages;
@@ -108,6 +113,11 @@ struct workload {
     /* What the agents are to forget when the job is deleted: at most one step for each side. Their
      * results are not judged. whole: the last run ended well. Returns how many. */
     int (*clean)(const struct pair_view *p, bool whole, struct planned_step ret[2]);
+    /* One step that reads a page of the list of what failed; its answer as {failures: [{code,
+     * path}], next, list, kept}, NULL: not readable. New reference. */
+    int (*failures)(const struct pair_view *p, const struct failed_ask *ask,
+                    struct planned_step *ret);
+    json_t *(*failures_json)(const Godwit__Result *r);
 };
 
 const struct workload *workload_find(const char *name); /* NULL: unknown */

@@ -29,7 +29,13 @@ job_end read 60 partial
 said read "Permission denied" "grant the right to read" small/d9
 nothing_wrong "$src" "$dst"
 no_temporaries "$dst"
-passed "rights taken from the source"
+godwit job failures read >"$work/failures"
+grep -qE '1 +EACCES +small/d9$' "$work/failures" || { cat "$work/failures"; fail "the list lacks what failed"; }
+[ "$(wc -l <"$work/failures")" = "$(report read .totals.failed)" ] || fail "the list is not of as many as failed"
+[ "$(godwit job failures read -o json | jq -r '.failures[] | select(.path == "small/d9") | .code')" = EACCES ] || fail "no JSON list"
+[ "$(godwit job failures read --csv | head -1)" = pair,code,path ] || fail "no CSV list"
+[ -z "$(godwit job failures read --cause EIO)" ] || fail "a cause that nothing failed by lists something"
+passed "rights taken from the source, and each item that failed is on the list"
 chown -R nobody: "$src"
 godwit job retry read >/dev/null
 job_end read 60 done

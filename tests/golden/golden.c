@@ -22,6 +22,8 @@ static const ProtobufCMessageDescriptor *const files[] = {
     &godwit__prepare_order__descriptor,
     &godwit__prepare_result__descriptor,
     &godwit__clean_order__descriptor,
+    &godwit__failures_order__descriptor,
+    &godwit__failures_result__descriptor,
     &godwit__lane_hello__descriptor,
     &godwit__lane_welcome__descriptor,
     &godwit__verify_order__descriptor,

@@ -126,6 +126,46 @@ static void a_phase_is_run_alone(void **state)
     assert_int_equal(fake_count(b->fleet, "files.send"), 1);
 }
 
+/* -EAGAIN: the answer comes later. */
+static int ask_failures(struct bench *b, unsigned pair, uint64_t from, json_t **ret)
+{
+    const struct engine_failed which = {.job = "wave", .pair = pair, .from = from};
+    struct fault why = {.err = 0};
+    bool later = false;
+    int rc = engine_job_failures(b->engine, &which, &later, ret, &why);
+    return later ? -EAGAIN : rc;
+}
+
+static void pages_of_failures_come_from_the_source(void **state)
+{
+    struct bench *b = *state;
+    json_t *page = NULL;
+    bench_job(b, "wave", 2);
+    bench_run(b, NULL, 30);
+    assert_int_equal(ask_failures(b, 0, 0, &page), -ENOENT);
+    assert_int_equal(ask_failures(b, 3, 0, &page), -ENOENT);
+    assert_int_equal(ask_failures(b, 2, 0, &page), -EAGAIN);
+    assert_int_equal(ask_failures(b, 2, 0, &page), -EAGAIN); /* asked once */
+    assert_int_equal(ask_failures(b, 2, 9, &page), -EAGAIN); /* another one waits for its turn */
+    assert_int_equal(fake_count(b->fleet, "files.failures"), 1);
+    assert_string_equal(fake_last(b->fleet, "files.failures")->host, "s1");
+    (void)fake_pump(b->fleet, NULL);
+    assert_int_equal(ask_failures(b, 2, 0, &page), 0);
+    assert_int_equal(json_array_size(json_object_get(page, "failures")), 0);
+    assert_string_equal(json_string_value(json_object_get(page, "next")), "0");
+    json_decref(page);
+    assert_int_equal(ask_failures(b, 2, 9, &page), -EAGAIN);
+    assert_int_equal(fake_count(b->fleet, "files.failures"), 2);
+    fake_lost(b->fleet, "s1");
+    assert_int_equal(ask_failures(b, 2, 9, &page), -EIO);
+    assert_int_equal(ask_failures(b, 2, 9, &page), -EHOSTDOWN);
+    fake_online(b->fleet, "s1");
+    assert_int_equal(ask_failures(b, 1, 0, &page), -EAGAIN);
+    assert_int_equal(bench_call(b, engine_job_delete, "wave"), 0);
+    (void)fake_pump(b->fleet, NULL); /* nobody is there to take it */
+    assert_int_equal(ask_failures(b, 1, 0, &page), -ENOENT);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, bench_set_up, bench_tear_down)
 
 int main(void)
@@ -134,6 +174,7 @@ int main(void)
         CASE(validate_finds_what_would_go_wrong),
         CASE(errors_say_what_was_wrong),
         CASE(a_phase_is_run_alone),
+        CASE(pages_of_failures_come_from_the_source),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "agent/step.h"
-#include "agent/transfer/faillist.h"
+#include "agent/transfer/faillist_priv.h"
 #include "agent/transfer/record.h"
 #include "common/base/mem.h"
 #include "tests/unit/test.h"
@@ -57,6 +57,7 @@ static void a_list_that_grew_too_long_is_none(void **state)
     fill(path, 3, 10, 0);
     assert_int_equal(faillist_each(path, count_one, &n), 0);
     assert_int_equal(n, 3);
+    faillist_bytes_max = 64U << 20;
     fill(path, 1200, PATH_BYTES_MAX, -EFBIG);
     assert_int_equal(faillist_each(path, count_one, &n), -ENOENT); /* not the old one either */
     assert_int_not_equal(stat(temp, &st), 0);
@@ -120,9 +121,67 @@ static void each_path_has_the_cause_it_failed_by(void **state)
     free(path);
 }
 
+struct order {
+    unsigned n, wrong;
+};
+
+static int in_order(void *arg, const char *path, size_t len, const char *code)
+{
+    struct order *x = arg;
+    char want[32];
+    (void)snprintf(want, sizeof want, "p/%06u", x->n++);
+    x->wrong += len != strlen(want) || memcmp(path, want, len) != 0 || strcmp(code, "EIO") != 0;
+    return 0;
+}
+
+/* Whatever the size of a page, each row comes once and in order. */
+static void a_list_is_read_in_pages(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t max, rows;
+    } sizes[] = {
+        {1,       100    },
+        {13,      100    },
+        {26,      100    },
+        {1000,    100    },
+        {1000000, 7      },
+        {1000000, 1000000}
+    };
+    char *path = xasprintf("%s/pages", dir);
+    struct faillist *f = NULL;
+    assert_int_equal(faillist_new(&f, path), 0);
+    for (unsigned i = 0; i < 5000; i++) {
+        char name[32];
+        faillist_list_only(f, name, (size_t)snprintf(name, sizeof name, "p/%06u", i), "EIO");
+    }
+    assert_int_equal(faillist_close_list(f), 0);
+    (void)faillist_free(f);
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        struct order seen = {.n = 0};
+        struct faillist_part at = {.max = sizes[i].max, .rows = sizes[i].rows}, next;
+        do {
+            unsigned before = seen.n;
+            assert_int_equal(faillist_page(path, &at, in_order, &seen, &next), 0);
+            assert_true(seen.n > before && seen.n - before <= sizes[i].rows);
+            at.from = next.from;
+            at.list = next.list;
+        } while (at.from);
+        assert_int_equal(seen.n, 5000);
+        assert_int_equal(seen.wrong, 0);
+    }
+    struct faillist_part other = {.list = 1, .max = 10, .rows = 1}, next;
+    struct order seen = {.n = 0};
+    assert_int_equal(faillist_page(path, &other, in_order, &seen, &next), -ESTALE);
+    (void)unlink(path);
+    assert_int_equal(faillist_page(path, &other, in_order, &seen, &next), -ENOENT);
+    free(path);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_list_that_grew_too_long_is_none),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_list_is_read_in_pages),
+                                       cmocka_unit_test(a_list_that_grew_too_long_is_none),
                                        cmocka_unit_test(each_path_has_the_cause_it_failed_by)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
