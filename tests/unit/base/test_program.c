@@ -112,10 +112,8 @@ static void test_absent(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_speaks),
-        cmocka_unit_test(test_surplus_is_dropped_when_told_to),
-        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_input),
+        cmocka_unit_test(test_speaks), cmocka_unit_test(test_surplus_is_dropped_when_told_to),
+        cmocka_unit_test(test_limits), cmocka_unit_test(test_input),
         cmocka_unit_test(test_absent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
