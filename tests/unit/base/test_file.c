@@ -96,7 +96,7 @@ static void a_process_gets_the_descriptors_that_it_may_have(void **state)
 static void writes_go_to_their_place(void **state)
 {
     (void)state;
-    char path[] = "/tmp/godwit-at-XXXXXX";
+    char path[] = "/tmp/writes-at-XXXXXX";
     char got[8] = "";
     int fd = mkstemp(path);
     assert_true(fd >= 0);
