@@ -13,7 +13,7 @@
 #include "proto/files.pb-c.h"
 
 #define PAGE_BYTES (96U << 10) /* of paths and codes; with what packing adds, a result holds it */
-#define PAGE_ITEMS 2000U
+#define PAGE_ITEMS 4000U
 
 struct page {
     Godwit__FailedItem items[PAGE_ITEMS], *list[PAGE_ITEMS];
