@@ -24,7 +24,9 @@ struct failed_page *failed_free(struct failed_page *f)
 
 static void no_page(struct failed_page *f, const Godwit__Result *r)
 {
-    const char *text = r && r->fault ? r->fault->text : "the source's host was lost";
+    const char *text = r && r->fault
+                           ? r->fault->text
+                           : "the source's host was lost, or its agent is too old to be asked";
     char *clean = safe_text(text);
     (void)fault_set(&f->why, FAULT_STOP_JOB, EIO, "%s", clean);
     free(clean);
