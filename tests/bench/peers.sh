@@ -31,8 +31,9 @@ rclone_copy() { # HOST FROM TO
 move_rclone_sftp() { rclone_copy fs1 /srv/ground/tree "new1sftp:$target"; }
 move_rclone_http() { rclone_copy new1 fs1http: "$target"; }
 move_rclone() { "move_rclone_$rclone_by"; }
-move_godwit() {
-    godwit job start "$job" --wait >"$out/watch" 2>&1 || { cat "$out/watch"; godwit job report "$job"; fail "job $job failed"; }
+move_godwit() { # the phase that does what the peers do: none of them counts the files beforehand
+    # shellcheck disable=SC2086
+    godwit job start "$job" $godwit_phase --wait >"$out/watch" 2>&1 || { cat "$out/watch"; godwit job report "$job"; fail "job $job failed"; }
 }
 
 # Which of the two ways is faster here: both run once.
