@@ -92,8 +92,6 @@ void delta_piece_fill(struct delta_piece *p, XXH3_state_t *hash, uint8_t retdige
     memset(p->changed, 0, sizeof p->changed);
     p->cloned = piece_clone(p);
     int fd = p->cloned ? p->in->fd : p->in->old_fd;
-    /* All of it at once: lanes take turns at the file, which no read-ahead by guess follows. */
-    (void)posix_fadvise(fd, (off_t)start, (off_t)p->len, POSIX_FADV_WILLNEED);
     (void)XXH3_128bits_reset(hash);
     for (uint64_t at = 0; at < p->len; at += CHUNK_BYTES) {
         uint64_t n = p->len - at < CHUNK_BYTES ? p->len - at : CHUNK_BYTES;

@@ -2,7 +2,6 @@
  * digest, and only the blocks that differ are sent. A piece stays in memory from its offer to its
  * end. Worker threads. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -97,8 +96,6 @@ static int piece_read(struct worker *w, struct delta *d, struct offered *p)
     d->nholes = 0;
     p->holes = 0;
     (void)XXH3_128bits_reset(w->hash);
-    /* Workers take turns at the file, which no read-ahead by guess follows. */
-    (void)posix_fadvise(p->g->fd, (off_t)start, (off_t)p->len, POSIX_FADV_WILLNEED);
     while (at < end) {
         uint64_t from, to;
         large_data_range(p->g, at, end, &from, &to);
