@@ -157,16 +157,18 @@ static void change_files(const struct kind *k, int root, unsigned scale, unsigne
         }
 }
 
-/* One percent of the blocks is written over, here and there. */
+/* One percent of the blocks is written over, here and there, with what is nowhere yet: not from the
+ * pool, of which whoever looks for blocks that moved would find the same elsewhere. */
 static void change_image(int root, const char *name, uint64_t bytes)
 {
     int fd = openat(root, name, O_WRONLY | O_CLOEXEC);
     must(fd, name);
-    uint64_t blocks = bytes / BLOCK;
-    for (uint64_t i = 0; i < blocks / 100 + 1; i++)
-        must(pwrite(fd, noise + next_random() % POOL, BLOCK,
-                    (off_t)(next_random() % blocks * BLOCK)),
-             name);
+    uint64_t blocks = bytes / BLOCK, fresh[BLOCK / sizeof(uint64_t)];
+    for (uint64_t i = 0; i < blocks / 100 + 1; i++) {
+        for (size_t k = 0; k < BLOCK / sizeof *fresh; k++)
+            fresh[k] = next_random();
+        must(pwrite(fd, fresh, BLOCK, (off_t)(next_random() % blocks * BLOCK)), name);
+    }
     must(close(fd), name);
 }
 
