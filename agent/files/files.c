@@ -10,6 +10,7 @@ const struct step_kind files_steps[] = {
     {"files.prepare",   files_prepare  },
     {"files.clean",     files_clean    },
     {"files.failures",  files_failures },
+    {"files.map",       files_map      },
     {"files.receive",   files_receive  },
     {"files.send",      files_send     },
     {"files.verify",    files_verify   },

@@ -9,6 +9,7 @@ void files_inventory(struct step *s, struct step_result *ret); /* inventory.c */
 void host_inventory(struct step *s, struct step_result *ret);  /* survey.c */
 void host_probe(struct step *s, struct step_result *ret);      /* probe.c */
 void files_prepare(struct step *s, struct step_result *ret);   /* prepare.c */
+void files_map(struct step *s, struct step_result *ret);       /* mapping.c */
 void files_receive(struct step *s, struct step_result *ret);   /* receive.c */
 void files_send(struct step *s, struct step_result *ret);      /* send.c */
 void files_verify(struct step *s, struct step_result *ret);    /* verify.c */

@@ -436,6 +436,20 @@ static const char *const report_examples[] = {
     "godwit job report wave1 --csv > wave1.csv",
     NULL,
 };
+static const struct option_row map_options[] = {
+    {.name = "pair",
+     .kind = OPT_UINT,
+     .off = offsetof(struct map_opts, pair),
+     .def = "0",
+     .max = LIMIT_PAIRS,
+     .value = "N",
+     .help = "Only that pair; 0 is all of them."},
+    {.name = NULL},
+};
+
+static const char *const map_examples[] = {"godwit job map wave1",
+                                           "godwit job map wave1 --pair 2 -o json", NULL};
+
 static const char *const validate_examples[] = {
     "godwit job validate wave1", "godwit job validate wave1 --override clock-skew", NULL};
 static const char *const pause_examples[] = {"godwit job pause wave1 wave2", NULL};
@@ -489,6 +503,13 @@ const struct command job_commands[] = {
                     "rights-source, rights-destination, samba-versions, losses-accepted, "
                     "files-unlocked.",
             .examples = validate_examples),
+    JOB_ROW("map", 1, "Prints what the job's id map would change on the source, entry by entry.",
+            job_map, OPTIONS(map_options, map_opts),
+            .more =
+                "Each entry whose owner, group, POSIX ACL or NT descriptor would be another one at "
+                "the destination, with what it is before and after; then how many there are. "
+                "Ids that accounts got in an earlier run count too. Nothing is changed.",
+            .examples = map_examples),
     JOB_ROW("inventory", 1,
             "Looks at the hosts and counts the files of every pair at once, and moves nothing.",
             job_inventory, OPTIONS(inventory_options, start_opts), .examples = inventory_examples),

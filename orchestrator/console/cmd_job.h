@@ -6,6 +6,7 @@ int job_create(struct run *r);   /* job_create.c */
 int job_report(struct run *r);   /* job_report.c */
 int job_journal(struct run *r);  /* job_report.c */
 int job_failures(struct run *r); /* job_failures.c */
+int job_map(struct run *r);      /* job_map.c */
 int job_watch(struct run *r);    /* watch.c */
 
 struct report_opts {
@@ -17,6 +18,10 @@ struct failures_opts {
     uint32_t pair; /* 0: all */
     char *cause;
     bool csv;
+};
+
+struct map_opts {
+    uint32_t pair; /* 0: all */
 };
 
 struct journal_opts {

@@ -49,6 +49,14 @@ int engine_job_show(struct engine *e, const char *job, json_t **ret, struct faul
 /* Has it ended? *ret: its name and state. */
 int engine_job_over(struct engine *e, const char *job, bool *retover, json_t **ret,
                     struct fault *reterr);
+/* One page of what the job's id map would change on a pair's source, asked for by a token of the
+ * asker's choice: *ret is NULL as long as there is no answer; ask again with the same token. */
+struct engine_map {
+    unsigned pair; /* from 1 */
+    const char *token, *after;
+};
+int engine_job_map(struct engine *e, const char *job, const struct engine_map *map, json_t **ret,
+                   struct fault *reterr);
 /* The checks as JSON, also when one of them fails (then -EREMOTEIO). */
 struct engine_check {
     bool probe;           /* asks the hosts first; the answers are in a later call's checks */

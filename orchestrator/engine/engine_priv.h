@@ -86,6 +86,15 @@ enum pair_flag {
 
 enum job_flag { JOB_DRY = 1 };
 
+/* A page of what the id map would change that somebody asks for. */
+struct map_look {
+    char token[33]; /* of who asks; "": nobody */
+    char *after;
+    bool out; /* the source was asked */
+    json_t *page;
+    struct fault why; /* there is no page */
+};
+
 struct pair {
     struct job *job;
     unsigned n;
@@ -108,6 +117,7 @@ struct pair {
     bool dirty;                 /* progress since the last sample */
     struct failed_page *failed; /* of failed.c; NULL: nobody asks */
     json_t *probe[2];           /* answers of probes, by enum step_side; NULL: none */
+    struct map_look map;        /* of `job map` */
     struct pair *way;           /* the pair whose probe measured the way between these two hosts */
     TAILQ_ENTRY(pair) link;     /* of job->waiting or engine->running */
 };
@@ -228,6 +238,11 @@ void lanes_digest(const struct pair *p, uint8_t ret[SHA256_LEN]);
 /* h said hello: stages whose orders name another place or key than it has now are planned again. */
 void lanes_check(struct engine *e, const struct host *h);
 
+/* ── mapping.c ── */
+void mapping_done(struct pair *p);
+/* *ret stays NULL while the answer is out. */
+int mapping_ask(struct job *j, const struct engine_map *how, json_t **ret, struct fault *reterr);
+
 /* ── probe.c ── */
 void probe_begin(struct job *j);        /* nothing when one is out */
 bool probe_is_out(const struct job *j); /* answers may still come */
@@ -275,6 +290,8 @@ void stage_close(struct pair *p, enum closing how, const struct fault *why);
 void stage_result(struct step *s, Godwit__Result *r); /* takes r */
 void stage_gone(struct step *s, const char *why);     /* a result that will never come */
 unsigned stage_first(const struct job *j);
+int stage_plan_map(const struct pair *p, const char *after, struct planned_step *ret,
+                   struct fault *reterr);
 int stage_plan_probe(const struct pair *p, bool way, struct planned_step ret[2]);
 int stage_plan_failures(const struct pair *p, const struct failed_ask *ask,
                         struct planned_step *ret);

@@ -278,6 +278,7 @@ void pair_done(struct pair *p)
     json_decref(p->facts);
     json_decref(p->failures);
     p->failed = failed_free(p->failed);
+    mapping_done(p);
     json_decref(p->probe[0]);
     json_decref(p->probe[1]);
 }

@@ -238,6 +238,14 @@ int engine_job_validate(struct engine *e, const char *job, json_t **ret, struct 
     return engine_job_check(e, job, &how, ret, reterr);
 }
 
+int engine_job_map(struct engine *e, const char *job, const struct engine_map *map, json_t **ret,
+                   struct fault *reterr)
+{
+    struct job *j = NULL;
+    int rc = find_job(e, job, &j, reterr);
+    return rc < 0 ? rc : mapping_ask(j, map, ret, reterr);
+}
+
 int engine_job_check(struct engine *e, const char *job, const struct engine_check *check,
                      json_t **ret, struct fault *reterr)
 {

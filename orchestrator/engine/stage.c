@@ -173,6 +173,14 @@ static void no_plan(struct pair *p, unsigned stage, const struct fault *why)
         pair_fail(p, why);
 }
 
+int stage_plan_map(const struct pair *p, const char *after, struct planned_step *ret,
+                   struct fault *reterr)
+{
+    struct view w = {.host = {{.name = NULL}}};
+    fill_view(&w, p);
+    return p->job->workload->map_page(&w.v, after, ret, reterr);
+}
+
 int stage_plan_probe(const struct pair *p, bool way, struct planned_step ret[2])
 {
     struct view w = {.host = {{.name = NULL}}};

@@ -102,6 +102,26 @@ static void job_validate(struct serve *s, const Godwit__ConsoleRequest *req,
     serve_answer(ret, rc, json, &why);
 }
 
+/* Answered when the source has said it. */
+static void job_map(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
+{
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    if (!serve_args(req, "job pair after token", 4, ret))
+        return;
+    const struct engine_map how = {.pair = (unsigned)strtoul(serve_arg(req, "pair"), NULL, 10),
+                                   .after = serve_arg(req, "after"),
+                                   .token = serve_arg(req, "token")};
+    int rc = engine_job_map(s->engine, serve_arg(req, "job"), &how, &json, &why);
+    if (rc == 0 && !json && s->waited_ms >= 0 && s->waited_ms < WAIT_MAX_MS) {
+        ret->later = true;
+        return;
+    }
+    if (rc == 0 && !json)
+        rc = fault_set(&why, FAULT_RETRY, ETIMEDOUT, "the source does not answer");
+    serve_answer(ret, rc, json, &why);
+}
+
 static void job_start(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
 {
     struct fault why = {.err = 0};
@@ -212,6 +232,7 @@ const struct serve_command serve_job_commands[] = {
     {"job list",       job_list      },
     {"job show",       job_show      },
     {"job wait",       job_wait      },
+    {"job map",        job_map       },
     {"job validate",   job_validate  },
     {"job start",      job_start     },
     {"job pause",      job_pause     },

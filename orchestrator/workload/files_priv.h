@@ -66,6 +66,11 @@ int files_plan_failures(const struct pair_view *p, const struct failed_ask *ask,
                         struct planned_step *ret);
 json_t *files_failures_json(const Godwit__Result *r);
 
+/* ── files_mapping.c ── */
+int files_map_page(const struct pair_view *p, const char *after, struct planned_step *ret,
+                   struct fault *reterr);
+json_t *files_mapped(const Godwit__Result *r);
+
 /* ── files_evidence.c: verifying, and the signed manifest ── */
 int files_check_verify(const char *value, struct fault *reterr);
 bool files_wants_look(const struct pair_view *p);     /* a stage of its own after the transfer */

@@ -110,6 +110,11 @@ struct workload {
      * between the two hosts. Returns how many. */
     int (*probe)(const struct pair_view *p, bool way, struct planned_step ret[2]);
     json_t *(*probed)(const Godwit__Result *r); /* NULL: not readable. New reference. */
+    /* A page of what the pair's id map would change on its source, behind after ("": the first). 1,
+     * or -errno with a fault; NULL: the workload knows no maps. mapped: NULL: not readable. */
+    int (*map_page)(const struct pair_view *p, const char *after, struct planned_step *ret,
+                    struct fault *reterr);
+    json_t *(*mapped)(const Godwit__Result *r);
     /* What the agents are to forget when the job is deleted: at most one step for each side. Their
      * results are not judged. whole: the last run ended well. Returns how many. */
     int (*clean)(const struct pair_view *p, bool whole, struct planned_step ret[2]);

@@ -88,6 +88,18 @@ say "a map: owners, groups and ACLs are others"
 printf -- '- {kind: uid, from: 3001-3040, to: 7001}\n- {kind: gid, from: 2001-2010, to: 8001}\n' |
     on orch sh -c 'cat >/root/map.yaml'
 godwit job create files --name mapped --map /root/map.yaml --pair fs1:/srv/data=new1:/srv/mapped >/dev/null
+told=$(godwit job map mapped)
+[[ $told == *"u1/file
+    owner 3001 -> 7001
+    group 2002 -> 8002
+    ACL user 3007 -> 7007
+    ACL group 2003 -> 8003"* && $told == *"80 of 81 entries would change; 0 could not be read"* ]] ||
+    { echo "$told"; fail "the map's dry run tells something else"; }
+is "affected as JSON" "$(godwit job map mapped -o json | jq '[.affected, (.rows | length), (.rows[0].changes | length)] | tojson')" '"[80,80,2]"'
+rc=0
+godwit job create files --name plain --pair fs1:/srv/data=new1:/srv/plain >/dev/null
+godwit job map plain >/dev/null 2>&1 || rc=$?
+is "a job without a map has nothing to tell" $rc 2
 godwit job start mapped --wait >/dev/null
 is "owner of u9" "$(on new1 stat -c %u:%g /srv/mapped/u9/file)" 7009:8010
 on new1 getfacl -cpn /srv/mapped/u1/file | grep -q '^user:7007:rw-' || fail "the ACL's user was not mapped"
