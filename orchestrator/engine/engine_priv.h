@@ -384,6 +384,8 @@ struct spec {
     unsigned npairs;
 };
 int spec_parse(const char *text, size_t len, struct spec *ret, struct fault *reterr);
+/* What a new job may not ask for; older ones may have. -EINVAL with a fault. */
+int spec_check_pairs(const struct spec *s, struct fault *reterr);
 void spec_done(struct spec *s);
 
 /* ── preflight.c ── */

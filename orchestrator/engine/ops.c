@@ -102,7 +102,8 @@ int engine_job_create(struct engine *e, const char *text, json_t **ret, struct f
         rc = spec_parse(resolved, strlen(resolved), &spec, reterr);
     if (rc < 0)
         return rc;
-    if (spec.calendar)
+    rc = spec_check_pairs(&spec, reterr);
+    if (rc == 0 && spec.calendar)
         rc = limits_check_calendar(spec.calendar, reterr);
     if (rc == 0 && job_find(e, spec.name))
         rc = fault_set(reterr, FAULT_STOP_JOB, EEXIST, "there is a job %s already", spec.name);

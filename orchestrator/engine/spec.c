@@ -225,6 +225,17 @@ static int read_options(const json_t *v, const struct spec *s, json_t **ret, str
     return 0;
 }
 
+int spec_check_pairs(const struct spec *s, struct fault *reterr)
+{
+    const json_t *options = json_object_get(s->json, "options");
+    if (!s->workload->check_pairs)
+        return 0;
+    CLEANUP(mem_free) const char **sources = xcalloc(s->npairs + 1, sizeof *sources);
+    for (unsigned i = 0; i < s->npairs; i++)
+        sources[i] = s->pairs[i].endpoint ? NULL : s->pairs[i].host[SIDE_SOURCE];
+    return s->workload->check_pairs(options, sources, s->npairs, reterr);
+}
+
 static json_t *side_json(const struct spec_pair *p, enum step_side side)
 {
     json_t *j = json_object();

@@ -558,6 +558,7 @@ const struct workload workload_files = {
     .stages = stages,
     .nstages = ARRAY_SIZE(stages),
     .check_options = files_check_options,
+    .check_pairs = shares_check_pairs,
     .inventory = files_inventory,
     .host = files_host,
     .contract = contract_json,

@@ -37,6 +37,31 @@ int shares_check_want(const char *value, struct fault *reterr)
         "in the pair's folder) or \"all\"");
 }
 
+static int check_twice(const char *option, const char *const *sources, unsigned n,
+                       struct fault *reterr)
+{
+    for (unsigned i = 1; i < n; i++)
+        for (unsigned k = 0; sources[i] && k < i; k++)
+            if (sources[k] && strcmp(sources[i], sources[k]) == 0)
+                return fault_set(
+                    reterr, FAULT_STOP_JOB, EINVAL,
+                    "options.%s: all of %.63s cannot move with two pairs of it (%u and "
+                    "%u): say \"pair\", and with each moves what lies in its folder",
+                    option, sources[i], k + 1, i + 1);
+    return 0;
+}
+
+int shares_check_pairs(const json_t *options, const char *const *sources, unsigned n,
+                       struct fault *reterr)
+{
+    static const char *const names[] = {"shares", "nfs"};
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(names); i++)
+        if (want_of(json_string_value(json_object_get(options, names[i]))) == WANT_ALL)
+            rc = check_twice(names[i], sources, n, reterr);
+    return rc;
+}
+
 static uint32_t want(const struct pair_view *p, const char *option)
 {
     int w = want_of(json_string_value(json_object_get(p->options, option)));

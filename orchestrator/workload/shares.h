@@ -2,6 +2,10 @@
 #pragma once
 #include "orchestrator/workload/workload.h"
 
+/* All shares of a server can move with one pair of it alone: to which of two folders would one go?
+ */
+int shares_check_pairs(const json_t *options, const char *const *sources, unsigned n,
+                       struct fault *reterr);
 /* "off", "list", "pair", "all"; for the options shares and nfs. */
 int shares_check_want(const char *value, struct fault *reterr);
 

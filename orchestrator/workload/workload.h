@@ -97,6 +97,10 @@ struct workload {
     size_t nstages;
     /* Checks and completes options in place; -EINVAL with a fault that names the option. */
     int (*check_options)(json_t *options, struct fault *reterr);
+    /* Do options suit these pairs? sources: the host of each, NULL for an endpoint. NULL: always.
+     * -EINVAL with a fault. */
+    int (*check_pairs)(const json_t *options, const char *const *sources, unsigned n,
+                       struct fault *reterr);
     /* The inventory body of a pair as JSON, from facts. New reference. */
     json_t *(*inventory)(const json_t *facts);
     /* What is known of the pair's host on that side; NULL: nothing. New reference. */

@@ -178,12 +178,43 @@ static void size_is_bounded(void **state)
     free(deep);
 }
 
+#define FROM(h)                                                                                    \
+    "{\"source\":{\"host\":\"" h                                                                   \
+    "\",\"path\":\"/a\"},\"destination\":{\"host\":\"d\",\"path\":\"/b\"}}"
+#define SHARES(w) HEAD "\"options\":{\"shares\":\"" w "\"},\"pairs\":["
+
+static void all_shares_move_with_one_pair(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *error;
+    } two[] = {
+        {SHARES("all") FROM("s") "]}",                                                  NULL},
+        {SHARES("all") FROM("s") "," FROM("t") "]}",                                    NULL},
+        {SHARES("pair") FROM("s") "," FROM("s") "]}",                                   NULL},
+        {SHARES("all") FROM("s") "," FROM("t") "," FROM("s") "]}",
+         "options.shares: all of s cannot move with two pairs of it (1 and 3)"              },
+        {HEAD "\"options\":{\"nfs\":\"all\"},\"pairs\":[" FROM("s") "," FROM("s") "]}",
+         "options.nfs: all of s"                                                            },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(two); i++) {
+        struct spec spec;
+        struct fault why = {0};
+        assert_int_equal(spec_parse(two[i].text, strlen(two[i].text), &spec, &why), 0);
+        assert_int_equal(spec_check_pairs(&spec, &why), two[i].error ? -EINVAL : 0);
+        if (two[i].error)
+            assert_non_null(strstr(why.text, two[i].error));
+        spec_done(&spec);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_case_is_taken_or_refused_with_its_place),
         cmocka_unit_test(paths_take_one_form_and_keep_their_bytes),
         cmocka_unit_test(size_is_bounded),
+        cmocka_unit_test(all_shares_move_with_one_pair),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
