@@ -12,6 +12,7 @@
 #include "common/wire/limits.h"
 #include "orchestrator/fleet/fleet.h"
 #include "orchestrator/workload/files_priv.h"
+#include "orchestrator/workload/shares.h"
 #include "proto/accounts.pb-c.h"
 
 #define ROWS_SHOWN 200
@@ -24,6 +25,20 @@ int files_check_accounts(const char *value, struct fault *reterr)
             return 0;
     return fault_set(reterr, FAULT_STOP_JOB, EINVAL,
                      "options.accounts: must be \"none\", \"rename\", \"merge\" or \"skip\"");
+}
+
+/* A proxy's own accounts are not those of the server that it reads. */
+int files_check_pairs(const json_t *options, const char *const *sources, unsigned n,
+                      struct fault *reterr)
+{
+    const char *accounts = json_string_value(json_object_get(options, "accounts"));
+    for (unsigned i = 0; accounts && strcmp(accounts, "none") != 0 && i < n; i++)
+        if (!sources[i])
+            return fault_set(reterr, FAULT_STOP_JOB, EINVAL,
+                             "options.accounts: the source of pair %u is an endpoint, whose "
+                             "accounts nobody can read: leave accounts out",
+                             i + 1);
+    return shares_check_pairs(options, sources, n, reterr);
 }
 
 static const char *conflict_of(const struct pair_view *p)

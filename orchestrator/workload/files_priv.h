@@ -37,6 +37,8 @@ int files_check_filter(const json_t *options, struct fault *reterr);
 
 /* ── files_accounts.c: local users and groups, and the map that follows ── */
 int files_check_accounts(const char *value, struct fault *reterr);
+int files_check_pairs(const json_t *options, const char *const *sources, unsigned n,
+                      struct fault *reterr); /* workload.check_pairs */
 bool files_wants_accounts(const struct pair_view *p);
 const char *files_map_option(const struct pair_view *p); /* the job's alone; "" */
 /* Both are one map together, or this is where it ends. */

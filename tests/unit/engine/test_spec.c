@@ -197,6 +197,15 @@ static void all_shares_move_with_one_pair(void **state)
         {HEAD "\"options\":{\"nfs\":\"all\"},\"pairs\":[" FROM("s") "," FROM("s") "]}",
          "options.nfs: all of s"                                                            },
     };
+    static const char endpoint[] =
+        HEAD "\"options\":{\"accounts\":\"merge\"},\"pairs\":[{\"source\":{\"host\":\"s\","
+             "\"path\":\"/a\",\"endpoint\":\"win\"},\"destination\":{\"host\":\"d\",\"path\":"
+             "\"/b\"}}]}";
+    struct spec win;
+    struct fault no = {0};
+    assert_int_equal(spec_parse(endpoint, strlen(endpoint), &win, &no), 0);
+    assert_int_equal(spec_check_pairs(&win, &no), -EINVAL);
+    spec_done(&win);
     for (size_t i = 0; i < ARRAY_SIZE(two); i++) {
         struct spec spec;
         struct fault why = {0};

@@ -38,7 +38,7 @@ static int setup(void **state)
 {
     (void)state;
     char name[32];
-    (void)snprintf(top, sizeof top, "/var/tmp/godwit-mapping-%d", (int)getpid());
+    (void)snprintf(top, sizeof top, "/var/tmp/mapping-godwit-%d", (int)getpid());
     owner = geteuid() ? geteuid() : 3001;
     if (mkdir(top, 0755) < 0)
         return -1;
