@@ -49,7 +49,7 @@ for type in $types; do
     disk "$type" 400 "$type"
     state[dst]=$work/$type/state
     if [ -d "$work/saved" ]; then # it is enrolled already
-        cp -a "$work/saved" "${state[dst]}"
+        cp -a "$work/saved" "${state[dst]}" && sync -f "${state[dst]}" # else the cut would take its keys
         up dst
         until_true 15 "dst is online" is_online dst
     else
