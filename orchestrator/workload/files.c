@@ -390,6 +390,13 @@ static enum verdict judge_inventory(const struct pair_view *p,
         return VERDICT_WAIT;
     if (v != VERDICT_NEXT && v != VERDICT_PARTIAL)
         return v;
+    /* One that could not look just now (its disk is full) is waited for: checks go by what it says.
+     */
+    struct fault theirs = {.err = 0};
+    if (files_verdict(results[1], &theirs) == VERDICT_AGAIN) {
+        *reterr = theirs;
+        return VERDICT_AGAIN;
+    }
     Godwit__InventoryResult *body =
         godwit__inventory_result__unpack(NULL, results[0]->body.len, results[0]->body.data);
     if (!body) {

@@ -234,6 +234,13 @@ static enum verdict judge_prepare(json_t *facts, uint64_t bytes, uint64_t room, 
     assert_int_equal(stage("Counting files")->judge(&v, given, &why), VERDICT_WAIT);
     given[1] = &silent; /* a destination that says nothing of itself is no failure of the count */
     assert_int_equal(stage("Counting files")->judge(&v, given, &why), VERDICT_NEXT);
+    Godwit__FaultInfo full =
+        GODWIT__FAULT_INFO__INIT; /* but one that could not just now is asked again */
+    full.what_next = FAULT_RETRY;
+    full.err = ENOSPC;
+    silent.fault = &full;
+    assert_int_equal(stage("Counting files")->judge(&v, given, &why), VERDICT_AGAIN);
+    assert_int_equal(why.err, ENOSPC);
     p.fs_free = room;
     p.empty = empty;
     r.body =
