@@ -44,7 +44,7 @@ for what in "${changes[@]}"; do
     same "$src" "$work/to"
     no_temporaries "$work/to"
     # The next orders are dated by the clock as it is now, of which the agents did not hear yet.
-    [ "$host" != orch ] || { by=$((by * 2)) && echo "$by" >"$work/$host.clock"; }
+    [ "$host" != orch ] || { by=$(printf '%+d' $((by * 2))) && echo "$by" >"$work/$host.clock"; }
     godwit job start "$job" >/dev/null
     job_end "$job" 30 done
     [ "$(report "$job" .totals.files)" = 0 ] || fail "files were sent again for a clock"
