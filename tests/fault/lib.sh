@@ -171,13 +171,13 @@ fleet_up() {
     local host
     net_up
     up orch
-    until_true 15 "the orchestrator answers" godwit status >/dev/null 2>&1
+    until_true 30 "the orchestrator answers" godwit status >/dev/null 2>&1
     for host in src dst; do
         enrol "$host"
         up "$host"
     done
     for host in src dst; do
-        until_true 15 "$host is online" is_online "$host"
+        until_true 30 "$host is online" is_online "$host"
     done
     say "fleet is up"
 }

@@ -87,8 +87,8 @@ dies_at() { # SIDE POINT TIMES [OPTION…]
     no_temporaries "$dst"
     passed "$side dies at $point${how:+ with $how} (sent again: $(report "$job" .totals.again_bytes) bytes)"
     rm -rf "$dst"
-    until_true 15 "both are online" is_online src
-    until_true 15 "both are online" is_online dst
+    until_true 30 "both are online" is_online src
+    until_true 30 "both are online" is_online dst
 }
 each_of() { # POINTS [OPTION]
     local side point times form

@@ -35,11 +35,11 @@ json() { python3 -c 'import json,sys; d=json.load(open(sys.argv[1])); print(eval
 until_true() { # WHAT CMD…
     local what=$1
     shift
-    for _ in $(seq 100); do
+    for _ in $(seq 300); do
         "$@" >/dev/null 2>&1 && return
         sleep 0.1
     done
-    fail "after 10 s still not: $what"
+    fail "after 30 s still not: $what"
 }
 
 say "no daemon: exit 1, with what to do"

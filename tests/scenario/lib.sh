@@ -93,7 +93,7 @@ agents_up() { # HOST…
         enrol "$host"
     done
     for host; do
-        until_true 10 "$host online" is_online "$host"
+        until_true 30 "$host online" is_online "$host"
     done
 }
 
