@@ -7,6 +7,7 @@
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
+#include "agent/addresses.h"
 #include "agent/dispatch.h"
 #include "agent/facts.h"
 #include "agent/oplog.h"
@@ -37,6 +38,7 @@ struct loop {
     bool status_stale;
     int64_t status_ms;
     size_t status_steps;
+    int addresses_fd;    /* tells when an address of this host goes; -1: nobody tells */
     int64_t watchdog_ms; /* how often systemd wants to hear; 0: never */
     int64_t watched_ms;
 };
@@ -120,6 +122,15 @@ static int on_stop(zloop_t *loop, zmq_pollitem_t *item, void *arg)
     return 0;
 }
 
+static int on_addresses(zloop_t *loop, zmq_pollitem_t *item, void *arg)
+{
+    struct loop *l = arg;
+    (void)loop;
+    if (addresses_lost(item->fd))
+        session_redial(l->session);
+    return 0;
+}
+
 static void write_status(struct loop *l, int64_t now)
 {
     size_t steps = workers_count(l->workers);
@@ -197,6 +208,9 @@ static void run_loop(struct loop *l)
         l->watchdog_ms = (int64_t)(watchdog_us / 3000);
     (void)zloop_poller(l->zloop, &ends, on_ends, l);
     (void)zloop_poller(l->zloop, &stop, on_stop, l);
+    zmq_pollitem_t lost = {.fd = l->addresses_fd, .events = ZMQ_POLLIN};
+    if (l->addresses_fd >= 0)
+        (void)zloop_poller(l->zloop, &lost, on_addresses, l);
     (void)zloop_timer(l->zloop, TICK_MS, 0, on_tick, l);
     (void)sd_notify(0, "READY=1");
     on_changed(l);
@@ -223,6 +237,8 @@ static void free_parts(struct loop *l)
 int loop_run(const struct loop_setup *setup)
 {
     struct loop l = {.setup = setup, .since_ms = clock_wall_ms()};
+    CLEANUP(fd_close) int addresses = addresses_watch();
+    l.addresses_fd = addresses;
     l.zloop = zloop_new();
     zloop_set_nonstop(l.zloop, true); /* signals come through stop_fd */
     l.rc = make_parts(&l);

@@ -337,6 +337,14 @@ void session_tick(struct session *s, int64_t now)
         session_beat(s, now);
 }
 
+void session_redial(struct session *s)
+{
+    if (s->state == SESSION_LIVE)
+        session_handle(s, SESSION_EV_MOVE, "this host's addresses changed");
+    else if (s->state != SESSION_OFF) /* a connection that is just being made may be of the old */
+        s->due_ms = clock_mono_ms();
+}
+
 int session_new(const struct session_setup *setup, struct session **ret)
 {
     CLEANUP(session_free) struct session *s = xcalloc(1, sizeof *s);

@@ -72,3 +72,5 @@ const char *session_endpoint(const struct session *s); /* "" when there is none 
 int session_say(struct session *s, const Godwit__Envelope *e);
 void session_goodbye(struct session *s, const char *reason);
 void session_tick(struct session *s, int64_t now_ms); /* several times a second */
+/* This host's addresses changed: a connection from one that is gone would only die of silence. */
+void session_redial(struct session *s);
