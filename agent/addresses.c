@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "common/base/cleanup.h"
@@ -21,6 +22,16 @@ int addresses_watch(void)
     return ret;
 }
 
+/* Of those that a connection may come from: containers that end take link-local ones with them. */
+static bool is_loss(const struct nlmsghdr *h)
+{
+    struct ifaddrmsg m;
+    if (h->nlmsg_type != RTM_DELADDR || h->nlmsg_len < NLMSG_LENGTH(sizeof m))
+        return false;
+    memcpy(&m, (const char *)h + NLMSG_HDRLEN, sizeof m);
+    return m.ifa_scope == RT_SCOPE_UNIVERSE;
+}
+
 bool addresses_lost(int fd)
 {
     _Alignas(struct nlmsghdr) char room[8192];
@@ -34,6 +45,6 @@ bool addresses_lost(int fd)
         unsigned left = n > 0 ? (unsigned)n : 0;
         for (const struct nlmsghdr *h = (const struct nlmsghdr *)(const void *)room;
              NLMSG_OK(h, left); h = NLMSG_NEXT(h, left))
-            lost = lost || h->nlmsg_type == RTM_DELADDR;
+            lost = lost || is_loss(h);
     }
 }

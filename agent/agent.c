@@ -13,6 +13,7 @@
 #include "agent/facts.h"
 #include "agent/feed/feed.h"
 #include "agent/files/snapshot.h"
+#include "agent/identity/identity.h"
 #include "agent/lane/lane_identity.h"
 #include "agent/lane/lane_server.h"
 #include "agent/loop.h"
@@ -26,8 +27,8 @@
 #include "common/proof/signature.h"
 
 /* A workload adds its folder's table here. */
-static const struct step_kind *const tables[] = {files_steps, share_steps, account_steps, vm_steps,
-                                                 NULL};
+static const struct step_kind *const tables[] = {files_steps, share_steps,    account_steps,
+                                                 vm_steps,    identity_steps, NULL};
 
 static void identity_free_p(struct lane_identity **id)
 {
@@ -120,6 +121,7 @@ static int run_with_lanes(const struct agent_conf *conf, int stop_fd)
         return -EINVAL;
     snapshot_recover(&env);
     share_recover(&env);
+    identity_watch(&env);
     struct loop_setup setup = {.state_dir = conf->state_dir,
                                .workers = conf->workers,
                                .env = &env,

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/identity/identity.h"
 #include "agent/status.h"
 #include "common/base/cleanup.h"
 #include "common/base/file.h"
@@ -21,6 +22,7 @@ struct command_line {
     char *config;
     char *token_file;
     char *output;
+    char *order;
     uint64_t wait_ms;
     bool again, help, version, man;
 };
@@ -123,6 +125,12 @@ static const struct option_row line_rows[] = {
      .def = "table",
      .choices = "table|json",
      .help = "status: how to print."},
+    {.name = "order",
+     .kind = OPT_STRING,
+     .off = LINE(order),
+     .value = "NAME",
+     .def = "",
+     .help = "stage: the order in STATE_DIR/cutover/run; given by the unit godwit-identity@."},
     {.name = "help",
      .letter = 'h',
      .kind = OPT_BOOL,
@@ -139,7 +147,7 @@ static const struct option_row line_rows[] = {
      .off = LINE(man),
      .def = "no",
      .help = "Print the manual page (troff)."},
-    {0                                },
+    {0                                     },
 };
 
 static struct option_row all_rows[ARRAY_SIZE(conf_rows) + ARRAY_SIZE(line_rows) - 1];
@@ -155,12 +163,14 @@ static const char commands_text[] =
     "Usage: godwit-agent [run] [OPTION...]\n"
     "       godwit-agent enrol [--token-file FILE] [--wait TIME] [--again]\n"
     "       godwit-agent status [-o table|json]\n"
+    "       godwit-agent stage --order NAME\n"
     "\n"
     "The agent of a Godwit fleet: dials its orchestrator and does the steps of migrations.\n"
     "\n"
     "  run      (default) the daemon; before this host is enrolled it waits for that\n"
     "  enrol    redeem a token of `godwit token create`, read from standard input\n"
     "  status   what this host's agent is and does\n"
+    "  stage    one stage of a cutover; the agent starts it as a unit of its own\n"
     "\n";
 
 static const char tail_text[] =
@@ -186,13 +196,16 @@ static int show_man(void)
     (void)puts(
         ".TH GODWIT-AGENT 8 \"\" \"godwit " GODWIT_VERSION "\" \"Godwit\"\n"
         ".SH NAME\ngodwit-agent \\- agent of a Godwit fleet\n"
-        ".SH SYNOPSIS\n.B godwit-agent\n[run|enrol|status] [\\fIOPTION\\fR...]\n"
+        ".SH SYNOPSIS\n.B godwit-agent\n[run|enrol|status|stage] [\\fIOPTION\\fR...]\n"
         ".SH DESCRIPTION\n"
         "Dials its orchestrator and does the steps of migrations on this host.\n"
         ".TP\n.B run\nThe daemon (default). Before this host is enrolled it waits for that.\n"
         ".TP\n.B enrol\nRedeems a token of \\fBgodwit token create\\fR, read from standard "
         "input.\n"
         ".TP\n.B status\nShows what this host's agent is and does.\n"
+        ".TP\n.B stage\nDoes one stage of a cutover that the agent left in "
+        "\\fISTATE_DIR/cutover/run\\fR. The agent starts it as godwit\\-identity@.service, which "
+        "has the rights to change names and addresses; it is not for people.\n"
         ".SH OPTIONS");
     options_man(all_rows, stdout);
     (void)puts(".SH CONFIGURATION\nThe file holds \\fIkey = value\\fR lines; keys are these:");
@@ -278,6 +291,9 @@ static int run_command(const struct command_line *line, const char *word)
         return do_enrol(line);
     if (strcmp(word, "status") == 0)
         return status_show(line->conf.state_dir, strcmp(line->output, "json") == 0);
+    if (strcmp(word, "stage") == 0)
+        return *line->order ? identity_helper(line->conf.state_dir, line->order)
+                            : usage("stage needs --order");
     CLEANUP(mem_free) char *text = xasprintf("unknown command '%s'", word);
     return usage(text);
 }

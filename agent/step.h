@@ -65,10 +65,11 @@ struct step_kind {
     const char *kind; /* "files.send" */
     void (*run)(struct step *s, struct step_result *ret);
 };
-extern const struct step_kind files_steps[];   /* agent/files/files.c; ends with kind NULL */
-extern const struct step_kind share_steps[];   /* agent/share/share.c; likewise */
-extern const struct step_kind account_steps[]; /* agent/account/inventory.c */
-extern const struct step_kind vm_steps[];      /* agent/vm/inventory.c */
+extern const struct step_kind files_steps[];    /* agent/files/files.c; ends with kind NULL */
+extern const struct step_kind share_steps[];    /* agent/share/share.c; likewise */
+extern const struct step_kind account_steps[];  /* agent/account/inventory.c */
+extern const struct step_kind vm_steps[];       /* agent/vm/inventory.c */
+extern const struct step_kind identity_steps[]; /* agent/identity/identity.c */
 
 /* ── for run(), from its own threads ── */
 const struct agent_env *step_env(const struct step *s);

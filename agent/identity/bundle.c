@@ -1,0 +1,268 @@
+/* bundle: reading and installing. Worker thread, or a process of its own. */
+#include "agent/identity/bundle.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/identity/names.h"
+#include "agent/identity/service.h"
+#include "agent/identity/undo.h"
+#include "common/base/cleanup.h"
+#include "common/base/file.h"
+#include "common/base/mem.h"
+
+/* "FOLDER/NAME": the folder is one of Samba's, which two hosts may have in other places. Shares and
+ * their descriptors are the shares.* steps': their paths may be others there. */
+static const char *const databases[] = {
+    "private/secrets.tdb",      "private/passdb.tdb",       "state/group_mapping.tdb",
+    "state/account_policy.tdb", "state/winbindd_idmap.tdb", "state/autorid.tdb",
+    "etc/krb5.keytab",
+};
+static const char *const ssh_kinds[] = {"rsa", "ecdsa", "ed25519"};
+static const char *const caches[] = {"state/winbindd_cache.tdb", "cache/winbindd_cache.tdb",
+                                     "lock/winbindd_cache.tdb",  "private/netlogon_creds_cli.tdb",
+                                     "lock/gencache.tdb",        "cache/gencache.tdb"};
+
+/* Where that is on this host; malloc'd. */
+static char *place_of(const struct site *v, const char *name)
+{
+    static const struct {
+        const char *folder, *parameter, *usual;
+    } rows[] = {
+        {"private/", "private dir",     "/var/lib/samba/private"},
+        {"state/",   "state directory", "/var/lib/samba"        },
+        {"cache/",   "cache directory", "/var/cache/samba"      },
+        {"lock/",    "lock directory",  "/run/samba"            },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        size_t n = strlen(rows[i].folder);
+        if (strncmp(name, rows[i].folder, n) != 0)
+            continue;
+        CLEANUP(mem_free) char *said = names_ask_conf(v, rows[i].parameter);
+        return xasprintf("%s%s/%s", v->root, *said == '/' ? said : rows[i].usual, name + n);
+    }
+    return strncmp(name, "ssh/", 4) == 0 ? xasprintf("%s/etc/ssh/%s", v->root, name + 4)
+                                         : xasprintf("%s/%s", v->root, name);
+}
+
+/* What comes from the other host may name nothing else. */
+static bool name_known(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(databases); i++)
+        if (strcmp(name, databases[i]) == 0)
+            return true;
+    for (size_t i = 0; i < ARRAY_SIZE(ssh_kinds); i++) {
+        CLEANUP(mem_free) char *key = xasprintf("ssh/ssh_host_%s_key", ssh_kinds[i]);
+        if (strncmp(name, key, strlen(key)) == 0 &&
+            (!name[strlen(key)] || strcmp(name + strlen(key), ".pub") == 0))
+            return true;
+    }
+    return false;
+}
+
+static int add_file(const struct site *v, const char *name, Godwit__UndoBundle *b,
+                    struct fault *reterr)
+{
+    CLEANUP(mem_free) char *path = place_of(v, name);
+    struct stat st = {.st_mode = 0};
+    char *data = NULL;
+    size_t len = 0;
+    int rc = file_read(path, UNDO_FILE_MAX, &data, &len);
+    if (rc == -ENOENT)
+        return 0;
+    if (rc < 0 || stat(path, &st) < 0)
+        return fault_set(reterr, FAULT_STOP_JOB, rc < 0 ? -rc : errno, "cannot read %.120s", path);
+    Godwit__UndoFile *f = xmalloc(sizeof *f);
+    godwit__undo_file__init(f);
+    f->path = xstrdup(name);
+    f->content = (ProtobufCBinaryData){.len = len, .data = (uint8_t *)data};
+    f->mode = st.st_mode & 07777;
+    f->uid = st.st_uid;
+    f->gid = st.st_gid;
+    b->files[b->n_files++] = f;
+    return 0;
+}
+
+static void wipe(Godwit__UndoBundle *b)
+{
+    for (size_t i = 0; i < b->n_files; i++)
+        if (b->files[i]->content.data)
+            explicit_bzero(b->files[i]->content.data, b->files[i]->content.len);
+    godwit__undo_bundle__free_unpacked(b, NULL);
+}
+
+static int add_ssh(const struct site *v, Godwit__UndoBundle *b, struct fault *reterr)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(ssh_kinds); i++) {
+        CLEANUP(mem_free) char *key = xasprintf("ssh/ssh_host_%s_key", ssh_kinds[i]);
+        CLEANUP(mem_free) char *pub = xasprintf("%s.pub", key);
+        rc = add_file(v, key, b, reterr);
+        if (rc == 0)
+            rc = add_file(v, pub, b, reterr);
+    }
+    return rc;
+}
+
+int bundle_make(const struct site *v, const Godwit__IdentityPlan *p, uint8_t **ret, size_t *retlen,
+                struct fault *reterr)
+{
+    Godwit__UndoBundle *b = xmalloc(sizeof *b);
+    int rc = 0;
+    godwit__undo_bundle__init(b);
+    b->files = xcalloc(BUNDLE_FILES, sizeof(Godwit__UndoFile *));
+    for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(databases); i++)
+        rc = add_file(v, databases[i], b, reterr);
+    if (rc == 0 && p->ssh_keys)
+        rc = add_ssh(v, b, reterr);
+    if (rc == 0 && b->n_files == 0)
+        rc = fault_set(reterr, FAULT_STOP_JOB, ENOENT,
+                       "no database of Samba is where it ought to be: nothing to take over");
+    if (rc == 0) {
+        *retlen = godwit__undo_bundle__get_packed_size(b);
+        *ret = xmalloc(*retlen + 1);
+        (void)godwit__undo_bundle__pack(b, *ret);
+    }
+    wipe(b);
+    return rc;
+}
+
+static int load(const struct site *v, Godwit__UndoBundle **ret, struct fault *reterr)
+{
+    CLEANUP(mem_free) char *path = xasprintf("%s/bundle", v->folder);
+    CLEANUP(mem_free) char *data = NULL;
+    size_t len = 0;
+    int rc = file_read(path, UNDO_JOURNAL_MAX, &data, &len);
+    Godwit__UndoBundle *b =
+        rc == 0 ? godwit__undo_bundle__unpack(NULL, len, (const uint8_t *)data) : NULL;
+    if (data)
+        explicit_bzero(data, len);
+    if (!b)
+        return fault_set(reterr, FAULT_STOP_JOB, rc < 0 ? -rc : EBADMSG,
+                         "what the source sent is not here, or not readable");
+    for (size_t i = 0; i < b->n_files; i++)
+        if (!name_known(b->files[i]->path) || b->n_files > BUNDLE_FILES) {
+            wipe(b);
+            return fault_set(reterr, FAULT_STOP_JOB, EBADMSG,
+                             "the source sent a file that it ought not to");
+        }
+    *ret = b;
+    return 0;
+}
+
+/* 1: the file holds this already. */
+static int holds(const char *path, const Godwit__UndoFile *f)
+{
+    CLEANUP(mem_free) char *now = NULL;
+    size_t len = 0;
+    int rc = file_read(path, UNDO_FILE_MAX, &now, &len);
+    bool same = rc == 0 && len == f->content.len && memcmp(now, f->content.data, len) == 0;
+    if (now)
+        explicit_bzero(now, len);
+    return same;
+}
+
+static int drop_caches(const struct site *v)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(caches); i++) {
+        CLEANUP(mem_free) char *path = place_of(v, caches[i]);
+        if (unlink(path) < 0 && errno != ENOENT)
+            return -errno;
+    }
+    return 0;
+}
+
+/* A key is nobody's but root's; a database has the owner that it had: root, there as here. */
+static int put_file(const struct site *v, const Godwit__UndoFile *f)
+{
+    CLEANUP(mem_free) char *path = place_of(v, f->path);
+    CLEANUP(mem_free) char *folder = xmemdup(path, (size_t)(strrchr(path, '/') - path));
+    if (holds(path, f))
+        return 0;
+    int rc = undo_keep_file(v->undo, path);
+    if (rc == 0)
+        rc = file_mkdirs(folder, 0700);
+    if (rc == 0)
+        rc = file_write(path, f->mode & 0644, f->content.data, f->content.len);
+    return rc < 0 ? rc : 1;
+}
+
+int bundle_install(const struct site *v, struct fault *reterr)
+{
+    Godwit__UndoBundle *b = NULL;
+    int changed = 0, rc = load(v, &b, reterr);
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; rc >= 0 && i < b->n_files; i++) {
+        rc = put_file(v, b->files[i]);
+        changed = changed || rc > 0;
+    }
+    if (rc >= 0)
+        rc = drop_caches(v);
+    wipe(b);
+    return rc < 0 ? fault_set(reterr, FAULT_STOP_JOB, -rc, "cannot install a database: %s",
+                              strerror(-rc))
+                  : changed;
+}
+
+int bundle_installed(const struct site *v, struct fault *reterr)
+{
+    Godwit__UndoBundle *b = NULL;
+    int rc = load(v, &b, reterr);
+    if (rc < 0)
+        return 0;
+    bool all = true;
+    for (size_t i = 0; all && i < b->n_files; i++) {
+        CLEANUP(mem_free) char *path = place_of(v, b->files[i]->path);
+        all = holds(path, b->files[i]);
+    }
+    wipe(b);
+    return all;
+}
+
+int bundle_forget_secrets(const struct site *v, struct fault *reterr)
+{
+    static const char *const secrets[] = {"private/secrets.tdb", "etc/krb5.keytab"};
+    for (size_t i = 0; i < ARRAY_SIZE(secrets); i++) {
+        CLEANUP(mem_free) char *path = place_of(v, secrets[i]);
+        int rc = undo_shred(path);
+        if (rc < 0)
+            return fault_set(reterr, FAULT_STOP_JOB, -rc, "cannot shred %.120s", path);
+    }
+    return 0;
+}
+
+int bundle_probe(struct stage_run *r)
+{
+    CLEANUP(mem_free) char *path = xasprintf("%s/bundle", r->site.folder);
+    bool source = r->order->role == GODWIT__IDENTITY_ROLE__IDENTITY_SOURCE;
+    return source || access(path, F_OK) == 0;
+}
+
+int stage_join(struct stage_run *r)
+{
+    const Godwit__IdentityPlan *p = r->order->plan;
+    bool source = r->order->role == GODWIT__IDENTITY_ROLE__IDENTITY_SOURCE;
+    if (!p)
+        return fault_set(r->reterr, FAULT_STOP_JOB, EBADMSG, "the order has no plan");
+    if (source && !p->domain)
+        return 0;
+    if (source || p->method == GODWIT__IDENTITY_METHOD__IDENTITY_REJOIN)
+        return fault_set(r->reterr, FAULT_STOP_JOB, source ? ENOKEY : ENOTSUP,
+                         source ? "nobody's credentials are here to join the domain with"
+                                : "rejoin is not possible here: use transplant");
+    if (!*r->site.root && service_count() > 0)
+        return fault_set(r->reterr, FAULT_STOP_JOB, EBUSY,
+                         "Samba runs: its databases cannot be replaced");
+    return bundle_install(&r->site, r->reterr);
+}
+
+int stage_join_probe(struct stage_run *r)
+{
+    bool source = r->order->role == GODWIT__IDENTITY_ROLE__IDENTITY_SOURCE;
+    return source ? 0 : bundle_installed(&r->site, r->reterr);
+}

@@ -1,0 +1,277 @@
+/* identity: orders become stages, in this process where it has the rights, else in a unit of its
+ * own that has them (godwit-identity@.service). Worker threads. */
+#include "agent/identity/identity.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <linux/capability.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "agent/identity/bundle.h"
+#include "agent/identity/guard.h"
+#include "agent/identity/service.h"
+#include "agent/identity/stage.h"
+#include "agent/step.h"
+#include "agent/store/pairname.h"
+#include "common/base/cleanup.h"
+#include "common/base/file.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/program.h"
+#include "common/base/text.h"
+#include "proto/control.pb-c.h"
+
+#define ORDER_MAX (1U << 20)
+#define HELPER_MS 300000
+#define WATCH_MS 1000
+#define UNIT "godwit-identity@"
+
+static char *home_of(const char *state_dir)
+{
+    return xasprintf("%s/cutover", state_dir);
+}
+
+/* Its own unit keeps the agent from the network's settings for all the time that nothing moves. */
+static bool has_rights(void)
+{
+    return prctl(PR_CAPBSET_READ, CAP_NET_ADMIN, 0, 0, 0) == 1 &&
+           prctl(PR_CAPBSET_READ, CAP_NET_RAW, 0, 0, 0) == 1;
+}
+
+/* ── the helper's side ── */
+
+static int write_result(const char *path, int rc, const struct fault *f,
+                        const Godwit__IdentityResult *r)
+{
+    Godwit__Result out = GODWIT__RESULT__INIT;
+    Godwit__FaultInfo why = GODWIT__FAULT_INFO__INIT;
+    CLEANUP(mem_free) char *text = xstrdup(f->text);
+    size_t n = godwit__identity_result__get_packed_size(r);
+    CLEANUP(mem_free) uint8_t *body = xmalloc(n + 1);
+    (void)godwit__identity_result__pack(r, body);
+    out.status = rc < 0 ? GODWIT__RESULT__STATUS__FAILED : GODWIT__RESULT__STATUS__DONE;
+    out.body = (ProtobufCBinaryData){.len = n, .data = body};
+    why.what_next = f->what_next;
+    why.err = (uint32_t)f->err;
+    why.text = text;
+    out.fault = &why;
+    size_t len = godwit__result__get_packed_size(&out);
+    CLEANUP(mem_free) uint8_t *packed = xmalloc(len + 1);
+    (void)godwit__result__pack(&out, packed);
+    return file_write(path, 0600, packed, len);
+}
+
+int identity_helper(const char *state_dir, const char *name)
+{
+    CLEANUP(mem_free) char *home = home_of(state_dir);
+    if (!text_is_name(name, 64))
+        return 2;
+    CLEANUP(mem_free) char *from = xasprintf("%s/run/%s.order", home, name);
+    CLEANUP(mem_free) char *to = xasprintf("%s/run/%s.result", home, name);
+    CLEANUP(mem_free) char *data = NULL;
+    size_t len = 0;
+    Godwit__IdentityOrder *o = NULL;
+    Godwit__IdentityResult r = GODWIT__IDENTITY_RESULT__INIT;
+    struct fault f = {.err = 0};
+    if (file_read(from, ORDER_MAX, &data, &len) == 0)
+        o = godwit__identity_order__unpack(NULL, len, (const uint8_t *)data);
+    if (!o)
+        return 6;
+    int rc = stage_do(home, "", NULL, o, &r, &f);
+    rc = write_result(to, rc, &f, &r);
+    godwit__identity_order__free_unpacked(o, NULL);
+    return rc < 0 ? 1 : 0;
+}
+
+/* ── the agent's side ── */
+
+static int read_result(const char *path, Godwit__IdentityResult **ret, struct fault *reterr)
+{
+    CLEANUP(mem_free) char *data = NULL;
+    size_t len = 0;
+    Godwit__Result *r = NULL;
+    if (file_read(path, ORDER_MAX, &data, &len) == 0)
+        r = godwit__result__unpack(NULL, len, (const uint8_t *)data);
+    if (!r)
+        return fault_set(reterr, FAULT_RETRY, EIO,
+                         "the helper that changes this host said nothing");
+    int rc = 0;
+    *ret = godwit__identity_result__unpack(NULL, r->body.len, r->body.data);
+    if (r->status != GODWIT__RESULT__STATUS__DONE && r->fault)
+        rc = fault_set(reterr, (enum fault_class)r->fault->what_next, (int)r->fault->err, "%s",
+                       r->fault->text);
+    godwit__result__free_unpacked(r, NULL);
+    return rc;
+}
+
+static int by_helper(const char *home, const Godwit__IdentityOrder *o, Godwit__IdentityResult **ret,
+                     struct fault *reterr)
+{
+    char id[TEXT_ID_LEN + 1];
+    text_new_id(id);
+    CLEANUP(mem_free) char *folder = xasprintf("%s/run", home);
+    CLEANUP(mem_free) char *from = xasprintf("%s/%s.order", folder, id);
+    CLEANUP(mem_free) char *to = xasprintf("%s/%s.result", folder, id);
+    CLEANUP(mem_free) char *unit = xasprintf(UNIT "%s.service", id);
+    const char *const argv[] = {"systemctl", "start", "--quiet", unit, NULL};
+    const struct site v = {.root = ""};
+    size_t n = godwit__identity_order__get_packed_size(o);
+    CLEANUP(mem_free) uint8_t *packed = xmalloc(n + 1);
+    (void)godwit__identity_order__pack(o, packed);
+    int rc = file_mkdirs(folder, 0700);
+    if (rc == 0)
+        rc = file_write(from, 0600, packed, n);
+    explicit_bzero(packed, n);
+    if (rc < 0)
+        return fault_set(reterr, FAULT_STOP_JOB, -rc, "cannot write %s", from);
+    rc = service_tool(&v, argv, HELPER_MS, reterr);
+    if (rc == 0 || access(to, F_OK) == 0)
+        rc = read_result(to, ret, reterr);
+    (void)unlink(from);
+    (void)unlink(to);
+    return rc;
+}
+
+static int run_stage(const char *home, const Godwit__IdentityOrder *o, Godwit__IdentityResult **ret,
+                     struct fault *reterr)
+{
+    if (!has_rights())
+        return by_helper(home, o, ret, reterr);
+    Godwit__IdentityResult *r = xmalloc(sizeof *r);
+    godwit__identity_result__init(r);
+    *ret = r;
+    return stage_do(home, "", NULL, o, r, reterr);
+}
+
+/* The lanes are this process's: so this goes on here, within the frame that the stage has. */
+static int run_bundle(struct step *s, const char *home, const Godwit__IdentityOrder *o,
+                      Godwit__IdentityResult **ret, struct fault *reterr)
+{
+    CLEANUP(mem_free) char *folder = stage_folder(home, o->cutover);
+    if (o->action != GODWIT__IDENTITY_ACTION__IDENTITY_DO)
+        return run_stage(home, o, ret, reterr);
+    int rc = run_stage(home, o, ret, reterr); /* renews the timer; refuses when it has run out */
+    if (rc == 0)
+        rc = bundle_exchange(s, folder, o, reterr);
+    if (rc == 0 && *ret)
+        (*ret)->acted = true;
+    return rc;
+}
+
+static void pack(const Godwit__IdentityResult *r, struct step_result *ret)
+{
+    ret->body_len = godwit__identity_result__get_packed_size(r);
+    ret->body = xmalloc(ret->body_len + 1);
+    (void)godwit__identity_result__pack(r, ret->body);
+}
+
+static void run(struct step *s, bool capture, struct step_result *ret)
+{
+    CLEANUP(mem_free) char *home = home_of(step_env(s)->state_dir);
+    size_t len = 0;
+    const void *args = step_args(s, &len);
+    Godwit__IdentityOrder *o = godwit__identity_order__unpack(NULL, len, args);
+    Godwit__IdentityResult *r = NULL;
+    int rc = -EBADMSG;
+    if (!o || (!capture && !pair_valid(o->cutover)))
+        (void)fault_set(&ret->fault, FAULT_STOP_JOB, EBADMSG, "the order is not readable");
+    else if (capture) {
+        struct stage_run look = {
+            .site = {.root = ""}, .home = home, .order = o, .reterr = &ret->fault};
+        r = xmalloc(sizeof *r);
+        godwit__identity_result__init(r);
+        look.result = r;
+        rc = stage_capture(&look);
+    } else if (strcmp(o->stage, "bundle") == 0)
+        rc = run_bundle(s, home, o, &r, &ret->fault);
+    else
+        rc = run_stage(home, o, &r, &ret->fault);
+    if (r) {
+        pack(r, ret);
+        godwit__identity_result__free_unpacked(r, NULL);
+    }
+    ret->status = rc >= 0 ? STEP_DONE : STEP_FAILED;
+    if (o)
+        godwit__identity_order__free_unpacked(o, NULL);
+}
+
+static void run_capture(struct step *s, struct step_result *ret)
+{
+    run(s, true, ret);
+}
+
+static void run_one(struct step *s, struct step_result *ret)
+{
+    run(s, false, ret);
+}
+
+const struct step_kind identity_steps[] = {
+    {"identity.capture", run_capture},
+    {"identity.stage",   run_one    },
+    {NULL,               NULL       },
+};
+
+/* ── the timer ── */
+
+/* The mark first: whatever orders come from now on change nothing. */
+static void go_back(const char *home, const char *cutover)
+{
+    CLEANUP(mem_free) char *folder = stage_folder(home, cutover);
+    CLEANUP(mem_free) char *name = xstrdup(cutover);
+    Godwit__IdentityOrder o = GODWIT__IDENTITY_ORDER__INIT;
+    Godwit__IdentityResult *r = NULL;
+    struct fault why = {.err = 0};
+    if (!guard_sprung(folder))
+        log_warning("cutover %s: the orchestrator is silent, this host goes back", cutover);
+    int rc = guard_spring(folder);
+    o.cutover = name;
+    o.action = GODWIT__IDENTITY_ACTION__IDENTITY_UNDO;
+    if (rc == 0)
+        rc = run_stage(home, &o, &r, &why);
+    if (r)
+        godwit__identity_result__free_unpacked(r, NULL);
+    if (rc >= 0)
+        rc = guard_clear(folder);
+    if (rc >= 0)
+        log_warning("cutover %s: this host is as it was before", cutover);
+    else
+        log_error("cutover %s: cannot go back yet: %s", cutover,
+                  why.err ? why.text : strerror(-rc));
+}
+
+static void look_once(const char *home)
+{
+    DIR *d = opendir(home);
+    for (const struct dirent *e; d && (e = readdir(d)) != NULL;) {
+        CLEANUP(mem_free) char *folder = stage_folder(home, e->d_name);
+        if (e->d_name[0] != '.' && pair_valid(e->d_name) && guard_is_due(folder))
+            go_back(home, e->d_name);
+    }
+    if (d)
+        (void)closedir(d);
+}
+
+static void *watch(void *arg)
+{
+    CLEANUP(mem_free) char *home = arg;
+    for (;;) {
+        look_once(home);
+        (void)poll(NULL, 0, WATCH_MS);
+    }
+    return NULL;
+}
+
+void identity_watch(const struct agent_env *env)
+{
+    pthread_t thread;
+    char *home = home_of(env->state_dir);
+    if (pthread_create(&thread, NULL, watch, home) == 0)
+        (void)pthread_detach(thread);
+    else
+        free(home);
+}

@@ -1,0 +1,230 @@
+/* stage: the frame around every stage: lock, note, timer, undo. Worker thread, or a process of its
+ * own. */
+#include "agent/identity/stage.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/identity/guard.h"
+#include "agent/identity/names.h"
+#include "agent/identity/net.h"
+#include "agent/identity/service.h"
+#include "agent/identity/undo.h"
+#include "agent/store/pairname.h"
+#include "common/base/cleanup.h"
+#include "common/base/clock.h"
+#include "common/base/fault_point.h"
+#include "common/base/file.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+
+#define LET_GO_MS 20000 /* how long others have to let go of our addresses */
+
+void stage_text(char **slot, char *text)
+{
+    if (*slot != protobuf_c_empty_string)
+        free(*slot);
+    *slot = text;
+}
+
+char *stage_folder(const char *home, const char *cutover)
+{
+    return xasprintf("%s/%s", home, cutover);
+}
+
+static char *note_path(const struct stage_run *r, const char *stage)
+{
+    return xasprintf("%s/%s.note", r->site.folder, stage);
+}
+
+static bool has_notes(const char *home, const char *cutover)
+{
+    CLEANUP(mem_free) char *folder = stage_folder(home, cutover);
+    bool some = false;
+    for (const struct stage_row *w = stage_rows; w->name && !some; w++) {
+        CLEANUP(mem_free) char *path = xasprintf("%s/%s.note", folder, w->name);
+        some = access(path, F_OK) == 0;
+    }
+    return some || guard_is_set(folder);
+}
+
+char *stage_open_one(const char *home)
+{
+    char *found = NULL;
+    DIR *d = opendir(home);
+    for (const struct dirent *e; d && !found && (e = readdir(d)) != NULL;)
+        if (e->d_name[0] != '.' && pair_valid(e->d_name) && has_notes(home, e->d_name))
+            found = xstrdup(e->d_name);
+    if (d)
+        (void)closedir(d);
+    return found ? found : xstrdup("");
+}
+
+/* ── undo ── */
+
+static int put_back(struct stage_run *r, const Godwit__UndoRecord *rec)
+{
+    int rc = 0;
+    if (rec->file)
+        rc = undo_put_file(rec->file);
+    if (rc < 0)
+        return fault_set(r->reterr, FAULT_STOP_JOB, -rc, "cannot put back %.120s: %s",
+                         rec->file->path, strerror(-rc));
+    if (rec->host_name[0])
+        rc = names_restore_host(&r->site, rec->host_name);
+    for (size_t i = 0; rec->network && rc >= 0 && i < rec->network->n_interfaces; i++)
+        rc = net_restore(&r->site, rec->network->interfaces[i], LET_GO_MS, r->reterr);
+    return rc;
+}
+
+static int undo_row(struct stage_run *r, const struct stage_row *w)
+{
+    CLEANUP(mem_free) char *path = note_path(r, w->name);
+    CLEANUP(undo_free) struct undo *u = NULL;
+    int rc = undo_open(path, &u);
+    if (rc < 0)
+        return fault_set(r->reterr, FAULT_STOP_JOB, -rc, "the note %s cannot be read: %s", path,
+                         strerror(-rc));
+    if (u->n == 0 && undo_shred(path) < 0)
+        return fault_set(r->reterr, FAULT_STOP_JOB, EIO, "cannot remove %s", path);
+    if (u->n == 0)
+        return w->always ? w->undone(r) : 0;
+    r->site.undo = u;
+    for (size_t i = u->n; rc >= 0 && i-- > 0;) {
+        rc = put_back(r, u->records[i]);
+        FAULT_POINT("identity.undo.put");
+    }
+    if (rc >= 0 && undo_units(u)) /* when all else is as it was */
+        rc = service_restore(&r->site, undo_units(u), r->reterr);
+    if (rc >= 0 && w->undone)
+        rc = w->undone(r);
+    r->site.undo = NULL;
+    if (rc >= 0)
+        rc = undo_shred(path);
+    return rc < 0 ? rc : 1;
+}
+
+/* Later stages first; one that fails does not keep the earlier from being undone, but for what it
+ * would make worse: Samba starts only where all before it went well. */
+static int undo_all(struct stage_run *r)
+{
+    size_t n = 0;
+    int acted = 0;
+    while (stage_rows[n].name)
+        n++;
+    while (n-- > 0) {
+        int rc = undo_row(r, &stage_rows[n]);
+        if (rc < 0)
+            return rc;
+        acted = acted || rc > 0;
+    }
+    return acted;
+}
+
+/* ── do ── */
+
+static int act_row(struct stage_run *r, const struct stage_row *w)
+{
+    CLEANUP(mem_free) char *path = note_path(r, w->name);
+    CLEANUP(undo_free) struct undo *u = NULL;
+    int rc = undo_open(path, &u);
+    if (rc < 0)
+        return fault_set(r->reterr, FAULT_STOP_JOB, -rc, "the note %s cannot be read: %s", path,
+                         strerror(-rc));
+    r->site.undo = u;
+    FAULT_POINT("identity.act");
+    rc = w->act(r);
+    FAULT_POINT("identity.acted");
+    r->site.undo = NULL;
+    return rc;
+}
+
+static const struct stage_row *find_row(const Godwit__IdentityOrder *o)
+{
+    for (const struct stage_row *w = stage_rows; w->name; w++)
+        if (strcmp(w->name, o->stage) == 0 && (w->roles & 1U << o->role))
+            return w;
+    return NULL;
+}
+
+static int run_row(struct stage_run *r, const struct stage_row *w)
+{
+    const Godwit__IdentityOrder *o = r->order;
+    int rc;
+    if (o->action == GODWIT__IDENTITY_ACTION__IDENTITY_UNDO) {
+        rc = undo_row(r, w);
+        r->result->acted = rc > 0;
+        r->result->is = rc >= 0;
+        return rc;
+    }
+    if (o->action == GODWIT__IDENTITY_ACTION__IDENTITY_PROBE) {
+        rc = w->probe ? w->probe(r) : 1;
+        r->result->is = rc > 0;
+        return rc;
+    }
+    if (r->result->sprung)
+        return fault_set(r->reterr, FAULT_STOP_JOB, ECANCELED, "this host went back by itself");
+    rc = act_row(r, w);
+    r->result->acted = rc > 0;
+    r->result->is = rc >= 0;
+    return rc;
+}
+
+static int run_order(struct stage_run *r)
+{
+    const Godwit__IdentityOrder *o = r->order;
+    const struct stage_row *w = find_row(o);
+    bool all = !*o->stage && o->action == GODWIT__IDENTITY_ACTION__IDENTITY_UNDO;
+    if (!w && !all)
+        return fault_set(r->reterr, FAULT_STOP_JOB, ENOTSUP, "no stage '%.30s' of this host",
+                         o->stage);
+    r->result->sprung = guard_sprung(r->site.folder);
+    if (!r->result->sprung && guard_renew(r->site.folder, o->silence_s) < 0)
+        return fault_set(r->reterr, FAULT_STOP_JOB, EIO, "the timer cannot be written");
+    int rc = all ? undo_all(r) : run_row(r, w);
+    r->result->silence_left_s = guard_left_s(r->site.folder);
+    return rc;
+}
+
+/* One after another, whichever process: the agent's own, or one of its helpers. */
+static int lock_home(const char *home)
+{
+    CLEANUP(mem_free) char *path = xasprintf("%s/lock", home);
+    CLEANUP(fd_close) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || flock(fd, LOCK_EX) < 0)
+        return -errno;
+    int ret = fd;
+    fd = -1;
+    return ret;
+}
+
+int stage_do(const char *home, const char *root, const char *search, const Godwit__IdentityOrder *o,
+             Godwit__IdentityResult *ret, struct fault *reterr)
+{
+    int64_t began = clock_mono_ms();
+    if (!pair_valid(o->cutover) || o->role > GODWIT__IDENTITY_ROLE__IDENTITY_DESTINATION)
+        return fault_set(reterr, FAULT_STOP_JOB, EBADMSG, "the order is not readable");
+    CLEANUP(mem_free) char *folder = stage_folder(home, o->cutover);
+    struct stage_run r = {
+        .site = {.root = root, .search = search, .folder = folder},
+        .home = home,
+        .order = o,
+        .result = ret,
+        .reterr = reterr
+    };
+    int rc = file_mkdirs(folder, 0700);
+    CLEANUP(fd_close) int lock = rc == 0 ? lock_home(home) : -1;
+    if (rc == 0 && lock < 0)
+        rc = lock;
+    if (rc < 0)
+        return fault_set(reterr, FAULT_STOP_JOB, -rc, "cannot use %s: %s", folder, strerror(-rc));
+    rc = run_order(&r);
+    ret->took_ms = (uint64_t)(clock_mono_ms() - began);
+    return rc < 0 ? rc : 0;
+}

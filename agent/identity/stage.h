@@ -1,0 +1,50 @@
+/* stage: what one order of a cutover does on this host: a table of stages, each noted before it
+ * acts, probed, undone. Blocking; one at a time on a host (a lock file), in whichever process has
+ * the rights. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/identity/site.h"
+#include "common/base/fault.h"
+#include "proto/identity.pb-c.h"
+
+struct stage_run {
+    struct site site;
+    const char *home; /* STATE_DIR/cutover */
+    const Godwit__IdentityOrder *order;
+    Godwit__IdentityResult *result;
+    struct fault *reterr;
+};
+
+/* One row: a stage of one role. Each returns 1 (changed, or: it is so), 0, -errno with a fault. */
+struct stage_row {
+    const char *name;
+    unsigned roles; /* bits 1 << IdentityRole */
+    int (*act)(struct stage_run *r);
+    int (*probe)(struct stage_run *r);
+    int (*undone)(struct stage_run *r); /* after the note was put back; NULL: nothing more */
+    bool always; /* undone() also where there is no note: the stage keeps its state otherwise */
+};
+extern const struct stage_row stage_rows[]; /* in the order of a transplant; ends with name NULL */
+
+#define STAGE_SOURCE (1U << GODWIT__IDENTITY_ROLE__IDENTITY_SOURCE)
+#define STAGE_DESTINATION (1U << GODWIT__IDENTITY_ROLE__IDENTITY_DESTINATION)
+#define STAGE_BOTH (STAGE_SOURCE | STAGE_DESTINATION)
+
+/* Runs the order; with stage "" and UNDO: all that this host has notes of, newest first. root,
+ * search: as in a site. 0 or -errno; the result is filled in either case. */
+int stage_do(const char *home, const char *root, const char *search, const Godwit__IdentityOrder *o,
+             Godwit__IdentityResult *ret, struct fault *reterr);
+void stage_text(char **slot, char *text); /* text becomes the result's */
+
+/* Files of a cutover; malloc'd. */
+char *stage_folder(const char *home, const char *cutover);
+/* The id of a cutover that this host has notes of; malloc'd, "" for none. */
+char *stage_open_one(const char *home);
+
+/* ── the stages that have files of their own ── */
+int stage_capture(struct stage_run *r);
+int stage_join(struct stage_run *r);
+int stage_join_probe(struct stage_run *r);
+int stage_users(struct stage_run *r);

@@ -1,0 +1,550 @@
+/* stages: the table of what can be done to this host, and the stages that need no file of their
+ * own. Worker thread, or a process of its own. */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/identity/bundle.h"
+#include "agent/identity/fence.h"
+#include "agent/identity/guard.h"
+#include "agent/identity/keep.h"
+#include "agent/identity/names.h"
+#include "agent/identity/net.h"
+#include "agent/identity/service.h"
+#include "agent/identity/stage.h"
+#include "agent/identity/undo.h"
+#include "common/base/cleanup.h"
+#include "common/base/clock.h"
+#include "common/base/fault_point.h"
+#include "common/base/file.h"
+#include "common/base/mem.h"
+
+#define ANSWER_MS 30000
+#define OPEN_SHOWN 5
+
+static bool is_source(const struct stage_run *r)
+{
+    return r->order->role == GODWIT__IDENTITY_ROLE__IDENTITY_SOURCE;
+}
+
+static const Godwit__IdentityPlan *plan_of(struct stage_run *r)
+{
+    if (!r->order->plan)
+        (void)fault_set(r->reterr, FAULT_STOP_JOB, EBADMSG, "the order has no plan");
+    return r->order->plan;
+}
+
+/* ── guard ── */
+
+static int guard_act(struct stage_run *r)
+{
+    uint32_t silence = r->order->silence_s;
+    int rc = silence ? guard_set(r->site.folder, silence) : -EINVAL;
+    return rc < 0 ? fault_set(r->reterr, FAULT_STOP_JOB, -rc, "the timer cannot be set: %s",
+                              strerror(-rc))
+                  : 1;
+}
+
+static int guard_probe(struct stage_run *r)
+{
+    return guard_is_set(r->site.folder);
+}
+
+static int guard_gone(struct stage_run *r)
+{
+    int was = guard_is_set(r->site.folder);
+    return guard_clear(r->site.folder) < 0 ? -EIO : was;
+}
+
+static int unguard_probe(struct stage_run *r)
+{
+    return !guard_is_set(r->site.folder);
+}
+
+/* ── fence, close ── */
+
+static int raise(struct stage_run *r, bool closed)
+{
+    Godwit__IdentityOpenFile **open = NULL;
+    size_t n = 0, count = 0;
+    struct fault unused = {.err = 0};
+    if (fence_open_files(&r->site, OPEN_SHOWN, &open, &n, &count, &unused) == 0)
+        stage_text(&r->result->before, xasprintf("%zu files open by clients%s%s", count,
+                                                 n ? ", the first: " : "", n ? open[0]->path : ""));
+    for (size_t i = 0; i < n; i++)
+        godwit__identity_open_file__free_unpacked(open[i], NULL);
+    free(open);
+    int rc = fence_raise(&r->site, closed, r->reterr);
+    if (rc >= 0)
+        stage_text(&r->result->after,
+                   xstrdup(closed ? "all shares closed" : "all shares read-only"));
+    return rc;
+}
+
+static int fence_act(struct stage_run *r)
+{
+    return raise(r, false);
+}
+
+static int close_act(struct stage_run *r)
+{
+    return raise(r, true);
+}
+
+static int fence_undone(struct stage_run *r)
+{
+    fence_reload(&r->site);
+    return 0;
+}
+
+static bool has_note(const struct stage_run *r, const char *stage)
+{
+    CLEANUP(mem_free) char *path = xasprintf("%s/%s.note", r->site.folder, stage);
+    struct stat st;
+    return stat(path, &st) == 0 && st.st_size > 0;
+}
+
+static int noted_probe(struct stage_run *r)
+{
+    return has_note(r, r->order->stage);
+}
+
+/* ── stop, start ── */
+
+static int stop_act(struct stage_run *r)
+{
+    int rc = service_stop(&r->site, r->reterr);
+    if (rc >= 0 && !*r->site.root && service_answers("127.0.0.1", 200))
+        rc = fault_set(r->reterr, FAULT_RETRY, EBUSY,
+                       "something still accepts on port 445 of this host");
+    if (rc >= 0)
+        stage_text(&r->result->after, xstrdup("no process of Samba; its units are masked"));
+    return rc;
+}
+
+static int stop_probe(struct stage_run *r)
+{
+    Godwit__UndoUnits *u = NULL;
+    int rc = service_look(&r->site, &u, r->reterr);
+    if (rc < 0)
+        return rc;
+    bool stopped = service_count() == 0;
+    for (size_t i = 0; i < u->n_units; i++)
+        stopped = stopped && !u->units[i]->active && u->units[i]->masked;
+    service_free(u);
+    return stopped;
+}
+
+/* All addresses that moved here, or this host alone when only names move. */
+static const char *dead_address(const Godwit__IdentityPlan *p, int timeout_ms)
+{
+    int64_t until = clock_mono_ms() + timeout_ms;
+    size_t all = 0;
+    for (size_t m = 0; m < p->n_moves; m++)
+        for (size_t i = 0; i < p->moves[m]->n_addresses; i++, all++) {
+            const char *a = p->moves[m]->addresses[i]->address;
+            while (!service_answers(a, 500)) {
+                if (clock_mono_ms() > until)
+                    return a;
+                (void)poll(NULL, 0, 20);
+            }
+        }
+    while (all == 0 && !service_answers("127.0.0.1", 500)) {
+        if (clock_mono_ms() > until)
+            return "127.0.0.1";
+        (void)poll(NULL, 0, 20);
+    }
+    return NULL;
+}
+
+/* What ran here before "stop" runs again, and smbd in any case. */
+static int start_all(struct stage_run *r, const Godwit__IdentityPlan *p)
+{
+    CLEANUP(mem_free) char *path = xasprintf("%s/stop.note", r->site.folder);
+    CLEANUP(undo_free) struct undo *before = NULL;
+    Godwit__UndoUnits *now = NULL;
+    bool nmbd = false, winbind = p->domain;
+    if (undo_open(path, &before) == 0 && undo_units(before)) {
+        nmbd = service_active(undo_units(before), "nmbd.service");
+        winbind = winbind || service_active(undo_units(before), "winbind.service");
+    }
+    int rc = service_look(&r->site, &now, r->reterr);
+    if (rc < 0)
+        return rc;
+    rc = undo_keep_units(r->site.undo, now);
+    service_free(now);
+    if (rc < 0)
+        return fault_set(r->reterr, FAULT_STOP_JOB, -rc, "cannot note what runs");
+    return service_start(&r->site, true, nmbd, winbind, r->reterr);
+}
+
+static int start_act(struct stage_run *r)
+{
+    const Godwit__IdentityPlan *p = plan_of(r);
+    if (!p)
+        return -EBADMSG;
+    if (is_source(r))
+        return 0; /* it offers nothing to users any more */
+    int rc = start_all(r, p);
+    const char *dead = rc < 0 || *r->site.root ? NULL : dead_address(p, ANSWER_MS);
+    if (dead)
+        return fault_set(r->reterr, FAULT_STOP_JOB, ETIMEDOUT, "smbd does not answer on %.50s",
+                         dead);
+    if (rc == 0 && p->domain && !service_trusted(&r->site, ANSWER_MS))
+        return fault_set(r->reterr, FAULT_STOP_JOB, EACCES,
+                         "the domain does not trust this host's account: wbinfo -t fails");
+    return rc < 0 ? rc : 1;
+}
+
+static int start_probe(struct stage_run *r)
+{
+    const Godwit__IdentityPlan *p = plan_of(r);
+    return !p ? -EBADMSG : is_source(r) ? 1 : dead_address(p, 0) == NULL;
+}
+
+/* ── addresses ── */
+
+struct wanted {
+    struct net_want w;
+    char *add[NET_ADDRESSES], *drop[NET_ADDRESSES];
+};
+
+static void want_of(const struct stage_run *r, const Godwit__IdentityMove *m, struct wanted *ret)
+{
+    bool source = is_source(r);
+    struct net_want *w = &ret->w;
+    *w = (struct net_want){
+        .mac = source ? m->from_mac : m->to_mac, .name = "", .add = ret->add, .drop = ret->drop};
+    if (source && *m->source_keeps)
+        ret->add[w->nadd++] = m->source_keeps;
+    for (size_t i = 0; i < m->n_addresses && i < NET_ADDRESSES - 1; i++)
+        if (source)
+            ret->drop[w->ndrop++] = m->addresses[i]->address;
+        else
+            ret->add[w->nadd++] = m->addresses[i]->address;
+    for (size_t i = 0; !source && i < m->n_gives_up && i < NET_ADDRESSES - 1; i++)
+        ret->drop[w->ndrop++] = m->gives_up[i]->address;
+    if (source)
+        return;
+    w->routes = m->routes;
+    w->nroutes = m->n_routes;
+    w->mtu = m->mtu;
+}
+
+/* Of the interfaces that will change, before the first of them does. */
+static int note_network(struct stage_run *r, const Godwit__IdentityPlan *p,
+                        const Godwit__UndoNetwork *now)
+{
+    Godwit__UndoNetwork some = GODWIT__UNDO_NETWORK__INIT;
+    struct wanted want;
+    CLEANUP(mem_free)
+    Godwit__UndoInterface **list = xcalloc(p->n_moves + 1, sizeof *list);
+    some.interfaces = list;
+    for (size_t m = 0; m < p->n_moves; m++) {
+        want_of(r, p->moves[m], &want);
+        const Godwit__UndoInterface *i = net_find(now, want.w.mac, "");
+        if (!i)
+            return fault_set(r->reterr, FAULT_STOP_JOB, ENODEV,
+                             "no interface here has the address %.20s", want.w.mac);
+        memcpy(&list[some.n_interfaces++], &i, sizeof i); /* only packed */
+    }
+    int rc = undo_keep_network(r->site.undo, &some);
+    return rc < 0 ? fault_set(r->reterr, FAULT_STOP_JOB, -rc, "cannot note the network: %s",
+                              strerror(-rc))
+                  : 0;
+}
+
+/* The file first: a host that is reset between the two comes up as it will be, or as it was. */
+static int make_one(struct stage_run *r, struct wanted *want, const char *name)
+{
+    want->w.name = name;
+    int kept = keep_write(&r->site, &want->w, r->reterr);
+    if (kept < 0)
+        return kept;
+    FAULT_POINT("identity.address");
+    int live = net_make(&r->site, &want->w, r->reterr);
+    if (live >= 0 && kept) {
+        keep_reload(&r->site, name);
+        live = net_make(&r->site, &want->w, r->reterr); /* whatever the manager made of it */
+    }
+    return live < 0 ? live : live || kept;
+}
+
+static int addresses_act(struct stage_run *r)
+{
+    const Godwit__IdentityPlan *p = plan_of(r);
+    Godwit__UndoNetwork *now = NULL;
+    struct wanted want;
+    int changed = 0, rc = p ? net_look(&r->site, &now, r->reterr) : -EBADMSG;
+    if (rc < 0)
+        return rc;
+    for (size_t m = 0; rc == 0 && m < p->n_moves; m++) {
+        want_of(r, p->moves[m], &want);
+        rc = net_want_valid(&want.w, r->reterr);
+    }
+    if (rc == 0 && p->n_moves)
+        rc = note_network(r, p, now);
+    for (size_t m = 0; rc >= 0 && m < p->n_moves; m++) {
+        want_of(r, p->moves[m], &want);
+        rc = make_one(r, &want, net_find(now, want.w.mac, "")->name);
+        changed = changed || rc > 0;
+    }
+    net_free(now);
+    return rc < 0 ? rc : changed;
+}
+
+static int addresses_probe(struct stage_run *r)
+{
+    const Godwit__IdentityPlan *p = plan_of(r);
+    Godwit__UndoNetwork *now = NULL;
+    struct wanted want;
+    int rc = p ? net_look(&r->site, &now, r->reterr) : -EBADMSG;
+    bool is = rc == 0;
+    for (size_t m = 0; is && m < p->n_moves; m++) {
+        want_of(r, p->moves[m], &want);
+        const Godwit__UndoInterface *i = net_find(now, want.w.mac, "");
+        CLEANUP(mem_free) char *lines = i ? net_commands(i, &want.w) : NULL;
+        is = lines && !*lines;
+    }
+    net_free(now);
+    return rc < 0 ? rc : is;
+}
+
+static int addresses_undone(struct stage_run *r)
+{
+    Godwit__UndoNetwork *now = NULL;
+    const Godwit__UndoNetwork *was = undo_network(r->site.undo);
+    int rc = was ? net_look(&r->site, &now, r->reterr) : 0;
+    for (size_t i = 0; rc == 0 && was && i < was->n_interfaces; i++) {
+        keep_reload(&r->site, was->interfaces[i]->name);
+        rc = net_restore(&r->site, was->interfaces[i], 0, r->reterr);
+        rc = rc > 0 ? 0 : rc;
+    }
+    net_free(now);
+    return rc;
+}
+
+/* ── names ── */
+
+static char *joined(char *const *list, size_t n)
+{
+    char *all = xstrdup("");
+    for (size_t i = 0; i < n; i++) {
+        char *more = xasprintf("%s%s%s", all, *all ? " " : "", list[i]);
+        free(all);
+        all = more;
+    }
+    return all;
+}
+
+static int names_fit(struct stage_run *r, const Godwit__IdentityNames *n)
+{
+    const char *bad = names_host_valid(n->host) ? NULL : n->host;
+    if (*n->netbios && !names_netbios_valid(n->netbios))
+        bad = n->netbios;
+    for (size_t i = 0; i < n->n_aliases; i++)
+        bad = names_netbios_valid(n->aliases[i]) ? bad : n->aliases[i];
+    for (size_t i = 0; i < n->n_dns_names; i++)
+        bad = names_full_valid(n->dns_names[i]) ? bad : n->dns_names[i];
+    return bad ? fault_set(r->reterr, FAULT_STOP_JOB, EINVAL, "'%.60s' is no name of a host", bad)
+               : 0;
+}
+
+/* The address whose line in /etc/hosts gets the name: the first that this host has afterwards. */
+static char *own_address(const struct stage_run *r, const Godwit__IdentityPlan *p)
+{
+    const char *a = NULL;
+    for (size_t m = 0; m < p->n_moves && !a; m++)
+        if (is_source(r))
+            a = *p->moves[m]->source_keeps ? p->moves[m]->source_keeps : NULL;
+        else if (p->moves[m]->n_addresses)
+            a = p->moves[m]->addresses[0]->address;
+    return a ? xmemdup(a, strcspn(a, "/")) : NULL;
+}
+
+static int rename_files(struct stage_run *r, const Godwit__IdentityPlan *p,
+                        const Godwit__IdentityNames *before, const Godwit__IdentityNames *after)
+{
+    CLEANUP(mem_free) char *address = own_address(r, p);
+    CLEANUP(mem_free) char *aliases = joined(after->aliases, after->n_aliases);
+    CLEANUP(mem_free)
+    char *more =
+        after->n_dns_names > 1 ? joined(after->dns_names + 1, after->n_dns_names - 1) : xstrdup("");
+    struct hosts_edit e = {.before = before->host,
+                           .after = after->host,
+                           .full = after->n_dns_names ? after->dns_names[0] : NULL,
+                           .address = address,
+                           .forget = !is_source(r) && p->n_moves > 0};
+    const struct conf_set sets[] = {
+        {"netbios name",             after->netbios                         },
+        {"netbios aliases",          aliases                                },
+        {"additional dns hostnames", more                                   },
+        {"machine password timeout", p->domain && !is_source(r) ? "0" : NULL},
+    };
+    int a = names_set_host(&r->site, after->host, r->reterr);
+    int b = a < 0 ? a : names_edit_hosts(&r->site, &e, r->reterr);
+    /* What it was set to stays where it need not be held still. */
+    size_t n = p->domain && !is_source(r) ? ARRAY_SIZE(sets) : ARRAY_SIZE(sets) - 1;
+    int c = b < 0 || !*after->netbios ? b : names_edit_conf(&r->site, sets, n, r->reterr);
+    return c < 0 ? c : a > 0 || b > 0 || c > 0;
+}
+
+static const Godwit__IdentityNames *names_after(const struct stage_run *r)
+{
+    const Godwit__IdentityPlan *p = r->order->plan;
+    return is_source(r) ? p->source_new : p->old;
+}
+
+static int names_act(struct stage_run *r)
+{
+    const Godwit__IdentityPlan *p = plan_of(r);
+    const Godwit__IdentityNames *after = p ? names_after(r) : NULL;
+    const Godwit__IdentityNames *before = p ? is_source(r) ? p->old : p->destination_old : NULL;
+    if (!after || !before)
+        return fault_set(r->reterr, FAULT_STOP_JOB, EBADMSG, "the plan has no names");
+    int rc = names_fit(r, after);
+    return rc < 0 ? rc : rename_files(r, p, before, after);
+}
+
+static int names_probe(struct stage_run *r)
+{
+    char now[256] = "";
+    const Godwit__IdentityPlan *p = plan_of(r);
+    const Godwit__IdentityNames *after = p ? names_after(r) : NULL;
+    if (!after || gethostname(now, sizeof now - 1) < 0)
+        return -EBADMSG;
+    CLEANUP(mem_free) char *netbios = names_ask_conf(&r->site, "netbios name");
+    return strcmp(now, after->host) == 0 &&
+           (!*after->netbios || strcasecmp(netbios, after->netbios) == 0);
+}
+
+/* ── the end ── */
+
+static int lockout_probe(struct stage_run *r)
+{
+    return stop_probe(r);
+}
+
+static int lockout_act(struct stage_run *r)
+{
+    int rc = stop_probe(r);
+    return rc == 0 ? stop_act(r) : rc < 0 ? rc : 0;
+}
+
+static int nothing(struct stage_run *r)
+{
+    (void)r;
+    return 0;
+}
+
+static int yes(struct stage_run *r)
+{
+    (void)r;
+    return 1;
+}
+
+/* All that is in the folder: notes and the bundle, which hold secrets. */
+static int drop_all(struct stage_run *r)
+{
+    static const char *const files[] = {"bundle", "guard", "sprung", "commit.note", "forget.note"};
+    int rc = 0;
+    for (const struct stage_row *w = stage_rows; w->name && rc == 0; w++) {
+        CLEANUP(mem_free) char *path = xasprintf("%s/%s.note", r->site.folder, w->name);
+        rc = undo_shred(path);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(files) && rc == 0; i++) {
+        CLEANUP(mem_free) char *path = xasprintf("%s/%s", r->site.folder, files[i]);
+        rc = undo_shred(path);
+    }
+    if (rc == 0)
+        (void)rmdir(r->site.folder);
+    return rc < 0 ? fault_set(r->reterr, FAULT_STOP_JOB, -rc, "cannot remove the notes: %s",
+                              strerror(-rc))
+                  : 1;
+}
+
+/* What the source's administrators wrote goes with no note: it stands beside the closed one. */
+static int keep_conf(struct stage_run *r)
+{
+    CLEANUP(mem_free) char *path = xasprintf("%s/fence.note", r->site.folder);
+    CLEANUP(mem_free) char *mine = xasprintf("%s" NAMES_CONF, r->site.root);
+    CLEANUP(mem_free) char *to = xasprintf("%s.before-cutover", mine);
+    CLEANUP(undo_free) struct undo *u = NULL;
+    int rc = undo_open(path, &u);
+    for (size_t i = 0; rc == 0 && i < u->n; i++) {
+        const Godwit__UndoFile *f = u->records[i]->file;
+        if (f && strcmp(f->path, mine) == 0)
+            rc = file_write(to, 0644, f->content.data ? f->content.data : (const uint8_t *)"",
+                            f->content.len);
+    }
+    return rc < 0
+               ? fault_set(r->reterr, FAULT_STOP_JOB, -rc, "cannot keep %s: %s", to, strerror(-rc))
+               : 0;
+}
+
+static int commit_act(struct stage_run *r)
+{
+    const Godwit__IdentityPlan *p = plan_of(r);
+    static const char *const change[] = {"net", "ads", "changetrustpw", NULL};
+    static const struct conf_set timeout[] = {
+        {"machine password timeout", NULL}
+    };
+    int rc = p ? 0 : -EBADMSG;
+    if (rc == 0 && p->domain && !is_source(r)) {
+        rc = service_tool(&r->site, change, 60000, r->reterr);
+        if (rc == 0)
+            rc = names_edit_conf(&r->site, timeout, 1, r->reterr);
+    }
+    if (rc >= 0 && is_source(r))
+        rc = keep_conf(r);
+    if (rc >= 0 && p->domain && is_source(r))
+        rc = bundle_forget_secrets(&r->site, r->reterr);
+    return rc < 0 ? rc : drop_all(r);
+}
+
+/* The exchange itself is the agent's; here it is certain that nothing writes the databases. */
+static int bundle_ready(struct stage_run *r)
+{
+    if (!*r->site.root && service_count() > 0)
+        return fault_set(r->reterr, FAULT_STOP_JOB, EBUSY,
+                         "Samba runs: its databases cannot be taken as they are");
+    return 0;
+}
+
+static int bundle_gone(struct stage_run *r)
+{
+    CLEANUP(mem_free) char *path = xasprintf("%s/bundle", r->site.folder);
+    bool was = access(path, F_OK) == 0;
+    return undo_shred(path) < 0 ? fault_set(r->reterr, FAULT_STOP_JOB, EIO, "cannot shred %s", path)
+                                : was;
+}
+
+static int forgotten_probe(struct stage_run *r)
+{
+    CLEANUP(mem_free) char *one = stage_open_one(r->home);
+    return strcmp(one, r->order->cutover) != 0;
+}
+
+const struct stage_row stage_rows[] = {
+    {"connect",   STAGE_BOTH,        stage_capture, yes,              NULL,             false},
+    {"guard",     STAGE_BOTH,        guard_act,     guard_probe,      guard_gone,       true },
+    {"fence",     STAGE_SOURCE,      fence_act,     noted_probe,      fence_undone,     false},
+    {"close",     STAGE_SOURCE,      close_act,     noted_probe,      fence_undone,     false},
+    {"stop",      STAGE_BOTH,        stop_act,      stop_probe,       NULL,             false},
+    {"bundle",    STAGE_BOTH,        bundle_ready,  bundle_probe,     bundle_gone,      true },
+    {"collect",   STAGE_SOURCE,      stage_capture, yes,              NULL,             false},
+    {"addresses", STAGE_BOTH,        addresses_act, addresses_probe,  addresses_undone, false},
+    {"names",     STAGE_BOTH,        names_act,     names_probe,      NULL,             false},
+    {"join",      STAGE_BOTH,        stage_join,    stage_join_probe, NULL,             false},
+    {"start",     STAGE_BOTH,        start_act,     start_probe,      NULL,             false},
+    {"users",     STAGE_SOURCE,      stage_users,   stage_users,      NULL,             false},
+    {"lockout",   STAGE_SOURCE,      lockout_act,   lockout_probe,    NULL,             false},
+    {"tidy",      STAGE_DESTINATION, nothing,       yes,              NULL,             false},
+    {"unguard",   STAGE_BOTH,        guard_gone,    unguard_probe,    NULL,             false},
+    {"commit",    STAGE_BOTH,        commit_act,    forgotten_probe,  NULL,             false},
+    {"forget",    STAGE_BOTH,        drop_all,      forgotten_probe,  NULL,             false},
+    {NULL,        0,                 NULL,          NULL,             NULL,             false},
+};

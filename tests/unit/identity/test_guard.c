@@ -1,0 +1,75 @@
+/* test_guard: when the dead-man timer is due: clocks that jump, restarts, files that are damaged.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/identity/guard.h"
+#include "common/base/cleanup.h"
+#include "common/base/file.h"
+#include "common/base/mem.h"
+#include "tests/unit/test.h"
+
+static const struct guard g = {
+    .until_wall_ms = 100000, .until_boot_ms = 50000, .silence_ms = 30000, .boot = "one"};
+
+static const struct {
+    const char *what, *boot;
+    int64_t wall, since;
+    bool due;
+} cases[] = {
+    {"still time",                                   "one", 80000,  49999, false},
+    {"over",                                         "one", 100000, 50000, true },
+    {"the wall clock was set forward",               "one", 900000, 49999, false},
+    {"the wall clock was set back",                  "one", 1000,   50000, true },
+    {"restarted, still time",                        "two", 90000,  1000,  false},
+    {"restarted, over by the wall clock",            "two", 100000, 1000,  true },
+    {"restarted with a wrong clock, silent so long", "two", 5000,   30000, true },
+};
+
+static void due(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+        if (guard_due(&g, cases[i].boot, cases[i].wall, cases[i].since) != cases[i].due)
+            fail_msg("%s", cases[i].what);
+}
+
+static void text(void **state)
+{
+    (void)state;
+    struct guard r;
+    assert_int_equal(guard_parse("1 2 3 boot\n", &r), 0);
+    assert_int_equal(r.until_boot_ms, 2);
+    static const char *const bad[] = {"", "1 2", "1 2 0 boot", "a b c d", "1 2 3"};
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        assert_int_equal(guard_parse(bad[i], &r), -EBADMSG);
+}
+
+static void file(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/identity-guard-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    CLEANUP(mem_free) char *path = xasprintf("%s/guard", dir);
+    assert_false(guard_is_set(dir));
+    assert_int_equal(guard_renew(dir, 60), 0); /* renews only what is set */
+    assert_false(guard_is_set(dir));
+    assert_int_equal(guard_set(dir, 60), 0);
+    assert_true(guard_is_set(dir));
+    assert_false(guard_is_due(dir));
+    assert_in_range(guard_left_s(dir), 1, 60);
+    assert_int_equal(file_write(path, 0600, "rubbish", 7), 0);
+    assert_true(guard_is_due(dir)); /* better back than lost */
+    assert_int_equal(guard_clear(dir), 0);
+    assert_false(guard_is_due(dir));
+    assert_int_equal(rmdir(dir), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(due), cmocka_unit_test(text),
+                                       cmocka_unit_test(file)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

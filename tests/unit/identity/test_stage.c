@@ -1,0 +1,299 @@
+/* test_stage: orders on a host of the test's own: a folder, and programs that say what they are
+ * asked. Each stage is done, done again, undone: all files are as before, byte for byte. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/identity/bundle.h"
+#include "agent/identity/guard.h"
+#include "agent/identity/stage.h"
+#include "common/base/cleanup.h"
+#include "common/base/file.h"
+#include "common/base/mem.h"
+#include "common/base/program.h"
+#include "tests/unit/test.h"
+
+static char root[] = "/tmp/identity-stage-XXXXXX";
+static char *home, *bin;
+
+static const char ip[] =
+    "#!/bin/sh\nif [ \"$1\" = -batch ]; then cat >>@/batch; cat @/after >@/links; exit; fi\n"
+    "case \"$*\" in *address*) cat @/links ;; *) echo '[]' ;; esac\n";
+static const char systemctl[] =
+    "#!/bin/sh\necho \"$*\" >>@/units\n[ \"$1\" = show ] || exit 0\n"
+    "printf 'Id=smbd.service\\nLoadState=loaded\\nActiveState=active\\n'\n";
+static const char testparm[] =
+    "#!/bin/sh\nfor a; do case $a in --parameter-name=*) p=${a#*=} ;; esac; done\n"
+    "sed -n \"s/^ *$p = //p\" @/etc/samba/smb.conf | tail -1\n";
+static const char conf[] = "[global]\n   netbios name = NEW1\n[data]\n   path = /srv\n";
+static const char net_file[] = "[Match]\nName=eth0\n[Network]\nAddress=192.0.2.8/24\n";
+
+static void put(const char *name, const char *text, unsigned mode)
+{
+    CLEANUP(mem_free) char *path = xasprintf("%s/%s", root, name);
+    CLEANUP(mem_free) char *folder = xmemdup(path, (size_t)(strrchr(path, '/') - path));
+    assert_int_equal(file_mkdirs(folder, 0700), 0);
+    assert_int_equal(file_write(path, mode, text, strlen(text)), 0);
+}
+
+static char *get(const char *name)
+{
+    CLEANUP(mem_free) char *path = xasprintf("%s/%s", root, name);
+    char *text = NULL;
+    size_t len = 0;
+    return file_read(path, 1 << 20, &text, &len) < 0 ? xstrdup("(none)") : text;
+}
+
+static void assert_file(const char *name, const char *want)
+{
+    CLEANUP(mem_free) char *now = get(name);
+    assert_string_equal(now, want);
+}
+
+/* The host's root stands for @. */
+static void program(const char *name, const char *text)
+{
+    char *all = xstrdup(""), *more;
+    CLEANUP(mem_free) char *path = xasprintf("bin/%s", name);
+    for (const char *at = text; *at;) {
+        size_t n = strcspn(at, "@");
+        more = xasprintf("%s%.*s%s", all, (int)n, at, at[n] ? root : "");
+        free(all);
+        all = more;
+        at += n + (at[n] != '\0');
+    }
+    put(path, all, 0700);
+    free(all);
+}
+
+static char *links_of(const char *address)
+{
+    return xasprintf("[{\"ifname\":\"eth0\",\"address\":\"52:54:00:00:00:01\",\"mtu\":1500,"
+                     "\"addr_info\":[{\"local\":\"%s\",\"prefixlen\":24,\"scope\":\"global\"}]}]",
+                     address);
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    memcpy(root + sizeof root - 7, "XXXXXX", 6);
+    assert_non_null(mkdtemp(root));
+    home = xasprintf("%s/cutover", root);
+    bin = xasprintf("%s/bin:/usr/bin:/bin", root);
+    CLEANUP(mem_free) char *before = links_of("192.0.2.8");
+    CLEANUP(mem_free) char *after = links_of("192.0.2.7");
+    program("ip", ip);
+    program("systemctl", systemctl);
+    program("testparm", testparm);
+    program("networkctl", "#!/bin/sh\n");
+    put("links", before, 0600);
+    put("after", after, 0600);
+    put("etc/samba/smb.conf", conf, 0644);
+    put("etc/hostname", "new1\n", 0644);
+    put("etc/hosts", "127.0.0.1 localhost\n192.0.2.8 new1\n", 0644);
+    put("etc/systemd/network/a.network", net_file, 0640);
+    put("sys/class/net/eth0/ifindex", "2\n", 0644);
+    put("run/systemd/netif/links/2",
+        "ADMIN_STATE=configured\nNETWORK_FILE=/etc/systemd/network/a.network\n", 0644);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    const char *const argv[] = {"rm", "-rf", "--", root, NULL};
+    const struct program_call c = {.argv = argv};
+    struct program_output o;
+    if (program_run(&c, &o, NULL) == 0)
+        program_done(&o);
+    free(home);
+    free(bin);
+    return 0;
+}
+
+static char *text(const char *s)
+{
+    return (char *)(uintptr_t)s;
+}
+
+static int order(const char *stage, Godwit__IdentityAction action, bool *sprung)
+{
+    Godwit__IdentityOrder o = GODWIT__IDENTITY_ORDER__INIT;
+    Godwit__IdentityPlan p = GODWIT__IDENTITY_PLAN__INIT;
+    Godwit__IdentityNames new1 = GODWIT__IDENTITY_NAMES__INIT, fs1 = GODWIT__IDENTITY_NAMES__INIT;
+    Godwit__IdentityMove m = GODWIT__IDENTITY_MOVE__INIT, *moves[] = {&m};
+    Godwit__IdentityAddress in = GODWIT__IDENTITY_ADDRESS__INIT, *ins[] = {&in};
+    Godwit__IdentityAddress out = GODWIT__IDENTITY_ADDRESS__INIT, *outs[] = {&out};
+    Godwit__IdentityResult r = GODWIT__IDENTITY_RESULT__INIT;
+    struct fault why = {.err = 0};
+    char *aliases[] = {text("FSALIAS")};
+    in.address = text("192.0.2.7/24");
+    out.address = text("192.0.2.8/24");
+    m.to_mac = text("52:54:00:00:00:01");
+    m.addresses = ins;
+    m.n_addresses = 1;
+    m.gives_up = outs;
+    m.n_gives_up = 1;
+    new1.host = text("new1");
+    fs1.host = text("fs1");
+    fs1.netbios = text("FS1");
+    fs1.aliases = aliases;
+    fs1.n_aliases = 1;
+    p.old = &fs1;
+    p.destination_old = &new1;
+    p.moves = moves;
+    p.n_moves = 1;
+    o.cutover = text("0123456789abcdef.1");
+    o.role = GODWIT__IDENTITY_ROLE__IDENTITY_DESTINATION;
+    o.stage = text(stage);
+    o.action = action;
+    o.plan = &p;
+    o.silence_s = 60;
+    int rc = stage_do(home, root, bin, &o, &r, &why);
+    if (sprung)
+        *sprung = r.sprung;
+    if (rc < 0)
+        assert_true(why.err > 0 && why.text[0]);
+    return rc;
+}
+
+static int act(const char *stage)
+{
+    return order(stage, GODWIT__IDENTITY_ACTION__IDENTITY_DO, NULL);
+}
+
+static int undo(const char *stage)
+{
+    return order(stage, GODWIT__IDENTITY_ACTION__IDENTITY_UNDO, NULL);
+}
+
+static void names(void **state)
+{
+    (void)state;
+    assert_int_equal(act("names"), 0);
+    assert_int_equal(act("names"), 0);
+    assert_file("etc/hostname", "fs1\n");
+    assert_file("etc/hosts", "127.0.0.1 localhost\n192.0.2.7\tfs1\n");
+    assert_file("etc/samba/smb.conf", "[global]\n   netbios name = FS1\n   netbios aliases = "
+                                      "FSALIAS\n[data]\n   path = /srv\n");
+    assert_int_equal(undo("names"), 0);
+    assert_file("etc/hostname", "new1\n");
+    assert_file("etc/hosts", "127.0.0.1 localhost\n192.0.2.8 new1\n");
+    assert_file("etc/samba/smb.conf", conf);
+    assert_int_equal(undo("names"), 0); /* again, and what never began */
+    assert_int_equal(undo("addresses"), 0);
+}
+
+/* Killed behind the first file: the note has what was, and all of it comes back. */
+static void half_done(void **state)
+{
+    (void)state;
+    program("testparm", "#!/bin/sh\necho SOMETHING-ELSE\n");
+    assert_int_equal(act("names"), -EINVAL); /* Samba does not read it as meant */
+    assert_file("etc/samba/smb.conf", conf);
+    assert_file("etc/hostname", "fs1\n");
+    assert_int_equal(undo("names"), 0);
+    assert_file("etc/hostname", "new1\n");
+}
+
+static void addresses(void **state)
+{
+    (void)state;
+    assert_int_equal(act("addresses"), 0);
+    assert_file("batch", "address add 192.0.2.7/24 broadcast + dev eth0\n"
+                         "address del 192.0.2.8/24 dev eth0\n");
+    assert_file("etc/systemd/network/a.network",
+                "[Match]\nName=eth0\n[Network]\nAddress=192.0.2.7/24\n");
+    assert_int_equal(act("addresses"), 0);
+    CLEANUP(mem_free) char *links = links_of("192.0.2.8");
+    put("after", links, 0600);
+    put("batch", "", 0600);
+    assert_int_equal(undo("addresses"), 0);
+    assert_file("batch", "address add 192.0.2.8/24 broadcast + dev eth0\n"
+                         "address del 192.0.2.7/24 dev eth0\n");
+    assert_file("etc/systemd/network/a.network", net_file);
+}
+
+static void stop(void **state)
+{
+    (void)state;
+    assert_int_equal(act("stop"), 0);
+    assert_int_equal(undo("stop"), 0);
+    CLEANUP(mem_free) char *units = get("units");
+    assert_non_null(strstr(units, "mask --quiet smbd.service"));
+    assert_non_null(strstr(units, "\nstop smbd.service nmbd.service winbind.service\n"));
+    assert_non_null(strstr(units, "\nunmask --quiet smbd.service\nstart smbd.service\n"));
+}
+
+static void sprung(void **state)
+{
+    (void)state;
+    bool yes = false;
+    CLEANUP(mem_free) char *folder = stage_folder(home, "0123456789abcdef.1");
+    assert_int_equal(act("guard"), 0);
+    assert_true(guard_is_set(folder));
+    assert_int_equal(act("names"), 0);
+    assert_int_equal(guard_spring(folder), 0);
+    assert_int_equal(undo(""), 0); /* what the watch does */
+    assert_file("etc/hostname", "new1\n");
+    assert_false(guard_is_set(folder));
+    assert_int_equal(order("names", GODWIT__IDENTITY_ACTION__IDENTITY_DO, &yes), -ECANCELED);
+    assert_true(yes);
+    assert_file("etc/hostname", "new1\n");
+    assert_int_equal(act("nonsense"), -ENOTSUP);
+    assert_int_equal(act("fence"), -ENOTSUP); /* the source's */
+    assert_int_equal(undo("names"), 0);
+    CLEANUP(mem_free) char *open = stage_open_one(home);
+    assert_string_equal(open, "");
+    assert_int_equal(order("forget", GODWIT__IDENTITY_ACTION__IDENTITY_UNDO, NULL), 0);
+}
+
+static void databases(void **state)
+{
+    (void)state;
+    uint8_t *data = NULL;
+    size_t len = 0;
+    struct fault why = {.err = 0};
+    const Godwit__IdentityPlan p = GODWIT__IDENTITY_PLAN__INIT;
+    const struct site v = {.root = root, .search = bin, .folder = home};
+    CLEANUP(mem_free) char *folder = stage_folder(home, "0123456789abcdef.1");
+    CLEANUP(mem_free) char *path = xasprintf("%s/bundle", folder);
+    assert_int_equal(bundle_make(&v, &p, &data, &len, &why), -ENOENT);
+    put("var/lib/samba/private/secrets.tdb", "secret of fs1", 0600);
+    put("var/lib/samba/private/passdb.tdb", "users of fs1", 0600);
+    assert_int_equal(bundle_make(&v, &p, &data, &len, &why), 0);
+    put("var/lib/samba/private/secrets.tdb", "secret of new1", 0600);
+    put("var/lib/samba/private/netlogon_creds_cli.tdb", "old", 0600);
+    CLEANUP(mem_free) char *gone = xasprintf("%s/var/lib/samba/private/passdb.tdb", root);
+    assert_int_equal(unlink(gone), 0);
+    assert_int_equal(act("join"), -ENOENT); /* nothing came */
+    assert_int_equal(file_mkdirs(folder, 0700), 0);
+    assert_int_equal(file_write(path, 0600, data, len), 0);
+    assert_int_equal(act("join"), 0);
+    assert_file("var/lib/samba/private/secrets.tdb", "secret of fs1");
+    assert_file("var/lib/samba/private/passdb.tdb", "users of fs1");
+    assert_file("var/lib/samba/private/netlogon_creds_cli.tdb", "(none)");
+    assert_int_equal(undo("join"), 0);
+    assert_file("var/lib/samba/private/secrets.tdb", "secret of new1");
+    assert_file("var/lib/samba/private/passdb.tdb", "(none)");
+    assert_int_equal(file_write(path, 0600, data, 7), 0);
+    assert_true(act("join") < 0);
+    assert_int_equal(undo("bundle"), 0);
+    assert_int_equal(access(path, F_OK), -1);
+    free(data);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(names, begin, end),
+        cmocka_unit_test_setup_teardown(half_done, begin, end),
+        cmocka_unit_test_setup_teardown(addresses, begin, end),
+        cmocka_unit_test_setup_teardown(stop, begin, end),
+        cmocka_unit_test_setup_teardown(sprung, begin, end),
+        cmocka_unit_test_setup_teardown(databases, begin, end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
