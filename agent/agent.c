@@ -27,8 +27,8 @@
 #include "common/proof/signature.h"
 
 /* A workload adds its folder's table here. */
-static const struct step_kind *const tables[] = {files_steps, share_steps,    account_steps,
-                                                 vm_steps,    identity_steps, NULL};
+static const struct step_kind *const tables[] = {
+    files_steps, share_steps, account_steps, vm_steps, identity_steps, access_steps, NULL};
 
 static void identity_free_p(struct lane_identity **id)
 {

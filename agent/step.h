@@ -70,6 +70,7 @@ extern const struct step_kind share_steps[];    /* agent/share/share.c; likewise
 extern const struct step_kind account_steps[];  /* agent/account/inventory.c */
 extern const struct step_kind vm_steps[];       /* agent/vm/inventory.c */
 extern const struct step_kind identity_steps[]; /* agent/identity/identity.c */
+extern const struct step_kind access_steps[];   /* agent/access/access.c */
 
 /* ── for run(), from its own threads ── */
 const struct agent_env *step_env(const struct step *s);

@@ -16,6 +16,7 @@
 #include "agent/store/extents.h"
 #include "agent/store/failures.h"
 #include "agent/store/meta_priv.h"
+#include "agent/store/ntacl.h"
 #include "agent/store/subvolume.h"
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
@@ -46,6 +47,43 @@ static void enter(struct visit *v)
         c->has_own_cwd = false;
 }
 
+#define VALUE_BYTES (64U << 10)
+
+/* Whose names stand in an attribute of the entry. */
+static void take_idents(const struct visit *v, const char *name, const char *attr,
+                        void (*take)(struct idents *, const void *, size_t))
+{
+    char path[PROC_FD_MAX + 260];
+    CLEANUP(mem_free) uint8_t *value = xmalloc(VALUE_BYTES);
+    if (!v->counter->has_own_cwd)
+        (void)snprintf(path, sizeof path, "/proc/self/fd/%d/%s", v->fd, name);
+    ssize_t n = lgetxattr(v->counter->has_own_cwd ? name : path, attr, value, VALUE_BYTES);
+    if (n > 0)
+        take(v->counter->idents, value, (size_t)n);
+}
+
+static void take_all_idents(const struct visit *v, const char *name, const char *names, size_t len)
+{
+    for (const char *p = names; p < names + len; p += strlen(p) + 1) {
+        if (strncmp(p, "system.posix_acl_", 17) == 0)
+            take_idents(v, name, p, idents_acl);
+        else if (strcmp(p, NTACL_NAME) == 0)
+            take_idents(v, name, p, idents_ntacl);
+    }
+}
+
+/* The tree's own folder is nobody's entry. */
+static void take_root(const struct visit *v)
+{
+    struct stat st;
+    char names[NAMES_BYTES];
+    if (fstat(v->fd, &st) == 0)
+        idents_owner(v->counter->idents, st.st_uid, st.st_gid);
+    ssize_t n = flistxattr(v->fd, names, sizeof names);
+    if (n > 0)
+        take_all_idents(v, ".", names, (size_t)n);
+}
+
 static unsigned xattrs_of(const struct visit *v, const char *name, const struct traits_at *at)
 {
     char names[NAMES_BYTES];
@@ -60,6 +98,7 @@ static unsigned xattrs_of(const struct visit *v, const char *name, const struct 
     if (n < 0)
         return errno == ERANGE ? TALLY_XATTR : 0;
     traits_xattrs(v->counter->traits, names, (size_t)n, at);
+    take_all_idents(v, name, names, (size_t)n);
     return tally_xattr_names(names, (size_t)n);
 }
 
@@ -154,6 +193,7 @@ static int count_entry(struct visit *v, const struct dents_entry *e)
     tally_entry(t, &st, xattrs_of(v, e->name, &at) | facts_of(t, &x));
     note_facts(r, &x, &at);
     traits_stat(r, &st, &at);
+    idents_owner(v->counter->idents, st.st_uid, st.st_gid);
     traits_name(r, &at);
     if (S_ISLNK(st.st_mode) && is_dangling(v, e->name))
         traits_note(r, TRAIT_DANGLING_LINK, &at);
@@ -233,6 +273,8 @@ int count_visit(struct crew *crew, unsigned worker, const char *rel, size_t len,
     if (attrs.has_project)
         traits_note(v.counter->traits, TRAIT_PROJECT, &(struct traits_at){"", 0, rel, len});
     enter(&v);
+    if (len == 0)
+        take_root(&v);
     int rc = count_folder(&v);
     publish(&v);
     return rc;

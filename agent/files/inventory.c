@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/access/identity.h"
 #include "agent/files/files.h"
 #include "agent/files/inventory_priv.h"
 #include "agent/files/order.h"
@@ -132,8 +133,8 @@ static void trait_list_done(struct trait_list *list)
             free(list->examples[i][k]);
 }
 
-void inventory_pack(const struct tally *t, const struct traits *traits, const struct place *place,
-                    uint64_t elapsed_ms, struct step_result *ret)
+void inventory_pack(const struct tally *t, const struct traits *traits, Godwit__Identities *who,
+                    const struct place *place, uint64_t elapsed_ms, struct step_result *ret)
 {
     struct trait_list list = {.at = {NULL}};
     Godwit__InventoryResult r = GODWIT__INVENTORY_RESULT__INIT;
@@ -143,6 +144,7 @@ void inventory_pack(const struct tally *t, const struct traits *traits, const st
     /* Of an endpoint the proxy's own host says nothing. */
     CLEANUP(host_free) Godwit__HostInventory *host = traits ? host_look("") : NULL;
     r.host = host;
+    r.identities = who;
     if (traits)
         fill_traits(traits, &list, &r);
     r.cold_bytes_1y = t->cold[0];
@@ -176,6 +178,7 @@ static int run(struct inventory *inv)
     inv->counters = xcalloc(inv->ncounters, sizeof *inv->counters);
     for (unsigned i = 0; i < inv->ncounters; i++) {
         inv->counters[i].traits = traits_new(inv->locked);
+        inv->counters[i].idents = idents_new();
         inv->counters[i].tally.now_s = clock_wall_ms() / 1000;
     }
     (void)pthread_mutex_init(&inv->lock, NULL);
@@ -202,7 +205,12 @@ static void finish(struct inventory *inv, int rc, const struct place *place,
     } else {
         ret->status = sum.unreadable ? STEP_PARTIAL : STEP_DONE;
         traits_resolve(inv->traits);
-        inventory_pack(&sum, inv->traits, place, ret->counters.elapsed_ms, ret);
+        CLEANUP(idents_free) struct idents *idents = idents_new();
+        for (unsigned i = 0; i < inv->ncounters; i++)
+            idents_merge(idents, inv->counters[i].idents);
+        Godwit__Identities *who = identity_of(idents);
+        inventory_pack(&sum, inv->traits, who, place, ret->counters.elapsed_ms, ret);
+        identity_free(who);
     }
 }
 
@@ -246,8 +254,10 @@ static void count_tree(struct step *s, const Godwit__InventoryOrder *o, struct s
     inv.failures = failures_new();
     finish(&inv, run(&inv), &place, ret);
     (void)failures_free(inv.failures);
-    for (unsigned i = 0; i < inv.ncounters; i++)
+    for (unsigned i = 0; i < inv.ncounters; i++) {
         (void)traits_free(inv.counters[i].traits);
+        (void)idents_free(inv.counters[i].idents);
+    }
     free(inv.counters);
 }
 

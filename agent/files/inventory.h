@@ -11,8 +11,8 @@ struct step_result;
 
 struct traits;
 
-/* traits: NULL of an endpoint. */
-void inventory_pack(const struct tally *t, const struct traits *traits, const struct place *place,
-                    uint64_t elapsed_ms, struct step_result *ret);
+/* traits, who: NULL of an endpoint. */
+void inventory_pack(const struct tally *t, const struct traits *traits, Godwit__Identities *who,
+                    const struct place *place, uint64_t elapsed_ms, struct step_result *ret);
 /* inventory_smb.c */
 void inventory_of_endpoint(struct step *s, const Godwit__SmbSource *o, struct step_result *ret);

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sys/types.h>
 
+#include "agent/access/idents.h"
 #include "agent/files/crew.h"
 #include "agent/files/tally.h"
 #include "agent/files/traits.h"
@@ -17,6 +18,7 @@ struct counter { /* one per walker */
     struct dents dents;
     struct tally tally; /* the walker's own */
     struct traits *traits;
+    struct idents *idents;
     struct tally shown; /* a copy for progress, under the inventory's lock */
     bool asked, has_own_cwd;
 };

@@ -501,6 +501,7 @@ const struct command job_commands[] = {
                     "destinations-distinct, source-not-destination, hosts-known, hosts-online, "
                     "free-space, inodes, file-system, clock-skew, lane-port, throughput, "
                     "rights-source, rights-destination, samba-versions, losses-accepted, "
+                    "identity-maps, "
                     "files-unlocked.",
             .examples = validate_examples),
     JOB_ROW("map", 1, "Prints what the job's id map would change on the source, entry by entry.",

@@ -245,6 +245,22 @@ static int accept_losses(struct job *j, const char *lines, struct fault *reterr)
     return rc;
 }
 
+/* For what is checked only when the source was counted. Holds for this run. */
+static void keep_overrides(struct job *j, const char *lines)
+{
+    CLEANUP(mem_free) char *copy = xstrdup(lines ? lines : "");
+    char *save = NULL;
+    json_t *list = json_array();
+    for (char *one = strtok_r(copy, "\n", &save); one; one = strtok_r(NULL, "\n", &save))
+        (void)json_array_append_new(list, json_string(one));
+    for (unsigned i = 0; i < j->npairs; i++) {
+        (void)json_object_del(j->pairs[i].facts, "override");
+        if (json_array_size(list))
+            (void)json_object_set(j->pairs[i].facts, "override", list);
+    }
+    json_decref(list);
+}
+
 /* What the journal keeps of a start: "dry run", what was accepted and what was overridden.
  * malloc'd; NULL: nothing. */
 static char *start_detail(bool dry, const struct engine_start *how)
@@ -285,6 +301,7 @@ int engine_job_start(struct engine *e, const char *job, const struct engine_star
     rc = preflight(j, &check, reterr);
     if (rc < 0)
         return rc;
+    keep_overrides(j, how->override);
     (void)note_cause(j, NULL);
     CLEANUP(mem_free) char *detail = start_detail(dry, how);
     struct job_change c = job_change_of(j, JOB_EV_START, detail);

@@ -23,7 +23,7 @@ static void note(struct finding *f, const char *text)
     if (f->n++ >= SHOWN_MAX || f->len + 1 >= sizeof f->text)
         return;
     int n =
-        snprintf(f->text + f->len, sizeof f->text - f->len, "%s%.200s", f->len ? "; " : "", text);
+        snprintf(f->text + f->len, sizeof f->text - f->len, "%s%.300s", f->len ? "; " : "", text);
     f->len += n > 0 ? (size_t)n : 0;
 }
 
@@ -220,9 +220,9 @@ static void check_all(json_t *checks, const struct job *j, size_t i)
     const struct check_info *info = j->workload->check_info(i);
     struct finding f = {.n = 0};
     enum check_result worst = CHECK_PASS;
-    char text[200], first[200] = "";
+    char text[280], first[280] = "";
     for (unsigned n = 0; n < j->npairs; n++) {
-        char line[240];
+        char line[320];
         enum check_result r = check_pair(&j->pairs[n], i, text, sizeof text);
         if (n == 0)
             memcpy(first, text, sizeof first);

@@ -153,6 +153,8 @@ static char *aside_name(const struct pair_view *p)
 static int plan_prepare(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr)
 {
     int rc = check_losses(p, reterr);
+    if (rc == 0)
+        rc = files_need_identities(p, reterr);
     if (rc < 0)
         return rc;
     char pair[32];
@@ -407,6 +409,9 @@ static enum verdict judge_inventory(const struct pair_view *p,
     (void)json_object_del(p->facts, "traits");
     json_t *whole = message_json(&body->base);
     (void)json_object_set(p->facts, "traits", json_object_get(whole, "traits"));
+    (void)json_object_del(p->facts, "identities");
+    if (body->identities)
+        (void)json_object_set(p->facts, "identities", json_object_get(whole, "identities"));
     json_decref(whole);
     if (body->host)
         (void)json_object_set_new(p->facts, "source_host", message_json(&body->host->base));
@@ -504,6 +509,9 @@ static json_t *files_inventory(const json_t *facts)
     json_t *all = inventory ? json_copy(inventory) : json_null();
     if (inventory && shares)
         (void)json_object_set(all, "shares", shares);
+    json_t *identities = json_object_get(facts, "identities_compared");
+    if (inventory && identities)
+        (void)json_object_set(all, "identities", identities);
     return all;
 }
 
@@ -536,6 +544,8 @@ static int files_clean(const struct pair_view *p, bool whole, struct planned_ste
 
 static const struct stage stages[] = {
     STAGE(10, "inventory", "Counting files", plan_inventory, judge_inventory, ALWAYS),
+    STAGE(12, "inventory", "Comparing identities", files_plan_identities, files_judge_identities,
+          WHEN(files_wants_identities)),
     STAGE(15, "inventory", "Reading shares", shares_plan_list, shares_judge_list,
           WHEN(shares_wants_list)),
     STAGE(20, "transfer", "Checking the destination", plan_prepare, judge_prepare, ALWAYS),

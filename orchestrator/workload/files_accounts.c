@@ -58,14 +58,21 @@ const char *files_map_option(const struct pair_view *p)
     return map ? map : "";
 }
 
+char *files_map_both(const json_t *facts, const json_t *options)
+{
+    const json_t *a = json_object_get(facts, "accounts");
+    const char *how = json_string_value(json_object_get(options, "accounts"));
+    const char *map = json_string_value(json_object_get(options, "map"));
+    const char *more =
+        how && strcmp(how, "none") != 0 ? json_string_value(json_object_get(a, "map")) : NULL;
+    size_t n = map ? strlen(map) : 0;
+    return xasprintf("%s%s%s", map ? map : "", n && map[n - 1] != '\n' ? "\n" : "",
+                     more ? more : "");
+}
+
 char *files_map_text(const struct pair_view *p)
 {
-    const json_t *a = json_object_get(p->facts, "accounts");
-    const char *more =
-        files_wants_accounts(p) ? json_string_value(json_object_get(a, "map")) : NULL;
-    const char *map = files_map_option(p);
-    size_t n = strlen(map);
-    return xasprintf("%s%s%s", map, n && map[n - 1] != '\n' ? "\n" : "", more ? more : "");
+    return files_map_both(p->facts, p->options);
 }
 
 /* ── reading ── */

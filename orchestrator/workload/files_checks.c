@@ -10,6 +10,7 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "orchestrator/workload/files_contract.h"
+#include "orchestrator/workload/files_priv.h"
 
 #define SKEW_WARN_MS 2000
 #define SKEW_FAIL_MS 300000 /* Kerberos refuses beyond */
@@ -245,6 +246,13 @@ static enum check_result locked(const struct ctx *c)
     return say(c, CHECK_PASS, traits ? "no file was locked" : "nothing was counted yet");
 }
 
+static enum check_result identities(const struct ctx *c)
+{
+    if (c->endpoint)
+        return say(c, CHECK_PASS, "an endpoint: its SIDs are mapped by the destination's Samba");
+    return files_check_identities(c->facts, c->options, c->text, c->size);
+}
+
 static const struct row {
     struct check_info info;
     enum check_result (*run)(const struct ctx *c);
@@ -268,6 +276,11 @@ static const struct row {
     {{"losses-accepted", "destination",
       "godwit inventory show tells why; --accept-loss CLASS accepts it", true},
      losses                                                                                                   },
+    {{"identity-maps", "both",
+      "give the destination the source's idmap (rid, autorid: the same range, autorid.tdb; ad: the "
+      "same range; tdb: net idmap dump there, restore here), or map ids with --map FILE",
+      true},
+     identities                                                                                               },
     {{"files-unlocked", "source", "let the users of the locked files end before the last pass",
       false},
      locked                                                                                                   },

@@ -46,6 +46,7 @@ enum verdict files_check_maps(const struct pair_view *p, struct fault *reterr);
 /* An older source would leave all ids as they are and say nothing. */
 int files_check_map_known(const struct pair_view *p, struct fault *reterr);
 char *files_map_text(const struct pair_view *p); /* the job's, and what accounts added; malloc'd */
+char *files_map_both(const json_t *facts, const json_t *options); /* likewise */
 int files_plan_accounts(const struct pair_view *p, struct planned_step ret[2],
                         struct fault *reterr);
 enum verdict files_judge_accounts(const struct pair_view *p, const Godwit__Result *const results[2],
@@ -72,6 +73,17 @@ json_t *files_failures_json(const Godwit__Result *r);
 int files_map_page(const struct pair_view *p, const char *after, struct planned_step *ret,
                    struct fault *reterr);
 json_t *files_mapped(const Godwit__Result *r);
+
+/* ── files_identities.c: are ids and SIDs the same ones at the destination? ── */
+bool files_wants_identities(const struct pair_view *p);
+int files_plan_identities(const struct pair_view *p, struct planned_step ret[2],
+                          struct fault *reterr);
+enum verdict files_judge_identities(const struct pair_view *p,
+                                    const Godwit__Result *const results[2], struct fault *reterr);
+enum check_result files_check_identities(const json_t *facts, const json_t *options, char *text,
+                                         size_t size);
+/* -EREMOTEIO: they are not, and nobody said that this may be. */
+int files_need_identities(const struct pair_view *p, struct fault *reterr);
 
 /* ── files_evidence.c: verifying, and the signed manifest ── */
 int files_check_verify(const char *value, struct fault *reterr);

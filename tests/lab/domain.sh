@@ -130,7 +130,8 @@ END
     host_run "$host" sh -c 'sed -i "s/^\(passwd\|group\):.*/\1: files systemd winbind/" /etc/nsswitch.conf
         echo '$domain_password' | net ads join -U Administrator -S '"$(domain_dc).${domain_realm,,}" >"$lab_dir/join.$host" 2>&1 ||
         { cat "$lab_dir/join.$host" >&2; die "host '$host' does not join"; }
-    host_run "$host" systemctl enable -q winbind
+    # winbind remembers ids beyond its end, by other ranges too.
+    host_run "$host" sh -c 'systemctl enable -q winbind; systemctl stop winbind; net cache flush; rm -f /var/lib/samba/winbindd_cache.tdb'
     host_run "$host" systemctl restart winbind
     host_until "$host" "trusts its domain" wbinfo -t
 }

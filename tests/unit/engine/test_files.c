@@ -345,6 +345,79 @@ static size_t check_of(const char *id)
     return 0;
 }
 
+/* Who the data's owners are on both hosts: rows of the source's list and of the destination's. */
+static void identities_are_compared_in_both_directions(void **state)
+{
+    (void)state;
+#define DOM "S-1-5-21-1-2-3-"
+#define OWN "S-1-5-21-7-7-7-"
+    static const struct {
+        const char *here, *there, *options;
+        int want; /* -1: the start is refused too */
+        const char *says;
+    } cases[] = {
+#define ALICE(id) "\"kind\":0,\"id\":" #id ",\"sid\":\"" DOM "1105\""
+  /* the same id, and that id is the same SID */
+        {"{" ALICE(11) ",\"as\":3,\"as_id\":11,\"name\":\"alice\"}",
+         "{" ALICE(11) ",\"as\":3,\"as_id\":11,\"has_sid\":\"" DOM "1105\"}",                                           "{}", CHECK_PASS,
+         "1 ids"                                                                                                                                                              },
+ /* another id there; with a map it is the right one */
+        {"{" ALICE(11) ",\"as\":3,\"as_id\":11,\"name\":\"alice\"}",
+         "{" ALICE(11) ",\"as\":3,\"as_id\":21}",                                                                       "{}", -1,
+         "alice is uid and gid 11 here and 21 there"                                                                                                                          },
+        {"{" ALICE(11) ",\"as\":3,\"as_id\":11}",
+         "{" ALICE(21) ",\"as\":3,\"as_id\":21,\"has_sid\":\"" DOM "1105\"}",
+         "{\"map\":\"uid,11,21\"}",                                                                                           CHECK_PASS, ""                                  },
+ /* one direction alone is not enough */
+        {"{" ALICE(11) ",\"as\":1,\"as_id\":11,\"name\":\"alice\"}",
+         "{" ALICE(11) ",\"as\":1,\"as_id\":11,\"has_sid\":\"" DOM "9\",\"name\":\"bob\"}",                             "{}",
+         -1,                                                                                                                              "uid 11 is alice here and bob there"},
+        {"{" ALICE(11) ",\"as\":1,\"as_id\":11,\"name\":\"alice\"}",   "{" ALICE(11) ",\"as\":0}",
+         "{}",                                                                                                                -1,         "nobody there"                      },
+ /* a SID in an NT ACL */
+        {"{\"kind\":2,\"sid\":\"" DOM "1200\",\"as\":2,\"as_id\":12}",
+         "{\"kind\":2,\"sid\":\"" DOM "1200\",\"as\":2,\"as_id\":13}",                                                  "{}", -1,
+         "gid 12 here and 13 there"                                                                                                                                           },
+ /* that nobody of the network has */
+        {"{\"kind\":2,\"sid\":\"" DOM "66\",\"as\":0}",
+         "{\"kind\":2,\"sid\":\"" DOM "66\",\"as\":0}",                                                                 "{}", CHECK_PASS, ""                                  },
+ /* local accounts: names decide, and a person */
+        {"{\"kind\":0,\"id\":1001,\"name\":\"ann\"}",                  "{\"kind\":0,\"id\":1001,\"name\":\"ann\"}",
+         "{}",                                                                                                                CHECK_PASS, ""                                  },
+        {"{\"kind\":1,\"id\":1001,\"name\":\"ann\"}",                  "{\"kind\":1,\"id\":1001,\"name\":\"bea\"}",
+         "{}",                                                                                                                CHECK_WARN, "1 of local"                        },
+        {"{\"kind\":1,\"id\":1001,\"name\":\"ann\"}",                  "{\"kind\":1,\"id\":1001}",
+         "{\"accounts\":\"merge\"}",                                                                                          CHECK_PASS, ""                                  },
+        {"{\"kind\":2,\"sid\":\"" OWN "1001\"}",                       "{\"kind\":2,\"sid\":\"" OWN "1001\",\"as\":0}",
+         "{}",                                                                                                                CHECK_WARN, ""                                  },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        char text[240];
+        CLEANUP(mem_free)
+        char *all = xasprintf("{\"identities\":{\"machine_sid\":\"S-1-5-21-7-7-7\",\"list\":[%s]},"
+                              "\"identities_there\":{\"list\":[%s]}}",
+                              cases[i].here, cases[i].there);
+        json_t *options = options_of(cases[i].options), *facts = json_loads(all, 0, NULL);
+        struct check_pair about = {.facts = facts, .options = options};
+        struct pair_view v = view(options, facts);
+        struct planned_step s[2] = {{.kind = NULL}, {.kind = NULL}};
+        struct fault why = {.err = 0};
+        enum check_result want = cases[i].want < 0 ? CHECK_FAIL : (enum check_result)cases[i].want;
+        assert_non_null(facts);
+        if (workload_files.check(check_of("identity-maps"), &about, text, sizeof text) != want ||
+            !strstr(text, cases[i].says))
+            fail_msg("case %zu: %s", i, text);
+        int rc = stage("Checking the destination")->plan(&v, s, &why);
+        assert_int_equal(rc == -EREMOTEIO, cases[i].want < 0);
+        planned_step_done(&s[0]);
+        (void)json_object_set_new(facts, "override", json_pack("[s]", "identity-maps"));
+        assert_int_equal(stage("Checking the destination")->plan(&v, s, &why), 1);
+        planned_step_done(&s[0]);
+        json_decref(options);
+        json_decref(facts);
+    }
+}
+
 /* Each check by what facts and probes say; "null": that side did not answer. */
 static void checks_judge_what_they_were_told(void **state)
 {
@@ -493,6 +566,7 @@ int main(void)
         cmocka_unit_test(a_dry_run_makes_no_folder),
         cmocka_unit_test(losses_have_to_be_accepted),
         cmocka_unit_test(what_was_there_goes_aside_once),
+        cmocka_unit_test(identities_are_compared_in_both_directions),
         cmocka_unit_test(checks_judge_what_they_were_told),
         cmocka_unit_test(cleaning_walks_only_where_something_may_be_left),
         cmocka_unit_test(a_transfer_is_judged_by_its_worse_side),
