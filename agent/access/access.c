@@ -5,5 +5,6 @@
 
 const struct step_kind access_steps[] = {
     {"access.identities", access_identities},
+    {"access.ask",        access_question  },
     {NULL,                NULL             },
 };

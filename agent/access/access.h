@@ -5,3 +5,4 @@ struct step;
 struct step_result;
 
 void access_identities(struct step *s, struct step_result *ret); /* identities.c */
+void access_question(struct step *s, struct step_result *ret);   /* question.c */

@@ -165,6 +165,7 @@ static int start_phase(struct run *r, const struct start_opts *o)
         {"phase",       o->phase                 },
         {"dry_run",     o->dry_run ? "yes" : NULL},
         {"accept_loss", o->accept_loss           },
+        {"override",    o->override              },
         ARGS_END
     };
     json_t *doc = NULL;
@@ -452,6 +453,9 @@ static const char *const map_examples[] = {"godwit job map wave1",
 
 static const char *const validate_examples[] = {
     "godwit job validate wave1", "godwit job validate wave1 --override clock-skew", NULL};
+static const char *const access_examples[] = {
+    "godwit job access wave1", "godwit job access wave1 --user 'LAB\\alice' --user bob --paths 100",
+    NULL};
 static const char *const pause_examples[] = {"godwit job pause wave1 wave2", NULL};
 static const char *const resume_examples[] = {"godwit job resume wave1 wave2", NULL};
 static const char *const stop_examples[] = {"godwit job stop wave1", NULL};
@@ -511,6 +515,18 @@ const struct command job_commands[] = {
                 "the destination, with what it is before and after; then how many there are. "
                 "Ids that accounts got in an earlier run count too. Nothing is changed.",
             .examples = map_examples),
+    JOB_ROW("access", 1,
+            "Asks both hosts whether users may open what they may open here there too, and changes "
+            "nothing.",
+            job_access, OPTIONS(access_options, access_opts),
+            .more =
+                "Samples users and paths at the source, and asks each host the same question as "
+                "each user: may they read or list, write, delete? Of the host's own smbd in a "
+                "session of the user, where a share has the path, and of the kernel. Rights are "
+                "asked for by opening with them; nothing is written or deleted. A different answer "
+                "is a finding with both reasons (exit code 1); exit code 3: not everything could "
+                "be asked.",
+            .examples = access_examples),
     JOB_ROW("inventory", 1,
             "Looks at the hosts and counts the files of every pair at once, and moves nothing.",
             job_inventory, OPTIONS(inventory_options, start_opts), .examples = inventory_examples),

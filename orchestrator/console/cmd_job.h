@@ -8,6 +8,14 @@ int job_journal(struct run *r);  /* job_report.c */
 int job_failures(struct run *r); /* job_failures.c */
 int job_map(struct run *r);      /* job_map.c */
 int job_watch(struct run *r);    /* watch.c */
+int job_access(struct run *r);   /* cmd_access.c */
+
+struct option_row;
+extern const struct option_row access_options[];
+
+struct access_opts {
+    char *user, *users, *paths, *seed;
+};
 
 struct report_opts {
     char *run;

@@ -77,6 +77,11 @@ struct engine_question {
 int engine_ask(struct engine *e, const struct engine_question *ask, bool *retout, json_t **ret,
                struct fault *reterr);
 
+/* May users do at the destination what they may at the source? request NULL: what came of the last
+ * question; retout: answers are missing yet. -EPROTO: it is being asked. */
+int engine_job_access(struct engine *e, const char *job, const json_t *request, bool *retout,
+                      json_t **ret, struct fault *reterr);
+
 struct engine_start {
     const char *phase;       /* only this phase; NULL or "" is all of them */
     bool dry_run;            /* this run only; the job's own option holds too */

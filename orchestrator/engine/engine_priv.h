@@ -118,6 +118,8 @@ struct pair {
     struct failed_page *failed; /* of failed.c; NULL: nobody asks */
     json_t *probe[2];           /* answers of probes, by enum step_side; NULL: none */
     struct map_look map;        /* of `job map` */
+    json_t *access[2];          /* answers of access.c, likewise */
+    char *access_why;           /* why one is missing; NULL: none is */
     struct pair *way;           /* the pair whose probe measured the way between these two hosts */
     TAILQ_ENTRY(pair) link;     /* of job->waiting or engine->running */
 };
@@ -140,9 +142,11 @@ struct job {
     struct pair *pairs;
     unsigned npairs;
     unsigned count[PAIR_STATES];
-    unsigned probing; /* probes without an answer */
-    bool probed;      /* some were sent since this start of the orchestrator */
-    int64_t probe_ms; /* monotonic: when */
+    unsigned probing;   /* probes without an answer */
+    bool probed;        /* some were sent since this start of the orchestrator */
+    int64_t probe_ms;   /* monotonic: when */
+    unsigned accessing; /* questions of access.c without an answer */
+    int64_t access_ms;
     struct pair_list waiting;
     TAILQ_ENTRY(job) link;
 };
@@ -251,6 +255,9 @@ bool probe_is_out(const struct job *j); /* answers may still come */
 struct failed_page;
 struct failed_page *failed_free(struct failed_page *f); /* NULL is fine */
 
+/* ── access.c ── */
+void access_done(struct pair *p);
+
 /* ── chore.c ── */
 /* Whose chore it is; the job and the pair may be gone when it ends. */
 struct chore_about {
@@ -295,6 +302,8 @@ int stage_plan_map(const struct pair *p, const char *after, struct planned_step 
 int stage_plan_probe(const struct pair *p, bool way, struct planned_step ret[2]);
 int stage_plan_failures(const struct pair *p, const struct failed_ask *ask,
                         struct planned_step *ret);
+int stage_plan_access(const struct pair *p, enum step_side side, const json_t *about,
+                      struct planned_step *ret);
 /* The next that this pair wants, in the run's phase; the number of stages when there is none. */
 unsigned stage_after(const struct pair *p, unsigned stage);
 

@@ -281,4 +281,5 @@ void pair_done(struct pair *p)
     mapping_done(p);
     json_decref(p->probe[0]);
     json_decref(p->probe[1]);
+    access_done(p);
 }

@@ -196,6 +196,14 @@ int stage_plan_failures(const struct pair *p, const struct failed_ask *ask,
     return p->job->workload->failures(&w.v, ask, ret);
 }
 
+int stage_plan_access(const struct pair *p, enum step_side side, const json_t *about,
+                      struct planned_step *ret)
+{
+    struct view w = {.host = {{.name = NULL}}};
+    fill_view(&w, p);
+    return p->job->workload->access(&w.v, side, about, ret);
+}
+
 void stage_launch(struct pair *p, unsigned stage)
 {
     struct engine *e = p->job->engine;

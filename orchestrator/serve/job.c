@@ -122,6 +122,47 @@ static void job_map(struct serve *s, const Godwit__ConsoleRequest *req, struct s
     serve_answer(ret, rc, json, &why);
 }
 
+/* users: names, newline between them. */
+static json_t *access_request(const char *users, uint64_t paths, uint64_t most, uint64_t seed)
+{
+    CLEANUP(mem_free) char *copy = xstrdup(users ? users : "");
+    char *save = NULL;
+    json_t *list = json_array();
+    for (char *one = strtok_r(copy, "\n", &save); one; one = strtok_r(NULL, "\n", &save))
+        (void)json_array_append_new(list, json_string(one));
+    return json_pack("{s:o,s:I,s:I,s:I}", "users", list, "count", (json_int_t)paths, "most_users",
+                     (json_int_t)most, "seed", (json_int_t)seed);
+}
+
+#define ACCESS_PATHS 40
+#define ACCESS_PATHS_MAX 200
+#define ACCESS_USERS 5
+#define ACCESS_USERS_MAX 20
+
+/* With begin it is asked; without, told what came of it. */
+static void job_access(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
+{
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    uint64_t paths = 0, most = 0, seed = 0;
+    bool out = false;
+    if (!serve_args(req, "job begin user paths users seed", 1, ret) ||
+        !number_arg(req, "paths", ACCESS_PATHS_MAX, &paths, ret) ||
+        !number_arg(req, "users", ACCESS_USERS_MAX, &most, ret) ||
+        !number_arg(req, "seed", INT32_MAX, &seed, ret))
+        return;
+    json_t *request = serve_arg(req, "begin")
+                          ? access_request(serve_arg(req, "user"), paths ? paths : ACCESS_PATHS,
+                                           most                     ? most
+                                           : serve_arg(req, "user") ? ACCESS_USERS_MAX
+                                                                    : ACCESS_USERS,
+                                           seed)
+                          : NULL;
+    int rc = engine_job_access(s->engine, serve_arg(req, "job"), request, &out, &json, &why);
+    json_decref(request);
+    serve_answer(ret, rc, json, &why);
+}
+
 static void job_start(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
 {
     struct fault why = {.err = 0};
@@ -234,6 +275,7 @@ const struct serve_command serve_job_commands[] = {
     {"job wait",       job_wait      },
     {"job map",        job_map       },
     {"job validate",   job_validate  },
+    {"job access",     job_access    },
     {"job start",      job_start     },
     {"job pause",      job_pause     },
     {"job resume",     job_resume    },

@@ -85,6 +85,12 @@ enum check_result files_check_identities(const json_t *facts, const json_t *opti
 /* -EREMOTEIO: they are not, and nobody said that this may be. */
 int files_need_identities(const struct pair_view *p, struct fault *reterr);
 
+/* ── files_access.c: may users do there what they may here? ── */
+int files_access(const struct pair_view *p, enum step_side side, const json_t *about,
+                 struct planned_step *ret);
+json_t *files_accessed(const Godwit__Result *r);
+json_t *files_access_compare(const json_t *source, const json_t *destination);
+
 /* ── files_evidence.c: verifying, and the signed manifest ── */
 int files_check_verify(const char *value, struct fault *reterr);
 bool files_wants_look(const struct pair_view *p);     /* a stage of its own after the transfer */

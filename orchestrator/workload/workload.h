@@ -119,6 +119,13 @@ struct workload {
     int (*map_page)(const struct pair_view *p, const char *after, struct planned_step *ret,
                     struct fault *reterr);
     json_t *(*mapped)(const Godwit__Result *r);
+    /* May users do at the destination what they may at the source? One step for one side. about:
+     * what the console asks (users, count, most_users, seed), for the destination the source's
+     * answer. NULL: of this workload nobody can tell. */
+    int (*access)(const struct pair_view *p, enum step_side side, const json_t *about,
+                  struct planned_step *ret);
+    json_t *(*accessed)(const Godwit__Result *r); /* NULL: not readable. New reference. */
+    json_t *(*access_compare)(const json_t *source, const json_t *destination); /* likewise */
     /* What the agents are to forget when the job is deleted: at most one step for each side. Their
      * results are not judged. whole: the last run ended well. Returns how many. */
     int (*clean)(const struct pair_view *p, bool whole, struct planned_step ret[2]);
