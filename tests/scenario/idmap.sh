@@ -1,6 +1,6 @@
 #!/bin/bash
 # idmap: a member server of a domain moves to one whose winbind gives other ids: stopped before a byte moves;
-# with a map every user may do there what it could here, asked through smbd, and `job access` says so too.
+# with a map every user may do there what it could here, asked through smbd. What the check says for each back end.
 # slow
 # limit: 240
 . "$(dirname "$0")/lib.sh"
@@ -91,6 +91,28 @@ ask mapped
 jq -e '.pairs[0] | .smb.different == 0 and .smb.same > 100 and .smb.unknown == 0 and .local.different == 0 and .local.same > 100' \
     <<<"$answer" >/dev/null && [ $rc = 0 ] || { echo "$answer" | head -c 3000; fail "job access of the mapped job: $rc"; }
 show "job access: $(jq -r '.pairs[0] | "\(.smb.same) answers of smbd and \(.local.same) of the kernel are the same"' <<<"$answer")"
+godwit job create files --name raw --pair fs1:/srv/data=new1:/srv/raw >/dev/null
+godwit job start raw --override identity-maps --wait >/dev/null || { godwit job report raw; fail "an overridden check still stops"; }
+on new1 sh -c 'printf "[raw]\n   path = /srv/raw\n   read only = no\n" >>/etc/samba/smb.conf; smbcontrol smbd reload-config'
+ask raw
+jq -e '[.pairs[0].findings[] | select(.asked == "smb" and .source == "yes" and .destination == "no: NT_STATUS_ACCESS_DENIED")] | length > 10' \
+    <<<"$answer" >/dev/null && [ $rc = 1 ] || { echo "$answer" | head -c 3000; fail "job access of the raw job: $rc"; }
+show "without the map: $(jq -r '.pairs[0] | "\(.smb.different) of \(.smb.same + .smb.different) answers of smbd differ"' <<<"$answer")"
 [ "$(on fs1 sh -c 'cd /srv/data; find . -printf "%p %s %T@ %C@\n" | sort | cksum')" = "$before_access" ] || fail "asking changed something"
 
+say "what the check says for each back end"
+said() { # BACKEND RANGE: the check's answer after a count
+    lab join new1 --backend "$1" --range "$2"
+    godwit job inventory plain --wait >/dev/null
+    { godwit job validate plain -o json 2>/dev/null || true; } | jq -r '.checks[] | select(.id == "identity-maps") | "\(.result) \(.evidence)"'
+}
+for case in "rid 100000-199999 pass" "autorid 100000-9999999 fail" "ad 100000-199999 fail" "tdb 100000-199999 fail"; do
+    read -r backend range want <<<"$case"
+    found=$(said "$backend" "$range")
+    [[ $found == $want* ]] || fail "$backend $range: $found"
+    show "$backend: $(cut -c1-140 <<<"$found")"
+done
+before=$(on new1 net idmap dump 2>/dev/null | sort)
+godwit job inventory plain --wait >/dev/null
+[ "$(on new1 net idmap dump 2>/dev/null | sort)" = "$before" ] || fail "asking gave somebody an id"
 say "done"
