@@ -64,8 +64,10 @@ static void show_pair(FILE *out, const json_t *pair, const json_t *accounts)
     const json_t *passwords = show_find(accounts, "passwords");
     if (passwords)
         show_passwords(out, passwords);
-    else
+    else if (show_flag(accounts, "locks"))
         (void)fprintf(out, "    passwords are not carried: users that were created are locked\n");
+    else
+        (void)fprintf(out, "    passwords, and Samba's users and groups, would come along\n");
 }
 
 void report_accounts(FILE *out, const json_t *pairs)

@@ -275,6 +275,7 @@ static void keep_applied(const struct pair_view *p, const Godwit__AccountsApplie
         add_one(counts, r->rows[i]->fate);
     (void)json_object_set_new(a, "run", json_integer(p->run));
     (void)json_object_set_new(a, "counts", counts);
+    (void)json_object_set_new(a, "locks", json_boolean(!files_moves_passwords(p)));
     (void)json_object_set_new(a, "rows", rows_json(r));
     (void)json_object_set_new(a, "map", json_stringn((const char *)r->map.data, r->map.len));
     (void)json_object_set_new(p->facts, "accounts", a);

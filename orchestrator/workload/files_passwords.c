@@ -17,10 +17,15 @@
 
 #define TICKET_MS INT64_C(86400000)
 
-bool files_wants_passwords(const struct pair_view *p)
+bool files_moves_passwords(const struct pair_view *p)
 {
     const char *how = json_string_value(json_object_get(p->options, "passwords"));
-    return files_wants_accounts(p) && !files_is_dry(p) && (!how || strcmp(how, "move") == 0);
+    return !how || strcmp(how, "move") == 0;
+}
+
+bool files_wants_passwords(const struct pair_view *p)
+{
+    return files_wants_accounts(p) && !files_is_dry(p) && files_moves_passwords(p);
 }
 
 /* An older agent would say that it knows no such step; this says what to do. */

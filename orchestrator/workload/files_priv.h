@@ -58,6 +58,7 @@ enum verdict files_judge_accounts_apply(const struct pair_view *p,
                                         struct fault *reterr);
 
 /* ── files_passwords.c ── */
+bool files_moves_passwords(const struct pair_view *p); /* where accounts move */
 bool files_wants_passwords(const struct pair_view *p);
 int files_plan_passwords(const struct pair_view *p, struct planned_step ret[2],
                          struct fault *reterr);

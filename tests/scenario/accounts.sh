@@ -44,6 +44,7 @@ say "a dry run changes nothing and tells what it would do"
 godwit job create files --name moved --accounts merge --pair fs1:/srv/data=new1:/srv/moved >/dev/null
 godwit job start moved --dry-run --wait >/dev/null
 is "accounts of new1" "$(on new1 sh -c 'cat /etc/passwd /etc/group /etc/shadow /etc/gshadow | sha256sum')" "$before"
+[[ $(godwit job report moved) == *"passwords, and Samba's users and groups, would come along"* ]] || fail "the dry run does not tell of passwords"
 is "would be created" "$(job_number moved '.pairs[0].accounts.counts.created')" 48
 
 say "merge: names that are there are the same people"

@@ -2,6 +2,7 @@
 # accounts_killed: the destination's agent dies at each point where accounts, passwords, Samba's data bases and shares are
 # put there: it comes back, the job ends by itself, and everybody logs on. Needs an agent built with GODWIT_FAULT_POINTS.
 # limit: 150
+# slow: ten deaths, a minute
 . "$(dirname "$0")/lib.sh"
 agent=${GODWIT_BIN:-$top/build/dev/bin}/godwit-agent
 grep -q GODWIT_FAULT_FILE "$agent" 2>/dev/null || skip "no agent with fault points (preset dev has them)"
