@@ -37,6 +37,7 @@ void counters_to_wire(const struct counters *c, Godwit__Counters *ret)
     ret->changed_folders = c->changed_folders;
     ret->next_pass_ms = c->next_pass_ms;
     ret->delta_saved = c->delta_saved;
+    ret->renamed = c->renamed;
 }
 
 /* Cuts at a character, so that what is left is still text. */

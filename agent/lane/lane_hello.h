@@ -9,7 +9,7 @@
 enum { LANE_REC_HELLO = 1, LANE_REC_WELCOME = 2 }; /* transfer's own types begin at 16 */
 
 /* What the source's side understands. An older peer sets none. */
-enum lane_can { LANE_CAN_DELTA = 1 };
+enum lane_can { LANE_CAN_DELTA = 1, LANE_CAN_MOVE = 2 };
 
 struct lane_hello {
     char id[TICKET_ID_MAX + 1];

@@ -44,6 +44,7 @@ static const char schema[] =
     "CREATE TABLE IF NOT EXISTS feed(id INTEGER PRIMARY KEY CHECK(id=0), session INTEGER NOT NULL);"
     "CREATE TABLE IF NOT EXISTS run(id INTEGER PRIMARY KEY CHECK(id=0), instance INTEGER NOT NULL,"
     " durable INTEGER NOT NULL, ordered INTEGER NOT NULL, began INTEGER NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS moving(id INTEGER PRIMARY KEY, body BLOB NOT NULL);"
     "PRAGMA user_version=1; COMMIT;";
 
 static const char *const statements[ST_COUNT] = {
@@ -348,7 +349,8 @@ static int merge_folder(struct catalogue *c, const struct pending *p, struct buf
     return rc;
 }
 
-static int commit_once(struct catalogue *c)
+/* What waits in memory, into the open transaction. */
+static int merge_all(struct catalogue *c)
 {
     int rc = c->npending ? catalogue_begin(c) : 0;
     struct buf tail, sealed;
@@ -359,6 +361,26 @@ static int commit_once(struct catalogue *c)
             rc = merge_folder(c, p, &tail, &sealed);
     buf_done(&tail);
     buf_done(&sealed);
+    return rc;
+}
+
+int catalogue_merge(struct catalogue *c)
+{
+    int rc = merge_all(c);
+    if (rc == 0)
+        catalogue_pending_free(c);
+    return rc;
+}
+
+void catalogue_abandon(struct catalogue *c)
+{
+    catalogue_pending_free(c);
+    roll_back(c);
+}
+
+static int commit_once(struct catalogue *c)
+{
+    int rc = merge_all(c);
     if (rc == 0 && c->in_transaction)
         rc = catalogue_errno(sqlite3_exec(c->db, "COMMIT", NULL, NULL, NULL));
     if (rc < 0)

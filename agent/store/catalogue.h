@@ -89,6 +89,38 @@ struct catalogue_run {
 int catalogue_run_get(struct catalogue *c, struct catalogue_run *ret); /* -ENOENT */
 int catalogue_run_put(struct catalogue *c, const struct catalogue_run *r);
 
+/* Every record that says that an entry of that inode stands in the folder, also those that others
+ * replaced since: only where to look. fn returns non-zero to stop with that value. */
+int catalogue_inodes(struct catalogue *c,
+                     int (*fn)(void *arg, const char *folder, size_t len, uint64_t ino), void *arg);
+/* The live rows of a folder, in no order. */
+int catalogue_entries(const struct catalogue_folder *f,
+                      int (*fn)(void *arg, const char *name, size_t len,
+                                const struct catalogue_entry *e),
+                      void *arg);
+
+/* A rename at the destination that is about to be done: written down and committed first, taken off
+ * in the transaction that follows it in the rows. So after a crash one of the two is to be found
+ * out: did it happen? */
+struct catalogue_move {
+    char *from, *to; /* paths below the root, malloc'd */
+    size_t from_len, to_len;
+    uint64_t dev, ino; /* of what is renamed, at this side */
+    bool swap;         /* what stands at to goes to from */
+    bool other_known;  /* there is a row of that */
+    struct catalogue_entry row, other;
+};
+void catalogue_move_done(struct catalogue_move *m);
+int catalogue_move_note(struct catalogue *c, const struct catalogue_move *m);
+/* The notes, in the order of their making; each is the caller's. */
+int catalogue_move_each(struct catalogue *c, int (*fn)(void *arg, struct catalogue_move *m),
+                        void *arg);
+/* The rows follow m, those below a folder with it. Joins the next commit. */
+int catalogue_move_rows(struct catalogue *c, const struct catalogue_move *m);
+int catalogue_move_clear(struct catalogue *c); /* the notes; joins the next commit */
+/* What was not committed is as if it had never been said. */
+void catalogue_abandon(struct catalogue *c);
+
 /* All entries in folder order, for manifests. fn returns non-zero to stop with that value. */
 int catalogue_each(struct catalogue *c,
                    int (*fn)(void *arg, const char *folder, size_t folder_len, const char *name,

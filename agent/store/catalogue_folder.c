@@ -191,6 +191,19 @@ int catalogue_names(const struct catalogue_folder *f,
     return rc;
 }
 
+int catalogue_entries(const struct catalogue_folder *f,
+                      int (*fn)(void *arg, const char *name, size_t len,
+                                const struct catalogue_entry *e),
+                      void *arg)
+{
+    struct packed_view v;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i <= f->mask; i++)
+        if (f->slots[i].at && record_at(f, f->slots[i].at, &v) && !v.gone)
+            rc = fn(arg, v.name, v.name_len, &v.e);
+    return rc;
+}
+
 static int load(struct catalogue *c, const char *folder, size_t len, struct catalogue_folder **ret)
 {
     CLEANUP(catalogue_folder_free) struct catalogue_folder *f = xcalloc(1, sizeof *f);

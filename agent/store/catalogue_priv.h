@@ -64,3 +64,4 @@ int catalogue_renew(struct catalogue *c); /* sets a damaged file aside and start
 int catalogue_names(const struct catalogue_folder *f,
                     int (*fn)(void *arg, const char *name, size_t len), void *arg);
 void catalogue_pending_free(struct catalogue *c);
+int catalogue_merge(struct catalogue *c); /* puts and forgets so far, into the open transaction */

@@ -69,6 +69,7 @@ bool compare_names(const struct compare *k, const char *name, size_t len)
 
 void compare_done(struct compare *k)
 {
+    moves_asks_done(k);
     (void)catalogue_folder_free(k->known);
     k->known = NULL;
     free(k->names);
@@ -197,15 +198,27 @@ static int may_replace(const struct receiver *r, const struct view *v)
     return empty < 0 ? empty : empty == 0 ? -ENOTEMPTY : 0;
 }
 
+/* So that it is known again when it has another name. */
+static void folder_row(struct rlane *l, const struct listing_entry *e)
+{
+    const struct catalogue_entry *row =
+        l->compare.known ? catalogue_find(l->compare.known, e->name.p, e->name.n) : NULL;
+    bool known = row && row->ino == e->meta.ino && S_ISDIR(row->mode);
+    if (!known && !l->r->spec->options.evidence) /* else evidence_folder() does */
+        durable_row(&l->placed, (struct bytes){l->at.path, l->at.len}, e->name, &e->meta, NULL);
+}
+
 /* Anything else in the place of a folder goes: it is one entry, as when a file replaces a file. */
-static int compare_folder(struct rlane *l, const struct view *v, struct bytes name, bool there,
-                          int *reterr)
+static int compare_folder(struct rlane *l, const struct view *v, const struct listing_entry *e,
+                          bool there, int *reterr)
 {
     struct receiver *r = l->r;
+    struct bytes name = e->name;
+    if (r->spec->options.dry_run)
+        return VERDICT_EXISTS; /* listed also where it is not, to be counted */
+    folder_row(l, e);
     if (there && S_ISDIR(v->meta.mode))
         return VERDICT_EXISTS;
-    if (r->spec->options.dry_run)
-        return VERDICT_EXISTS; /* listed all the same, to be counted */
     if (there) {
         uint64_t removed = 0;
         int rc = beneath_remove(v->dir, v->name, &removed);
@@ -214,7 +227,7 @@ static int compare_folder(struct rlane *l, const struct view *v, struct bytes na
     }
     if (r->spec->options.evidence)
         *reterr = evidence_fresh(l, name);
-    return VERDICT_FRESH;
+    return moves_may_come(l) ? VERDICT_NEW : VERDICT_FRESH;
 }
 
 /* What the pieces of a large file count already that were durable before the rest came. */
@@ -300,7 +313,7 @@ static int compare_entry(struct rlane *l, const struct listing_entry *e,
     struct view v;
     bool there = view_open(&v, l->compare.absent ? -1 : l->at.fd, e->name);
     if (S_ISDIR(e->meta.mode))
-        return compare_folder(l, &v, e->name, there, reterr);
+        return compare_folder(l, &v, e, there, reterr);
     if (there && l->r->spec->options.evidence && evidence_changed_here(l, &v, e)) {
         *reterr = evidence_name_it(l, e);
         return VERDICT_SKIP;
@@ -326,51 +339,101 @@ static int compare_entry(struct rlane *l, const struct listing_entry *e,
 
 /* ── a block ── */
 
+static void rows_load(struct rlane *l, struct bytes folder)
+{
+    struct receiver *r = l->r;
+    struct compare *k = &l->compare;
+    (void)catalogue_folder_free(k->known);
+    k->known = NULL;
+    k->moves = atomic_load(&r->moved);
+    (void)pthread_mutex_lock(&r->cat_lock);
+    (void)catalogue_load(r->cat, folder.p, folder.n, &k->known);
+    (void)pthread_mutex_unlock(&r->cat_lock);
+}
+
+void compare_rows_renew(struct rlane *l)
+{
+    if (l->compare.moves != atomic_load(&l->r->moved))
+        rows_load(l, (struct bytes){l->at.path, l->at.len});
+}
+
 static int block_begin(struct rlane *l, const struct listing_head *h)
 {
     struct receiver *r = l->r;
     struct compare *k = &l->compare;
     compare_done(k);
-    *k =
-        (struct compare){.seed = r->instance, .partly = h->flags & (LISTING_KNOWN | LISTING_MAYBE)};
+    k->seed = r->instance;
+    k->absent = k->names_lost = false;
+    k->nkept = 0;
+    k->partly = h->flags & (LISTING_KNOWN | LISTING_MAYBE);
+    k->maybe = h->flags & LISTING_MAYBE;
     if (!r->spec->options.dry_run) {
-        int rc = place_spool_folder(r, h->folder, &h->meta, h->xattrs, true);
+        int rc = place_spool_folder(r, h->folder, &h->meta, h->xattrs, !l->at.made);
+        l->at.made = false;
         if (rc < 0)
             return rc;
     }
-    (void)pthread_mutex_lock(&r->cat_lock);
-    (void)catalogue_load(r->cat, h->folder.p, h->folder.n, &k->known);
-    (void)pthread_mutex_unlock(&r->cat_lock);
+    rows_load(l, h->folder);
     return 0;
 }
 
-static int one(struct rlane *l, struct cursor *c)
+/* It would be renamed: its content stands under the old name. */
+static bool would_come(struct rlane *l, const struct listing_entry *e)
 {
-    struct listing_entry e;
-    uint8_t digest[DIGEST_BYTES];
+    size_t n = e->name.n, len = l->at.len + (l->at.len > 0) + n, from = 0;
+    if (!l->r->spec->options.dry_run || !(e->flags & ENTRY_SETTLED) || S_ISDIR(e->meta.mode))
+        return false;
+    CLEANUP(mem_free) char *path = xmalloc(len + 1);
+    memcpy(path, l->at.path, l->at.len);
+    path[l->at.len] = '/';
+    memcpy(path + len - n, e->name.p, n);
+    CLEANUP(mem_free) char *origin = moves_dry_origin(l->r, path, len, &from);
+    return origin;
+}
+
+static int settle(struct rlane *l, uint32_t i, const struct listing_entry *e)
+{
     bool dry = l->r->spec->options.dry_run;
-    int rc = listing_entry_get(c, &e);
-    if (rc < 0)
-        return rc;
-    names_put(&l->compare, e.name);
-    int v = VERDICT_SAME;
-    if (e.flags & ENTRY_LINKED) {
-        if (!dry)
-            rc = place_spool_link(l, e.name, &e.meta, e.target);
-    } else {
-        v = compare_entry(l, &e, digest, &rc);
-    }
+    int v = VERDICT_SAME, rc = 0;
+    if (!would_come(l, e))
+        v = compare_entry(l, e, l->compare.digests[i], &rc);
     if (v < 0) {
-        struct failure f = {l->at.path, e.name.p, l->at.len, e.name.n, -v, "replace"};
+        struct failure f = {l->at.path, e->name.p, l->at.len, e->name.n, -v, "replace"};
         rc = receiver_failed(l, &f);
         v = VERDICT_SKIP;
     }
     if (dry)
-        count_dry(l, &e, (enum verdict)v);
-    buf_put_u8(&l->out, (uint8_t)v);
-    if (v == VERDICT_CHECK)
-        buf_put(&l->out, digest, DIGEST_BYTES);
+        count_dry(l, e, (enum verdict)v);
+    l->compare.verdicts[i] = (uint8_t)v;
     return rc;
+}
+
+static int one(struct rlane *l, struct cursor *c, uint32_t i)
+{
+    struct listing_entry e;
+    int rc = listing_entry_get(c, &e);
+    if (rc < 0)
+        return rc;
+    names_put(&l->compare, e.name);
+    l->compare.verdicts[i] = VERDICT_SAME;
+    if (e.flags & ENTRY_LINKED)
+        return l->r->spec->options.dry_run ? 0 : place_spool_link(l, e.name, &e.meta, e.target);
+    return moves_wants(l, i, &e) ? 0 : settle(l, i, &e);
+}
+
+static int say_verdicts(struct rlane *l, uint32_t count)
+{
+    buf_clear(&l->out);
+    buf_put_u32(&l->out, count);
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t v = l->compare.verdicts[i];
+        buf_put_u8(&l->out, v);
+        if (v == VERDICT_CHECK)
+            buf_put(&l->out, l->compare.digests[i], DIGEST_BYTES);
+        else if (v == VERDICT_MOVED)
+            moves_put_origin(l, i, &l->out);
+    }
+    return receive_lane_reply(l, REC_WANT);
 }
 
 /* Every entry of a folder that cannot be opened here is skipped; the folder is one failure, unless
@@ -397,6 +460,10 @@ int compare_listing(struct rlane *l, struct cursor *c)
     if (rc < 0)
         return rc;
     bool dry = l->r->spec->options.dry_run;
+    CLEANUP(mem_free)
+    char *origin = dry ? moves_dry_origin(l->r, h.folder.p, h.folder.n, &h.folder.n) : NULL;
+    if (origin)
+        h.folder.p = origin;
     bool known = h.flags & (LISTING_KNOWN | LISTING_MAYBE);
     int entered = place_enter(l, h.folder, !dry && !known);
     bool absent = dry && (entered == -ENOENT || entered == -ENOTDIR || entered == -ELOOP);
@@ -409,15 +476,19 @@ int compare_listing(struct rlane *l, struct cursor *c)
             .path = xmemdup(h.folder.p, h.folder.n), .len = h.folder.n, .fd = -1};
     if (h.flags & LISTING_FIRST)
         rc = block_begin(l, &h);
+    else
+        compare_rows_renew(l);
     l->compare.absent = absent;
-    buf_clear(&l->out);
-    buf_put_u32(&l->out, h.count);
     for (uint32_t i = 0; rc == 0 && i < h.count; i++)
-        rc = one(l, c);
+        rc = one(l, c, i);
+    if (rc == 0)
+        rc = moves_answer(l, settle);
+    FAULT_POINT("compared");
+    if (rc == 0)
+        rc = say_verdicts(l, h.count);
+    moves_asks_done(&l->compare);
     if (rc < 0)
         return rc;
-    FAULT_POINT("compared");
-    rc = receive_lane_reply(l, REC_WANT);
     if (rc == 0 && (h.flags & LISTING_LAST) && (h.flags & LISTING_COMPLETE) &&
         l->r->spec->options.evidence)
         rc = evidence_prune(l);

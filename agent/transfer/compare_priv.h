@@ -28,6 +28,8 @@ bool view_link_is(const struct view *v, struct bytes target);
 /* Did the source name it in the folder that was listed? */
 bool compare_names(const struct compare *k, const char *name, size_t len);
 
+void compare_rows_renew(struct rlane *l); /* some may have gone elsewhere meanwhile */
+
 /* evidence.c: what a comparison does besides when the transfer keeps evidence. */
 /* Nobody knows the digest of what seems to be the same: both sides have to look. */
 bool evidence_wants_look(const struct catalogue_entry *k, const struct listing_entry *e,

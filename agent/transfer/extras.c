@@ -105,16 +105,16 @@ static bool holds_left_out(const struct spot *at, const char *name)
     return holds;
 }
 
+bool extras_hold_left_out(struct rlane *l, int dir, struct bytes path, const char *name)
+{
+    CLEANUP(mem_free) char *copy = xmemdup(path.p, path.n);
+    const struct spot at = {l, dir, copy, path.n, 0};
+    return filter_of(l) && holds_left_out(&at, name);
+}
+
 static int extra_put(const struct spot *at, const char *name)
 {
-    struct rlane *l = at->l;
-    struct receiver *r = l->r;
-    if (r->spec->options.dry_run) {
-        const struct failure x = {at->path, name, at->len, strlen(name), 0, "would delete"};
-        l->delta.deleted += extras_count(at->fd, name);
-        faillist_note(r->failures, &x);
-        return 0;
-    }
+    struct receiver *r = at->l->r;
     struct buf b;
     buf_init(&b, PATH_BYTES_MAX + 512);
     buf_put_blob(&b, at->path, at->len);

@@ -10,6 +10,7 @@
 
 #include "agent/store/attrs.h"
 #include "agent/store/beneath.h"
+#include "agent/transfer/compare_priv.h"
 #include "agent/transfer/receiver_priv.h"
 #include "common/base/cleanup.h"
 #include "common/base/fault_point.h"
@@ -157,6 +158,24 @@ static int link_row(void *arg, const void *row, size_t len)
 
 /* ── extras ── */
 
+/* What would be renamed is no extra. */
+static int extra_would_go(struct rlane *l, struct bytes folder, const char *name)
+{
+    struct receiver *r = l->r;
+    size_t n = strlen(name), len = folder.n + (folder.n > 0) + n;
+    CLEANUP(mem_free) char *path = xmalloc(len + 1);
+    if (folder.n)
+        memcpy(path, folder.p, folder.n);
+    path[folder.n] = '/';
+    memcpy(path + len - n, name, n);
+    if (moves_dry_leaves(r, path, len) || place_enter(l, folder, false) < 0)
+        return 0;
+    const struct failure x = {folder.p, name, folder.n, n, 0, "would delete"};
+    l->delta.deleted += extras_count(l->at.fd, name);
+    faillist_note(r->failures, &x);
+    return 0;
+}
+
 static int extra_row(void *arg, const void *row, size_t len)
 {
     struct rlane *l = arg;
@@ -168,6 +187,8 @@ static int extra_row(void *arg, const void *row, size_t len)
         return -ECANCELED;
     memcpy(text, name.p, name.n);
     text[name.n] = '\0';
+    if (l->r->spec->options.dry_run)
+        return extra_would_go(l, folder, text);
     int rc = place_enter(l, folder, true);
     if (rc == 0)
         rc = beneath_remove_unless(l->at.fd, text, is_gone, l, &removed);

@@ -101,10 +101,12 @@ int place_enter(struct rlane *l, struct bytes folder, bool make)
         (void)fd_close(fd);
         return rc;
     }
+    moves_touch(l->r, folder.p, folder.n);
     l->at = (struct place_folder){.path = xmemdup(folder.p, folder.n),
                                   .len = folder.n,
                                   .fd = fd,
                                   .inherits = place_inherits(fd),
+                                  .made = made,
                                   .later = st.st_dev == l->r->root_dev ? l->r->root_later
                                                                        : naming_waits(fd)};
     return 0;
@@ -485,8 +487,10 @@ static int batch_folder(struct rlane *l, struct cursor *c)
         rc = folder_failed(l, h.folder, rc);
         return rc < 0 ? rc : 1;
     }
-    return h.flags & BATCH_HAS_META ? place_spool_folder(l->r, h.folder, &h.meta, h.xattrs, false)
-                                    : 0;
+    if (!(h.flags & BATCH_HAS_META))
+        return 0;
+    moves_folder_row(l, h.folder, &h.meta);
+    return place_spool_folder(l->r, h.folder, &h.meta, h.xattrs, false);
 }
 
 /* Parses e to its end, also where its folder cannot be entered. */

@@ -110,6 +110,8 @@ static int record_do(struct rlane *l, uint8_t type, struct cursor *c)
     case REC_BARRIER:
         buf_clear(&l->out);
         return receive_lane_reply(l, REC_BARRIER_DONE);
+    case REC_MOVES:
+        return moves_run(l, c);
     case REC_FIND:
         return find_run(l, c);
     case REC_FINISH:
@@ -131,6 +133,7 @@ static void merge(struct rlane *l)
     to->deleted += d->deleted;
     to->skipped_meta += d->skipped_meta;
     to->changed_meta += d->changed_meta;
+    to->renamed += d->renamed;
     r->found += l->found;
     (void)pthread_mutex_unlock(&r->lock);
     *d = (struct counters){0};

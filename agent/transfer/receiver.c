@@ -139,6 +139,8 @@ static int spools_new(struct receiver *r)
     r->late = spool_free(r->late);
     (void)claims_free(r->claims);
     r->claims = claims_new();
+    (void)moves_free(r->moves);
+    r->moves = moves_new();
     int rc = spool_new(&r->links, r->scratch);
     if (rc == 0)
         rc = spool_new(&r->folders, r->scratch);
@@ -168,6 +170,8 @@ static int session_begin(struct receiver *r, uint64_t session)
     incoming_drop_all(r, false);
     if (rc == 0)
         rc = spools_new(r);
+    if (rc == 0)
+        rc = moves_recover(r);
     bool fresh = !r->spec->options.dry_run && !r->spec->options.only_failed &&
                  beneath_is_empty(r->root, ".") == 1;
     faillist_restart(r->failures);
@@ -181,7 +185,8 @@ static int session_begin(struct receiver *r, uint64_t session)
     struct counters *c = &r->counters;
     c->unchanged_files = c->unchanged_bytes = 0;
     if (r->spec->options.dry_run)
-        r->durable.files = r->durable.bytes = r->durable.entries = c->deleted = c->changed_meta = 0;
+        r->durable.files = r->durable.bytes = r->durable.entries = c->deleted = c->changed_meta =
+            c->renamed = 0;
     if (fresh && rc == 0 && r->spec->options.evidence)
         rc = evidence_fresh_root(r);
     r->session = session;
@@ -220,6 +225,7 @@ static int enter_locked(struct receiver *r, struct lane *lane, const struct lane
                         .lane = lane,
                         .session = e->session,
                         .can_delta = e->can & LANE_CAN_DELTA,
+                        .can_move = e->can & LANE_CAN_MOVE,
                         .next = r->lanes};
     rc = -pthread_create(&l->thread, NULL, receive_lane_run, l);
     if (rc < 0) {
@@ -484,6 +490,7 @@ static void receiver_done(struct receiver *r)
     (void)spool_free(r->extras);
     (void)spool_free(r->late);
     (void)claims_free(r->claims);
+    (void)moves_free(r->moves);
     (void)faillist_free(r->failures);
     (void)catalogue_close(r->cat);
     written_done(r);

@@ -3,6 +3,7 @@
 #pragma once
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 #include <xxhash.h>
 
 #include "agent/lane/lane_hello.h"
@@ -79,6 +80,7 @@ struct place_folder {
     int fd;        /* -1: none */
     bool inherits; /* a new entry may get an ACL or a group from it */
     bool later;    /* files get their names once they are on the disk: naming.c */
+    bool made;     /* when the lane entered it */
 };
 
 /* The folder whose listing a lane compares: names seen, what is kept. */
@@ -89,9 +91,14 @@ struct compare {
     size_t nnames, names_cap;
     uint64_t seed;
     bool absent, names_lost;
-    bool partly; /* of a pass that does not look at everything */
+    bool partly;    /* of a pass that does not look at everything */
+    bool maybe;     /* the folder is looked at for one file in it */
+    unsigned moves; /* when known was loaded: of how many that were done */
     uint64_t kept_temps[1024];
     size_t nkept;
+    struct asks *asks; /* of the block in hand; NULL: none */
+    uint8_t verdicts[LISTING_ENTRIES];
+    uint8_t digests[LISTING_ENTRIES][DIGEST_BYTES]; /* only where the verdict is CHECK */
 };
 
 /* Rows of one folder: rows.c. */
@@ -124,6 +131,7 @@ struct rlane {
     uint64_t piece_at, piece_data; /* how far; without holes */
     XXH3_state_t *piece_hash;
     bool can_delta;           /* the source knows of older files */
+    bool can_move;            /* the source says whether something was elsewhere */
     struct held_pieces *held; /* NULL: no piece was offered yet */
     struct status told;
 };
@@ -172,6 +180,8 @@ struct receiver {
     uint64_t incoming_pieces; /* of all of them: what their maps take */
     struct spool *links, *folders, *extras, *late;
     struct claims *claims; /* of this session */
+    struct moves *moves;   /* of this session */
+    atomic_uint moved;     /* blocks of renames done */
     const char *doing;
     bool finished, bye, stopped;
     int64_t finished_ms;
@@ -293,6 +303,55 @@ void evidence_folder(struct rlane *l, struct bytes folder, const struct meta *m,
  */
 int evidence_fresh(struct rlane *l, struct bytes name);
 int evidence_fresh_root(struct receiver *r);
+
+/* moves_find.c: what the source lists and the catalogue has elsewhere */
+struct moves *moves_new(void);
+struct moves *moves_free(struct moves *m);
+/* The session lists the folder, or places something in it: it is not renamed any more. */
+void moves_touch(struct receiver *r, const char *path, size_t len);
+bool moves_touched(struct receiver *r, const char *path, size_t len);
+/* May what a new folder holds be elsewhere? Else it is sent without asking: before the first pass
+ * has ended nearly all of it is new. */
+bool moves_may_come(const struct rlane *l);
+/* May it be elsewhere? Then it is answered behind the block. */
+bool moves_wants(struct rlane *l, uint32_t i, const struct listing_entry *e);
+/* fn: the usual comparison, of those that are nowhere else. */
+int moves_answer(struct rlane *l,
+                 int (*fn)(struct rlane *l, uint32_t i, const struct listing_entry *e));
+void moves_put_origin(struct rlane *l, uint32_t i, struct buf *b); /* of a MOVED one */
+void moves_asks_done(struct compare *c);
+/* Is it what the row says, and from before this session? */
+bool moves_stands(struct receiver *r, int dir, const char *name, const struct catalogue_entry *row,
+                  struct stat *ret);
+void moves_renamed(struct receiver *r, const struct catalogue_move *m); /* a folder was */
+/* The source's folder has a row, so that it is known again. */
+void moves_folder_row(struct rlane *l, struct bytes folder, const struct meta *m);
+/* In a dry run: path would be renamed from what is returned; NULL: no. malloc'd. */
+char *moves_dry_origin(struct receiver *r, const char *path, size_t len, size_t *retlen);
+bool moves_dry_leaves(struct receiver *r, const char *path, size_t len);
+void moves_dry_note(struct receiver *r, const struct catalogue_move *m);
+
+/* moves_plan.c: in which order, and over what */
+enum hop_how { HOP_NEW, HOP_OVER, HOP_CLEAR, HOP_SWAP };
+struct hop {
+    struct catalogue_move m;
+    enum hop_how how;
+};
+struct hops {
+    struct hop *all;
+    size_t n, cap;
+};
+/* Of what c holds still; the lane is in their folder. */
+int moves_plan(struct rlane *l, struct cursor *c, uint32_t count, struct hops *ret);
+void moves_hops_done(struct hops *h);
+
+/* moves.c */
+int moves_run(struct rlane *l, struct cursor *c);
+/* What a crash left between the note and the rows. */
+int moves_recover(struct receiver *r);
+
+/* extras.c: does the folder name below dir, which is at path, hold what the filter leaves out? */
+bool extras_hold_left_out(struct rlane *l, int dir, struct bytes path, const char *name);
 
 /* finish.c */
 int finish_run(struct rlane *l);

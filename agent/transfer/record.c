@@ -454,3 +454,57 @@ int stop_get(struct cursor *c, struct fault *ret)
     (void)fault_set(ret, (enum fault_class)what, err, "%.*s", (int)text.n, text.p ? text.p : "");
     return 0;
 }
+
+/* ── where something was ── */
+
+enum { ORIGIN_SAME = 1 };
+
+void origin_put(struct buf *b, const struct origin *o)
+{
+    bytes_put(b, o->from);
+    buf_put_u8(b, o->same ? ORIGIN_SAME : 0);
+    uint8_t *at = buf_reserve(b, 12);
+    if (!at)
+        return;
+    put_time(&at, &o->ctime);
+    b->len += 12;
+}
+
+int origin_get(struct cursor *c, struct origin *ret)
+{
+    if (!path_get(c, &ret->from))
+        return -EBADMSG;
+    ret->same = cursor_u8(c) & ORIGIN_SAME;
+    const uint8_t *at = cursor_bytes(c, 12);
+    return !at || !get_time(&at, &ret->ctime) ? -EBADMSG : 0;
+}
+
+void moves_head_put(struct buf *b, struct bytes folder)
+{
+    bytes_put(b, folder);
+}
+
+void move_put(struct buf *b, const struct move *m)
+{
+    bytes_put(b, m->name);
+    bytes_put(b, m->from);
+    buf_put_u64(b, m->ino);
+    buf_put_u64(b, m->other_ino);
+}
+
+int moves_head_get(struct cursor *c, struct bytes *retfolder, uint32_t *retcount)
+{
+    if (!path_get(c, retfolder))
+        return -EBADMSG;
+    *retcount = cursor_u32(c);
+    return c->bad || *retcount > LISTING_ENTRIES ? -EBADMSG : 0;
+}
+
+int move_get(struct cursor *c, struct move *ret)
+{
+    if (!name_get(c, &ret->name) || !path_get(c, &ret->from) || ret->from.n == 0)
+        return -EBADMSG;
+    ret->ino = cursor_u64(c);
+    ret->other_ino = cursor_u64(c);
+    return c->bad || ret->ino == 0 ? -EBADMSG : 0;
+}

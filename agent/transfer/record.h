@@ -4,6 +4,7 @@
  *   source                                destination
  *   LISTING (a folder's entries) ────────► compares
  *                              ◄──────── WANT (a verdict an entry)
+ *   MOVES (what stood elsewhere) ────────► renames, and is sent the entries' listing once more
  *   BATCH (small entries whole) ─────────► places
  *   BEGIN (one larger file) ─────────────► opens its temporary file
  *                              ◄──────── BEGUN (pieces that are there already; an older file)
@@ -39,6 +40,7 @@ enum record_type { /* numbers are never used again */
                    REC_FINISH = 23,
                    REC_BYE = 24,
                    REC_OFFER = 26,
+                   REC_MOVES = 27,
                    REC_FIND = 29,
                    REC_WANT = 40,
                    REC_BEGUN = 41,
@@ -92,8 +94,9 @@ struct listing_head {
     uint32_t count;
 };
 /* LINKED: a later name of a hard-linked file: target is the first one's path. UNSEEN: owner, mode
- * and attributes were not looked at; the change time tells when they changed. */
-enum { ENTRY_LINKED = 1, ENTRY_UNSEEN = 2 };
+ * and attributes were not looked at; the change time tells when they changed. SETTLED: it was asked
+ * before where it stood, and is to be compared with what stands there now. */
+enum { ENTRY_LINKED = 1, ENTRY_UNSEEN = 2, ENTRY_SETTLED = 4 };
 struct listing_entry {
     struct bytes name;
     struct meta meta;
@@ -114,7 +117,31 @@ enum verdict {
     VERDICT_EXISTS, /* folder: is there, list it */
     VERDICT_FRESH,  /* folder: is not there, send all of it */
     VERDICT_SKIP,   /* failed at the destination */
+    VERDICT_MOVED,  /* an origin follows: the destination seems to have it elsewhere */
+    VERDICT_NEW,    /* folder: is not there; list it, what is in it may be elsewhere */
 };
+
+/* ── where something was ── */
+/* With MOVED: what the catalogue has of that inode. from may be empty: nothing, but the name is of
+ * another folder now, which is to be asked for again behind the block's moves. */
+struct origin {
+    struct bytes from;     /* path below the root */
+    bool same;             /* size and mtime are as they were */
+    struct timespec ctime; /* of the source's entry then */
+};
+void origin_put(struct buf *b, const struct origin *o);
+int origin_get(struct cursor *c, struct origin *ret);
+
+/* MOVES: the folder, a count, and what stood elsewhere and stands there no more at the source. */
+struct move {
+    struct bytes name, from;
+    uint64_t ino;       /* of the source */
+    uint64_t other_ino; /* of what stands at from now; 0: nothing */
+};
+void moves_head_put(struct buf *b, struct bytes folder); /* count is put by the caller */
+void move_put(struct buf *b, const struct move *m);
+int moves_head_get(struct cursor *c, struct bytes *retfolder, uint32_t *retcount);
+int move_get(struct cursor *c, struct move *ret);
 
 /* ── BATCH ── */
 enum { BATCH_FRESH = 1, BATCH_HAS_META = 2 };

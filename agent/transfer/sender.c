@@ -75,7 +75,8 @@ static void hello_make(const struct sender *s, uint32_t index, struct lane_hello
     *ret = (struct lane_hello){
         .entry = {.session = s->session,
                   .lane = index,
-                  .can = p->options.delta && !s->source ? LANE_CAN_DELTA : 0}
+                  .can = (p->options.delta && !s->source ? (unsigned)LANE_CAN_DELTA : 0) |
+                         (moved_can(s) ? (unsigned)LANE_CAN_MOVE : 0)}
     };
     (void)snprintf(ret->id, sizeof ret->id, "%s", p->ticket_id);
     (void)snprintf(ret->pair, sizeof ret->pair, "%s", p->pair);

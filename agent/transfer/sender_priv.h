@@ -51,6 +51,14 @@ struct item {
     uint8_t flags; /* of listing_entry */
 };
 
+/* An entry that the destination seems to have elsewhere. */
+struct came {
+    uint32_t item;
+    uint32_t from, from_len; /* in origins */
+    bool same;
+    struct timespec ctime;
+};
+
 /* A block that was sent; kept until its answer was acted upon. */
 struct listing {
     struct listing *next;
@@ -60,7 +68,10 @@ struct listing {
     uint32_t count;
     bool answered;
     uint8_t *verdicts;
-    uint8_t *digests; /* DIGEST_BYTES each; only where the verdict is CHECK */
+    uint8_t *digests;  /* DIGEST_BYTES each; only where the verdict is CHECK */
+    struct came *came; /* of those that are MOVED; NULL: none */
+    uint32_t ncame;
+    struct buf origins; /* their paths */
 };
 
 /* A file in pieces. The owner made it; others take pieces once it is open to all. */
@@ -114,6 +125,7 @@ struct worker {
     uint64_t batch_of; /* serial of the folder that the batch in out is at; 0: empty */
     struct listing *first, **last;
     unsigned nlistings;
+    struct listing *again; /* whose MOVED entries are to be listed once more */
     struct compress compress;
     XXH3_state_t *hash;
     struct delta *delta; /* NULL: not needed yet */
@@ -193,6 +205,17 @@ void worker_remap(struct worker *w, const struct folder *f, const char *name, co
 
 /* walk.c */
 int walk_folder(struct worker *w, char *path, size_t len, uint32_t flags);
+/* Adds one entry to l and to the record. Errors of the entry are failures of it alone. flags: 0 or
+ * ENTRY_SETTLED. */
+int walk_list_one(struct worker *w, struct listing *l, const char *name, uint8_t flags);
+
+/* moved.c: what the destination may rename instead of having it sent */
+bool moved_can(const struct sender *s);
+int moved_take(struct listing *l, uint32_t item, struct cursor *c); /* an origin of WANT */
+int moved_tell(struct worker *w, struct listing *l);
+int moved_again(struct worker *w); /* lists the entries once more: no folder is being listed */
+void moved_done(struct worker *w);
+
 int walk_answer(struct worker *w, struct listing *l); /* frees it */
 int walk_hand_over(struct worker *w, const struct folder *f, const char *name);
 void walk_count(struct worker *w, const struct meta *m, bool linked);

@@ -175,6 +175,7 @@ struct listing *walk_listing_new(struct folder *f)
     l->verdicts = xcalloc(LISTING_ENTRIES, 1);
     l->digests = xcalloc(LISTING_ENTRIES, DIGEST_BYTES);
     buf_init(&l->names, NAMES_BYTES);
+    buf_init(&l->origins, LANE_RECORD_MAX);
     return l;
 }
 
@@ -185,6 +186,8 @@ void listing_free(struct worker *w, struct listing *l)
     free(l->items);
     free(l->verdicts);
     free(l->digests);
+    free(l->came);
+    buf_done(&l->origins);
     free(l);
 }
 
@@ -199,12 +202,33 @@ void walk_count(struct worker *w, const struct meta *m, bool linked)
     (void)pthread_mutex_unlock(&s->lock);
 }
 
-/* Adds one entry to l and to the record. Errors of the entry are failures of it alone. */
-static int list_one(struct worker *w, struct listing *l, const char *name)
+/* A file of several names: is it the first of them that is seen? */
+static int list_linked(struct worker *w, const struct folder *f, struct listing_entry *e,
+                       char **retfirst)
+{
+    size_t plen = f->len + (f->len > 0) + e->name.n, first_len = 0;
+    CLEANUP(mem_free) char *path = xmalloc(plen + 1);
+    memcpy(path, f->path, f->len);
+    path[f->len] = '/';
+    memcpy(path + plen - e->name.n, e->name.p, e->name.n);
+    int rc = links_see(w->s->links, &e->meta, path, plen, retfirst, &first_len);
+    if (rc < 0)
+        return rc;
+    if (rc == 1) {
+        e->flags |= ENTRY_LINKED;
+        e->target = (struct bytes){*retfirst, first_len};
+    } else if (!f->found) {
+        changes_linked(w->s, &e->meta);
+    }
+    return 0;
+}
+
+int walk_list_one(struct worker *w, struct listing *l, const char *name, uint8_t flags)
 {
     struct folder *f = l->folder;
     struct listing_entry e = {
-        .name = {name, strlen(name)}
+        .name = {name, strlen(name)},
+          .flags = flags
     };
     char target[SYMLINK_TARGET_MAX + 1];
     CLEANUP(mem_free) char *first = NULL;
@@ -238,24 +262,14 @@ static int list_one(struct worker *w, struct listing *l, const char *name)
         }
         e.target = (struct bytes){target, (size_t)n};
     }
-    if (!S_ISDIR(e.meta.mode) && e.meta.nlink > 1) {
-        size_t plen = f->len + (f->len > 0) + e.name.n;
-        CLEANUP(mem_free) char *path = xmalloc(plen + 1);
-        memcpy(path, f->path, f->len);
-        path[f->len] = '/';
-        memcpy(path + plen - e.name.n, name, e.name.n);
-        size_t first_len = 0;
-        rc = links_see(w->s->links, &e.meta, path, plen, &first, &first_len);
+    bool settled = flags & ENTRY_SETTLED; /* it was seen and counted before */
+    if (!settled && !S_ISDIR(e.meta.mode) && e.meta.nlink > 1) {
+        rc = list_linked(w, f, &e, &first);
         if (rc < 0)
             return rc;
-        if (rc == 1) {
-            e.flags = ENTRY_LINKED;
-            e.target = (struct bytes){first, first_len};
-        } else if (!f->found) {
-            changes_linked(w->s, &e.meta);
-        }
     }
-    walk_count(w, &e.meta, e.flags & ENTRY_LINKED);
+    if (!settled)
+        walk_count(w, &e.meta, e.flags & ENTRY_LINKED);
     l->items[l->count++] = (struct item){e.meta, (uint32_t)l->names.len, e.flags};
     buf_put(&l->names, name, e.name.n + 1);
     listing_entry_put(&w->record, &e);
@@ -335,7 +349,7 @@ static int walk_listed(struct worker *w, struct folder *f)
         size_t flags_at = walk_block_begin(w, f, flags), count_at = w->record.len - 4;
         while (rc == 0 && more == 1 && l->count < LISTING_ENTRIES &&
                w->record.len < count_at + LISTING_BYTES) {
-            rc = list_one(w, l, e.name);
+            rc = walk_list_one(w, l, e.name, 0);
             more = dents_next(&w->dents, &e);
         }
         if (more != 1)
@@ -386,7 +400,7 @@ static int walk_one(struct worker *w, char *path, size_t len)
         return 0;
     struct listing *l = walk_listing_new(f);
     size_t flags_at = walk_block_begin(w, f, LISTING_FIRST), count_at = w->record.len - 4;
-    int rc = list_one(w, l, name);
+    int rc = walk_list_one(w, l, name, 0);
     if (rc < 0)
         listing_free(w, l);
     else
@@ -444,10 +458,11 @@ static int answer_one(struct worker *w, struct listing *l, uint32_t i)
     const struct item *it = &l->items[i];
     const char *name = (const char *)l->names.data + it->name;
     enum verdict v = l->verdicts[i];
-    if (v == VERDICT_EXISTS || v == VERDICT_FRESH) {
+    if (v == VERDICT_EXISTS || v == VERDICT_FRESH || v == VERDICT_NEW) {
         if (!S_ISDIR(it->meta.mode))
             return -EPROTO;
-        if (v == VERDICT_EXISTS && f->changed && !changes_descend(w->s, f, name))
+        bool settled = it->flags & ENTRY_SETTLED; /* it came here now, with all below it */
+        if (v == VERDICT_EXISTS && f->changed && !settled && !changes_descend(w->s, f, name))
             return 0;
         return walk_push(w, f, name, v == VERDICT_FRESH ? WALK_FRESH : 0);
     }
@@ -468,8 +483,10 @@ static int answer_one(struct worker *w, struct listing *l, uint32_t i)
         return batch_meta(w, f, name, &it->meta);
     case VERDICT_SAME:
     case VERDICT_SKIP:
+    case VERDICT_MOVED:
     case VERDICT_EXISTS:
     case VERDICT_FRESH:
+    case VERDICT_NEW:
         break;
     }
     return 0;
@@ -477,9 +494,15 @@ static int answer_one(struct worker *w, struct listing *l, uint32_t i)
 
 int walk_answer(struct worker *w, struct listing *l)
 {
-    int rc = 0;
+    /* What moves away first: something else may come to its place. */
+    int rc = l->came ? moved_tell(w, l) : 0;
     for (uint32_t i = 0; rc == 0 && i < l->count; i++)
         rc = answer_one(w, l, i);
-    listing_free(w, l);
+    if (l->came) { /* maybe within this very folder: its own listing is to end first */
+        l->next = w->again;
+        w->again = l;
+    } else {
+        listing_free(w, l);
+    }
     return rc;
 }

@@ -69,8 +69,13 @@ static int on_want(struct worker *w, struct cursor *c)
         return -EPROTO;
     for (uint32_t i = 0; i < l->count; i++) {
         l->verdicts[i] = cursor_u8(c);
-        if (l->verdicts[i] > VERDICT_SKIP)
+        if (l->verdicts[i] > VERDICT_NEW)
             return -EPROTO;
+        if (l->verdicts[i] == VERDICT_MOVED) {
+            int rc = moved_can(w->s) ? moved_take(l, i, c) : -EPROTO;
+            if (rc < 0)
+                return rc;
+        }
         if (l->verdicts[i] != VERDICT_CHECK)
             continue;
         const void *digest = cursor_bytes(c, DIGEST_BYTES);
@@ -271,6 +276,10 @@ static int turn(struct worker *w)
     }
     if (w->nlistings >= LISTINGS_MAX)
         return large_help(w);
+    if (w->again) {
+        rc = moved_again(w);
+        return rc < 0 ? rc : 1;
+    }
     if (w->s->source) {
         rc = w->s->source->later(w);
         if (rc != 0)
@@ -371,6 +380,7 @@ static void worker_done(struct worker *w)
         w->first = l->next;
         listing_free(w, l);
     }
+    moved_done(w);
     if (s->source)
         s->source->end(w);
     buf_done(&w->out);

@@ -33,6 +33,7 @@ static const struct column counters[] = {
     {"Unchanged files",     "unchanged_files", CELL_COUNT},
     {"Unchanged bytes",     "unchanged_bytes", CELL_BYTES},
     {"Only attributes",     "changed_meta",    CELL_COUNT},
+    {"Renamed",             "renamed",         CELL_COUNT},
     {"Deleted",             "deleted",         CELL_COUNT},
     {"Failed",              "failed",          CELL_COUNT},
     {"Attributes not kept", "skipped_meta",    CELL_COUNT},
@@ -98,7 +99,7 @@ static void show_failure(FILE *out, const json_t *group)
 }
 
 /* What an agent names "keep …" is an attribute of an entry that arrived all the same. */
-enum heading { FAILURES, LOSSES, EXTRAS };
+enum heading { FAILURES, LOSSES, EXTRAS, RENAMES };
 
 static enum heading heading_of(const json_t *group)
 {
@@ -106,6 +107,8 @@ static enum heading heading_of(const json_t *group)
     const char *what = show_str(group, "what");
     if (strcmp(what, "would delete") == 0)
         return EXTRAS;
+    if (strcmp(what, "would rename") == 0)
+        return RENAMES;
     return strncmp(what, keep, sizeof keep - 1) == 0 ? LOSSES : FAILURES;
 }
 
@@ -224,6 +227,7 @@ void report_text(FILE *out, const json_t *doc)
     report_accounts(out, show_find(doc, "pairs"));
     show_failures(out, failures, FAILURES, "Failures, by cause");
     show_failures(out, failures, LOSSES, "What could not be kept");
+    show_failures(out, failures, RENAMES, "What would be renamed at the destination");
     show_failures(out, failures, EXTRAS, "What would be removed from the destination");
     CLEANUP(mem_free) char *not_kept = report_not_kept(totals);
     if (not_kept)

@@ -40,6 +40,7 @@ static const struct field {
     FIELD(again_bytes, GROWS_SUM),
     FIELD(changed_meta, GROWS_SUM),
     FIELD(delta_saved, GROWS_SUM),
+    FIELD(renamed, GROWS_SUM),
     FIELD(elapsed_ms, GROWS_SUM),
     FIELD(changed_folders, GROWS_LATEST),
     FIELD(next_pass_ms, GROWS_LATEST),
