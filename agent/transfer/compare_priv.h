@@ -39,7 +39,7 @@ bool evidence_changed_here(struct rlane *l, const struct view *v, const struct l
 /* Counts it as a failure; the next pass sends it. */
 int evidence_name_it(struct rlane *l, const struct listing_entry *e);
 void evidence_same(struct rlane *l, const struct listing_entry *e); /* its content need not come */
-/* At the end of a whole listing: rows of what the source no longer has go. */
+/* At the end of a whole listing: rows of what the source no longer has are put aside. */
 int evidence_prune(struct rlane *l);
 
 /* extras.c: removes stale temporaries, and puts names that only stand here aside for deletion. */

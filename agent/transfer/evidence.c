@@ -200,9 +200,24 @@ int evidence_fresh_root(struct receiver *r)
     return rc;
 }
 
-static bool is_named(void *arg, const char *name, size_t len)
+/* What is named no more goes at the end: it may be found under another name until then. */
+struct pruning {
+    struct rlane *l;
+    int rc;
+};
+
+static bool put_aside(void *arg, const char *name, size_t len)
 {
-    return compare_names(arg, name, len);
+    struct pruning *p = arg;
+    struct buf b;
+    if (p->rc < 0 || compare_names(&p->l->compare, name, len))
+        return true;
+    buf_init(&b, PATH_BYTES_MAX + 512);
+    buf_put_blob(&b, p->l->at.path, p->l->at.len);
+    buf_put_blob(&b, name, len);
+    p->rc = spool_put(p->l->r->gone, 0, b.data, b.len);
+    buf_done(&b);
+    return true;
 }
 
 int evidence_prune(struct rlane *l)
@@ -211,9 +226,38 @@ int evidence_prune(struct rlane *l)
     const struct transfer_options *o = &r->spec->options;
     if (o->dry_run || o->only_failed || l->compare.names_lost)
         return 0;
+    struct pruning p = {.l = l};
     (void)pthread_mutex_lock(&r->cat_lock);
-    int rc =
-        catalogue_prune(r->cat, l->compare.known, l->at.path, l->at.len, is_named, &l->compare);
+    int rc = catalogue_prune(r->cat, l->compare.known, l->at.path, l->at.len, put_aside, &p);
+    (void)pthread_mutex_unlock(&r->cat_lock);
+    return rc < 0 ? rc : p.rc;
+}
+
+static int gone_row(void *arg, const void *row, size_t len)
+{
+    struct receiver *r = arg;
+    struct cursor c = cursor_of(row, len);
+    struct bytes folder, name;
+    folder.p = cursor_blob(&c, PATH_BYTES_MAX, &folder.n);
+    name.p = cursor_blob(&c, NAME_BYTES_MAX, &name.n);
+    if (c.bad)
+        return -EBADMSG;
+    CLEANUP(mem_free)
+    char *below =
+        xasprintf("%.*s%s%.*s", (int)folder.n, folder.p, folder.n ? "/" : "", (int)name.n, name.p);
+    int rc = catalogue_forget(r->cat, folder.p, folder.n, name.p, name.n);
+    if (rc == -EAGAIN) {
+        rc = catalogue_commit(r->cat);
+        if (rc == 0)
+            rc = catalogue_forget(r->cat, folder.p, folder.n, name.p, name.n);
+    }
+    return rc == 0 ? catalogue_forget_below(r->cat, below, strlen(below)) : rc;
+}
+
+int evidence_forget_gone(struct receiver *r)
+{
+    (void)pthread_mutex_lock(&r->cat_lock);
+    int rc = spool_each(r->gone, gone_row, r);
     (void)pthread_mutex_unlock(&r->cat_lock);
     return rc;
 }

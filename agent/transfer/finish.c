@@ -349,6 +349,8 @@ int finish_run(struct rlane *l)
         rc = spool_each(r->folders, folder_row, l);
     }
     if (rc == 0)
+        rc = evidence_forget_gone(r);
+    if (rc == 0)
         rc = durable_note(l);
     if (rc == 0)
         rc = durable_flush(r);

@@ -137,6 +137,7 @@ static int spools_new(struct receiver *r)
     r->folders = spool_free(r->folders);
     r->extras = spool_free(r->extras);
     r->late = spool_free(r->late);
+    r->gone = spool_free(r->gone);
     (void)claims_free(r->claims);
     r->claims = claims_new();
     (void)moves_free(r->moves);
@@ -148,6 +149,8 @@ static int spools_new(struct receiver *r)
         rc = spool_new(&r->extras, r->scratch);
     if (rc == 0)
         rc = spool_new(&r->late, r->scratch);
+    if (rc == 0)
+        rc = spool_new(&r->gone, r->scratch);
     return rc;
 }
 
@@ -489,6 +492,7 @@ static void receiver_done(struct receiver *r)
     (void)spool_free(r->folders);
     (void)spool_free(r->extras);
     (void)spool_free(r->late);
+    (void)spool_free(r->gone);
     (void)claims_free(r->claims);
     (void)moves_free(r->moves);
     (void)faillist_free(r->failures);

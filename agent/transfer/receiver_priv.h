@@ -178,7 +178,7 @@ struct receiver {
     struct incoming *incoming;
     unsigned nincoming;
     uint64_t incoming_pieces; /* of all of them: what their maps take */
-    struct spool *links, *folders, *extras, *late;
+    struct spool *links, *folders, *extras, *late, *gone;
     struct claims *claims; /* of this session */
     struct moves *moves;   /* of this session */
     atomic_uint moved;     /* blocks of renames done */
@@ -303,6 +303,8 @@ void evidence_folder(struct rlane *l, struct bytes folder, const struct meta *m,
  */
 int evidence_fresh(struct rlane *l, struct bytes name);
 int evidence_fresh_root(struct receiver *r);
+/* Rows of what no listing named. */
+int evidence_forget_gone(struct receiver *r);
 
 /* moves_find.c: what the source lists and the catalogue has elsewhere */
 struct moves *moves_new(void);

@@ -54,6 +54,15 @@ dst chunk-in 20
 dst pieces-whole 1
 "
 
+# A later pass, after folders and files were renamed.
+renamed_points="
+src moves-told 1
+dst moves-noted 1      short
+dst moved 2            short
+dst moves-synced 1
+dst moves-committed 1
+"
+
 src=$work/from
 mkdir "$src"
 small_files "$src/small" 20 50
@@ -90,6 +99,24 @@ dies_at() { # SIDE POINT TIMES [OPTION…]
     until_true 30 "both are online" is_online src
     until_true 30 "both are online" is_online dst
 }
+dies_renaming() { # SIDE POINT TIMES
+    local side=$1 point=$2 times=$3 job=p$((++n)) dst=$work/to$n from=$work/from$n
+    cp -a "$src" "$from"
+    job_start "$job" "$from" "$dst" --delete
+    job_end "$job" 60 done
+    mv "$from/small" "$from/little"
+    mv "$from/big" "$from/large"
+    arm "$side" "$point" "$times"
+    godwit job start "$job" >/dev/null
+    job_end "$job" 60 done
+    ! armed "$side" || fail "$side never came to $point for the $times. time"
+    same "$from" "$dst"
+    no_temporaries "$dst"
+    passed "$side dies at $point while it renames"
+    rm -rf "$dst" "$from"
+    until_true 15 "both are online" is_online src
+    until_true 15 "both are online" is_online dst
+}
 each_of() { # POINTS [OPTION]
     local side point times form
     while read -r side point times form; do
@@ -100,10 +127,15 @@ each_of() { # POINTS [OPTION]
 }
 each_of "$points"
 each_of "$delta_points" --delta
+while read -r side point times form; do
+    [ -n "$side" ] || continue
+    [ "$form" = short ] || long || continue
+    dies_renaming "$side" "$point" "$times"
+done <<<"$renamed_points"
 
 # No point of a file's journey is without a case here; other workloads have tests of their own.
 for point in $(grep -hoE 'FAULT_POINT\("[^"]*' "$top"/agent/*.c "$top"/agent/{transfer,pull}/*.c | cut -d'"' -f2 | sort -u); do
-    grep -qE "^(src|dst) $point " <<<"$points$delta_points" && continue
+    grep -qE "^(src|dst) $point " <<<"$points$delta_points$renamed_points" && continue
     show "there is no case for the point $point"
     ! long || fail "there is no case for the point $point"
 done

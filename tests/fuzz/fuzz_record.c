@@ -51,6 +51,20 @@ static void offer(struct cursor *c)
     }
 }
 
+static void moves(struct cursor *c)
+{
+    struct bytes folder;
+    struct move m;
+    uint32_t count = 0;
+    if (moves_head_get(c, &folder, &count) < 0)
+        return;
+    if (count > LISTING_ENTRIES)
+        abort();
+    for (uint32_t i = 0; i < count; i++)
+        if (move_get(c, &m) < 0)
+            return;
+}
+
 static void parse(uint8_t type, struct cursor *c)
 {
     struct begin g;
@@ -66,6 +80,8 @@ static void parse(uint8_t type, struct cursor *c)
         (void)chunk_get(c, &k);
     else if (type == REC_OFFER)
         offer(c);
+    else if (type == REC_MOVES)
+        moves(c);
     else
         (void)piece_end_get(c, &p);
 }
@@ -77,6 +93,7 @@ static void parse(uint8_t type, struct cursor *c)
     struct status s;
     struct failed f;
     struct fault stop;
+    struct origin origin;
     if (type == REC_BEGUN)
         (void)begun_get(c, &g);
     else if (type == REC_SUMS)
@@ -85,6 +102,8 @@ static void parse(uint8_t type, struct cursor *c)
         (void)status_get(c, &s);
     else if (type == REC_FAILED)
         (void)failed_get(c, &f);
+    else if (type == REC_WANT)
+        (void)origin_get(c, &origin);
     else
         (void)stop_get(c, &stop);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/feed/feed.h"
@@ -17,6 +18,7 @@
 #include "tests/unit/transfer/trees.h"
 
 static struct feed *feed;
+static char *fault_file; /* there only while a child is to die of it */
 
 /* On a file system of its own: nobody else's changes are in the list. */
 static int setup(void **state_)
@@ -188,6 +190,26 @@ static void by_full_scan_with_delete(void **state_)
     all(true, true);
 }
 
+/* Rows with SHA-256 and metadata go along. */
+static void with_evidence(void **state_)
+{
+    (void)state_;
+    struct both b;
+    const struct transfer_options o = {.delete_extras = true, .evidence = true, .lanes = 1};
+    sh(tree);
+    pass(&b, &o);
+    assert_done(&b);
+    sh("mv d g; mv f/big e/big; mv e/1 1");
+    pass(&b, &o);
+    assert_done(&b);
+    assert_int_equal(b.received.counters.renamed, 3);
+    assert_int_equal(b.sent.counters.sent_bytes, 0);
+    assert_same_trees();
+    pass(&b, &o);
+    assert_int_equal(b.sent.counters.sent_bytes, 0);
+    assert_done(&b);
+}
+
 static void a_gigabyte_is_not_sent(void **state_)
 {
     (void)state_;
@@ -207,19 +229,108 @@ static void a_gigabyte_is_not_sent(void **state_)
     assert_same_trees();
 }
 
+/* The child is both sides: all of it dies. */
+static void killed_pass(const char *point, unsigned times, const struct transfer_options *o)
+{
+    FILE *out = fopen(fault_file, "we");
+    assert_non_null(out);
+    assert_true(fprintf(out, "%s %u\n", point, times) > 0);
+    assert_int_equal(fclose(out), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct both b;
+        feed = NULL;
+        pass(&b, o);
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    (void)unlink(fault_file);
+    if (!WIFSIGNALED(status))
+        fail_msg("it never came to %s", point);
+}
+
+static const struct {
+    const char *point;
+    unsigned times;
+} points[] = {
+    {"moves-told",      1},
+    {"moves-noted",     1},
+    {"moved",           1},
+    {"moved",           2},
+    {"moves-synced",    1},
+    {"moves-committed", 1},
+};
+
+static const struct {
+    const char *change, *then;
+} killed[] = {
+    {"mv d g; mv f/big f/new",                         ""                              },
+ /* of one size and time: only the catalogue knows which is which */
+    {"mv f/a t; mv f/b f/a; mv t f/b; mv f/big f/new", ""                              },
+    {"mv f/a t; mv f/b f/a; mv t f/b; mv f/big f/new", "mv f/a t; mv f/b f/a; mv t f/b"},
+    {"mv d t; mv e d; mv f e; mv t f",                 "mv d t; mv e d; mv f e; mv t f"},
+    {"mv d g; mv f h",                                 "mv g d; mv h f"                },
+};
+
+static void one_killed(size_t point, size_t change)
+{
+    struct both b;
+    const struct transfer_options o = {.delete_extras = true, .full_scan = true, .lanes = 1};
+    sh(tree);
+    sh("head -c 9000 /dev/urandom > f/a; head -c 9000 /dev/urandom > f/b; touch -d 2001-02-03 f/a"
+       " f/b");
+    pass(&b, &o);
+    assert_done(&b);
+    sh(killed[change].change);
+    killed_pass(points[point].point, points[point].times, &o);
+    sh(killed[change].then);
+    pass(&b, &o);
+    assert_done(&b);
+    assert_same_trees();
+    if (killed[change].then[0] == '\0')
+        assert_int_equal(b.sent.counters.sent_bytes, 0);
+    pass(&b, &o);
+    assert_done(&b);
+    assert_int_equal(b.sent.counters.sent_bytes, 0);
+    sh("find . -mindepth 1 -delete");
+    pass(&b, &o);
+    assert_done(&b);
+}
+
+static void killed_at_any_point(void **state_)
+{
+    (void)state_;
+#ifdef GODWIT_FAULT_POINTS
+    struct feed *f = feed;
+    feed = NULL;
+    for (size_t i = 0; i < ARRAY_SIZE(points); i++)
+        for (size_t k = 0; k < ARRAY_SIZE(killed); k++)
+            one_killed(i, k);
+    feed = f;
+#else
+    (void)one_killed;
+    skip();
+#endif
+}
+
 int main(void)
 {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(by_the_feed),
-        TEST(by_the_feed_with_delete),
-        TEST(by_full_scan),
-        TEST(by_full_scan_with_delete),
-        TEST(a_gigabyte_is_not_sent),
+        TEST(by_the_feed),         TEST(by_the_feed_with_delete),
+        TEST(by_full_scan),        TEST(by_full_scan_with_delete),
+        TEST(with_evidence),       TEST(a_gigabyte_is_not_sent),
+        TEST(killed_at_any_point),
     };
     if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 ||
         mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return 77;
+    fault_file = xasprintf("/tmp/godwit-renames-%d", (int)getpid());
+    (void)setenv("GODWIT_FAULT_FILE", fault_file, 1);
     cmocka_set_test_filter(getenv("GODWIT_ONLY"));
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    free(fault_file);
+    return failed;
 }
