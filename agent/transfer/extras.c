@@ -147,8 +147,8 @@ int extras_find(struct rlane *l, bool complete)
 {
     const struct transfer_options *o = &l->r->spec->options;
     bool want = o->delete_extras && complete && !o->only_failed && !l->compare.names_lost;
-    if (l->at.fd < 0)
-        return 0;
+    if (l->at.fd < 0 || (!complete && !l->compare.names_lost))
+        return 0; /* some of its entries only: nothing is known of the others */
     if (l->compare.names_lost && o->delete_extras) {
         struct failure f = {l->at.path, NULL, l->at.len, 0, E2BIG, "extras of a huge folder"};
         int rc = receiver_failed(l, &f);
