@@ -338,7 +338,7 @@ int main(void)
     if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 ||
         mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return 77;
-    fault_file = xasprintf("/tmp/godwit-renames-%d", (int)getpid());
+    fault_file = xasprintf("%s/renames-%d.fault", P_tmpdir, (int)getpid());
     (void)setenv("GODWIT_FAULT_FILE", fault_file, 1);
     cmocka_set_test_filter(getenv("GODWIT_ONLY"));
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
