@@ -20,5 +20,5 @@ int bundle_forget_secrets(const struct site *v, struct fault *reterr);
 int bundle_probe(struct stage_run *r); /* is it here? */
 
 /* The stage "bundle", both roles, in the agent's own process: it has the lanes. */
-int bundle_exchange(struct step *s, const char *folder, const Godwit__IdentityOrder *o,
+int bundle_exchange(struct step *s, const struct site *v, const Godwit__IdentityOrder *o,
                     struct fault *reterr);

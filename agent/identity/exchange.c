@@ -193,16 +193,15 @@ static int give(struct lane *l, const uint8_t *data, size_t len)
     return rc < 0 ? rc : rc == 0 ? -ETIMEDOUT : r.type == REC_STORED ? 0 : -EPROTO;
 }
 
-static int send(struct step *s, const char *folder, const Godwit__IdentityOrder *o,
+static int send(struct step *s, const struct site *v, const Godwit__IdentityOrder *o,
                 const struct ticket *t, struct fault *reterr)
 {
-    const struct site v = {.root = "", .folder = folder};
     struct lane *l = NULL;
     uint8_t *data = NULL;
     size_t len = 0;
     if (!o->plan)
         return fault_set(reterr, FAULT_STOP_JOB, EBADMSG, "the order has no plan");
-    int rc = bundle_make(&v, o->plan, &data, &len, reterr);
+    int rc = bundle_make(v, o->plan, &data, &len, reterr);
     if (rc < 0)
         return rc;
     rc = enter_soon(s, o, t, &l);
@@ -219,7 +218,7 @@ static int send(struct step *s, const char *folder, const Godwit__IdentityOrder 
                : 0;
 }
 
-int bundle_exchange(struct step *s, const char *folder, const Godwit__IdentityOrder *o,
+int bundle_exchange(struct step *s, const struct site *v, const Godwit__IdentityOrder *o,
                     struct fault *reterr)
 {
     struct ticket t = {.not_after_ms = 0};
@@ -227,7 +226,7 @@ int bundle_exchange(struct step *s, const char *folder, const Godwit__IdentityOr
     if (rc == 0 && (!step_env(s)->lanes || !step_env(s)->identity))
         rc = fault_set(reterr, FAULT_STOP_JOB, ENOTSUP, "this agent has no lanes");
     if (rc == 0)
-        rc = o->n_peer_endpoints ? send(s, folder, o, &t, reterr) : receive(s, folder, &t, reterr);
+        rc = o->n_peer_endpoints ? send(s, v, o, &t, reterr) : receive(s, v->folder, &t, reterr);
     explicit_bzero(t.secret, sizeof t.secret);
     return rc;
 }

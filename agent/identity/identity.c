@@ -153,11 +153,12 @@ static int run_bundle(struct step *s, const char *home, const Godwit__IdentityOr
                       Godwit__IdentityResult **ret, struct fault *reterr)
 {
     CLEANUP(mem_free) char *folder = stage_folder(home, o->cutover);
+    const struct site v = {.root = "", .folder = folder};
     if (o->action != GODWIT__IDENTITY_ACTION__IDENTITY_DO)
         return run_stage(home, o, ret, reterr);
     int rc = run_stage(home, o, ret, reterr); /* renews the timer; refuses when it has run out */
     if (rc == 0)
-        rc = bundle_exchange(s, folder, o, reterr);
+        rc = bundle_exchange(s, &v, o, reterr);
     if (rc == 0 && *ret)
         (*ret)->acted = true;
     return rc;
