@@ -97,9 +97,9 @@ bool guard_is_due(const char *folder)
     char boot[40];
     int rc = load(folder, &g);
     boot_id(boot);
-    return rc == -ENOENT ? false
-           : rc < 0      ? true
-                         : guard_due(&g, boot, clock_wall_ms(), since_boot_ms());
+    return rc == -ENOENT || rc == -ENOTDIR ? false
+           : rc < 0                        ? true
+                                           : guard_due(&g, boot, clock_wall_ms(), since_boot_ms());
 }
 
 uint32_t guard_left_s(const char *folder)

@@ -18,6 +18,7 @@
 #include "common/base/program.h"
 
 #define NAME_MAX_LEN 15
+#define SETTLE_MS 3000
 
 static const char *text_at(const json_t *o, const char *key)
 {
@@ -412,12 +413,10 @@ static int change(const struct site *v, const Godwit__UndoInterface *now, const 
     return rc < 0 ? rc : *lines != '\0';
 }
 
-int net_make(const struct site *v, const struct net_want *w, struct fault *reterr)
+static int make(const struct site *v, const struct net_want *w, struct fault *reterr)
 {
     Godwit__UndoNetwork *n = NULL;
-    int rc = net_want_valid(w, reterr);
-    if (rc == 0)
-        rc = net_look(v, &n, reterr);
+    int rc = net_look(v, &n, reterr);
     if (rc < 0)
         return rc;
     const Godwit__UndoInterface *now = net_find(n, w->mac, w->name);
@@ -429,6 +428,28 @@ int net_make(const struct site *v, const struct net_want *w, struct fault *reter
     if (rc == 0)
         rc = change(v, now, w, reterr);
     net_free(n);
+    return rc;
+}
+
+/* A manager that was just told to read its files does the same at the same time: what it did first
+ * fails here, and is so when it is looked at again. */
+static bool may_settle(int rc, int64_t began)
+{
+    if (rc != -EIO || clock_mono_ms() - began > SETTLE_MS)
+        return false;
+    (void)poll(NULL, 0, 100);
+    return true;
+}
+
+int net_make(const struct site *v, const struct net_want *w, struct fault *reterr)
+{
+    int64_t began = clock_mono_ms();
+    int rc = net_want_valid(w, reterr);
+    if (rc < 0)
+        return rc;
+    do
+        rc = make(v, w, reterr);
+    while (may_settle(rc, began));
     return rc;
 }
 
@@ -460,9 +481,11 @@ static int restore(const struct site *v, const Godwit__UndoInterface *was, struc
 int net_restore(const struct site *v, const Godwit__UndoInterface *was, int wait_ms,
                 struct fault *reterr)
 {
-    int64_t until = clock_mono_ms() + wait_ms;
+    int64_t began = clock_mono_ms(), until = began + wait_ms;
     for (;;) {
         int rc = restore(v, was, reterr);
+        if (may_settle(rc, began))
+            continue;
         if (rc != -EADDRINUSE || clock_mono_ms() > until)
             return rc;
         (void)poll(NULL, 0, 200);
