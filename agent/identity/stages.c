@@ -434,9 +434,17 @@ static int lockout_act(struct stage_run *r)
     return rc == 0 ? stop_act(r) : rc < 0 ? rc : 0;
 }
 
-static int nothing(struct stage_run *r)
+/* In a domain it is told what is left to people, so that nobody believes it done. */
+static int tidy_act(struct stage_run *r)
 {
-    (void)r;
+    const Godwit__IdentityPlan *p = plan_of(r);
+    if (!p)
+        return -EBADMSG;
+    if (p->domain)
+        stage_text(&r->result->after,
+                   xasprintf("the DNS records and the computer account of %.63s stay: remove them "
+                             "by hand after commit",
+                             p->destination_old ? p->destination_old->host : "the destination"));
     return 0;
 }
 
@@ -488,11 +496,14 @@ static int keep_conf(struct stage_run *r)
 static int commit_act(struct stage_run *r)
 {
     const Godwit__IdentityPlan *p = plan_of(r);
-    static const char *const change[] = {"net", "ads", "changetrustpw", NULL};
     static const struct conf_set timeout[] = {
         {"machine password timeout", NULL}
     };
     int rc = p ? 0 : -EBADMSG;
+    const char *const change[] = {
+        "net", "ads", "changetrustpw", p && *p->dc ? "-S" : NULL, p ? p->dc : NULL, NULL};
+    if (rc == 0 && *p->dc && !names_full_valid(p->dc))
+        rc = fault_set(r->reterr, FAULT_STOP_JOB, EINVAL, "'%.60s' is no domain controller", p->dc);
     if (rc == 0 && p->domain && !is_source(r)) {
         rc = service_tool(&r->site, change, 60000, r->reterr);
         if (rc == 0)
@@ -542,7 +553,7 @@ const struct stage_row stage_rows[] = {
     {"start",     STAGE_BOTH,        start_act,     start_probe,      NULL,             false},
     {"users",     STAGE_SOURCE,      stage_users,   stage_users,      NULL,             false},
     {"lockout",   STAGE_SOURCE,      lockout_act,   lockout_probe,    NULL,             false},
-    {"tidy",      STAGE_DESTINATION, nothing,       yes,              NULL,             false},
+    {"tidy",      STAGE_DESTINATION, tidy_act,      yes,              NULL,             false},
     {"unguard",   STAGE_BOTH,        guard_gone,    unguard_probe,    NULL,             false},
     {"commit",    STAGE_BOTH,        commit_act,    forgotten_probe,  NULL,             false},
     {"forget",    STAGE_BOTH,        drop_all,      forgotten_probe,  NULL,             false},
