@@ -46,6 +46,7 @@ const struct noun nouns[] = {
     {"agent",      "the hosts: who may take part, and who is there",   agent_commands     },
     {"key",        "the orchestrator's own key",                       key_commands       },
     {"job",        "migrations: create, run, watch, report",           job_commands       },
+    {"cutover",    "what a cutover will do, stage by stage",           cutover_commands   },
     {"report",     "manifests: what a third party can check",          report_commands    },
     {"inventory",  "what the sources of a job hold",                   inventory_commands },
     {"limit",      "bandwidth of jobs, hosts and sites",               limit_commands     },

@@ -74,8 +74,8 @@ extern const struct noun nouns[];
 
 extern const struct command status_commands[], token_commands[], agent_commands[], key_commands[],
     job_commands[], report_commands[], inventory_commands[], limit_commands[], vm_commands[],
-    site_commands[], endpoint_commands[], credential_commands[], migrate_commands[],
-    prompt_commands[], completion_commands[], man_commands[];
+    site_commands[], endpoint_commands[], cutover_commands[], credential_commands[],
+    migrate_commands[], prompt_commands[], completion_commands[], man_commands[];
 
 const struct noun *noun_find(const char *name);
 /* verb may be NULL. NULL: there is none. */

@@ -118,6 +118,7 @@ void engine_tick(struct engine *e)
     if (now - e->slow_ms >= STEPS_TICK_MS) {
         e->slow_ms = now;
         orders_tick(e, now);
+        apart_tick(e, now);
         chore_tick(e);
         schedule_soon(e); /* back-off may be over */
     }

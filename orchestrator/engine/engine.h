@@ -104,6 +104,15 @@ int engine_job_delete(struct engine *e, const char *job, json_t **ret, struct fa
 /* run 0: the last one. */
 int engine_job_report(struct engine *e, const char *job, unsigned run, json_t **ret,
                       struct fault *reterr);
+/* ── apart.c: phases that only run when they are asked for ── */
+/* settings: a JSON object as text, or NULL. -EALREADY: nothing is left to be done. */
+int engine_job_enter(struct engine *e, const char *job, const char *phase, const char *settings,
+                     json_t **ret, struct fault *reterr);
+/* What runs is ended and taken back; when nothing runs the phase is entered. */
+int engine_job_back(struct engine *e, const char *job, const char *phase, json_t **ret,
+                    struct fault *reterr);
+/* Every stage of every pair's way, and where it is. */
+int engine_job_outline(struct engine *e, const char *job, json_t **ret, struct fault *reterr);
 /* Rows after this sequence number, at most 1000. verifying: the chain was sound as far as it was
  * looked at; ask again to go on. */
 int engine_job_journal(struct engine *e, const char *job, uint64_t after, json_t **ret,

@@ -19,6 +19,7 @@
 #define TRIES_MAX 20 /* failures in a row without progress */
 #define BACKOFF_MIN_MS 2000
 #define BACKOFF_MAX_MS 60000
+#define BACKOFF_HURRY_MS 500           /* of stages with a limit: somebody waits */
 #define HOST_GONE_MS INT64_C(86400000) /* a lease lost for so long fails its pairs */
 #define RETURN_MS INT64_C(900000)      /* after a start hosts have so long to come back */
 #define CANCEL_LOST_MS 60000           /* how long a cancelled step on a lost host is waited for */
@@ -82,6 +83,7 @@ enum pair_flag {
     PAIR_PARTIAL = 1,     /* a stage of this run left items out */
     PAIR_ONLY_FAILED = 2, /* this run does only what failed before */
     PAIR_IN_RUN = 4,      /* takes part in the current or last run */
+    PAIR_BACK = 8,        /* a stage failed, and what was done is being taken back */
 };
 
 enum job_flag { JOB_DRY = 1 };
@@ -112,6 +114,7 @@ struct pair {
     enum closing closing;
     struct fault why;                  /* of closing */
     int64_t not_before_ms, waiting_ms; /* monotonic */
+    int64_t entered_ms;                /* monotonic: this stage; 0: it has not begun */
     int64_t started_ms, ended_ms;      /* wall */
     struct rate rate;
     bool dirty;                 /* progress since the last sample */
@@ -306,6 +309,19 @@ int stage_plan_access(const struct pair *p, enum step_side side, const json_t *a
                       struct planned_step *ret);
 /* The next that this pair wants, in the run's phase; the number of stages when there is none. */
 unsigned stage_after(const struct pair *p, unsigned stage);
+unsigned stage_enter(const struct pair *p, const char *phase); /* the first of that phase */
+/* What was done so far is taken back where the workload knows how; else the pair has failed. */
+void stage_lose(struct pair *p, unsigned stage, const struct fault *why);
+/* Journal rows of the stages between the pair's own and that one, in an open transaction. */
+int stage_tell_passed(const struct pair *p, unsigned to);
+int stage_admit(const struct pair *p, const char *phase, const json_t *settings,
+                struct fault *reterr);
+json_t *stage_outline(const struct pair *p);
+
+/* ── apart.c ── */
+/* May job start or retry run its stages? A workload may say that it is too late. */
+int apart_check(const struct job *j, const char *phase, struct fault *reterr);
+void apart_tick(struct engine *e, int64_t now_ms); /* stages over their limit */
 
 /* ── endpoints.c ── */
 struct endpoint {

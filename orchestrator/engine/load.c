@@ -125,6 +125,7 @@ static int load_pair(void *arg, const struct pair_row *r)
     p->ended_ms = r->ended_ms;
     p->rate.moved_ms = clock_mono_ms();
     p->waiting_ms = mono_of_wall(p->started_ms);
+    p->entered_ms = p->attempt ? clock_mono_ms() : 0;
     counters_unpack(r->counters, r->counters_len, &p->base);
     replace_json(&p->facts, r->facts, strlen(r->facts), JSON_OBJECT);
     replace_json(&p->failures, r->failures, r->failures_len, JSON_ARRAY);

@@ -218,6 +218,8 @@ unsigned motion_percent(const struct pair *p)
     unsigned from = w->stages[p->stage].percent;
     unsigned next = stage_after(p, p->stage);
     unsigned to = next < w->nstages ? w->stages[next].percent : 100;
+    if (to < from) /* on the way back */
+        to = from;
     return from + (to - from) * stage_done_percent(p) / 100;
 }
 

@@ -292,6 +292,9 @@ int engine_job_start(struct engine *e, const char *job, const struct engine_star
                          j->workload->name);
     if (job_next(j->state, JOB_EV_START) < 0)
         return explain(j, -EPROTO, "started", reterr);
+    rc = apart_check(j, phase, reterr);
+    if (rc < 0)
+        return rc;
     struct run_plan plan = {.stage = first_of_phase(j, phase)};
     bool dry = how->dry_run || json_is_true(json_object_get(j->options, "dry_run"));
     rc = accept_losses(j, how->accept_loss, reterr);
@@ -329,13 +332,19 @@ int engine_job_retry_cause(struct engine *e, const char *job, const char *cause,
         return rc;
     if (job_next(j->state, JOB_EV_RETRY) < 0)
         return explain(j, -EPROTO, "retried", reterr);
+    rc = apart_check(j, j->phase, reterr);
+    if (rc < 0)
+        return rc;
     if (j->count[PAIR_PARTLY] + j->count[PAIR_FAILED] == 0)
         return fault_set(reterr, FAULT_STOP_JOB, EPROTO, "job %s has no pair that failed", j->name);
     if (note_cause(j, cause) == 0 && cause)
         return fault_set(reterr, FAULT_STOP_JOB, ENOENT,
                          "nothing of job %s failed by that cause; job report names the causes",
                          j->name);
-    const char *last = j->workload->stages[j->workload->nstages - 1].phase;
+    unsigned n = 0;
+    while (n + 1 < j->workload->nstages && !j->workload->stages[n + 1].apart)
+        n++;
+    const char *last = j->workload->stages[n].phase;
     struct run_plan plan = {.stage = first_of_phase(j, j->phase[0] ? j->phase : last),
                             .only_bad = true,
                             .cause = cause};

@@ -324,10 +324,12 @@ static bool give_up_waiting(struct step *s, int64_t now_ms)
     const struct step *other = step_sibling(s);
     const struct host *h = step_host(s);
     bool again = s->pair->closing == CLOSE_AGAIN;
+    bool limited = s->pair->job->workload->stages[s->pair->stage].limit_s > 0;
     if (s->result || s->unsaved)
         return false;
-    if (s->cancelled && !h->online && !again && now_ms - s->cancelled_ms > CANCEL_LOST_MS) {
-        stage_gone(s, "its host is lost");
+    if (s->cancelled && (limited || (!h->online && !again)) &&
+        now_ms - s->cancelled_ms > CANCEL_LOST_MS) {
+        stage_gone(s, h->online ? "it does not end" : "its host is lost");
         return true;
     }
     if (!s->cancelled && other && other->result && h->online &&

@@ -140,7 +140,10 @@ int pair_write(struct pair *p, const struct pair_change *c)
     int next = pair_next(p->state, c->on);
     if (next < 0)
         return next;
-    int rc = write_journal(p, c, (enum pair_state)next);
+    bool moves = c->on == PAIR_EV_LAUNCH || c->on == PAIR_EV_AGAIN;
+    int rc = moves && c->stage > p->stage ? stage_tell_passed(p, c->stage) : 0;
+    if (rc == 0)
+        rc = write_journal(p, c, (enum pair_state)next);
     if (rc == 0 && ends_attempt(c) && p->nsteps > 0)
         rc = step_rows_delete(store, p->job->id, p->n);
     if (rc == 0 && c->step)
@@ -239,6 +242,10 @@ void pair_apply(struct pair *p, const struct pair_change *c)
     p->job->count[p->state]--;
     p->job->count[next]++;
     p->state = (enum pair_state)next;
+    if (c->on == PAIR_EV_QUEUE)
+        p->entered_ms = 0;
+    else if (p->entered_ms == 0 || c->stage != p->stage)
+        p->entered_ms = now;
     p->stage = c->stage;
     p->tries = c->tries;
     p->flags = c->flags;

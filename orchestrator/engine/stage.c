@@ -93,19 +93,84 @@ static void fill_view(struct view *w, const struct pair *p)
     fill_endpoint(w, p);
 }
 
+static bool is_wanted(struct view *w, const struct workload *k, unsigned stage)
+{
+    w->v.stage = &k->stages[stage];
+    return !k->stages[stage].wanted || k->stages[stage].wanted(&w->v);
+}
+
+/* A run of all phases has none of those apart; one of them ends where it ends. */
+static bool in_phase(const struct stage *s, const char *phase)
+{
+    return *phase ? strcmp(s->phase, phase) == 0 : !s->apart;
+}
+
 unsigned stage_after(const struct pair *p, unsigned stage)
 {
     const struct workload *k = p->job->workload;
-    const char *phase = p->job->phase;
+    const char *phase = k->stages[stage].apart ? k->stages[stage].phase : p->job->phase;
     struct view w = {.host = {{.name = NULL}}};
     fill_view(&w, p);
-    for (unsigned i = stage + 1; i < k->nstages; i++) {
-        if (*phase && strcmp(k->stages[i].phase, phase) != 0)
-            return (unsigned)k->nstages;
-        if (!k->stages[i].wanted || k->stages[i].wanted(&w.v))
+    for (unsigned i = stage + 1; i < k->nstages && in_phase(&k->stages[i], phase); i++)
+        if (is_wanted(&w, k, i))
             return i;
-    }
     return (unsigned)k->nstages;
+}
+
+unsigned stage_enter(const struct pair *p, const char *phase)
+{
+    const struct workload *k = p->job->workload;
+    struct view w = {.host = {{.name = NULL}}};
+    fill_view(&w, p);
+    for (unsigned i = 0; i < k->nstages; i++)
+        if (strcmp(k->stages[i].phase, phase) == 0 && is_wanted(&w, k, i))
+            return i;
+    return (unsigned)k->nstages;
+}
+
+int stage_admit(const struct pair *p, const char *phase, const json_t *settings,
+                struct fault *reterr)
+{
+    struct view w = {.host = {{.name = NULL}}};
+    fill_view(&w, p);
+    return p->job->workload->admit ? p->job->workload->admit(&w.v, phase, settings, reterr) : 0;
+}
+
+json_t *stage_outline(const struct pair *p)
+{
+    struct view w = {.host = {{.name = NULL}}};
+    fill_view(&w, p);
+    w.v.stage = p->state == PAIR_RUNNING || p->state == PAIR_WAITING
+                    ? &p->job->workload->stages[p->stage]
+                    : NULL;
+    return p->job->workload->outline ? p->job->workload->outline(&w.v) : json_null();
+}
+
+int stage_tell_passed(const struct pair *p, unsigned to)
+{
+    const struct workload *k = p->job->workload;
+    struct view w = {.host = {{.name = NULL}}};
+    int rc = 0;
+    if (!k->passed || !k->stages[to].apart)
+        return 0;
+    fill_view(&w, p);
+    for (unsigned i = p->stage + 1; rc == 0 && i < to; i++) {
+        w.v.stage = &k->stages[i];
+        bool here = in_phase(w.v.stage, k->stages[to].phase);
+        const char *why = here && !w.v.stage->wanted(&w.v) ? k->passed(&w.v) : NULL;
+        CLEANUP(mem_free) char *text = NULL;
+        if (!why)
+            continue;
+        text = xasprintf("%u%% %s passed over: %s", w.v.stage->percent, w.v.stage->name, why);
+        struct journal_row row = {.at_ms = clock_wall_ms(),
+                                  .job = p->job->id,
+                                  .pair = p->n,
+                                  .event = "skip",
+                                  .state = pair_state_name(p->state),
+                                  .detail = text};
+        rc = journal_append(p->job->engine->store, &row);
+    }
+    return rc;
 }
 
 static bool is_last(const struct pair *p)
@@ -124,12 +189,49 @@ static int64_t back_off(unsigned tries)
     return ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS;
 }
 
+static void pair_again(struct pair *p, unsigned at, const struct fault *why);
+
 static void pair_fail(struct pair *p, const struct fault *why)
 {
     struct pair_change c = pair_change_of(p, PAIR_EV_FAIL, why->text);
     failures_add_pair(p, why);
     if (pair_handle(p, &c) == 0)
         job_settle(p->job);
+}
+
+/* Where what was done is taken back, when this stage failed; beyond all stages: nowhere. */
+static unsigned way_back(struct pair *p, unsigned stage, const struct fault *why)
+{
+    const struct workload *k = p->job->workload;
+    struct view w = {.host = {{.name = NULL}}};
+    if (!k->back || !k->stages[stage].apart)
+        return (unsigned)k->nstages;
+    fill_view(&w, p);
+    w.v.stage = &k->stages[stage];
+    unsigned at = k->back(&w.v, why);
+    if (at >= k->nstages || is_wanted(&w, k, at))
+        return at;
+    return stage_after(p, at);
+}
+
+void stage_lose(struct pair *p, unsigned stage, const struct fault *why)
+{
+    unsigned at = way_back(p, stage, why);
+    if (at >= p->job->workload->nstages) {
+        pair_fail(p, why);
+        return;
+    }
+    struct log_about about = {.job = p->job->name};
+    log_line(LOG_WARNING, &about, "pair %u: %s; it is taken back", p->n, why->text);
+    (void)json_object_set_new(p->facts, "went_back", json_string(why->text));
+    p->flags |= PAIR_BACK;
+    p->tries = 0;
+    if (hosts_there(p)) {
+        stage_launch(p, at);
+        return;
+    }
+    struct fault wait = {.what_next = FAULT_NONE, .text = "waits for its hosts, to go back"};
+    pair_again(p, at, &wait);
 }
 
 /* Did this attempt bring anything into place? Then the count of failures in a row starts again. */
@@ -145,6 +247,7 @@ static bool made_progress(const struct pair *p)
 /* The stage is run again after a pause; not without end. at: the stage that waits. */
 static void pair_again(struct pair *p, unsigned at, const struct fault *why)
 {
+    bool hurry = p->job->workload->stages[at].limit_s > 0;
     struct fault last = *why;
     struct pair_change c = pair_change_of(p, PAIR_EV_AGAIN, why->text);
     c.stage = at;
@@ -152,10 +255,12 @@ static void pair_again(struct pair *p, unsigned at, const struct fault *why)
     if (c.tries > TRIES_MAX) {
         (void)snprintf(last.text, sizeof last.text,
                        "gave up after %d attempts without progress: %.180s", TRIES_MAX, why->text);
-        pair_fail(p, &last);
+        stage_lose(p, at, &last);
         return;
     }
     c.back_off_ms = why->what_next == FAULT_RETRY ? back_off(c.tries) : 0;
+    if (hurry && c.back_off_ms > BACKOFF_HURRY_MS)
+        c.back_off_ms = BACKOFF_HURRY_MS;
     (void)pair_handle(p, &c);
 }
 
@@ -170,7 +275,7 @@ static void no_plan(struct pair *p, unsigned stage, const struct fault *why)
     if (why->what_next == FAULT_RETRY)
         pair_again(p, stage, why);
     else
-        pair_fail(p, why);
+        stage_lose(p, stage, why);
 }
 
 int stage_plan_map(const struct pair *p, const char *after, struct planned_step *ret,
@@ -213,6 +318,7 @@ void stage_launch(struct pair *p, unsigned stage)
     struct planned_step planned[2] = {{.kind = NULL}, {.kind = NULL}};
     struct fault why = {.what_next = FAULT_STOP_JOB, .text = "the stage cannot be planned"};
     fill_view(&w, p);
+    w.v.stage = &p->job->workload->stages[stage];
     int n = p->job->workload->stages[stage].plan(&w.v, planned, &why);
     if (n <= 0) {
         no_plan(p, stage, &why);
@@ -236,6 +342,13 @@ static void pair_end(struct pair *p)
 {
     bool partly = (p->flags & PAIR_PARTIAL) != 0;
     CLEANUP(mem_free) char *text = NULL;
+    if (p->flags & PAIR_BACK) {
+        const char *had = json_string_value(json_object_get(p->facts, "went_back"));
+        struct fault why = {.what_next = FAULT_STOP_JOB, .err = ECANCELED};
+        (void)snprintf(why.text, sizeof why.text, "taken back: %s", had ? had : "");
+        pair_fail(p, &why);
+        return;
+    }
     Godwit__Counters now;
     motion_counters(p, &now);
     if (partly)
@@ -282,6 +395,7 @@ static enum verdict judge(struct pair *p, struct fault *retwhy)
     for (unsigned i = 0; i < p->nsteps; i++)
         results[i] = p->steps[i]->result;
     fill_view(&w, p);
+    w.v.stage = &p->job->workload->stages[p->stage];
     return p->job->workload->stages[p->stage].judge(&w.v, results, retwhy);
 }
 
@@ -319,9 +433,9 @@ static void closed(struct pair *p)
     enum verdict v = judge(p, &late);
     keep_failures(p);
     if (how == CLOSE_FAIL)
-        pair_fail(p, &why);
+        stage_lose(p, p->stage, &why);
     else if (v == VERDICT_FAIL)
-        pair_fail(p, &late);
+        stage_lose(p, p->stage, &late);
     else if (v == VERDICT_NEXT || v == VERDICT_PARTIAL) {
         p->flags |= v == VERDICT_PARTIAL ? PAIR_PARTIAL : 0;
         pair_advance(p, how);

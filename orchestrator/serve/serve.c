@@ -11,8 +11,9 @@
 #include "common/base/mem.h"
 
 static const struct serve_command *const tables[] = {
-    serve_status_commands, serve_agent_commands, serve_key_commands,      serve_job_commands,
-    serve_report_commands, serve_limit_commands, serve_endpoint_commands, serve_vm_commands,
+    serve_status_commands,   serve_agent_commands,  serve_key_commands,
+    serve_job_commands,      serve_report_commands, serve_limit_commands,
+    serve_endpoint_commands, serve_vm_commands,     serve_cutover_commands,
 };
 
 void serve_request(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)

@@ -47,7 +47,8 @@ struct serve_command {
 };
 
 /* Each ends with name NULL. */
-extern const struct serve_command serve_agent_commands[];    /* agent *, token * */
+extern const struct serve_command serve_agent_commands[]; /* agent *, token * */
+extern const struct serve_command serve_cutover_commands[];
 extern const struct serve_command serve_endpoint_commands[]; /* endpoint *, credential * */
 extern const struct serve_command serve_key_commands[];
 extern const struct serve_command serve_job_commands[];   /* job *, inventory * */

@@ -9,6 +9,7 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "orchestrator/fleet/fleet.h"
+#include "orchestrator/workload/cutover.h"
 #include "orchestrator/workload/files_checks.h"
 #include "orchestrator/workload/files_contract.h"
 #include "orchestrator/workload/files_facts.h"
@@ -195,23 +196,6 @@ static void fill_options(const struct pair_view *p, Godwit__TransferOptions *o)
     o->compress = choice > 0 ? (uint32_t)choice : 0;
 }
 
-int files_check_lanes(const struct fleet_host *h, bool accepts, struct fault *reterr)
-{
-    if (!h->lane_pin)
-        return fault_set(reterr, FAULT_RETRY, ENOTCONN, "host %s has not told its lane key yet",
-                         h->name);
-    if (accepts && (h->lane_port == 0 || !h->lane_address || !h->lane_address[0]))
-        return fault_set(reterr, FAULT_RETRY, EADDRNOTAVAIL,
-                         "host %s has not told where its lanes are reached", h->name);
-    return 0;
-}
-
-void files_endpoint_of(const struct fleet_host *h, char *ret, size_t size)
-{
-    bool v6 = strchr(h->lane_address, ':') != NULL && h->lane_address[0] != '[';
-    (void)snprintf(ret, size, v6 ? "[%s]:%u" : "%s:%u", h->lane_address, h->lane_port);
-}
-
 /* What both sides of a transfer are told alike. */
 struct transfer {
     uint8_t secret[32];
@@ -255,12 +239,9 @@ static void plan_send(const struct pair_view *p, struct transfer *t, struct plan
     files_plan_step(ret, SIDE_SOURCE, "files.send", &o.base);
 }
 
-static int plan_transfer(const struct pair_view *p, struct planned_step ret[2],
-                         struct fault *reterr)
+int files_plan_transfer(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr)
 {
-    int rc = files_check_lanes(p->from, false, reterr);
-    if (rc == 0)
-        rc = files_check_lanes(p->to, true, reterr);
+    int rc = files_check_ways(p, reterr);
     if (rc == 0)
         rc = files_check_map_known(p, reterr);
     if (rc < 0)
@@ -490,8 +471,8 @@ static void keep_scan(const struct pair_view *p, const Godwit__Result *source)
     (void)json_object_set_new(p->facts, "scan", json_string(text));
 }
 
-static enum verdict judge_transfer(const struct pair_view *p,
-                                   const Godwit__Result *const results[2], struct fault *reterr)
+enum verdict files_judge_transfer(const struct pair_view *p, const Godwit__Result *const results[2],
+                                  struct fault *reterr)
 {
     enum verdict v = files_worse_of(results, reterr);
     if (v != VERDICT_NEXT && v != VERDICT_PARTIAL)
@@ -542,7 +523,7 @@ static int files_clean(const struct pair_view *p, bool whole, struct planned_ste
 #define RESUMES .resumes = true, .lanes = true
 #define ASIDE(when) .aside = true, .wanted = (when)
 
-static const struct stage stages[] = {
+static const struct stage own_stages[] = {
     STAGE(10, "inventory", "Counting files", plan_inventory, judge_inventory, ALWAYS),
     STAGE(12, "inventory", "Comparing identities", files_plan_identities, files_judge_identities,
           WHEN(files_wants_identities)),
@@ -559,7 +540,7 @@ static const struct stage stages[] = {
           WHEN(shares_wants_again)),
     STAGE(27, "transfer", "Checking shares", shares_plan_check, shares_judge_check,
           WHEN(shares_wants_check)),
-    STAGE(30, "transfer", "Copying", plan_transfer, judge_transfer, RESUMES),
+    STAGE(30, "transfer", "Copying", files_plan_transfer, files_judge_transfer, RESUMES),
     STAGE(90, "transfer", "Verifying", files_plan_verify, files_judge_verify,
           ASIDE(files_wants_look)),
     STAGE(98, "transfer", "Signing at the source", files_plan_sign, files_judge_sign,
@@ -569,6 +550,15 @@ static const struct stage stages[] = {
     STAGE(99, "transfer", "Moving shares", shares_plan_apply, shares_judge_apply,
           ASIDE(shares_wants_apply)),
 };
+
+static struct stage stages[ARRAY_SIZE(own_stages) + CUTOVER_STAGES];
+
+/* Those of a cutover are the rows of its table, in several orders. */
+__attribute__((constructor)) static void lay_out(void)
+{
+    memcpy(stages, own_stages, sizeof own_stages);
+    cutover_lay_out(stages + ARRAY_SIZE(own_stages), ARRAY_SIZE(own_stages));
+}
 
 const struct workload workload_files = {
     .name = "files",
@@ -591,4 +581,8 @@ const struct workload workload_files = {
     .clean = files_clean,
     .failures = files_plan_failures,
     .failures_json = files_failures_json,
+    .admit = cutover_admit,
+    .back = cutover_back,
+    .passed = cutover_passed,
+    .outline = cutover_outline,
 };

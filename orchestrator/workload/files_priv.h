@@ -19,6 +19,12 @@ void files_endpoint_of(const struct fleet_host *h, char *ret, size_t size);
 /* The worse of both sides, in this order: a terminal failure says why the other side was lost too.
  */
 enum verdict files_worse_of(const Godwit__Result *const results[2], struct fault *reterr);
+/* Have both told where and by which key their lanes are? */
+int files_check_ways(const struct pair_view *p, struct fault *reterr);
+int files_plan_transfer(const struct pair_view *p, struct planned_step ret[2],
+                        struct fault *reterr);
+enum verdict files_judge_transfer(const struct pair_view *p, const Godwit__Result *const results[2],
+                                  struct fault *reterr);
 /* What a result means by its status alone; NULL: it is still out. */
 enum verdict files_verdict(const Godwit__Result *r, struct fault *reterr);
 

@@ -12,6 +12,7 @@
 
 struct fleet_host;
 struct sign_key;
+struct stage;
 
 /* One pair as a workload sees it. Borrowed for the call. */
 struct pair_view {
@@ -32,6 +33,7 @@ struct pair_view {
     const struct fleet_host *from, *to; /* both online */
     const struct sign_key *signer;      /* the orchestrator's own; NULL: it signs nothing */
     const char *realm;                  /* what it signs by */
+    const struct stage *stage;          /* which is asked about; NULL: none */
 };
 
 enum step_side { SIDE_SOURCE, SIDE_DESTINATION };
@@ -58,8 +60,12 @@ struct stage {
     const char *phase; /* "inventory", "transfer" */
     const char *name;  /* "Counting files" */
     bool resumes;      /* what one attempt did stays done: the next goes on from there */
-    bool aside; /* looks at what is done: the run's counters stay those of the stage before */
-    bool lanes; /* its steps hold where the destination's lanes are, and both sides' keys */
+    bool aside;       /* looks at what is done: the run's counters stay those of the stage before */
+    bool lanes;       /* its steps hold where the destination's lanes are, and both sides' keys */
+    bool apart;       /* only in a run of its phase, and where back() leads */
+    unsigned limit_s; /* after which it fails; 0: as long as it takes */
+    const char *waits; /* with limit_s: for what, "the source's agent" */
+    unsigned tag;      /* the workload's own */
     /* Up to 2 steps that run side by side. Returns how many, or -errno with a fault. */
     int (*plan)(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr);
     /* Called with each result of the stage; may add to p->facts. results[i] is NULL while out. */
@@ -134,6 +140,19 @@ struct workload {
     int (*failures)(const struct pair_view *p, const struct failed_ask *ask,
                     struct planned_step *ret);
     json_t *(*failures_json)(const Godwit__Result *r);
+
+    /* ── phases that stand apart; NULL: the workload has none ── */
+    /* May this pair go into that phase? Takes the settings into its facts. 0; 1: nothing is left to
+     * be done for it; -errno with a fault. */
+    int (*admit)(const struct pair_view *p, const char *phase, const json_t *settings,
+                 struct fault *reterr);
+    /* p->stage failed: the stage that begins to take back what was done, beyond all stages when
+     * there is nothing. */
+    unsigned (*back)(const struct pair_view *p, const struct fault *why);
+    /* Why a stage that was not wanted is passed over, for the journal; NULL: it is not told. */
+    const char *(*passed)(const struct pair_view *p);
+    /* Every stage of the pair's way through such a phase, and where it is. New reference. */
+    json_t *(*outline)(const struct pair_view *p);
 };
 
 const struct workload *workload_find(const char *name); /* NULL: unknown */

@@ -11,6 +11,7 @@
 #include "common/wire/limits.h"
 #include "orchestrator/fleet/fleet.h"
 #include "proto/files.pb-c.h"
+#include "proto/identity.pb-c.h"
 
 static struct fleet_events events;
 
@@ -81,6 +82,21 @@ static bool is_only_failed(const Godwit__Order *o, char cause[32])
     return only;
 }
 
+static void take_identity(struct fake_op *op, const Godwit__Order *o)
+{
+    if (strcmp(o->kind, "identity.stage") != 0)
+        return;
+    Godwit__IdentityOrder *i = godwit__identity_order__unpack(NULL, o->args.len, o->args.data);
+    if (!i)
+        abort();
+    (void)snprintf(op->stage, sizeof op->stage, "%s", i->stage);
+    op->action = (int)i->action;
+    op->source = i->role == GODWIT__IDENTITY_ROLE__IDENTITY_SOURCE;
+    op->silence_s = i->silence_s;
+    op->planned = i->plan && i->plan->n_moves > 0;
+    godwit__identity_order__free_unpacked(i, NULL);
+}
+
 static void take_rate(struct fake_op *op, const Godwit__Rate *r)
 {
     if (!op || !r)
@@ -107,6 +123,7 @@ static void take_order(struct fleet *f, const char *host, const Godwit__Envelope
         (void)snprintf(op->host, sizeof op->host, "%s", host);
         (void)snprintf(op->kind, sizeof op->kind, "%s", e->order->kind);
         op->only_failed = is_only_failed(e->order, op->only_cause);
+        take_identity(op, e->order);
     }
     op->orders++;
     take_rate(op, e->order->rate);
@@ -207,8 +224,48 @@ void fake_progress(struct fleet *f, struct fake_op *op, const Godwit__Counters *
     say(op, &m);
 }
 
+/* A workgroup server with one interface, and one more address of its own on the destination. */
+static size_t identity_of(const struct fake_op *op, uint8_t *ret)
+{
+    char host[] = "FS1", peer[] = "NEW1", mac[] = "52:54:00:00:00:01", role[] = "ROLE_STANDALONE";
+    char version[] = "4.17.12", address[] = "192.0.2.7/24", id[] = "a1", before[] = "as it was";
+    char share[] = "data";
+    Godwit__IdentityResult r = GODWIT__IDENTITY_RESULT__INIT;
+    Godwit__IdentityCapture c = GODWIT__IDENTITY_CAPTURE__INIT;
+    Godwit__IdentityNames names = GODWIT__IDENTITY_NAMES__INIT;
+    Godwit__IdentityDomain domain = GODWIT__IDENTITY_DOMAIN__INIT;
+    Godwit__IdentityInterface in = GODWIT__IDENTITY_INTERFACE__INIT, *ins[] = {&in};
+    Godwit__IdentityAddress a = GODWIT__IDENTITY_ADDRESS__INIT, *as[] = {&a};
+    Godwit__IdentityShare s = GODWIT__IDENTITY_SHARE__INIT, *ss[] = {&s};
+    names.host = names.netbios = op->source ? host : peer;
+    mac[16] = op->source ? '1' : '2';
+    id[1] = op->source ? '1' : '2';
+    address[8] = op->source ? '7' : '8';
+    a.address = address;
+    in.mac = mac;
+    in.n_addresses = 1;
+    in.addresses = as;
+    s.name = share;
+    c.machine_id = id;
+    c.names = &names;
+    c.domain = &domain;
+    c.n_interfaces = 1;
+    c.interfaces = ins;
+    c.n_shares = 1;
+    c.shares = ss;
+    c.samba_version = version;
+    c.samba_role = role;
+    r.is = r.acted = true;
+    r.before = before;
+    if (strcmp(op->stage, "connect") == 0 || strcmp(op->stage, "collect") == 0)
+        r.capture = &c;
+    return godwit__identity_result__pack(&r, ret);
+}
+
 static size_t body_of(const struct fake_op *op, uint8_t *ret)
 {
+    if (strcmp(op->kind, "identity.stage") == 0)
+        return identity_of(op, ret);
     if (strcmp(op->kind, "files.inventory") == 0) {
         Godwit__InventoryResult r = GODWIT__INVENTORY_RESULT__INIT;
         r.files = 10;
@@ -226,7 +283,7 @@ static size_t body_of(const struct fake_op *op, uint8_t *ret)
 
 void fake_finish(struct fleet *f, struct fake_op *op, struct fake_answer a)
 {
-    uint8_t body[256];
+    uint8_t body[1024];
     char text[128], what[] = "open", example[] = "/srv/x";
     char *examples[] = {example};
     Godwit__Envelope m = GODWIT__ENVELOPE__INIT;

@@ -16,6 +16,10 @@
 struct fake_op {
     char op_id[17], host[64], kind[32], only_cause[32];
     unsigned orders; /* how often it was ordered */
+    char stage[24];  /* of identity.stage */
+    int action;
+    bool source, planned; /* planned: the order has a plan with moves */
+    uint32_t silence_s;
     bool accepted, over, acknowledged, cancelled, only_failed;
     int why;                   /* of the cancel */
     uint32_t latency_us, pace; /* what it tells with its progress */

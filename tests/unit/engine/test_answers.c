@@ -75,7 +75,7 @@ static void validate_finds_what_would_go_wrong(void **state)
 static void errors_say_what_was_wrong(void **state)
 {
     struct bench *b = *state;
-    struct engine_start how = {.phase = "cutover"};
+    struct engine_start how = {.phase = "nothing"};
     struct fault why = {.err = 0};
     json_t *json = NULL;
     assert_int_equal(bench_call(b, engine_job_pause, "nobody"), -ENOENT);

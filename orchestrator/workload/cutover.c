@@ -1,0 +1,190 @@
+/* cutover: which stage is wanted, and what follows when one fails. What was begun and what is
+ * done is kept in the pair's facts, by the ids of the table's rows. Main thread. */
+#include "orchestrator/workload/cutover.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "orchestrator/workload/cutover_priv.h"
+#include "orchestrator/workload/files_priv.h"
+
+static unsigned tag_of(enum deed d, enum cutover_method m, unsigned row)
+{
+    return (unsigned)d << 16 | (unsigned)m << 8 | row;
+}
+
+/* ── facts ── */
+
+json_t *cutover_facts(const struct pair_view *p)
+{
+    json_t *f = json_object_get(p->facts, "cutover");
+    if (f)
+        return f;
+    f = json_pack("{s:{},s:{}}", "settings", "rows");
+    (void)json_object_set_new(p->facts, "cutover", f);
+    return f;
+}
+
+enum cutover_method cutover_method_of(const json_t *facts)
+{
+    const char *s =
+        json_string_value(json_object_get(json_object_get(facts, "settings"), "method"));
+    return s && cutover_method_parse(s) == METHOD_REJOIN ? METHOD_REJOIN : METHOD_TRANSPLANT;
+}
+
+bool cutover_in_domain(const json_t *facts)
+{
+    return json_is_true(json_object_get(json_object_get(facts, "plan"), "domain"));
+}
+
+const char *cutover_state_of(const json_t *facts)
+{
+    const char *s = json_string_value(json_object_get(facts, "state"));
+    return s ? s : "";
+}
+
+void cutover_set_state(json_t *facts, const char *state)
+{
+    (void)json_object_set_new(facts, "state", json_string(state));
+}
+
+json_t *cutover_kept(const json_t *facts, unsigned row)
+{
+    return json_object_get(json_object_get(facts, "rows"), cutover_rows[row].id);
+}
+
+bool cutover_is_done(const json_t *facts, unsigned row)
+{
+    const char *s = json_string_value(json_object_get(cutover_kept(facts, row), "state"));
+    return s && strcmp(s, "done") == 0;
+}
+
+/* Anything of which a rollback has to know? */
+bool cutover_has_begun(const json_t *facts)
+{
+    for (unsigned i = 0; i < CUTOVER_ROWS; i++)
+        if (cutover_rows[i].undo && cutover_kept(facts, i))
+            return true;
+    return false;
+}
+
+/* ── which stages ── */
+
+static bool wants_do(const struct pair_view *p, const json_t *facts, unsigned row)
+{
+    const struct cutover_row *r = &cutover_rows[row];
+    if (way_of(p->stage) != cutover_method_of(facts))
+        return false;
+    /* Whether it is in a domain is known when both have answered: the first rows hold for both. */
+    if (r->commit || cutover_why_not(r, way_of(p->stage), cutover_in_domain(facts)))
+        return false;
+    if (r->by == DOER_VERIFY && !files_wants_look(p))
+        return false;
+    bool looks = r->stage && strcmp(r->stage, "connect") == 0;
+    return looks || !cutover_is_done(facts, row);
+}
+
+static bool is_wanted(const struct pair_view *p)
+{
+    const json_t *facts = json_object_get(p->facts, "cutover");
+    unsigned row = row_of(p->stage);
+    switch (deed_of(p->stage)) {
+    case DEED_PREPARE:
+        return true;
+    case DEED_DO:
+        return wants_do(p, facts, row);
+    case DEED_UNDO:
+        return way_of(p->stage) == cutover_method_of(facts) && cutover_rows[row].undo &&
+               cutover_kept(facts, row);
+    case DEED_FORGET:
+        return json_is_true(json_object_get(facts, "noted"));
+    case DEED_COMMIT:
+        return !cutover_is_done(facts, row);
+    }
+    return false;
+}
+
+const char *cutover_passed(const struct pair_view *p)
+{
+    const json_t *facts = json_object_get(p->facts, "cutover");
+    const struct cutover_row *r = &cutover_rows[row_of(p->stage)];
+    if (!p->stage->apart || deed_of(p->stage) != DEED_DO || r->commit ||
+        way_of(p->stage) != cutover_method_of(facts))
+        return NULL;
+    const char *why = cutover_why_not(r, way_of(p->stage), cutover_in_domain(facts));
+    if (!why && r->by == DOER_VERIFY)
+        why = "the job has no verification";
+    return why ? why : "done before";
+}
+
+/* ── going back ── */
+
+static unsigned base_of_stages; /* set once, before main() */
+
+unsigned cutover_back(const struct pair_view *p, const struct fault *why)
+{
+    json_t *facts = cutover_facts(p);
+    enum deed d = p->stage ? deed_of(p->stage) : DEED_PREPARE;
+    bool mine = p->stage && p->stage->apart && d == DEED_DO;
+    (void)json_object_set_new(facts, "why", json_string(why->text));
+    if (!mine || !json_is_true(json_object_get(facts, "noted")))
+        return base_of_stages + CUTOVER_STAGES;
+    cutover_set_state(facts, "going back");
+    /* The first row that undoes with this method; the engine goes on from there. */
+    unsigned at = base_of_stages + 2 + 2 * CUTOVER_ROWS;
+    return at;
+}
+
+/* ── the stages ── */
+
+static char undo_names[CUTOVER_ROWS][160];
+
+static void put(struct stage *s, enum deed d, enum cutover_method m, unsigned row,
+                const char *phase)
+{
+    const struct cutover_row *r = &cutover_rows[row];
+    *s = (struct stage){.percent = cutover_percent(r, m),
+                        .phase = phase,
+                        .name = d == DEED_UNDO ? undo_names[row] : r->text,
+                        .plan = cutover_plan_stage,
+                        .judge = cutover_judge_stage,
+                        .wanted = is_wanted,
+                        .aside = r->by != DOER_COPY,
+                        .resumes = r->by == DOER_COPY,
+                        .lanes = r->by == DOER_COPY || strcmp(r->id, "bundle") == 0,
+                        .apart = true,
+                        .limit_s = r->limit_s,
+                        .waits = r->waits,
+                        .tag = tag_of(d, m, row)};
+}
+
+static void name_undo(unsigned row)
+{
+    const char *text = cutover_rows[row].text;
+    (void)snprintf(undo_names[row], sizeof undo_names[row], "Taking back: %s", text);
+}
+
+void cutover_lay_out(struct stage *ret, unsigned base)
+{
+    unsigned n = 0, order[CUTOVER_ROWS];
+    base_of_stages = base;
+    put(&ret[n++], DEED_PREPARE, METHOD_TRANSPLANT, cutover_find("source.connect"), "prepare");
+    put(&ret[n++], DEED_PREPARE, METHOD_TRANSPLANT, cutover_find("destination.connect"), "prepare");
+    for (unsigned m = 0; m < METHODS; m++) {
+        cutover_order((enum cutover_method)m, order);
+        for (unsigned i = 0; i < CUTOVER_ROWS; i++)
+            put(&ret[n++], DEED_DO, (enum cutover_method)m, order[i], "cutover");
+    }
+    for (unsigned m = 0; m < METHODS; m++) {
+        cutover_order((enum cutover_method)m, order);
+        for (unsigned i = CUTOVER_ROWS; i-- > 0;) {
+            name_undo(order[i]);
+            put(&ret[n++], DEED_UNDO, (enum cutover_method)m, order[i], "rollback");
+        }
+    }
+    put(&ret[n], DEED_FORGET, METHOD_TRANSPLANT, cutover_find("idle"), "rollback");
+    ret[n].limit_s = 60;
+    ret[n++].waits = "both agents";
+    put(&ret[n++], DEED_COMMIT, METHOD_TRANSPLANT, cutover_find("destination.commit"), "commit");
+    put(&ret[n++], DEED_COMMIT, METHOD_TRANSPLANT, cutover_find("source.commit"), "commit");
+}

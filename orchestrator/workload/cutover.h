@@ -1,0 +1,27 @@
+/* cutover: the stages of the files workload in which a destination becomes its source. Plans and
+ * judges; what the steps do is agent/identity. Main thread. */
+#pragma once
+#include "orchestrator/workload/cutover_table.h"
+#include "orchestrator/workload/workload.h"
+
+/* Prepare (2), both methods forth and back, forgetting after a rollback, commit (2). */
+#define CUTOVER_STAGES (4U * CUTOVER_ROWS + 5U)
+
+/* Writes them where they follow the first `base` stages of the workload. */
+void cutover_lay_out(struct stage *ret, unsigned base);
+
+int cutover_admit(const struct pair_view *p, const char *phase, const json_t *settings,
+                  struct fault *reterr);
+unsigned cutover_back(const struct pair_view *p, const struct fault *why);
+const char *cutover_passed(const struct pair_view *p);
+json_t *cutover_outline(const struct pair_view *p); /* cutover_show.c */
+
+/* ── for its own files ── */
+json_t *cutover_facts(const struct pair_view *p); /* made when there are none */
+enum cutover_method cutover_method_of(const json_t *facts);
+bool cutover_in_domain(const json_t *facts);
+const char *cutover_state_of(const json_t *facts); /* "", "prepared", "running", "going back" … */
+/* What is kept of a row: NULL, or {"state": "begun" or "done", …}. */
+json_t *cutover_kept(const json_t *facts, unsigned row);
+/* Milliseconds from the closing of shares until users are served again. */
+int64_t cutover_predict(const json_t *facts);

@@ -1,0 +1,210 @@
+/* cutover_order: what the stages of a cutover send to the agents. Main thread. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/mem.h"
+#include "common/base/text.h"
+#include "orchestrator/fleet/fleet.h"
+#include "orchestrator/workload/cutover_priv.h"
+#include "orchestrator/workload/files_priv.h"
+#include "orchestrator/workload/json_message.h"
+#include "proto/identity.pb-c.h"
+
+#define LONG_SILENCE_S 14400U /* while data is copied nothing is heard of the orchestrator */
+#define SILENCE_S 120U
+#define SOURCE_SILENCE_S 60U /* so much longer: the destination lets go first */
+#define TICKET_MS 600000
+
+struct ordering {
+    Godwit__IdentityOrder order;
+    uint8_t secret[32];
+    char pair[32], endpoint[300], *endpoints[1];
+};
+
+static uint32_t silence_of(const json_t *facts, const struct stage *s, enum step_side side)
+{
+    const json_t *settings = json_object_get(facts, "settings");
+    unsigned row = row_of(s), stop = cutover_find("stop");
+    enum cutover_method m = way_of(s);
+    bool arms = cutover_rows[row].stage && strcmp(cutover_rows[row].stage, "guard") == 0;
+    bool armed = arms || cutover_kept(facts, cutover_find("source.guard")) != NULL;
+    bool over = cutover_is_done(facts, cutover_find("destination.unguard")) ||
+                cutover_is_done(facts, cutover_find("source.unguard"));
+    if (!armed || over || deed_of(s) == DEED_COMMIT || deed_of(s) == DEED_FORGET)
+        return 0;
+    json_int_t given = number_of(settings, "silence");
+    uint32_t silence = given > 0 ? (uint32_t)given : SILENCE_S;
+    if (cutover_percent(&cutover_rows[row], m) < cutover_percent(&cutover_rows[stop], m))
+        silence = LONG_SILENCE_S;
+    return silence + (side == SIDE_SOURCE ? SOURCE_SILENCE_S : 0);
+}
+
+static void give_ticket(const struct pair_view *p, struct ordering *o, const char *id)
+{
+    (void)text_random(o->secret, sizeof o->secret);
+    o->order.ticket_id = files_text(id);
+    o->order.ticket_secret = files_bytes(o->secret, sizeof o->secret);
+    o->order.not_after_ms = clock_wall_ms() + TICKET_MS;
+    files_endpoint_of(p->to, o->endpoint, sizeof o->endpoint);
+    o->endpoints[0] = o->endpoint;
+}
+
+static void plan_side(const struct pair_view *p, struct ordering *o, enum step_side side,
+                      struct planned_step *ret)
+{
+    const json_t *facts = json_object_get(p->facts, "cutover");
+    const struct fleet_host *peer = side == SIDE_SOURCE ? p->to : p->from;
+    bool ticket = *o->order.ticket_id != '\0';
+    o->order.role = side == SIDE_SOURCE ? GODWIT__IDENTITY_ROLE__IDENTITY_SOURCE
+                                        : GODWIT__IDENTITY_ROLE__IDENTITY_DESTINATION;
+    o->order.silence_s = silence_of(facts, p->stage, side);
+    if (ticket)
+        o->order.peer_pin = files_bytes(peer->lane_pin, 32);
+    o->order.n_peer_endpoints = ticket && side == SIDE_SOURCE ? 1 : 0;
+    o->order.peer_endpoints = o->endpoints;
+    files_plan_step(ret, side, "identity.stage", &o->order.base);
+}
+
+static int send_sides(const struct pair_view *p, struct ordering *o, enum cutover_side on,
+                      struct planned_step ret[2])
+{
+    int n = 0;
+    if (on == ON_DESTINATION || on == ON_BOTH)
+        plan_side(p, o, SIDE_DESTINATION, &ret[n++]);
+    if (on == ON_SOURCE || on == ON_BOTH)
+        plan_side(p, o, SIDE_SOURCE, &ret[n++]);
+    return n;
+}
+
+static int plan_order(const struct pair_view *p, const char *stage, Godwit__IdentityAction action,
+                      enum cutover_side on, struct planned_step ret[2], struct fault *reterr)
+{
+    json_t *facts = cutover_facts(p);
+    struct ordering o = {.secret = {0}};
+    godwit__identity_order__init(&o.order);
+    files_pair_name(p, o.pair);
+    o.order.cutover = o.pair;
+    o.order.stage = files_text(stage);
+    o.order.action = action;
+    if (strcmp(stage, "bundle") == 0 && action == GODWIT__IDENTITY_ACTION__IDENTITY_DO) {
+        int rc = files_check_ways(p, reterr);
+        if (rc < 0)
+            return rc;
+        text_new_id(ret[0].op_id);
+        give_ticket(p, &o, ret[0].op_id);
+    }
+    const json_t *plan = json_object_get(facts, "plan");
+    ProtobufCMessage *m = plan ? json_message(&godwit__identity_plan__descriptor, plan) : NULL;
+    memcpy(&o.order.plan, &m, sizeof m);
+    int n = send_sides(p, &o, on, ret);
+    if (m)
+        protobuf_c_message_free_unpacked(m, NULL);
+    explicit_bzero(o.secret, sizeof o.secret);
+    return n;
+}
+
+/* ── how long users will wait ── */
+
+#define TYPICAL_MS 200
+#define TYPICAL_START_MS 800
+
+static int64_t typical(const json_t *facts, unsigned row)
+{
+    json_int_t took = number_of(json_object_get(facts, "took"), cutover_rows[row].id);
+    if (took > 0)
+        return took;
+    return strcmp(cutover_rows[row].id, "destination.start") == 0 ? TYPICAL_START_MS : TYPICAL_MS;
+}
+
+int64_t cutover_predict(const json_t *facts)
+{
+    enum cutover_method m = cutover_method_of(facts);
+    unsigned from = cutover_percent(&cutover_rows[cutover_find("source.close")], m);
+    unsigned to = cutover_percent(&cutover_rows[cutover_find("users")], m);
+    int64_t sum = number_of(json_object_get(facts, "took"), "final");
+    for (unsigned i = 0; i < CUTOVER_ROWS; i++) {
+        unsigned at = cutover_percent(&cutover_rows[i], m);
+        if (at >= from && at <= to && cutover_rows[i].by == DOER_IDENTITY &&
+            !cutover_why_not(&cutover_rows[i], m, cutover_in_domain(facts)))
+            sum += typical(facts, i);
+    }
+    return sum;
+}
+
+/* When the shares are about to be closed: is it worth it? */
+static int check_outage(json_t *facts, struct fault *reterr)
+{
+    json_int_t most = number_of(json_object_get(facts, "settings"), "max_outage");
+    int64_t ms = cutover_predict(facts);
+    (void)json_object_set_new(facts, "outage", json_pack("{s:I}", "predicted_ms", (json_int_t)ms));
+    if (most == 0 || ms <= most * 1000)
+        return 0;
+    return fault_set(reterr, FAULT_STOP_JOB, ETIMEDOUT,
+                     "users would be without the server for about %lld s, %lld s are allowed "
+                     "(--max-outage)",
+                     (long long)(ms + 999) / 1000, (long long)most);
+}
+
+static void note_begun(json_t *facts, unsigned row)
+{
+    json_t *had = cutover_kept(facts, row);
+    json_t *rows = json_object_get(facts, "rows");
+    if (cutover_rows[row].by == DOER_IDENTITY)
+        (void)json_object_set_new(facts, "noted", json_true());
+    if (!had)
+        (void)json_object_set_new(
+            rows, cutover_rows[row].id,
+            json_pack("{s:s,s:I}", "state", "begun", "at_ms", (json_int_t)clock_wall_ms()));
+}
+
+static int plan_row(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr)
+{
+    unsigned row = row_of(p->stage);
+    const struct cutover_row *r = &cutover_rows[row];
+    json_t *facts = cutover_facts(p);
+    int n = 0;
+    if (strcmp(r->id, "source.close") == 0 && !cutover_kept(facts, row) &&
+        check_outage(facts, reterr) < 0)
+        return -ETIMEDOUT;
+    if (r->by == DOER_COPY)
+        n = files_plan_transfer(p, ret, reterr);
+    else if (r->by == DOER_VERIFY)
+        n = files_plan_verify(p, ret, reterr);
+    else
+        n = plan_order(p, r->stage, GODWIT__IDENTITY_ACTION__IDENTITY_DO, r->on, ret, reterr);
+    if (n > 0 && deed_of(p->stage) != DEED_PREPARE) {
+        if (deed_of(p->stage) == DEED_DO)
+            cutover_set_state(facts, "running");
+        note_begun(facts, row);
+    }
+    return n;
+}
+
+static int plan_undo(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr)
+{
+    const struct cutover_row *r = &cutover_rows[row_of(p->stage)];
+    cutover_set_state(cutover_facts(p), "going back");
+    return plan_order(p, r->stage, GODWIT__IDENTITY_ACTION__IDENTITY_UNDO, r->on, ret, reterr);
+}
+
+static int plan_forget(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr)
+{
+    return plan_order(p, "forget", GODWIT__IDENTITY_ACTION__IDENTITY_DO, ON_BOTH, ret, reterr);
+}
+
+int cutover_plan_stage(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr)
+{
+    switch (deed_of(p->stage)) {
+    case DEED_UNDO:
+        return plan_undo(p, ret, reterr);
+    case DEED_FORGET:
+        return plan_forget(p, ret, reterr);
+    case DEED_PREPARE:
+    case DEED_DO:
+    case DEED_COMMIT:
+        break;
+    }
+    return plan_row(p, ret, reterr);
+}

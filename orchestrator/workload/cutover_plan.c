@@ -1,0 +1,438 @@
+/* cutover_plan: looks at both sides, then writes down what moves. Pure. */
+#include "orchestrator/workload/cutover_plan.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/mem.h"
+#include "common/base/text.h"
+
+#define NAME_MAX_LEN 15
+
+struct planning {
+    const json_t *source, *destination, *settings;
+    json_t *checks, *plan;
+    struct fault *reterr;
+    bool failed;
+};
+
+static const char *text_of(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    return s ? s : "";
+}
+
+__attribute__((format(printf, 4, 5))) static void note(struct planning *g, const char *id,
+                                                       const char *result, const char *fmt, ...)
+{
+    va_list ap;
+    char text[FAULT_TEXT_MAX];
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    (void)json_array_append_new(
+        g->checks, json_pack("{s:s,s:s,s:s}", "id", id, "result", result, "text", text));
+    if (strcmp(result, "fail") != 0 || g->failed)
+        return;
+    g->failed = true;
+    (void)fault_set(g->reterr, FAULT_STOP_JOB, EREMOTEIO, "%s (%s)", text, id);
+}
+
+/* ── names ── */
+
+int cutover_check_name(const char *name)
+{
+    size_t n = strlen(name);
+    if (n < 1 || n > NAME_MAX_LEN || name[0] == '-' || name[n - 1] == '-')
+        return -EINVAL;
+    bool letter = false;
+    for (const char *c = name; *c; c++) {
+        if (!isalnum((unsigned char)*c) && *c != '-')
+            return -EINVAL;
+        letter = letter || isalpha((unsigned char)*c);
+    }
+    return letter ? 0 : -EINVAL;
+}
+
+void cutover_new_name(const char *netbios, char ret[16])
+{
+    uint8_t r[2] = {0};
+    char stem[11];
+    size_t n = 0;
+    for (const char *c = netbios; *c && n < sizeof stem - 1; c++)
+        if (isalnum((unsigned char)*c) || (*c == '-' && n > 0))
+            stem[n++] = (char)toupper((unsigned char)*c);
+    stem[n] = '\0';
+    (void)text_random(r, sizeof r);
+    (void)snprintf(ret, 16, "%s-%02X%02X", n ? stem : "OLD", r[0], r[1]);
+}
+
+static char *lower(const char *s)
+{
+    char *copy = xstrdup(s);
+    for (char *c = copy; *c; c++)
+        *c = (char)tolower((unsigned char)*c);
+    return copy;
+}
+
+/* The new name with the DNS domain of the old one's full name. */
+static json_t *new_names(struct planning *g)
+{
+    const char *name = text_of(g->settings, "new_name");
+    const json_t *old = json_object_get(g->source, "names");
+    const char *full = json_string_value(json_array_get(json_object_get(old, "dns_names"), 0));
+    const char *domain = full ? strchr(full, '.') : NULL;
+    CLEANUP(mem_free) char *host = lower(name);
+    CLEANUP(mem_free) char *fqdn = xasprintf("%s%s", host, domain ? domain : "");
+    return json_pack("{s:s,s:s,s:[],s:[s]}", "host", host, "netbios", name, "aliases", "dns_names",
+                     fqdn);
+}
+
+static bool has_name(const json_t *names, const char *name)
+{
+    size_t i;
+    const json_t *one;
+    if (strcasecmp(text_of(names, "netbios"), name) == 0 ||
+        strcasecmp(text_of(names, "host"), name) == 0)
+        return true;
+    json_array_foreach(json_object_get(names, "aliases"), i, one)
+    {
+        if (strcasecmp(json_string_value(one), name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void plan_names(struct planning *g)
+{
+    const char *name = text_of(g->settings, "new_name");
+    const json_t *from = json_object_get(g->source, "names");
+    const json_t *to = json_object_get(g->destination, "names");
+    if (cutover_check_name(name) < 0)
+        note(g, "new-name", "fail",
+             "the source's new name has 1 to 15 letters, digits and hyphens: not \"%.40s\"", name);
+    else if (has_name(from, name) || has_name(to, name))
+        note(g, "new-name", "fail", "the source's new name %s is one of the servers' own already",
+             name);
+    else
+        note(g, "new-name", "pass", "the source will be called %s", name);
+    (void)json_object_set_new(g->plan, "old", json_deep_copy(from));
+    (void)json_object_set_new(g->plan, "destination_old", json_deep_copy(to));
+    (void)json_object_set_new(g->plan, "source_new", new_names(g));
+}
+
+/* ── addresses ── */
+
+struct network {
+    int family;
+    uint8_t bytes[16];
+    unsigned prefix;
+};
+
+static bool parse_network(const char *s, struct network *ret)
+{
+    char host[64];
+    const char *slash = strchr(s, '/');
+    if (!slash || (size_t)(slash - s) >= sizeof host)
+        return false;
+    memcpy(host, s, (size_t)(slash - s));
+    host[slash - s] = '\0';
+    char *end = NULL;
+    unsigned long n = strtoul(slash + 1, &end, 10);
+    *ret = (struct network){.family = strchr(host, ':') ? AF_INET6 : AF_INET};
+    if (!isdigit((unsigned char)slash[1]) || *end || n > (ret->family == AF_INET ? 32 : 128))
+        return false;
+    ret->prefix = (unsigned)n;
+    return inet_pton(ret->family, host, ret->bytes) == 1;
+}
+
+static bool same_bits(const struct network *a, const struct network *b, unsigned bits)
+{
+    if (memcmp(a->bytes, b->bytes, bits / 8) != 0)
+        return false;
+    unsigned rest = bits % 8;
+    return rest == 0 || ((a->bytes[bits / 8] ^ b->bytes[bits / 8]) >> (8 - rest)) == 0;
+}
+
+bool cutover_same_network(const char *a, const char *b)
+{
+    struct network x, y;
+    return parse_network(a, &x) && parse_network(b, &y) && x.family == y.family &&
+           x.prefix == y.prefix && same_bits(&x, &y, x.prefix);
+}
+
+static bool is_local(const char *address)
+{
+    struct network n;
+    if (!parse_network(address, &n))
+        return true;
+    if (n.family == AF_INET)
+        return n.bytes[0] == 127 || (n.bytes[0] == 169 && n.bytes[1] == 254);
+    static const uint8_t loopback[16] = {[15] = 1};
+    return (n.bytes[0] == 0xfe && (n.bytes[1] & 0xc0) == 0x80) ||
+           memcmp(n.bytes, loopback, sizeof loopback) == 0;
+}
+
+/* The same address, whatever its prefix? */
+static bool same_address(const char *a, const char *b)
+{
+    struct network x, y;
+    return parse_network(a, &x) && parse_network(b, &y) && x.family == y.family &&
+           memcmp(x.bytes, y.bytes, sizeof x.bytes) == 0;
+}
+
+static bool on_interface(const json_t *interface, const char *address)
+{
+    size_t i;
+    const json_t *a;
+    json_array_foreach(json_object_get(interface, "addresses"), i, a)
+    {
+        if (cutover_same_network(text_of(a, "address"), address))
+            return true;
+    }
+    return false;
+}
+
+/* "MAC=MAC" of the settings; NULL: none for this one. */
+static const char *mapped_mac(const struct planning *g, const char *mac)
+{
+    size_t i, n = strlen(mac);
+    const json_t *one;
+    json_array_foreach(json_object_get(g->settings, "map"), i, one)
+    {
+        const char *s = json_string_value(one);
+        if (s && strncasecmp(s, mac, n) == 0 && s[n] == '=')
+            return s + n + 1;
+    }
+    return NULL;
+}
+
+/* The destination's interface that takes over the addresses of this one; NULL: none. */
+static const json_t *taker(const struct planning *g, const json_t *interface, const char *address)
+{
+    const char *mac = mapped_mac(g, text_of(interface, "mac"));
+    size_t i;
+    const json_t *one;
+    json_array_foreach(json_object_get(g->destination, "interfaces"), i, one)
+    {
+        if (mac ? strcasecmp(text_of(one, "mac"), mac) == 0 : on_interface(one, address))
+            return one;
+    }
+    return NULL;
+}
+
+static json_t *move_for(const json_t *moves, const char *from, const char *to)
+{
+    size_t i;
+    json_t *m;
+    json_array_foreach(moves, i, m)
+    {
+        if (strcasecmp(text_of(m, "from_mac"), from) == 0 &&
+            strcasecmp(text_of(m, "to_mac"), to) == 0)
+            return m;
+    }
+    return NULL;
+}
+
+static void add_move(json_t *moves, const json_t *from, const json_t *to, const json_t *address)
+{
+    const char *from_mac = text_of(from, "mac"), *to_mac = text_of(to, "mac");
+    json_t *m = move_for(moves, from_mac, to_mac);
+    if (!m) {
+        m = json_pack("{s:s,s:s,s:[],s:[],s:s,s:[]}", "from_mac", from_mac, "to_mac", to_mac,
+                      "addresses", "routes", "source_keeps", "", "gives_up");
+        (void)json_array_append_new(moves, m);
+    }
+    (void)json_array_append_new(json_object_get(m, "addresses"), json_deep_copy(address));
+}
+
+struct moving {
+    json_t *moves;
+    unsigned stay; /* addresses that the source has afterwards */
+    bool kept;     /* the one that it is to have is there already */
+};
+
+static void look_at_address(struct planning *g, struct moving *m, const json_t *interface,
+                            const json_t *a)
+{
+    const char *address = text_of(a, "address"), *keep = text_of(g->settings, "source_address");
+    if (is_local(address))
+        return;
+    if (*keep && same_address(address, keep)) {
+        m->stay++;
+        m->kept = true;
+        return;
+    }
+    const json_t *to = taker(g, interface, address);
+    if (!to) {
+        m->stay++;
+        note(g, "interface", "warn",
+             "%s of the source's %s stays there: no interface of the destination is in its network",
+             address, text_of(interface, "name"));
+    } else if (json_is_true(json_object_get(a, "dynamic"))) {
+        note(g, "dhcp", "fail",
+             "%s of the source comes from DHCP, which goes by the network card: make it a static "
+             "one, or cut over by name only",
+             address);
+    } else {
+        add_move(m->moves, interface, to, a);
+    }
+}
+
+/* The source's own address is added where an address of its network is taken away. */
+static void keep_address(struct planning *g, struct moving *m)
+{
+    const char *keep = text_of(g->settings, "source_address");
+    size_t i;
+    json_t *move;
+    if (!*keep || m->kept)
+        return;
+    json_array_foreach(m->moves, i, move)
+    {
+        if (!on_interface(move, keep))
+            continue;
+        (void)json_object_set_new(move, "source_keeps", json_string(keep));
+        m->stay++;
+        return;
+    }
+    note(g, "source-address", "fail",
+         "the source's address %.60s is in none of its networks (write it as 192.0.2.7/24)", keep);
+}
+
+static void plan_moves(struct planning *g)
+{
+    struct moving m = {.moves = json_array()};
+    size_t i, k;
+    const json_t *interface, *a;
+    (void)json_object_set_new(g->plan, "moves", m.moves);
+    if (json_is_true(json_object_get(g->settings, "name_only"))) {
+        note(g, "addresses", "pass", "no address moves: by name only");
+        return;
+    }
+    json_array_foreach(json_object_get(g->source, "interfaces"), i, interface)
+    {
+        json_array_foreach(json_object_get(interface, "addresses"), k, a)
+            look_at_address(g, &m, interface, a);
+    }
+    if (json_array_size(m.moves) > 0)
+        keep_address(g, &m);
+    if (json_array_size(m.moves) == 0)
+        note(g, "addresses", "fail",
+             "no address of the source is in a network that the destination is in too: map the "
+             "interfaces by hand, or cut over by name only");
+    else if (m.stay == 0)
+        note(g, "source-address", "fail",
+             "the source would be left without an address: say which one it is to have");
+    else if (!g->failed)
+        note(g, "addresses", "pass", "every address finds its interface");
+}
+
+/* ── the kind of both servers ── */
+
+static void check_kind(struct planning *g, const json_t *from, const json_t *to)
+{
+    bool member = json_is_true(json_object_get(from, "joined"));
+    if (strstr(text_of(g->source, "samba_role"), "DC") ||
+        strstr(text_of(g->destination, "samba_role"), "DC"))
+        note(g, "role", "fail", "a domain controller cannot be cut over");
+    else if (member != json_is_true(json_object_get(to, "joined")))
+        note(g, "domain", "fail", "the %s is a member of a domain, the %s is not",
+             member ? "source" : "destination", member ? "destination" : "source");
+    else if (member && strcasecmp(text_of(from, "realm"), text_of(to, "realm")) != 0)
+        note(g, "domain", "fail", "the source is a member of %.60s, the destination of %.60s",
+             text_of(from, "realm"), text_of(to, "realm"));
+    else if (member && !json_is_true(json_object_get(from, "trusted")))
+        note(g, "secret", "fail",
+             "the source's machine password does not hold: wbinfo -t says why");
+    else
+        note(g, "domain", "pass", "%s",
+             member ? "both are members of the domain" : "both are workgroup servers");
+    (void)json_object_set_new(g->plan, "domain", json_boolean(member));
+}
+
+static void check_idmap(struct planning *g)
+{
+    const json_t *a = json_object_get(g->source, "idmap");
+    const json_t *b = json_object_get(g->destination, "idmap");
+    if (json_is_true(json_object_get(g->plan, "domain")) && a && b && !json_equal(a, b))
+        note(g, "idmap", "fail",
+             "the servers map users to other ids: their \"idmap config\" lines differ");
+}
+
+static void check_shares(struct planning *g)
+{
+    size_t i;
+    const json_t *s;
+    json_t *list = json_array();
+    json_array_foreach(json_object_get(g->source, "shares"), i, s)
+    {
+        if (json_is_true(json_object_get(s, "missing")))
+            note(g, "share", "warn", "the folder of the share %.80s is missing on the source",
+                 text_of(s, "name"));
+        else
+            (void)json_array_append(list, (json_t *)(uintptr_t)s);
+    }
+    (void)json_object_set_new(g->plan, "shares", list);
+}
+
+static void check_rest(struct planning *g)
+{
+    const char *s = text_of(g->source, "samba_version");
+    const char *d = text_of(g->destination, "samba_version");
+    json_int_t open = json_integer_value(json_object_get(g->source, "open_count"));
+    if (!*s || !*d)
+        note(g, "samba", "fail", "there is no Samba on the %s", *s ? "destination" : "source");
+    else
+        note(g, "samba", "pass", "Samba %.40s at the source, %.40s at the destination", s, d);
+    if (open > 0)
+        note(g, "open-files", "warn", "%lld files are open on the source", (long long)open);
+    if (strcmp(text_of(g->source, "machine_id"), text_of(g->destination, "machine_id")) == 0)
+        note(g, "machine", "fail",
+             "both hosts have the same machine id: one is a copy of the other");
+}
+
+static void copy_settings(struct planning *g)
+{
+    const json_t *account = json_object_get(g->source, "domain");
+    const char *dn = text_of(account, "account_dn"), *comma = strchr(dn, ',');
+    const char *method = text_of(g->settings, "method");
+    (void)json_object_set_new(g->plan, "method",
+                              json_integer(strcmp(method, "rejoin") == 0 ? 2 : 1));
+    (void)json_object_set_new(g->plan, "account", json_deep_copy(account));
+    (void)json_object_set_new(g->plan, "ou", json_string(comma ? comma + 1 : ""));
+    (void)json_object_set_new(g->plan, "dc", json_string(text_of(account, "dc")));
+    (void)json_object_set_new(g->plan, "probe_user",
+                              json_string(text_of(g->settings, "probe_user")));
+    (void)json_object_set_new(g->plan, "ssh_keys",
+                              json_boolean(json_is_true(json_object_get(g->settings, "ssh_keys"))));
+}
+
+json_t *cutover_plan(const json_t *source, const json_t *destination, const json_t *settings,
+                     json_t *checks, struct fault *reterr)
+{
+    struct planning g = {.source = source,
+                         .destination = destination,
+                         .settings = settings,
+                         .checks = checks,
+                         .plan = json_object(),
+                         .reterr = reterr};
+    copy_settings(&g);
+    check_kind(&g, json_object_get(source, "domain"), json_object_get(destination, "domain"));
+    check_rest(&g);
+    check_idmap(&g);
+    plan_names(&g);
+    plan_moves(&g);
+    check_shares(&g);
+    if (!g.failed)
+        return g.plan;
+    json_decref(g.plan);
+    return NULL;
+}

@@ -1,0 +1,35 @@
+/* cutover_priv: what the files of the cutover's stages share. Main thread. */
+#pragma once
+#include "orchestrator/workload/cutover.h"
+
+/* What a stage of the engine does with its row. */
+enum deed { DEED_PREPARE, DEED_DO, DEED_UNDO, DEED_FORGET, DEED_COMMIT };
+
+static inline enum deed deed_of(const struct stage *s)
+{
+    return (enum deed)(s->tag >> 16);
+}
+
+static inline enum cutover_method way_of(const struct stage *s)
+{
+    return (enum cutover_method)(s->tag >> 8 & 0xff);
+}
+
+static inline unsigned row_of(const struct stage *s)
+{
+    return s->tag & 0xff;
+}
+
+static inline json_int_t number_of(const json_t *o, const char *key)
+{
+    return json_integer_value(json_object_get(o, key));
+}
+
+bool cutover_is_done(const json_t *facts, unsigned row);
+bool cutover_has_begun(const json_t *facts); /* anything that a rollback has to know of */
+void cutover_set_state(json_t *facts, const char *state);
+
+int cutover_plan_stage(const struct pair_view *p, struct planned_step ret[2],
+                       struct fault *reterr); /* cutover_order.c */
+enum verdict cutover_judge_stage(const struct pair_view *p, const Godwit__Result *const results[2],
+                                 struct fault *reterr); /* cutover_judge.c */

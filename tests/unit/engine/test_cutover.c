@@ -1,0 +1,482 @@
+/* test_cutover: whole cutovers against made-up agents: forth, back, commit, limits, and the daemon
+ * killed at every commit. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/mem.h"
+#include "proto/identity.pb-c.h"
+#include "tests/unit/engine/bench.h"
+#include "tests/unit/test.h"
+
+#define SETTINGS "{\"source_address\":\"192.0.2.77/24\"}"
+#define UNDO GODWIT__IDENTITY_ACTION__IDENTITY_UNDO
+
+/* Who fails, and how: by side and stage. */
+static struct {
+    const char *stage;
+    bool source, silent;
+    enum fault_class next;
+    int err, action;
+    unsigned times; /* 0: always */
+} bad;
+static unsigned failed;
+
+static struct fake_answer agents(const struct fake_op *op, unsigned nth)
+{
+    struct fake_answer a = {.silent = false};
+    (void)nth;
+    if (!bad.stage || strcmp(op->stage, bad.stage) != 0 || op->source != bad.source ||
+        op->action != bad.action || (bad.times && failed >= bad.times))
+        return a;
+    failed++;
+    if (bad.silent)
+        return (struct fake_answer){.silent = true};
+    a.status = GODWIT__RESULT__STATUS__FAILED;
+    a.next = bad.next;
+    a.err = bad.err ? bad.err : EIO;
+    a.text = "it will not";
+    return a;
+}
+
+static void fail_at(const char *stage, bool source, enum fault_class next)
+{
+    memset(&bad, 0, sizeof bad);
+    bad.stage = stage;
+    bad.source = source;
+    bad.next = next;
+    bad.action = GODWIT__IDENTITY_ACTION__IDENTITY_DO;
+    failed = 0;
+}
+
+static int enter(struct bench *b, const char *phase, const char *settings)
+{
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    int rc = engine_job_enter(b->engine, "wave", phase, settings, &json, &why);
+    json_decref(json);
+    return rc;
+}
+
+static int back(struct bench *b)
+{
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    int rc = engine_job_back(b->engine, "wave", "rollback", &json, &why);
+    json_decref(json);
+    return rc;
+}
+
+/* "cut over", … */
+static const char *cutover_state(struct bench *b)
+{
+    static char ret[32];
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    assert_int_equal(engine_job_outline(b->engine, "wave", &json, &why), 0);
+    const json_t *pair = json_array_get(json_object_get(json, "pairs"), 0);
+    (void)snprintf(ret, sizeof ret, "%s", json_string_value(json_object_get(pair, "cutover")));
+    json_decref(json);
+    return ret;
+}
+
+static void copied(struct bench *b)
+{
+    fail_at(NULL, false, FAULT_NONE);
+    bench_job(b, "wave", 1);
+    bench_run(b, agents, 60);
+    assert_string_equal(bench_state(b, "wave"), "done");
+}
+
+/* "stop/D do" … in the order in which they were sent; repeats are one. */
+static char *story(const struct bench *b)
+{
+    char *all = xstrdup("");
+    for (size_t i = 0; i < b->fleet->nops; i++) {
+        const struct fake_op *op = &b->fleet->ops[i];
+        if (!op->stage[0])
+            continue;
+        char *more = xasprintf("%s%s%s.%c ", all, op->action == UNDO ? "-" : "", op->stage,
+                               op->source ? 'S' : 'D');
+        free(all);
+        all = more;
+    }
+    return all;
+}
+
+#define FORTH                                                                                      \
+    "connect.S connect.D guard.S guard.D collect.S fence.S close.S stop.D stop.S bundle.D "        \
+    "bundle.S addresses.S addresses.D names.D join.D start.D names.S users.S unguard.D "           \
+    "unguard.S lockout.S tidy.D "
+
+static void a_cutover_runs_to_its_end_and_is_committed(void **state)
+{
+    struct bench *b = *state;
+    copied(b);
+    assert_int_equal(enter(b, "commit", NULL), -EPROTO);
+    assert_int_equal(enter(b, "rollback", NULL), -EALREADY);
+    assert_int_equal(enter(b, "cutover", SETTINGS), 0);
+    bench_run(b, agents, 200);
+    assert_string_equal(bench_state(b, "wave"), "done");
+    assert_string_equal(cutover_state(b), "cut over");
+    CLEANUP(mem_free) char *told = story(b);
+    assert_string_equal(told, FORTH);
+    assert_int_equal(fake_count(b->fleet, "files.send"), 3);
+    /* Nothing may be copied over what users write now, and nothing is done twice. */
+    assert_int_equal(bench_call(b, engine_job_retry, "wave"), -EPROTO);
+    const struct engine_start how = {.phase = NULL};
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    assert_int_equal(engine_job_start(b->engine, "wave", &how, &json, &why), -EPROTO);
+    assert_int_equal(enter(b, "cutover", NULL), -EALREADY);
+    assert_int_equal(enter(b, "commit", NULL), 0);
+    bench_run(b, agents, 60);
+    assert_string_equal(cutover_state(b), "committed");
+    assert_int_equal(enter(b, "commit", NULL), -EALREADY);
+    assert_int_equal(enter(b, "rollback", NULL), -EPROTO);
+    assert_string_equal(fake_last(b->fleet, "identity.stage")->stage, "commit");
+    assert_true(fake_last(b->fleet, "identity.stage")->source);
+}
+
+static void orders_have_the_plan_and_renew_the_timer(void **state)
+{
+    struct bench *b = *state;
+    copied(b);
+    assert_int_equal(enter(b, "cutover", SETTINGS), 0);
+    bench_run(b, agents, 200);
+    bool armed = false;
+    for (size_t i = 0; i < b->fleet->nops; i++) {
+        const struct fake_op *op = &b->fleet->ops[i];
+        if (strcmp(op->stage, "addresses") == 0) {
+            assert_true(op->planned);
+            assert_int_equal(op->silence_s, op->source ? 180 : 120);
+            armed = true;
+        }
+        if (strcmp(op->stage, "guard") == 0 || strcmp(op->stage, "fence") == 0)
+            assert_true(op->silence_s > 3600);
+        if (strcmp(op->stage, "lockout") == 0 || strcmp(op->stage, "tidy") == 0)
+            assert_int_equal(op->silence_s, 0);
+    }
+    assert_true(armed);
+}
+
+static void prepare_changes_nothing_and_a_bad_plan_is_told(void **state)
+{
+    struct bench *b = *state;
+    assert_int_equal(enter(b, "prepare", SETTINGS), -ENOENT);
+    copied(b);
+    assert_int_equal(enter(b, "prepare", "{\"new_name\":\"a.b\"}"), -EINVAL);
+    assert_int_equal(enter(b, "prepare", "[]"), -EINVAL);
+    assert_int_equal(enter(b, "prepare", "{\"new_name\":\"NEW1\"}"), 0);
+    bench_run(b, agents, 60);
+    assert_string_equal(bench_state(b, "wave"), "failed");
+    assert_int_equal(enter(b, "prepare",
+                           "{\"new_name\":\"OLD1\",\"source_address\":"
+                           "\"192.0.2.77/24\"}"),
+                     0);
+    bench_run(b, agents, 60);
+    assert_string_equal(cutover_state(b), "prepared");
+    CLEANUP(mem_free) char *told = story(b);
+    assert_string_equal(told, "connect.S connect.D connect.S connect.D ");
+}
+
+static void a_rollback_takes_all_back_in_reverse_order(void **state)
+{
+    struct bench *b = *state;
+    copied(b);
+    assert_int_equal(enter(b, "cutover", SETTINGS), 0);
+    bench_run(b, agents, 200);
+    assert_int_equal(back(b), 0);
+    bench_run(b, agents, 200);
+    assert_string_equal(bench_state(b, "wave"), "done");
+    assert_string_equal(cutover_state(b), "rolled back");
+    CLEANUP(mem_free) char *told = story(b);
+    assert_string_equal(told,
+                        FORTH "-tidy.D -lockout.S -names.S -start.D -join.D -names.D -addresses.D "
+                              "-addresses.S -bundle.D -bundle.S -stop.D -stop.S -close.S -fence.S "
+                              "-guard.D -guard.S forget.D forget.S ");
+    /* And forth once more. */
+    assert_int_equal(enter(b, "cutover", NULL), 0);
+    bench_run(b, agents, 200);
+    assert_string_equal(cutover_state(b), "cut over");
+}
+
+/* Every note that an agent made is taken back; a stage that failed is undone too. */
+static void check_undone(const struct bench *b, const char *at)
+{
+    for (size_t i = 0; i < b->fleet->nops; i++) {
+        const struct fake_op *op = &b->fleet->ops[i];
+        static const char *const lasting[] = {"fence", "close", "stop",  "bundle", "addresses",
+                                              "names", "join",  "start", "guard",  "lockout"};
+        for (size_t k = 0; k < ARRAY_SIZE(lasting); k++) {
+            if (strcmp(op->stage, lasting[k]) != 0 || op->action == UNDO)
+                continue;
+            bool undone = false;
+            for (size_t n = i + 1; n < b->fleet->nops; n++)
+                undone = undone || (strcmp(b->fleet->ops[n].stage, op->stage) == 0 &&
+                                    b->fleet->ops[n].source == op->source &&
+                                    b->fleet->ops[n].action == UNDO && b->fleet->ops[n].over);
+            if (!undone)
+                fail_msg("failed at %s: %s is left", at, op->stage);
+        }
+    }
+}
+
+static void a_failure_at_any_stage_goes_back_by_itself(void **state)
+{
+    static const struct {
+        const char *stage;
+        bool source;
+    } stages[] = {
+        {"guard",     true },
+        {"guard",     false},
+        {"collect",   true },
+        {"fence",     true },
+        {"close",     true },
+        {"stop",      true },
+        {"stop",      false},
+        {"bundle",    true },
+        {"bundle",    false},
+        {"addresses", true },
+        {"names",     true },
+        {"users",     true },
+        {"addresses", false},
+        {"names",     false},
+        {"join",      false},
+        {"start",     false},
+        {"unguard",   false},
+        {"lockout",   true },
+        {"tidy",      false},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(stages); i++) {
+        void *own = NULL;
+        (void)bench_set_up(&own);
+        struct bench *b = own;
+        copied(b);
+        fail_at(stages[i].stage, stages[i].source, FAULT_STOP_JOB);
+        assert_int_equal(enter(b, "cutover", SETTINGS), 0);
+        bench_run(b, agents, 200);
+        assert_string_equal(bench_state(b, "wave"), "failed");
+        assert_string_equal(cutover_state(b), "rolled back");
+        if (!strstr(bench_pair(b, "wave", 1, "reason"), "taken back: it will not"))
+            fail_msg("%s: %s", stages[i].stage, bench_pair(b, "wave", 1, "reason"));
+        check_undone(b, stages[i].stage);
+        (void)bench_tear_down(&own);
+    }
+    fail_at(NULL, false, FAULT_NONE);
+}
+
+static void a_passing_trouble_is_tried_again(void **state)
+{
+    struct bench *b = *state;
+    copied(b);
+    fail_at("addresses", false, FAULT_RETRY);
+    bad.times = 2;
+    assert_int_equal(enter(b, "cutover", SETTINGS), 0);
+    bench_run(b, agents, 200);
+    assert_string_equal(cutover_state(b), "cut over");
+    assert_int_equal(failed, 2);
+    /* On the way back too: there it is never given up so soon. */
+    fail_at("addresses", true, FAULT_RETRY);
+    bad.action = UNDO;
+    bad.times = 5;
+    assert_int_equal(back(b), 0);
+    bench_run(b, agents, 200);
+    assert_string_equal(cutover_state(b), "rolled back");
+}
+
+static void a_stage_over_its_limit_goes_back(void **state)
+{
+    struct bench *b = *state;
+    copied(b);
+    fail_at("start", false, FAULT_NONE);
+    bad.silent = true;
+    assert_int_equal(enter(b, "cutover", SETTINGS), 0);
+    for (int i = 0; i < 150; i++) {
+        bench_clock_ms += 1100;
+        engine_tick(b->engine);
+        (void)fake_pump(b->fleet, agents);
+    }
+    assert_string_equal(cutover_state(b), "rolled back");
+    assert_non_null(strstr(bench_pair(b, "wave", 1, "reason"), "over its limit of 60 s, waiting"));
+    check_undone(b, "start");
+}
+
+static void a_host_that_stays_away_is_not_waited_for_without_end(void **state)
+{
+    struct bench *b = *state;
+    copied(b);
+    fail_at("addresses", true, FAULT_NONE);
+    bad.silent = true;
+    assert_int_equal(enter(b, "cutover", SETTINGS), 0);
+    bench_run(b, agents, 60);
+    fake_lost(b->fleet, "s1");
+    for (int i = 0; i < 200; i++) {
+        bench_clock_ms += 1100;
+        engine_tick(b->engine);
+        (void)fake_pump(b->fleet, agents);
+    }
+    assert_string_equal(cutover_state(b), "going back");
+    assert_string_equal(bench_state(b, "wave"), "running");
+    fake_online(b->fleet, "s1");
+    bench_run(b, agents, 200);
+    assert_string_equal(cutover_state(b), "rolled back");
+    check_undone(b, "addresses");
+}
+
+static void a_predicted_outage_that_is_too_long_stops_it_in_time(void **state)
+{
+    struct bench *b = *state;
+    copied(b);
+    assert_int_equal(enter(b, "cutover", "{\"source_address\":\"192.0.2.77/24\",\"max_outage\":1}"),
+                     0);
+    bench_run(b, agents, 200);
+    assert_string_equal(cutover_state(b), "rolled back");
+    assert_non_null(strstr(bench_pair(b, "wave", 1, "reason"), "--max-outage"));
+    CLEANUP(mem_free) char *told = story(b);
+    assert_null(strstr(told, "close"));
+    assert_null(strstr(told, "stop"));
+}
+
+static void an_operator_stops_resumes_and_takes_back(void **state)
+{
+    struct bench *b = *state;
+    copied(b);
+    fail_at("addresses", false, FAULT_NONE);
+    bad.silent = true;
+    assert_int_equal(enter(b, "cutover", SETTINGS), 0);
+    bench_run(b, agents, 30);
+    assert_int_equal(bench_call(b, engine_job_stop, "wave"), 0);
+    bench_run(b, agents, 60);
+    assert_string_equal(bench_state(b, "wave"), "stopped");
+    assert_int_equal(enter(b, "cutover", SETTINGS), -EPROTO); /* it has its settings */
+    fail_at(NULL, false, FAULT_NONE);
+    assert_int_equal(enter(b, "cutover", NULL), 0);
+    bench_run(b, agents, 200);
+    assert_string_equal(cutover_state(b), "cut over");
+    CLEANUP(mem_free) char *told = story(b);
+    const char *first = strstr(told, "stop.S");
+    assert_non_null(first);
+    assert_null(strstr(first + 1, "stop.S")); /* what is done is not done again */
+    assert_int_equal(back(b), 0);
+    bench_run(b, agents, 5);
+    assert_int_equal(back(b), -EALREADY);
+    bench_run(b, agents, 200);
+    assert_string_equal(cutover_state(b), "rolled back");
+}
+
+static void folders_of_one_server_are_one_pair(void **state)
+{
+    struct bench *b = *state;
+    fail_at(NULL, false, FAULT_NONE);
+    bench_job(b, "wave", 2);
+    bench_run(b, agents, 60);
+    assert_int_equal(enter(b, "cutover", SETTINGS), -EINVAL);
+}
+
+/* ── kill -9 of the orchestrator ── */
+
+static int countdown;
+
+static void kill_here(int after)
+{
+    if (after == 0 && --countdown == 0)
+        (void)raise(SIGKILL);
+}
+
+/* In the child. Exit 0: it is cut over, or back. */
+static int live(struct bench *b)
+{
+    bench_start(b);
+    fake_online(b->fleet, "s1");
+    fake_online(b->fleet, "d1");
+    if (!*cutover_state(b))
+        (void)enter(b, "cutover", SETTINGS);
+    bench_run(b, agents, 300);
+    const char *end = cutover_state(b);
+    bool good = strcmp(end, bad.stage ? "rolled back" : "cut over") == 0;
+    bench_end(b);
+    return good ? 0 : 3;
+}
+
+static int in_child(struct bench *b, int n)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        countdown = n;
+        bench_on_commit = n ? kill_here : NULL;
+        _exit(live(b));
+    }
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* Counts what was ordered anew: a stage that ended is never sent again. */
+static void check_once(const struct bench *b, int n)
+{
+    for (size_t i = 0; i < b->fleet->nops; i++) {
+        for (size_t k = 0; k < i; k++) {
+            const struct fake_op *x = &b->fleet->ops[i], *y = &b->fleet->ops[k];
+            if (x->stage[0] && strcmp(x->stage, y->stage) == 0 && x->source == y->source &&
+                x->action == y->action)
+                fail_msg("killed at commit %d: %s was ordered twice", n, x->stage);
+        }
+    }
+}
+
+static unsigned kill_everywhere(const char *failing)
+{
+    unsigned n = 1;
+    for (int rc = -SIGKILL; rc == -SIGKILL; n++) {
+        void *own = NULL;
+        (void)bench_set_up(&own);
+        struct bench *b = own;
+        copied(b);
+        bench_end(b);
+        fail_at(failing, false, FAULT_STOP_JOB);
+        rc = in_child(b, (int)n);
+        if (rc == -SIGKILL)
+            assert_int_equal(in_child(b, 0), 0);
+        else
+            assert_int_equal(rc, 0);
+        check_once(b, (int)n);
+        bench_start(b);
+        (void)bench_tear_down(&own);
+    }
+    return n;
+}
+
+static void a_kill_at_any_commit_goes_on_where_it_was(void **state)
+{
+    (void)state;
+    assert_true(kill_everywhere(NULL) > 40);
+    assert_true(kill_everywhere("start") > 50);
+    fail_at(NULL, false, FAULT_NONE);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, bench_set_up, bench_tear_down)
+    const struct CMUnitTest tests[] = {
+        CASE(a_cutover_runs_to_its_end_and_is_committed),
+        CASE(orders_have_the_plan_and_renew_the_timer),
+        CASE(prepare_changes_nothing_and_a_bad_plan_is_told),
+        CASE(a_rollback_takes_all_back_in_reverse_order),
+        cmocka_unit_test(a_failure_at_any_stage_goes_back_by_itself),
+        CASE(a_passing_trouble_is_tried_again),
+        CASE(a_stage_over_its_limit_goes_back),
+        CASE(a_host_that_stays_away_is_not_waited_for_without_end),
+        CASE(a_predicted_outage_that_is_too_long_stops_it_in_time),
+        CASE(an_operator_stops_resumes_and_takes_back),
+        CASE(folders_of_one_server_are_one_pair),
+        cmocka_unit_test(a_kill_at_any_commit_goes_on_where_it_was),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

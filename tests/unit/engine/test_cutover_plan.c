@@ -1,0 +1,208 @@
+/* test_cutover_plan: what moves where, and what stops a cutover before it begins. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/mem.h"
+#include "orchestrator/workload/cutover_plan.h"
+#include "orchestrator/workload/json_message.h"
+#include "proto/identity.pb-c.h"
+#include "tests/unit/test.h"
+
+#define SOURCE                                                                                     \
+    "{'machine_id':'a','samba_version':'4.17','samba_role':'ROLE_STANDALONE',"                     \
+    "'names':{'host':'fs1','netbios':'FS1','aliases':['FILES'],'dns_names':['fs1.example.org']},"  \
+    "'domain':{'joined':false},'shares':[{'name':'data','missing':false},{'name':'gone',"          \
+    "'missing':true}],'interfaces':[{'name':'eth0','mac':'52:54:00:00:00:01','addresses':["        \
+    "{'address':'192.0.2.7/24'},{'address':'2001:db8::7/64'},{'address':'fe80::1/64'}]}]}"
+#define DESTINATION                                                                                \
+    "{'machine_id':'b','samba_version':'4.17','samba_role':'ROLE_STANDALONE',"                     \
+    "'names':{'host':'new1','netbios':'NEW1','aliases':[],'dns_names':[]},"                        \
+    "'domain':{'joined':false},'shares':[],'interfaces':[{'name':'ens1',"                          \
+    "'mac':'52:54:00:00:00:02','addresses':[{'address':'192.0.2.8/24'},{'address':"                \
+    "'2001:db8::8/64'}]}]}"
+
+static json_t *read_json(const char *text)
+{
+    CLEANUP(mem_free) char *copy = xstrdup(text);
+    for (char *c = copy; *c; c++)
+        *c = *c == '\'' ? '"' : *c;
+    json_error_t err;
+    json_t *j = json_loads(copy, 0, &err);
+    if (!j)
+        fail_msg("%s", err.text);
+    return j;
+}
+
+static json_t *plan(const char *from, const char *to, const char *settings, struct fault *reterr)
+{
+    json_t *s = read_json(from), *d = read_json(to), *o = read_json(settings);
+    json_t *checks = json_array();
+    json_t *p = cutover_plan(s, d, o, checks, reterr);
+    assert_true(json_array_size(checks) > 0);
+    json_decref(s);
+    json_decref(d);
+    json_decref(o);
+    json_decref(checks);
+    return p;
+}
+
+static void addresses_go_to_the_interface_in_their_network(void **state)
+{
+    (void)state;
+    struct fault why = {.err = 0};
+    json_t *p =
+        plan(SOURCE, DESTINATION, "{'new_name':'FS1-OLD','source_address':'192.0.2.77/24'}", &why);
+    if (!p)
+        fail_msg("%s", why.text);
+    Godwit__IdentityPlan *m =
+        (Godwit__IdentityPlan *)(void *)json_message(&godwit__identity_plan__descriptor, p);
+    assert_int_equal(m->method, GODWIT__IDENTITY_METHOD__IDENTITY_TRANSPLANT);
+    assert_false(m->domain);
+    assert_int_equal(m->n_moves, 1);
+    assert_string_equal(m->moves[0]->from_mac, "52:54:00:00:00:01");
+    assert_string_equal(m->moves[0]->to_mac, "52:54:00:00:00:02");
+    assert_int_equal(m->moves[0]->n_addresses, 2);
+    assert_string_equal(m->moves[0]->addresses[1]->address, "2001:db8::7/64");
+    assert_string_equal(m->moves[0]->source_keeps, "192.0.2.77/24");
+    assert_int_equal(m->moves[0]->n_gives_up, 0);
+    assert_string_equal(m->old->netbios, "FS1");
+    assert_string_equal(m->old->aliases[0], "FILES");
+    assert_string_equal(m->source_new->netbios, "FS1-OLD");
+    assert_string_equal(m->source_new->host, "fs1-old");
+    assert_string_equal(m->source_new->dns_names[0], "fs1-old.example.org");
+    assert_string_equal(m->destination_old->host, "new1");
+    assert_int_equal(m->n_shares, 1);
+    protobuf_c_message_free_unpacked(&m->base, NULL);
+    json_decref(p);
+}
+
+static void an_address_of_its_own_may_stay(void **state)
+{
+    (void)state;
+    struct fault why = {.err = 0};
+    json_t *p =
+        plan(SOURCE, DESTINATION,
+             "{'new_name':'FS1-OLD','source_address':'2001:db8::7/64','method':'rejoin'}", &why);
+    assert_non_null(p);
+    const json_t *move = json_array_get(json_object_get(p, "moves"), 0);
+    assert_int_equal(json_array_size(json_object_get(move, "addresses")), 1);
+    assert_string_equal(json_string_value(json_object_get(move, "source_keeps")), "");
+    assert_int_equal(json_integer_value(json_object_get(p, "method")), 2);
+    json_decref(p);
+    p = plan(SOURCE, DESTINATION, "{'new_name':'X','name_only':true}", &why);
+    assert_non_null(p);
+    assert_int_equal(json_array_size(json_object_get(p, "moves")), 0);
+    json_decref(p);
+}
+
+#define EASY "{'new_name':'FS1-OLD','source_address':'192.0.2.77/24'}"
+
+static void what_cannot_end_well_is_refused(void **state)
+{
+    static const struct {
+        const char *what, *by; /* replaced in both captures */
+        const char *settings, *says;
+    } cases[] = {
+        {NULL,                                        NULL,                                     "{'new_name':'FS1-OLD'}",                                           "left without an address"},
+        {NULL,                                        NULL,                                     "{'new_name':'FS1-OLD','source_address':'198.51.100.1/24'}",
+         "in none of its networks"                                                                                                                                                           },
+        {NULL,                                        NULL,                                     "{'new_name':'NEW1','source_address':'192.0.2.77/24'}",             "own already"            },
+        {NULL,                                        NULL,                                     "{'new_name':'FILES','source_address':'192.0.2.77/24'}",            "own already"            },
+        {NULL,                                        NULL,                                     "{'new_name':'a.b','source_address':'192.0.2.77/24'}",              "not \"a.b\""            },
+        {NULL,                                        NULL,                                     "{'new_name':'SIXTEENCHARACTER','source_address':'192.0.2.77/24'}", "1 to 15"                },
+        {"'192.0.2.7/24'",                            "'192.0.2.7/24','dynamic':true",          EASY,                                                               "DHCP"                   },
+        {"192.0.2.8/24'},{'address':'2001:db8::8/64", "198.51.100.8/24",                        EASY,
+         "no address of the source"                                                                                                                                                          },
+        {"'samba_version':'4.17'",                    "'samba_version':''",                     EASY,                                                               "there is no Samba"      },
+        {"ROLE_STANDALONE",                           "ROLE_ACTIVE_DIRECTORY_DC",               EASY,                                                               "domain controller"      },
+        {"'machine_id':'b'",                          "'machine_id':'a'",                       EASY,                                                               "copy of the other"      },
+        {"'joined':false},'shares':[{",               "'joined':true,'realm':'A'},'shares':[{", EASY,
+         "the destination is not"                                                                                                                                                            },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        const char *texts[2] = {SOURCE, DESTINATION};
+        char *made[2];
+        for (int k = 0; k < 2; k++) {
+            const char *at = cases[i].what ? strstr(texts[k], cases[i].what) : NULL;
+            made[k] = at ? xasprintf("%.*s%s%s", (int)(at - texts[k]), texts[k], cases[i].by,
+                                     at + strlen(cases[i].what))
+                         : xstrdup(texts[k]);
+        }
+        struct fault why = {.err = 0};
+        json_t *p = plan(made[0], made[1], cases[i].settings, &why);
+        if (p || !strstr(why.text, cases[i].says))
+            fail_msg("case %zu: %s", i, p ? "taken" : why.text);
+        assert_int_equal(why.err, EREMOTEIO);
+        free(made[0]);
+        free(made[1]);
+    }
+}
+
+static void ids_in_a_domain_have_to_agree(void **state)
+{
+    (void)state;
+    static const char member[] =
+        "{'machine_id':'%s','samba_version':'4','names':{'netbios':'%s'},'domain':{'joined':true,"
+        "'realm':'X.Y','trusted':%s,'account_dn':'CN=FS1,OU=Servers,DC=x','dc':'dc1'},'idmap':"
+        "['%s'],'interfaces':[]}";
+    static const struct {
+        const char *trusted, *range, *says;
+    } cases[] = {
+        {"true",  "1-2", NULL                 },
+        {"true",  "1-3", "map users to other" },
+        {"false", "1-2", "password does not h"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        char a[512], b[512];
+        struct fault why = {.err = 0};
+        (void)snprintf(a, sizeof a, member, "a", "FS1", cases[i].trusted, "1-2");
+        (void)snprintf(b, sizeof b, member, "b", "NEW", "true", cases[i].range);
+        json_t *p = plan(a, b, "{'new_name':'Q','name_only':true}", &why);
+        assert_int_equal(p == NULL, cases[i].says != NULL);
+        if (cases[i].says)
+            assert_non_null(strstr(why.text, cases[i].says));
+        else
+            assert_string_equal(json_string_value(json_object_get(p, "ou")), "OU=Servers,DC=x");
+        json_decref(p);
+    }
+}
+
+static void networks_and_names(void **state)
+{
+    char name[16];
+    (void)state;
+    assert_true(cutover_same_network("192.0.2.7/24", "192.0.2.200/24"));
+    assert_false(cutover_same_network("192.0.2.7/24", "192.0.3.7/24"));
+    assert_false(cutover_same_network("192.0.2.7/24", "192.0.2.8/25"));
+    assert_true(cutover_same_network("10.1.2.3/13", "10.7.0.1/13"));
+    assert_false(cutover_same_network("10.1.2.3/13", "10.8.0.1/13"));
+    assert_true(cutover_same_network("2001:db8::1/64", "2001:db8::2/64"));
+    assert_false(cutover_same_network("192.0.2.7", "192.0.2.7"));
+    assert_false(cutover_same_network("192.0.2.7/33", "192.0.2.7/33"));
+    assert_false(cutover_same_network("192.0.2.7/-1", "192.0.2.7/-1"));
+    assert_false(cutover_same_network("x/24", "x/24"));
+    cutover_new_name("a.very.long-file_server", name);
+    assert_int_equal(strlen(name), 15);
+    assert_int_equal(cutover_check_name(name), 0);
+    cutover_new_name("", name);
+    assert_int_equal(cutover_check_name(name), 0);
+    assert_int_equal(cutover_check_name("123"), -EINVAL);
+    assert_int_equal(cutover_check_name("-a"), -EINVAL);
+    assert_int_equal(cutover_check_name(""), -EINVAL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(addresses_go_to_the_interface_in_their_network),
+        cmocka_unit_test(an_address_of_its_own_may_stay),
+        cmocka_unit_test(what_cannot_end_well_is_refused),
+        cmocka_unit_test(ids_in_a_domain_have_to_agree),
+        cmocka_unit_test(networks_and_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
