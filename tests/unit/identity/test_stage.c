@@ -126,7 +126,7 @@ static int order(const char *stage, Godwit__IdentityAction action, bool *sprung)
     Godwit__IdentityMove m = GODWIT__IDENTITY_MOVE__INIT, *moves[] = {&m};
     Godwit__IdentityAddress in = GODWIT__IDENTITY_ADDRESS__INIT, *ins[] = {&in};
     Godwit__IdentityAddress out = GODWIT__IDENTITY_ADDRESS__INIT, *outs[] = {&out};
-    Godwit__IdentityResult r = GODWIT__IDENTITY_RESULT__INIT;
+    Godwit__IdentityResult *r = xmalloc(sizeof *r);
     struct fault why = {.err = 0};
     char *aliases[] = {text("FSALIAS")};
     in.address = text("192.0.2.7/24");
@@ -151,9 +151,11 @@ static int order(const char *stage, Godwit__IdentityAction action, bool *sprung)
     o.action = action;
     o.plan = &p;
     o.silence_s = 60;
-    int rc = stage_do(home, root, bin, &o, &r, &why);
+    godwit__identity_result__init(r);
+    int rc = stage_do(home, root, bin, &o, r, &why);
     if (sprung)
-        *sprung = r.sprung;
+        *sprung = r->sprung;
+    godwit__identity_result__free_unpacked(r, NULL);
     if (rc < 0)
         assert_true(why.err > 0 && why.text[0]);
     return rc;
