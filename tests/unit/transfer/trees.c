@@ -181,12 +181,25 @@ int trees_teardown(void **state_)
     return trees_run(argv);
 }
 
+/* For whoever reads why an assertion about the status failed. */
+static void tell(const struct step_result *r, const char *side)
+{
+    if (r->status == STEP_FAILED)
+        print_message("[ %s ] failed: %s\n", side, r->fault.text);
+    for (size_t i = 0; i < r->ngroups; i++)
+        print_message("[ %s ] %s: error %d, %llu times, first %s\n", side, r->groups[i].what,
+                      r->groups[i].err, (unsigned long long)r->groups[i].count,
+                      r->groups[i].nexamples ? r->groups[i].examples[0] : "-");
+}
+
 void transfer(struct both *ret, const struct transfer_options *options)
 {
     struct harness h = {.source = source, .destination = destination, .state = state};
     if (options)
         h.options = *options;
     harness_run(&h, &ret->sent, &ret->received);
+    tell(&ret->sent, "source");
+    tell(&ret->received, "destination");
     step_result_done(&ret->sent);
     step_result_done(&ret->received);
 }
