@@ -110,8 +110,10 @@ domain_join() { # HOST [--range A-B] [--backend B] [--global LINE]…
    idmap config $domain_name : range = $range"
     [ "$backend" != autorid ] || idmap="   idmap config * : backend = autorid
    idmap config * : range = $range"
+    # The domain's own "Domain Users" has no id in the directory: users have the group that is written there.
     [ "$backend" != ad ] || idmap+="
-   idmap config $domain_name : schema_mode = rfc2307"
+   idmap config $domain_name : schema_mode = rfc2307
+   idmap config $domain_name : unix_primary_group = yes"
     host_run "$host" sh -c 'cat >/etc/samba/smb.conf' <<END
 [global]
    workgroup = $domain_name
