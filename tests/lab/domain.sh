@@ -108,7 +108,8 @@ domain_join() { # HOST [--range A-B] [--backend B] [--global LINE]…
    idmap config * : range = 3000-7999
    idmap config $domain_name : backend = $backend
    idmap config $domain_name : range = $range"
-    [ "$backend" != autorid ] || idmap="   idmap config * : backend = autorid
+    # These give ids as people come, and are for all domains.
+    [[ $backend != autorid && $backend != tdb ]] || idmap="   idmap config * : backend = $backend
    idmap config * : range = $range"
     # The domain's own "Domain Users" has no id in the directory: users have the group that is written there.
     [ "$backend" != ad ] || idmap+="
@@ -133,7 +134,7 @@ END
         echo '$domain_password' | net ads join -U Administrator -S '"$(domain_dc).${domain_realm,,}" >"$lab_dir/join.$host" 2>&1 ||
         { cat "$lab_dir/join.$host" >&2; die "host '$host' does not join"; }
     # winbind remembers ids beyond its end, by other ranges too.
-    host_run "$host" sh -c 'systemctl enable -q winbind; systemctl stop winbind; net cache flush; rm -f /var/lib/samba/winbindd_cache.tdb'
+    host_run "$host" sh -c 'systemctl enable -q winbind; systemctl stop winbind; net cache flush; cd /var/lib/samba && rm -f winbindd_cache.tdb winbindd_idmap.tdb autorid.tdb'
     host_run "$host" systemctl restart winbind
     host_until "$host" "trusts its domain" wbinfo -t
 }
