@@ -26,9 +26,16 @@
 #include "common/base/mem.h"
 #include "common/proof/signature.h"
 
+#define TABLES 7 /* with the one that the daemon brings, and NULL */
+
 /* A workload adds its folder's table here. */
-static const struct step_kind *const tables[] = {
-    files_steps, share_steps, account_steps, vm_steps, identity_steps, access_steps, NULL};
+static const struct step_kind *const *tables_of(const struct agent_conf *conf)
+{
+    static const struct step_kind *tables[TABLES] = {files_steps, share_steps, account_steps,
+                                                     identity_steps, access_steps};
+    tables[TABLES - 2] = conf->more;
+    return tables;
+}
 
 static void identity_free_p(struct lane_identity **id)
 {
@@ -125,7 +132,7 @@ static int run_with_lanes(const struct agent_conf *conf, int stop_fd)
     struct loop_setup setup = {.state_dir = conf->state_dir,
                                .workers = conf->workers,
                                .env = &env,
-                               .tables = tables,
+                               .tables = tables_of(conf),
                                .lane_pin = lane_identity_pin(id),
                                .sign_key = sign_key_public(signer),
                                .lane_port = lane_server_port(lanes),

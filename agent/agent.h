@@ -3,6 +3,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct step_kind;
+
 struct agent_conf {
     char *state_dir;    /* "/var/lib/godwit/agent": keys, op log, catalogues */
     char *lane_listen;  /* "" is every address */
@@ -13,6 +15,9 @@ struct agent_conf {
     char *io_priority; /* of the workers: "normal", "low", "idle" */
     char *log_level;
     bool no_feed; /* for a run too short to use one */
+    /* Steps that the daemon alone can do, since they need libraries that the console is not to load
+     * with each command; ends with kind NULL. NULL: none. */
+    const struct step_kind *more;
 };
 
 /* Runs until SIGTERM or SIGINT, which it blocks and reads: call it before other threads start. A

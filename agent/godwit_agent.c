@@ -8,6 +8,7 @@
 #include "agent/agent.h"
 #include "agent/identity/identity.h"
 #include "agent/status.h"
+#include "agent/step.h"
 #include "common/base/cleanup.h"
 #include "common/base/file.h"
 #include "common/base/log.h"
@@ -282,11 +283,18 @@ static int do_enrol(const struct command_line *line)
     return code;
 }
 
+static int run_daemon(const struct agent_conf *conf)
+{
+    struct agent_conf whole = *conf;
+    whole.more = vm_steps;
+    return agent_run(&whole);
+}
+
 static int run_command(const struct command_line *line, const char *word)
 {
     log_init("godwit-agent", log_level_parse(line->conf.log_level));
     if (strcmp(word, "run") == 0)
-        return agent_run(&line->conf);
+        return run_daemon(&line->conf);
     if (strcmp(word, "enrol") == 0 || strcmp(word, "enroll") == 0)
         return do_enrol(line);
     if (strcmp(word, "status") == 0)
