@@ -1,8 +1,21 @@
 /* cmd_cutover: `godwit cutover …`. Main thread. */
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "common/base/cleanup.h"
+#include "common/base/mem.h"
+#include "orchestrator/console/cutover_watch.h"
 #include "orchestrator/console/run.h"
 #include "orchestrator/console/show.h"
+
+struct cutover_opts {
+    char *method, *new_name, *source_address, *map, *probe_user;
+    bool name_only, ssh_keys, accept_failures, wait;
+    uint64_t max_outage_ms, silence_ms, timeout_ms;
+};
+
+/* ── what there is to see ── */
 
 static const struct column stage_columns[] = {
     {"NOW",     "percent",      CELL_PERCENT},
@@ -53,21 +66,291 @@ static int cutover_stages(struct run *r)
     return EXIT_DONE;
 }
 
-static const char *const stages_examples[] = {
-    "godwit cutover stages wave1 -o json | jq '.pairs[0].stages[].stage'",
+/* ── what is done ── */
+
+static void set_text(json_t *o, const char *key, const char *value)
+{
+    if (value && *value)
+        (void)json_object_set_new(o, key, json_string(value));
+}
+
+static void set_lines(json_t *o, const char *key, const char *lines)
+{
+    if (!lines || !*lines)
+        return;
+    json_t *list = json_array();
+    for (const char *s = lines; *s;) {
+        size_t n = strcspn(s, "\n");
+        (void)json_array_append_new(list, json_stringn(s, n));
+        s += n + (s[n] == '\n');
+    }
+    (void)json_object_set_new(o, key, list);
+}
+
+/* malloc'd; NULL: nothing was said. */
+static char *settings_of(const struct cutover_opts *o)
+{
+    json_t *s = json_object();
+    set_text(s, "method", o->method);
+    set_text(s, "new_name", o->new_name);
+    set_text(s, "source_address", o->source_address);
+    set_text(s, "probe_user", o->probe_user);
+    set_lines(s, "map", o->map);
+    if (o->name_only)
+        (void)json_object_set_new(s, "name_only", json_true());
+    if (o->ssh_keys)
+        (void)json_object_set_new(s, "ssh_keys", json_true());
+    if (o->accept_failures)
+        (void)json_object_set_new(s, "accept_failures", json_true());
+    if (o->max_outage_ms)
+        (void)json_object_set_new(s, "max_outage",
+                                  json_integer((json_int_t)((o->max_outage_ms + 999) / 1000)));
+    if (o->silence_ms)
+        (void)json_object_set_new(s, "silence", json_integer((json_int_t)(o->silence_ms / 1000)));
+    char *text = json_object_size(s) ? json_dumps(s, JSON_COMPACT) : NULL;
+    json_decref(s);
+    return text;
+}
+
+static int do_phase(struct run *r, const char *command, const char *settings)
+{
+    const struct cutover_opts *o = r->opts;
+    json_t *doc = NULL;
+    const struct arg args[] = {
+        {"job",      r->words[0]},
+        {"settings", settings   },
+        ARGS_END
+    };
+    int rc = run_ask(r, command, args, &doc);
+    json_decref(doc);
+    if (rc)
+        return rc;
+    if (o->wait)
+        return cutover_follow(r, r->words[0], o->timeout_ms);
+    run_say("%s is under way; godwit cutover watch %s shows it", r->words[0], r->words[0]);
+    return EXIT_DONE;
+}
+
+static int cutover_prepare(struct run *r)
+{
+    CLEANUP(mem_free) char *settings = settings_of(r->opts);
+    return do_phase(r, "cutover prepare", settings);
+}
+
+static int cutover_run(struct run *r)
+{
+    CLEANUP(mem_free) char *settings = settings_of(r->opts);
+    return do_phase(r, "cutover run", settings);
+}
+
+static int cutover_resume(struct run *r)
+{
+    return do_phase(r, "cutover run", NULL);
+}
+
+/* A run that was under way ends as a failed one; what was asked for is that it is back. */
+static bool all_back(struct run *r)
+{
+    json_t *doc = NULL;
+    size_t i;
+    const json_t *pair;
+    bool back = ask_show(r, &doc) == EXIT_DONE;
+    json_array_foreach(json_object_get(doc, "pairs"), i, pair)
+    {
+        const char *state = show_str(pair, "cutover");
+        back = back && (!*state || strcmp(state, "rolled back") == 0);
+    }
+    json_decref(doc);
+    return back;
+}
+
+static int cutover_rollback(struct run *r)
+{
+    int rc = do_phase(r, "cutover rollback", NULL);
+    return rc == EXIT_FAILED && all_back(r) ? EXIT_DONE : rc;
+}
+
+static int cutover_commit(struct run *r)
+{
+    if (run_declined("Commit %s? After this there is no way back to the source.", r->words[0]))
+        return EXIT_FAILED;
+    return do_phase(r, "cutover commit", NULL);
+}
+
+static int cutover_watch(struct run *r)
+{
+    const struct cutover_opts *o = r->opts;
+    return cutover_follow(r, r->words[0], o->timeout_ms);
+}
+
+/* ── report ── */
+
+static const struct column check_columns[] = {
+    {"CHECK",  "id",     CELL_TEXT},
+    {"RESULT", "result", CELL_TEXT},
+    {"WHY",    "text",   CELL_TEXT},
+    {NULL,     NULL,     CELL_TEXT},
+};
+
+static const struct column outage_columns[] = {
+    {"Predicted outage", "outage.predicted_ms", CELL_AGE },
+    {"Measured outage",  "outage.measured_ms",  CELL_AGE },
+    {"Taken back",       "why",                 CELL_TEXT},
+    {NULL,               NULL,                  CELL_TEXT},
+};
+
+static const struct column finding_columns[] = {
+    {"USERS", "check",  CELL_TEXT},
+    {"BY",    "target", CELL_TEXT},
+    {"OK",    "passed", CELL_YES },
+    {"",      "text",   CELL_TEXT},
+    {NULL,    NULL,     CELL_TEXT},
+};
+
+static int cutover_report(struct run *r)
+{
+    json_t *doc = NULL;
+    size_t i;
+    const json_t *pair;
+    int rc = ask_show(r, &doc);
+    if (rc)
+        return rc;
+    if (run_json(r))
+        run_print_json(doc);
+    else
+        json_array_foreach(json_object_get(doc, "pairs"), i, pair)
+        {
+            (void)printf("%s%s to %s, %s: %s\n", i ? "\n" : "", show_str(pair, "source_host"),
+                         show_str(pair, "destination_host"), show_str(pair, "method"),
+                         *show_str(pair, "cutover") ? show_str(pair, "cutover") : "not begun");
+            show_fields(stdout, outage_columns, pair);
+            show_table(stdout, check_columns, json_object_get(pair, "checks"));
+            show_table(stdout, finding_columns, json_object_get(pair, "findings"));
+        }
+    json_decref(doc);
+    return EXIT_DONE;
+}
+
+/* ── the table ── */
+
+#define WAIT_ROWS                                                                                  \
+    {.name = "wait",                                                                               \
+     .kind = OPT_BOOL,                                                                             \
+     .off = offsetof(struct cutover_opts, wait),                                                   \
+     .def = "yes",                                                                                 \
+     .help = "Follows the stages until the end; --wait=no comes back at once."},                   \
+    {                                                                                              \
+        .name = "timeout", .kind = OPT_DURATION, .off = offsetof(struct cutover_opts, timeout_ms), \
+        .help = "Stop following after this time, with exit code 7; the cutover goes on."           \
+    }
+
+static const struct option_row wait_options[] = {
+    WAIT_ROWS,
+    {.name = NULL},
+};
+
+static const struct option_row watch_options[] = {
+    {.name = "timeout",
+     .kind = OPT_DURATION,
+     .off = offsetof(struct cutover_opts, timeout_ms),
+     .help = "Stop following after this time, with exit code 7; the cutover goes on."},
+    {.name = NULL},
+};
+
+static const struct option_row run_options[] = {
+    {.name = "method",
+     .kind = OPT_ENUM,
+     .off = offsetof(struct cutover_opts, method),
+     .choices = "transplant|rejoin",
+     .help = "transplant takes the machine identity along as it is; rejoin joins the domain anew. "
+             "Default: transplant."},
+    {.name = "new-name",
+     .kind = OPT_STRING,
+     .off = offsetof(struct cutover_opts, new_name),
+     .value = "NAME",
+     .help = "What the source is called afterwards; default: its own with four random digits."},
+    {.name = "source-address",
+     .kind = OPT_STRING,
+     .off = offsetof(struct cutover_opts, source_address),
+     .value = "ADDRESS/PREFIX",
+     .help = "At which its administrators reach the source afterwards; one of its own stays, "
+             "another is added."},
+    {.name = "map",
+     .kind = OPT_STRING,
+     .off = offsetof(struct cutover_opts, map),
+     .value = "MAC=MAC",
+     .repeat = true,
+     .help = "The source's interface and the destination's that takes its addresses. Default: "
+             "the one in the same network."},
+    {.name = "name-only",
+     .kind = OPT_BOOL,
+     .off = offsetof(struct cutover_opts, name_only),
+     .def = "no",
+     .help = "No address moves: for servers in different networks."},
+    {.name = "ssh-keys",
+     .kind = OPT_BOOL,
+     .off = offsetof(struct cutover_opts, ssh_keys),
+     .def = "no",
+     .help = "The SSH host keys move as well."},
+    {.name = "probe-user",
+     .kind = OPT_STRING,
+     .off = offsetof(struct cutover_opts, probe_user),
+     .value = "USER",
+     .help = "As whom the new server is tried before it counts; docs/CUTOVER.md says where its "
+             "password lies."},
+    {.name = "max-outage",
+     .kind = OPT_DURATION,
+     .off = offsetof(struct cutover_opts, max_outage_ms),
+     .help = "Stops before the shares are closed when users would be without them for longer."},
+    {.name = "silence",
+     .kind = OPT_DURATION,
+     .off = offsetof(struct cutover_opts, silence_ms),
+     .help = "After so long without an order a host goes back by itself; default 2m, the source "
+             "one minute later."},
+    {.name = "accept-failures",
+     .kind = OPT_BOOL,
+     .off = offsetof(struct cutover_opts, accept_failures),
+     .def = "no",
+     .help = "Goes on although the final pass left files out."},
+    WAIT_ROWS,
+    {.name = NULL                                                                                        },
+};
+
+static const char *const run_examples[] = {
+    "godwit cutover prepare wave1 --source-address 192.0.2.77/24   # changes nothing",
+    "godwit cutover run wave1 --max-outage 60s",
+    "godwit cutover rollback wave1                                 # the source serves again",
     NULL,
 };
 
+#define JOB_ROW(verb_, run_, options_, help_, more_)                                               \
+    {                                                                                              \
+        .noun = "cutover", .verb = (verb_), .words = "JOB", .min_words = 1, .max_words = 1,        \
+        .kind = WORD_JOB, .options = (options_), .opts_size = sizeof(struct cutover_opts),         \
+        .run = (run_), .help = (help_), .more = (more_), .examples = run_examples                  \
+    }
+
 const struct command cutover_commands[] = {
-    {.noun = "cutover",
-     .verb = "stages",
-     .words = "JOB",
-     .min_words = 1,
-     .max_words = 1,
-     .kind = WORD_JOB,
-     .help = "Lists every stage of a cutover, and whether it applies.",
-     .more = "A stage that does not apply is skipped, with the reason. Stages show two "
-             "percentages: where the method does it, and where the rejoin order has it.", .examples = stages_examples,
-     .run = cutover_stages},
-    {.noun = NULL   },
+    JOB_ROW("stages", cutover_stages, NULL, "Lists every stage, whether it applies, and its state.",
+            "A stage that does not apply is skipped, with the reason. Stages show two percentages: "
+            "where this method does it, and where the rejoin order has it."),
+    JOB_ROW("prepare", cutover_prepare, run_options,
+            "Asks both hosts what they are, makes the plan and checks it; changes nothing.",
+            "What it was told is kept for `cutover run`; `cutover report` shows plan and checks."),
+    JOB_ROW("run", cutover_run, run_options,
+            "Fences the writers, copies what changed, and moves the identity.",
+            "When a stage fails or is over its limit, all is taken back and the source serves as "
+            "before. Nothing is final before `cutover commit`."),
+    JOB_ROW("watch", cutover_watch, watch_options, "Follows a cutover, stage by stage.", NULL),
+    JOB_ROW("resume", cutover_resume, wait_options,
+            "Goes on where a cutover was stopped; what is done is not done again.", NULL),
+    JOB_ROW("rollback", cutover_rollback, wait_options,
+            "Takes back what was done: the source serves again as before.",
+            "While a cutover runs, and afterwards until `cutover commit`."),
+    JOB_ROW("commit", cutover_commit, wait_options,
+            "Makes it final: the source's copy of the identity is worthless and destroyed.",
+            "Asks on a terminal. There is no rollback after it."),
+    JOB_ROW("report", cutover_report, NULL, "Shows checks, outage and what users were served.",
+            "With -o json also both hosts' identity before, and the plan."),
+    {.noun = NULL},
 };

@@ -41,25 +41,25 @@ const struct option_row global_options[] = {
 };
 
 const struct noun nouns[] = {
-    {"status",     "the orchestrator at a glance",                     status_commands    },
-    {"token",      "one-time tokens that let a host enrol",            token_commands     },
-    {"agent",      "the hosts: who may take part, and who is there",   agent_commands     },
-    {"key",        "the orchestrator's own key",                       key_commands       },
-    {"job",        "migrations: create, run, watch, report",           job_commands       },
-    {"cutover",    "what a cutover will do, stage by stage",           cutover_commands   },
-    {"report",     "manifests: what a third party can check",          report_commands    },
-    {"inventory",  "what the sources of a job hold",                   inventory_commands },
-    {"limit",      "bandwidth of jobs, hosts and sites",               limit_commands     },
-    {"site",       "groups of hosts behind one link",                  site_commands      },
+    {"status",     "the orchestrator at a glance",                        status_commands    },
+    {"token",      "one-time tokens that let a host enrol",               token_commands     },
+    {"agent",      "the hosts: who may take part, and who is there",      agent_commands     },
+    {"key",        "the orchestrator's own key",                          key_commands       },
+    {"job",        "migrations: create, run, watch, report",              job_commands       },
+    {"cutover",    "the destination becomes the source, and can go back", cutover_commands   },
+    {"report",     "manifests: what a third party can check",             report_commands    },
+    {"inventory",  "what the sources of a job hold",                      inventory_commands },
+    {"limit",      "bandwidth of jobs, hosts and sites",                  limit_commands     },
+    {"site",       "groups of hosts behind one link",                     site_commands      },
 
-    {"endpoint",   "servers without an agent, read over SMB",          endpoint_commands  },
-    {"credential", "secrets for endpoints, kept encrypted",            credential_commands},
-    {"vm",         "virtual machines of the hosts",                    vm_commands        },
-    {"migrate",    "one folder to another on this machine, no set-up", migrate_commands   },
-    {"console",    "these commands at a prompt",                       prompt_commands    },
-    {"completion", "completion for shells",                            completion_commands},
-    {"man",        "manual pages",                                     man_commands       },
-    {NULL,         NULL,                                               NULL               },
+    {"endpoint",   "servers without an agent, read over SMB",             endpoint_commands  },
+    {"credential", "secrets for endpoints, kept encrypted",               credential_commands},
+    {"vm",         "virtual machines of the hosts",                       vm_commands        },
+    {"migrate",    "one folder to another on this machine, no set-up",    migrate_commands   },
+    {"console",    "these commands at a prompt",                          prompt_commands    },
+    {"completion", "completion for shells",                               completion_commands},
+    {"man",        "manual pages",                                        man_commands       },
+    {NULL,         NULL,                                                  NULL               },
 };
 
 const struct noun *noun_find(const char *name)

@@ -1,0 +1,83 @@
+# cutlib: what the scenarios of a cutover share: servers with shares and users, and who looks at them as a user from
+# a third host. Sourced after lib.sh.
+
+net() { lab ip "$1" | sed 's/\.[0-9]*$//'; }
+admin_of() { echo "$(net "$1").$((100 + ${2:-0}))"; } # HOST [N]: where the source's administrators find it afterwards
+cut_job() { godwit cutover report "$1" -o json | jq -r "$2"; } # JOB EXPRESSION
+
+# The third host knows a server by these names and nothing of who it is.
+names_for() { # CLIENT SERVER NAME…: beside its own
+    local client=$1 server=$2
+    shift 2
+    on "$client" sh -c "echo '$(lab ip "$server") $*' >>/etc/hosts"
+}
+
+# users_on HOST USER:UID…: unix and Samba users of a workgroup server; password pw-USER.
+users_on() {
+    local host=$1 u
+    shift
+    for u; do
+        on "$host" sh -c "useradd -M -u ${u#*:} ${u%:*} && printf 'pw-${u%:*}\npw-${u%:*}\n' | smbpasswd -s -a ${u%:*} >/dev/null"
+    done
+}
+
+# standalone HOST [LINE]…: Samba on a workgroup server, with these lines in [global]; more comes on standard input.
+standalone() {
+    local host=$1
+    shift
+    { printf '[global]\n workgroup = WORKGROUP\n server role = standalone server\n map to guest = never\n log level = 1\n'
+        printf ' %s\n' "$@"; cat; } | on "$host" sh -c 'cat >/etc/samba/smb.conf'
+    on "$host" systemctl enable -q --now smbd
+}
+
+share() { printf '[%s]\n path = %s\n read only = no\n' "$1" "$2"; }
+
+# as_user CLIENT SERVER SHARE USER[%PASSWORD] COMMANDS
+as_user() { on "$1" timeout 20 smbclient "//$2/$3" -U "$4%${6:-pw-$4}" -c "$5" 2>&1; }
+
+# uses CLIENT SERVER SHARE USER: opens, writes, reads, deletes.
+uses() {
+    local out
+    on "$1" sh -c 'echo through >/run/probe'
+    out=$(as_user "$1" "$2" "$3" "$4" 'put /run/probe probe-file; get probe-file /run/probe.back; rm probe-file; ls') ||
+        { echo "$out"; return 1; }
+    [[ $out != *NT_STATUS_* ]] || { echo "$out"; return 1; }
+    on "$1" cmp -s /run/probe /run/probe.back
+}
+must_use() { uses "$@" >/run/uses.$$ 2>&1 || { cat /run/uses.$$; rm -f /run/uses.$$; fail "$4 cannot use //$2/$3"; }; rm -f /run/uses.$$; }
+refuses() { ! as_user "$@" 'ls' >/dev/null; } # CLIENT SERVER SHARE USER
+
+# served_from CLIENT SERVER SHARE USER HOST: is it HOST's own folder that the user sees there?
+served_from() {
+    local mark=mark-$RANDOM rc=0
+    on "$5" touch "/srv/data/$3/$mark"
+    as_user "$1" "$2" "$3" "$4" "ls $mark" >/dev/null || rc=1
+    on "$5" rm "/srv/data/$3/$mark"
+    return $rc
+}
+
+# What a cutover may change of a host, and a rollback has to put back.
+identity_of() {
+    on "$1" sh -c 'hostname; cat /etc/hostname /etc/hosts /etc/samba/smb.conf /etc/systemd/network/*; ip -br addr show dev host0 | tr -s " "
+        for f in /var/lib/samba/private/secrets.tdb /var/lib/samba/private/passdb.tdb /var/lib/samba/group_mapping.tdb /etc/krb5.keytab; do
+            [ ! -e $f ] || { echo $f; tdbdump $f 2>/dev/null | sort | sha256sum; }; done
+        systemctl is-enabled smbd nmbd winbind; systemctl is-active smbd winbind'
+}
+
+# No secret of Samba's in an argument, a log, the journal or a file that others may read.
+watch_arguments() { # HOST…
+    local h
+    for h; do
+        on "$h" systemd-run -q --unit=arguments sh -c 'while :; do cat /proc/[0-9]*/cmdline; sleep 0.03; done 2>/dev/null | tr "\0" "\n" >/run/arguments'
+    done
+}
+no_secret() { # SECRET HOST…
+    local secret=$1 h
+    shift
+    for h; do
+        on "$h" sh -c "! grep -qaF -- '$secret' /run/arguments 2>/dev/null" || fail "a secret in an argument on $h"
+        on "$h" sh -c "! grep -rlaF -- '$secret' /var/log /tmp /var/tmp 2>/dev/null" || fail "a secret in a file of $h"
+        on "$h" sh -c "! find /var/lib/godwit /run/godwit* -type f -perm /044 -exec grep -laF -- '$secret' {} + 2>/dev/null | grep ." || fail "a secret that others may read on $h"
+        on "$h" sh -c "! journalctl -q --no-pager | grep -qaF -- '$secret'" || fail "a secret in the log of $h"
+    done
+}
