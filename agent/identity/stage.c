@@ -26,6 +26,18 @@
 
 #define LET_GO_MS 20000 /* how long others have to let go of our addresses */
 
+bool stage_is_source(const struct stage_run *r)
+{
+    return r->order->role == GODWIT__IDENTITY_ROLE__IDENTITY_SOURCE;
+}
+
+const Godwit__IdentityPlan *stage_plan(struct stage_run *r)
+{
+    if (!r->order->plan)
+        (void)fault_set(r->reterr, FAULT_STOP_JOB, EBADMSG, "the order has no plan");
+    return r->order->plan;
+}
+
 void stage_text(char **slot, char *text)
 {
     if (*slot != protobuf_c_empty_string)

@@ -36,7 +36,9 @@ extern const struct stage_row stage_rows[]; /* in the order of a transplant; end
  * search: as in a site. 0 or -errno; the result is filled in either case. */
 int stage_do(const char *home, const char *root, const char *search, const Godwit__IdentityOrder *o,
              Godwit__IdentityResult *ret, struct fault *reterr);
-void stage_text(char **slot, char *text); /* text becomes the result's */
+bool stage_is_source(const struct stage_run *r);
+const Godwit__IdentityPlan *stage_plan(struct stage_run *r); /* NULL, with the fault */
+void stage_text(char **slot, char *text);                    /* text becomes the result's */
 
 /* Files of a cutover; malloc'd. */
 char *stage_folder(const char *home, const char *cutover);
@@ -48,3 +50,6 @@ int stage_capture(struct stage_run *r);
 int stage_join(struct stage_run *r);
 int stage_join_probe(struct stage_run *r);
 int stage_users(struct stage_run *r);
+int stage_tidy(struct stage_run *r);
+int stage_commit(struct stage_run *r);
+int stage_drop_all(struct stage_run *r); /* notes and the bundle, which hold secrets */

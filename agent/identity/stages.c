@@ -25,18 +25,6 @@
 #define ANSWER_MS 30000
 #define OPEN_SHOWN 5
 
-static bool is_source(const struct stage_run *r)
-{
-    return r->order->role == GODWIT__IDENTITY_ROLE__IDENTITY_SOURCE;
-}
-
-static const Godwit__IdentityPlan *plan_of(struct stage_run *r)
-{
-    if (!r->order->plan)
-        (void)fault_set(r->reterr, FAULT_STOP_JOB, EBADMSG, "the order has no plan");
-    return r->order->plan;
-}
-
 /* ── guard ── */
 
 static int guard_act(struct stage_run *r)
@@ -183,10 +171,10 @@ static int start_all(struct stage_run *r, const Godwit__IdentityPlan *p)
 
 static int start_act(struct stage_run *r)
 {
-    const Godwit__IdentityPlan *p = plan_of(r);
+    const Godwit__IdentityPlan *p = stage_plan(r);
     if (!p)
         return -EBADMSG;
-    if (is_source(r))
+    if (stage_is_source(r))
         return 0; /* it offers nothing to users any more */
     int rc = start_all(r, p);
     const char *dead = rc < 0 || *r->site.root ? NULL : dead_address(p, ANSWER_MS);
@@ -201,8 +189,8 @@ static int start_act(struct stage_run *r)
 
 static int start_probe(struct stage_run *r)
 {
-    const Godwit__IdentityPlan *p = plan_of(r);
-    return !p ? -EBADMSG : is_source(r) ? 1 : dead_address(p, 0) == NULL;
+    const Godwit__IdentityPlan *p = stage_plan(r);
+    return !p ? -EBADMSG : stage_is_source(r) ? 1 : dead_address(p, 0) == NULL;
 }
 
 /* ── addresses ── */
@@ -214,7 +202,7 @@ struct wanted {
 
 static void want_of(const struct stage_run *r, const Godwit__IdentityMove *m, struct wanted *ret)
 {
-    bool source = is_source(r);
+    bool source = stage_is_source(r);
     struct net_want *w = &ret->w;
     *w = (struct net_want){
         .mac = source ? m->from_mac : m->to_mac, .name = "", .add = ret->add, .drop = ret->drop};
@@ -275,7 +263,7 @@ static int make_one(struct stage_run *r, struct wanted *want, const char *name)
 
 static int addresses_act(struct stage_run *r)
 {
-    const Godwit__IdentityPlan *p = plan_of(r);
+    const Godwit__IdentityPlan *p = stage_plan(r);
     Godwit__UndoNetwork *now = NULL;
     struct wanted want;
     int changed = 0, rc = p ? net_look(&r->site, &now, r->reterr) : -EBADMSG;
@@ -298,7 +286,7 @@ static int addresses_act(struct stage_run *r)
 
 static int addresses_probe(struct stage_run *r)
 {
-    const Godwit__IdentityPlan *p = plan_of(r);
+    const Godwit__IdentityPlan *p = stage_plan(r);
     Godwit__UndoNetwork *now = NULL;
     struct wanted want;
     int rc = p ? net_look(&r->site, &now, r->reterr) : -EBADMSG;
@@ -358,7 +346,7 @@ static char *own_address(const struct stage_run *r, const Godwit__IdentityPlan *
 {
     const char *a = NULL;
     for (size_t m = 0; m < p->n_moves && !a; m++)
-        if (is_source(r))
+        if (stage_is_source(r))
             a = *p->moves[m]->source_keeps ? p->moves[m]->source_keeps : NULL;
         else if (p->moves[m]->n_addresses)
             a = p->moves[m]->addresses[0]->address;
@@ -377,17 +365,17 @@ static int rename_files(struct stage_run *r, const Godwit__IdentityPlan *p,
                            .after = after->host,
                            .full = after->n_dns_names ? after->dns_names[0] : NULL,
                            .address = address,
-                           .forget = !is_source(r) && p->n_moves > 0};
+                           .forget = !stage_is_source(r) && p->n_moves > 0};
     const struct conf_set sets[] = {
-        {"netbios name",             after->netbios                         },
-        {"netbios aliases",          aliases                                },
-        {"additional dns hostnames", more                                   },
-        {"machine password timeout", p->domain && !is_source(r) ? "0" : NULL},
+        {"netbios name",             after->netbios                               },
+        {"netbios aliases",          aliases                                      },
+        {"additional dns hostnames", more                                         },
+        {"machine password timeout", p->domain && !stage_is_source(r) ? "0" : NULL},
     };
     int a = names_set_host(&r->site, after->host, r->reterr);
     int b = a < 0 ? a : names_edit_hosts(&r->site, &e, r->reterr);
     /* What it was set to stays where it need not be held still. */
-    size_t n = p->domain && !is_source(r) ? ARRAY_SIZE(sets) : ARRAY_SIZE(sets) - 1;
+    size_t n = p->domain && !stage_is_source(r) ? ARRAY_SIZE(sets) : ARRAY_SIZE(sets) - 1;
     int c = b < 0 || !*after->netbios ? b : names_edit_conf(&r->site, sets, n, r->reterr);
     return c < 0 ? c : a > 0 || b > 0 || c > 0;
 }
@@ -395,14 +383,15 @@ static int rename_files(struct stage_run *r, const Godwit__IdentityPlan *p,
 static const Godwit__IdentityNames *names_after(const struct stage_run *r)
 {
     const Godwit__IdentityPlan *p = r->order->plan;
-    return is_source(r) ? p->source_new : p->old;
+    return stage_is_source(r) ? p->source_new : p->old;
 }
 
 static int names_act(struct stage_run *r)
 {
-    const Godwit__IdentityPlan *p = plan_of(r);
+    const Godwit__IdentityPlan *p = stage_plan(r);
     const Godwit__IdentityNames *after = p ? names_after(r) : NULL;
-    const Godwit__IdentityNames *before = p ? is_source(r) ? p->old : p->destination_old : NULL;
+    const Godwit__IdentityNames *before =
+        p ? stage_is_source(r) ? p->old : p->destination_old : NULL;
     if (!after || !before)
         return fault_set(r->reterr, FAULT_STOP_JOB, EBADMSG, "the plan has no names");
     int rc = names_fit(r, after);
@@ -412,7 +401,7 @@ static int names_act(struct stage_run *r)
 static int names_probe(struct stage_run *r)
 {
     char now[256] = "";
-    const Godwit__IdentityPlan *p = plan_of(r);
+    const Godwit__IdentityPlan *p = stage_plan(r);
     const Godwit__IdentityNames *after = p ? names_after(r) : NULL;
     if (!after || gethostname(now, sizeof now - 1) < 0)
         return -EBADMSG;
@@ -434,86 +423,10 @@ static int lockout_act(struct stage_run *r)
     return rc == 0 ? stop_act(r) : rc < 0 ? rc : 0;
 }
 
-/* In a domain it is told what is left to people, so that nobody believes it done. */
-static int tidy_act(struct stage_run *r)
-{
-    const Godwit__IdentityPlan *p = plan_of(r);
-    if (!p)
-        return -EBADMSG;
-    if (p->domain)
-        stage_text(&r->result->after,
-                   xasprintf("the DNS records and the computer account of %.63s stay: remove them "
-                             "by hand after commit",
-                             p->destination_old ? p->destination_old->host : "the destination"));
-    return 0;
-}
-
 static int yes(struct stage_run *r)
 {
     (void)r;
     return 1;
-}
-
-/* All that is in the folder: notes and the bundle, which hold secrets. */
-static int drop_all(struct stage_run *r)
-{
-    static const char *const files[] = {"bundle", "guard", "sprung", "commit.note", "forget.note"};
-    int rc = 0;
-    for (const struct stage_row *w = stage_rows; w->name && rc == 0; w++) {
-        CLEANUP(mem_free) char *path = xasprintf("%s/%s.note", r->site.folder, w->name);
-        rc = undo_shred(path);
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(files) && rc == 0; i++) {
-        CLEANUP(mem_free) char *path = xasprintf("%s/%s", r->site.folder, files[i]);
-        rc = undo_shred(path);
-    }
-    if (rc == 0)
-        (void)rmdir(r->site.folder);
-    return rc < 0 ? fault_set(r->reterr, FAULT_STOP_JOB, -rc, "cannot remove the notes: %s",
-                              strerror(-rc))
-                  : 1;
-}
-
-/* What the source's administrators wrote goes with no note: it stands beside the closed one. */
-static int keep_conf(struct stage_run *r)
-{
-    CLEANUP(mem_free) char *path = xasprintf("%s/fence.note", r->site.folder);
-    CLEANUP(mem_free) char *mine = xasprintf("%s" NAMES_CONF, r->site.root);
-    CLEANUP(mem_free) char *to = xasprintf("%s.before-cutover", mine);
-    CLEANUP(undo_free) struct undo *u = NULL;
-    int rc = undo_open(path, &u);
-    for (size_t i = 0; rc == 0 && i < u->n; i++) {
-        const Godwit__UndoFile *f = u->records[i]->file;
-        if (f && strcmp(f->path, mine) == 0)
-            rc = file_write(to, 0644, f->content.data ? f->content.data : (const uint8_t *)"",
-                            f->content.len);
-    }
-    return rc < 0
-               ? fault_set(r->reterr, FAULT_STOP_JOB, -rc, "cannot keep %s: %s", to, strerror(-rc))
-               : 0;
-}
-
-static int commit_act(struct stage_run *r)
-{
-    const Godwit__IdentityPlan *p = plan_of(r);
-    static const struct conf_set timeout[] = {
-        {"machine password timeout", NULL}
-    };
-    int rc = p ? 0 : -EBADMSG;
-    const char *const change[] = {
-        "net", "ads", "changetrustpw", p && *p->dc ? "-S" : NULL, p ? p->dc : NULL, NULL};
-    if (rc == 0 && *p->dc && !names_full_valid(p->dc))
-        rc = fault_set(r->reterr, FAULT_STOP_JOB, EINVAL, "'%.60s' is no domain controller", p->dc);
-    if (rc == 0 && p->domain && !is_source(r)) {
-        rc = service_tool(&r->site, change, 60000, r->reterr);
-        if (rc == 0)
-            rc = names_edit_conf(&r->site, timeout, 1, r->reterr);
-    }
-    if (rc >= 0 && is_source(r))
-        rc = keep_conf(r);
-    if (rc >= 0 && p->domain && is_source(r))
-        rc = bundle_forget_secrets(&r->site, r->reterr);
-    return rc < 0 ? rc : drop_all(r);
 }
 
 /* The exchange itself is the agent's; here it is certain that nothing writes the databases. */
@@ -540,22 +453,22 @@ static int forgotten_probe(struct stage_run *r)
 }
 
 const struct stage_row stage_rows[] = {
-    {"connect",   STAGE_BOTH,        stage_capture, yes,              NULL,             false},
-    {"guard",     STAGE_BOTH,        guard_act,     guard_probe,      guard_gone,       true },
-    {"fence",     STAGE_SOURCE,      fence_act,     noted_probe,      fence_undone,     false},
-    {"close",     STAGE_SOURCE,      close_act,     noted_probe,      fence_undone,     false},
-    {"stop",      STAGE_BOTH,        stop_act,      stop_probe,       NULL,             false},
-    {"bundle",    STAGE_BOTH,        bundle_ready,  bundle_probe,     bundle_gone,      true },
-    {"collect",   STAGE_SOURCE,      stage_capture, yes,              NULL,             false},
-    {"addresses", STAGE_BOTH,        addresses_act, addresses_probe,  addresses_undone, false},
-    {"names",     STAGE_BOTH,        names_act,     names_probe,      NULL,             false},
-    {"join",      STAGE_BOTH,        stage_join,    stage_join_probe, NULL,             false},
-    {"start",     STAGE_BOTH,        start_act,     start_probe,      NULL,             false},
-    {"users",     STAGE_SOURCE,      stage_users,   stage_users,      NULL,             false},
-    {"lockout",   STAGE_SOURCE,      lockout_act,   lockout_probe,    NULL,             false},
-    {"tidy",      STAGE_DESTINATION, tidy_act,      yes,              NULL,             false},
-    {"unguard",   STAGE_BOTH,        guard_gone,    unguard_probe,    NULL,             false},
-    {"commit",    STAGE_BOTH,        commit_act,    forgotten_probe,  NULL,             false},
-    {"forget",    STAGE_BOTH,        drop_all,      forgotten_probe,  NULL,             false},
-    {NULL,        0,                 NULL,          NULL,             NULL,             false},
+    {"connect",   STAGE_BOTH,        stage_capture,  yes,              NULL,             false},
+    {"guard",     STAGE_BOTH,        guard_act,      guard_probe,      guard_gone,       true },
+    {"fence",     STAGE_SOURCE,      fence_act,      noted_probe,      fence_undone,     false},
+    {"close",     STAGE_SOURCE,      close_act,      noted_probe,      fence_undone,     false},
+    {"stop",      STAGE_BOTH,        stop_act,       stop_probe,       NULL,             false},
+    {"bundle",    STAGE_BOTH,        bundle_ready,   bundle_probe,     bundle_gone,      true },
+    {"collect",   STAGE_SOURCE,      stage_capture,  yes,              NULL,             false},
+    {"addresses", STAGE_BOTH,        addresses_act,  addresses_probe,  addresses_undone, false},
+    {"names",     STAGE_BOTH,        names_act,      names_probe,      NULL,             false},
+    {"join",      STAGE_BOTH,        stage_join,     stage_join_probe, NULL,             false},
+    {"start",     STAGE_BOTH,        start_act,      start_probe,      NULL,             false},
+    {"users",     STAGE_SOURCE,      stage_users,    stage_users,      NULL,             false},
+    {"lockout",   STAGE_SOURCE,      lockout_act,    lockout_probe,    NULL,             false},
+    {"tidy",      STAGE_DESTINATION, stage_tidy,     yes,              NULL,             false},
+    {"unguard",   STAGE_BOTH,        guard_gone,     unguard_probe,    NULL,             false},
+    {"commit",    STAGE_BOTH,        stage_commit,   forgotten_probe,  NULL,             false},
+    {"forget",    STAGE_BOTH,        stage_drop_all, forgotten_probe,  NULL,             false},
+    {NULL,        0,                 NULL,           NULL,             NULL,             false},
 };

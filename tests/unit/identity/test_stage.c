@@ -17,6 +17,7 @@
 
 static char root[] = "/tmp/identity-stage-XXXXXX";
 static char *home, *bin;
+static bool domain; /* the servers are members of one */
 
 static const char ip[] =
     "#!/bin/sh\nif [ \"$1\" = -batch ]; then cat >>@/batch; cat @/after >@/links; exit; fi\n"
@@ -103,6 +104,7 @@ static int begin(void **state)
 static int end(void **state)
 {
     (void)state;
+    domain = false;
     const char *const argv[] = {"rm", "-rf", "--", root, NULL};
     const struct program_call c = {.argv = argv};
     struct program_output o;
@@ -143,6 +145,7 @@ static int order(const char *stage, Godwit__IdentityAction action, bool *sprung)
     fs1.n_aliases = 1;
     p.old = &fs1;
     p.destination_old = &new1;
+    p.domain = domain;
     p.moves = moves;
     p.n_moves = 1;
     o.cutover = text("0123456789abcdef.1");
@@ -297,6 +300,39 @@ static void databases(void **state)
     free(data);
 }
 
+#define FS1 "   netbios name = FS1\n   netbios aliases = FSALIAS\n"
+#define DATA "[data]\n   path = /srv\n"
+
+/* Nobody changes the machine's password until commit; then as its administrators want it. */
+static void password_timeout(void **state)
+{
+    (void)state;
+    domain = true;
+    program("net", "#!/bin/sh\necho \"net $*\" >>@/units\n");
+    put("etc/samba/smb.conf",
+        "[global]\n   netbios name = NEW1\n   Machine Password timeout = 86400\n[data]\n   path = "
+        "/srv\n",
+        0644);
+    assert_int_equal(act("names"), 0);
+    assert_file("etc/samba/smb.conf", "[global]\n" FS1 "   machine password timeout = 0\n" DATA);
+    assert_int_equal(act("commit"), 0);
+    assert_file("etc/samba/smb.conf", "[global]\n   machine password timeout = 86400\n" FS1 DATA);
+    CLEANUP(mem_free) char *units = get("units");
+    assert_non_null(strstr(units, "net ads changetrustpw"));
+    assert_int_equal(act("commit"), 0); /* the notes are gone: it stays */
+    assert_file("etc/samba/smb.conf", "[global]\n   machine password timeout = 86400\n" FS1 DATA);
+}
+
+static void password_timeout_of_nobody(void **state)
+{
+    (void)state;
+    domain = true;
+    program("net", "#!/bin/sh\nexit 0\n");
+    assert_int_equal(act("names"), 0);
+    assert_int_equal(act("commit"), 0);
+    assert_file("etc/samba/smb.conf", "[global]\n" FS1 DATA);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,6 +343,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(stop, begin, end),
         cmocka_unit_test_setup_teardown(sprung, begin, end),
         cmocka_unit_test_setup_teardown(databases, begin, end),
+        cmocka_unit_test_setup_teardown(password_timeout, begin, end),
+        cmocka_unit_test_setup_teardown(password_timeout_of_nobody, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,114 @@
+/* commit: the end of a cutover on a host: what is final, and what is left to people; the notes and
+ * secrets of it are destroyed. Worker thread, or a process of its own. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/identity/bundle.h"
+#include "agent/identity/names.h"
+#include "agent/identity/service.h"
+#include "agent/identity/stage.h"
+#include "agent/identity/undo.h"
+#include "agent/share/smbconf.h"
+#include "common/base/cleanup.h"
+#include "common/base/file.h"
+#include "common/base/mem.h"
+
+#define TIMEOUT "machine password timeout"
+
+/* In a domain it is told what is left to people, so that nobody believes it done. */
+int stage_tidy(struct stage_run *r)
+{
+    const Godwit__IdentityPlan *p = stage_plan(r);
+    if (!p)
+        return -EBADMSG;
+    if (p->domain)
+        stage_text(&r->result->after,
+                   xasprintf("the DNS records and the computer account of %.63s stay: remove them "
+                             "by hand after commit",
+                             p->destination_old ? p->destination_old->host : "the destination"));
+    return 0;
+}
+
+/* All that is in the folder: notes and the bundle, which hold secrets. */
+int stage_drop_all(struct stage_run *r)
+{
+    static const char *const files[] = {"bundle", "guard", "sprung", "commit.note", "forget.note"};
+    int rc = 0;
+    for (const struct stage_row *w = stage_rows; w->name && rc == 0; w++) {
+        CLEANUP(mem_free) char *path = xasprintf("%s/%s.note", r->site.folder, w->name);
+        rc = undo_shred(path);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(files) && rc == 0; i++) {
+        CLEANUP(mem_free) char *path = xasprintf("%s/%s", r->site.folder, files[i]);
+        rc = undo_shred(path);
+    }
+    if (rc == 0)
+        (void)rmdir(r->site.folder);
+    return rc < 0 ? fault_set(r->reterr, FAULT_STOP_JOB, -rc, "cannot remove the notes: %s",
+                              strerror(-rc))
+                  : 1;
+}
+
+/* What the source's administrators wrote goes with no note: it stands beside the closed one. */
+static int keep_conf(struct stage_run *r)
+{
+    CLEANUP(mem_free) char *path = xasprintf("%s/fence.note", r->site.folder);
+    CLEANUP(mem_free) char *mine = xasprintf("%s" NAMES_CONF, r->site.root);
+    CLEANUP(mem_free) char *to = xasprintf("%s.before-cutover", mine);
+    CLEANUP(undo_free) struct undo *u = NULL;
+    int rc = undo_open(path, &u);
+    for (size_t i = 0; rc == 0 && i < u->n; i++) {
+        const Godwit__UndoFile *f = u->records[i]->file;
+        if (f && strcmp(f->path, mine) == 0)
+            rc = file_write(to, 0644, f->content.data ? f->content.data : (const uint8_t *)"",
+                            f->content.len);
+    }
+    return rc < 0
+               ? fault_set(r->reterr, FAULT_STOP_JOB, -rc, "cannot keep %s: %s", to, strerror(-rc))
+               : 0;
+}
+
+/* The names stage set it for the time between: as this host's administrators had it. Nothing where
+ * the note is gone: then this was done before. */
+static int restore_timeout(struct stage_run *r)
+{
+    CLEANUP(mem_free) char *path = xasprintf("%s/names.note", r->site.folder);
+    CLEANUP(mem_free) char *mine = xasprintf("%s" NAMES_CONF, r->site.root);
+    CLEANUP(undo_free) struct undo *u = NULL;
+    CLEANUP(smbconf_free) struct smbconf *conf = NULL;
+    int rc = undo_open(path, &u);
+    for (size_t i = 0; rc == 0 && !conf && i < u->n; i++) {
+        const Godwit__UndoFile *f = u->records[i]->file;
+        if (f && strcmp(f->path, mine) == 0)
+            rc = smbconf_parse((const char *)f->content.data, f->content.len, &conf, r->reterr);
+    }
+    if (rc < 0 || !conf)
+        return rc;
+    const struct smbconf_section *s = smbconf_find(conf, "global");
+    const struct conf_set set[] = {
+        {TIMEOUT, s ? smbconf_value(s, TIMEOUT) : NULL}
+    };
+    return names_edit_conf(&r->site, set, 1, r->reterr);
+}
+
+int stage_commit(struct stage_run *r)
+{
+    const Godwit__IdentityPlan *p = stage_plan(r);
+    int rc = p ? 0 : -EBADMSG;
+    const char *const change[] = {
+        "net", "ads", "changetrustpw", p && *p->dc ? "-S" : NULL, p ? p->dc : NULL, NULL};
+    if (rc == 0 && *p->dc && !names_full_valid(p->dc))
+        rc = fault_set(r->reterr, FAULT_STOP_JOB, EINVAL, "'%.60s' is no domain controller", p->dc);
+    if (rc == 0 && p->domain && !stage_is_source(r)) {
+        rc = service_tool(&r->site, change, 60000, r->reterr);
+        if (rc == 0)
+            rc = restore_timeout(r);
+    }
+    if (rc >= 0 && stage_is_source(r))
+        rc = keep_conf(r);
+    if (rc >= 0 && p->domain && stage_is_source(r))
+        rc = bundle_forget_secrets(&r->site, r->reterr);
+    return rc < 0 ? rc : stage_drop_all(r);
+}
