@@ -5,16 +5,44 @@
 LAB_CACHE=${LAB_CACHE:-/var/cache/godwit-lab}
 base_version=2 # raise it when base_configure or base_build changes
 
+base_section() { "$top/packaging/install-dependencies" --print "$@"; } # SECTION…
+
 base_packages() { # FLAVOUR
     local sections=(run lab)
-    [ "$1" = plain ] || sections+=("lab-$1")
-    "$top/packaging/install-dependencies" --print "${sections[@]}" | paste -sd,
+    [ "$1" != samba ] || sections+=(lab-samba)
+    base_section "${sections[@]}" | paste -sd,
 }
 
 base_dir() { # FLAVOUR
     local key
-    key=$( (echo "$base_version"; base_packages "$1") | sha256sum | cut -c1-12)
+    key=$( (echo "$base_version"; base_packages "$1"; [ "$1" != vm ] || base_vm_hook) | sha256sum | cut -c1-12)
     echo "$LAB_CACHE/$key"
+}
+
+# Hosts of machines: QEMU 10 and libvirt 11 from backports, since emulated machines that migrate while they write are
+# corrupted by Debian 12's own QEMU 7.2 (seen: they oops or stand still). Beside them the kernel of the tests' machines
+# (guest.sh) with the modules that it needs, in the order in which they load.
+base_vm_hook() {
+    cat <<END
+set -e
+sed -n 's/ bookworm main\$/ bookworm-backports main/p' /etc/apt/sources.list >/etc/apt/sources.list.d/backports.list
+apt-get -qq update
+apt-get -qq install -y --no-install-recommends -t bookworm-backports $(base_section lab-vm | xargs)
+cd /tmp
+apt-get -qq download \$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p')
+dpkg -x linux-image-*.deb kernel
+mkdir -p /usr/share/lab-guest/mods
+cp kernel/boot/vmlinuz-* /usr/share/lab-guest/vmlinuz
+n=0
+for module in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk failover net_failover \
+    virtio_net; do
+    file=\$(find kernel/lib/modules -name \$module.ko)
+    [ -n "\$file" ] || continue
+    cp \$file /usr/share/lab-guest/mods/\$(printf %02d \$n)
+    n=\$((n + 1))
+done
+rm -rf /tmp/*
+END
 }
 
 # What differs from a plain Debian: the network comes up by itself and nothing runs on a timer.
@@ -37,8 +65,13 @@ base_configure() { # ROOT
 base_build() { # FLAVOUR DIR
     local new="$2.new.$$"
     # shellcheck disable=SC2064
-    trap "rm -rf --one-file-system '$new'" RETURN
-    mmdebstrap --quiet --variant=minbase --include="$(base_packages "$1")" bookworm "$new" ||
+    trap "rm -rf --one-file-system '$new' '$new.hook' '$new.log'" RETURN
+    local more=()
+    if [ "$1" = vm ]; then
+        base_vm_hook >"$new.hook"
+        more=(--customize-hook="chroot \"\$1\" sh -s <'$new.hook' >'$new.log' 2>&1 || { tail -20 '$new.log'; exit 1; }")
+    fi
+    mmdebstrap --quiet --variant=minbase --include="$(base_packages "$1")" "${more[@]}" bookworm "$new" ||
         die "mmdebstrap failed: the lab needs a Debian mirror the first time"
     base_configure "$new"
     mv -T "$new" "$2"

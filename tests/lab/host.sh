@@ -22,10 +22,16 @@ host_write_files() { # HOST NUMBER
     systemd-id128 new >"$root/etc/machine-id"
     cp "$lab_dir/hosts.txt" "$root/etc/hosts"
     [ ! -e "$lab_dir/dc" ] || domain_files "$root"
+    local card=host0
+    if [ -d "$root/usr/share/lab-guest" ]; then # a host of machines: they hang on the lab's network as it does
+        card=br0
+        printf '[NetDev]\nName=br0\nKind=bridge\n[Bridge]\nSTP=no\nForwardDelaySec=0\n' >"$root/etc/systemd/network/10-br0.netdev"
+        printf '[Match]\nName=host0\n[Network]\nBridge=br0\n' >"$root/etc/systemd/network/10-host0.network"
+    fi
     # 10-: the unit's own 80-container-host0.network would win over a later name.
     cat >"$root/etc/systemd/network/10-lab.network" <<END
 [Match]
-Name=host0
+Name=$card
 [Network]
 Address=$(cat "$(host_dir "$1")/address")/24
 Gateway=$(net_prefix).1
