@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/confine.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
 
@@ -74,13 +75,7 @@ Godwit__HostFacts *facts_wire(struct facts *f)
 
 bool facts_privileged(void)
 {
-    CLEANUP(mem_free) char *text = NULL;
-    size_t len = 0;
-    if (file_read("/proc/self/status", 64 << 10, &text, &len) < 0)
-        return false;
-    const char *line = strstr(text, "\nCapEff:");
-    uint64_t caps = line ? strtoull(line + 8, NULL, 16) : 0;
-    return (caps & CAPS_NEEDED) == CAPS_NEEDED;
+    return (confine_caps() & CAPS_NEEDED) == CAPS_NEEDED;
 }
 
 uint32_t facts_load_percent(void)

@@ -4,7 +4,6 @@
 #include "agent/access/ask.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,49 +12,18 @@
 
 #include "agent/access/ask_py.h"
 #include "common/base/cleanup.h"
+#include "common/base/confine.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
 #include "common/base/program.h"
 
 #define PYTHON "/usr/bin/python3"
 #define ASK_MS 150000
-#define CAP_SETGID_BIT 6
-#define CAP_SETUID_BIT 7
 
-static const char *const unit[] = {
-    "systemd-run",
-    "--quiet",
-    "--pipe",
-    "--wait",
-    "--collect",
+static const char *const properties[] = {
     "--property=CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_DAC_READ_SEARCH",
-    "--property=NoNewPrivileges=yes",
-    "--property=UMask=0077",
     "--property=RuntimeMaxSec=140",
-    "--property=RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK",
-    "--property=RestrictNamespaces=yes",
-    "--property=RestrictRealtime=yes",
-    "--property=RestrictSUIDSGID=yes",
-    "--property=LockPersonality=yes",
-    "--property=ProtectClock=yes",
-    "--property=ProtectKernelTunables=yes",
-    "--property=ProtectKernelModules=yes",
-    "--property=ProtectKernelLogs=yes",
-    "--property=ProtectControlGroups=yes",
-    "--property=SystemCallArchitectures=native",
-    "--property=SystemCallFilter=@system-service",
 };
-
-static bool may_change_user(void)
-{
-    CLEANUP(mem_free) char *text = NULL;
-    size_t len = 0;
-    if (file_read("/proc/self/status", 64U << 10, &text, &len) < 0)
-        return false;
-    const char *at = strstr(text, "CapEff:");
-    unsigned long long caps = at ? strtoull(at + 7, NULL, 16) : 0;
-    return (caps >> CAP_SETUID_BIT & 1) && (caps >> CAP_SETGID_BIT & 1);
-}
 
 static void remove_folder(const char *folder)
 {
@@ -69,11 +37,11 @@ static void remove_folder(const char *folder)
 
 static int run(const char *folder, int cancel_fd, struct program_output *ret, struct fault *reterr)
 {
-    const char *argv[ARRAY_SIZE(unit) + 6];
+    const char *argv[CONFINE_ARGS + ARRAY_SIZE(properties) + 6];
     CLEANUP(mem_free) char *script = xmemdup(ask_py, sizeof ask_py);
-    size_t n = 0;
-    for (; !may_change_user() && n < ARRAY_SIZE(unit); n++)
-        argv[n] = unit[n];
+    size_t n = confine_may_set_user() ? 0 : confine_unit(argv);
+    for (size_t i = 0; n > 0 && i < ARRAY_SIZE(properties); i++)
+        argv[n++] = properties[i];
     argv[n++] = PYTHON;
     argv[n++] = "-I";
     argv[n++] = "-c";

@@ -10,6 +10,7 @@
 #include "common/base/mem.h"
 #include "common/wire/limits.h"
 
+#define ADDRESS_MAX 255
 #define LOCK_TRIES_MAX 100U
 #define LOCK_WAIT_MAX_MS 3600000U
 
@@ -25,36 +26,52 @@ static bool plain(const char *s, size_t max)
 
 static bool well_formed(const Godwit__SmbSource *o)
 {
-    return plain(o->address, 255) && plain(o->share, 240) && !strpbrk(o->share, "/\\") &&
+    return plain(o->address, ADDRESS_MAX) && plain(o->share, 240) && !strpbrk(o->share, "/\\") &&
            (o->folder.len == 0 || beneath_valid((const char *)o->folder.data, o->folder.len)) &&
            !memchr(o->destination.data ? (const void *)o->destination.data : "", '\0',
                    o->destination.len) &&
            o->lock_tries <= LOCK_TRIES_MAX && o->lock_wait_ms <= LOCK_WAIT_MAX_MS;
 }
 
-int endpoint_of_order(const struct step *s, const Godwit__SmbSource *o, struct endpoint_source *ret,
-                      struct fault *reterr)
+bool endpoint_address_good(const char *address)
+{
+    return plain(address, ADDRESS_MAX);
+}
+
+int endpoint_login(const struct step *s, const char *endpoint, struct smb_login *ret,
+                   struct fault *reterr)
 {
     struct step_secret secret;
-    *ret = (struct endpoint_source){.destination = NULL};
     step_secret(s, &secret);
-    if (!well_formed(o))
-        return fault_set(reterr, FAULT_STOP_JOB, EINVAL,
-                         "the order of endpoint is not well formed");
     if (!secret.user || secret.proof > SMB_KEYTAB)
         return fault_set(reterr, FAULT_STOP_JOB, ENOKEY,
                          "no credential came for endpoint %.60s: godwit endpoint show names it, "
                          "godwit credential add makes it",
-                         o->endpoint);
+                         endpoint);
+    *ret = (struct smb_login){.proof = (enum smb_proof)secret.proof,
+                              .user = secret.user,
+                              .secret = secret.secret,
+                              .secret_len = secret.secret_len};
+    return 0;
+}
+
+int endpoint_of_order(const struct step *s, const Godwit__SmbSource *o, struct endpoint_source *ret,
+                      struct fault *reterr)
+{
+    struct smb_login login;
+    *ret = (struct endpoint_source){.destination = NULL};
+    if (!well_formed(o))
+        return fault_set(reterr, FAULT_STOP_JOB, EINVAL,
+                         "the order of endpoint is not well formed");
+    int rc = endpoint_login(s, o->endpoint, &login, reterr);
+    if (rc < 0)
+        return rc;
     if (o->destination.len > 0)
         ret->destination = xmemdup(o->destination.data, o->destination.len);
     ret->pull = (struct pull_source){
         .place = {.address = o->address,
                   .share = o->share,
-                  .login = {.proof = (enum smb_proof)secret.proof,
-                            .user = secret.user,
-                            .secret = secret.secret,
-                            .secret_len = secret.secret_len},
+                  .login = login,
                   .cancel_fd = step_cancel_fd(s)},
         .base = (const char *)o->folder.data,
         .base_len = o->folder.len,

@@ -11,6 +11,10 @@ struct endpoint_source { /* borrows from the order and the step */
     char *destination;
 };
 
+/* Who the order's credential says we are; borrowed from the step. */
+int endpoint_login(const struct step *s, const char *endpoint, struct smb_login *ret,
+                   struct fault *reterr);
+bool endpoint_address_good(const char *address);
 int endpoint_of_order(const struct step *s, const Godwit__SmbSource *o, struct endpoint_source *ret,
                       struct fault *reterr);
 void endpoint_source_done(struct endpoint_source *e);

@@ -16,5 +16,6 @@ const struct step_kind files_steps[] = {
     {"files.verify",    files_verify   },
     {"files.sign",      files_sign     },
     {"files.seal",      files_seal     },
+    {"endpoint.shares", endpoint_shares},
     {NULL,              NULL           },
 };

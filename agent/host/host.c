@@ -8,6 +8,7 @@
 
 #include "agent/host/host_priv.h"
 #include "common/base/clock.h"
+#include "common/base/confine.h"
 #include "common/base/mem.h"
 
 /* The value of PRETTY_NAME="…", printable. */
@@ -30,13 +31,6 @@ static char *os_name(const char *root)
     return xstrdup("");
 }
 
-static uint64_t capabilities(void)
-{
-    CLEANUP(mem_free) char *text = host_read("", "/proc/self/status", 64 << 10);
-    const char *line = text ? strstr(text, "\nCapEff:") : NULL;
-    return line ? strtoull(line + 8, NULL, 16) : 0;
-}
-
 Godwit__HostInventory *host_look(const char *root)
 {
     Godwit__HostInventory *h = xcalloc(1, sizeof *h);
@@ -51,7 +45,7 @@ Godwit__HostInventory *host_look(const char *root)
     h->processors = cpus > 0 ? (uint32_t)cpus : 1;
     h->memory_bytes = pages > 0 ? (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
     h->now_ms = clock_wall_ms();
-    h->capabilities = capabilities();
+    h->capabilities = confine_caps();
     h->samba = host_samba(root);
     bool more = host_volumes(root, h);
     more = host_disks(root, h) || more;

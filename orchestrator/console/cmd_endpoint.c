@@ -12,6 +12,7 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "common/wire/limits.h"
+#include "orchestrator/console/all_shares.h"
 #include "orchestrator/console/run.h"
 #include "orchestrator/console/show.h"
 
@@ -19,6 +20,9 @@
 
 struct endpoint_opts {
     char *address, *credentials, *proxy;
+};
+struct shares_opts {
+    char *proxy;
 };
 struct credential_opts {
     char *user, *keytab, *ccache;
@@ -30,6 +34,12 @@ static const struct column endpoint_columns[] = {
     {"CREDENTIALS", "credentials", CELL_TEXT},
     {"PROXY",       "proxy",       CELL_TEXT},
     {NULL,          NULL,          CELL_TEXT},
+};
+static const struct column share_columns[] = {
+    {"SHARE",   "share",   CELL_TEXT},
+    {"KIND",    "kind",    CELL_TEXT},
+    {"COMMENT", "comment", CELL_TEXT},
+    {NULL,      NULL,      CELL_TEXT},
 };
 static const struct column credential_columns[] = {
     {"CREDENTIAL", "credential", CELL_TEXT},
@@ -114,6 +124,21 @@ static int endpoint_remove(struct run *r)
         ARGS_END
     };
     return ask_and_say(r, args, "removed");
+}
+
+static int endpoint_shares(struct run *r)
+{
+    const struct shares_opts *o = r->opts;
+    json_t *doc = NULL;
+    int rc = all_shares_ask(r, r->words[0], o->proxy, &doc);
+    if (rc)
+        return rc;
+    if (run_json(r))
+        run_print_json(doc);
+    else
+        show_table(stdout, share_columns, show_find(doc, "shares"));
+    json_decref(doc);
+    return EXIT_DONE;
 }
 
 /* ── credentials ── */
@@ -250,6 +275,14 @@ static const struct option_row endpoint_options[] = {
      .help = "Host whose agent reads from it. Default: the destination of each pair."},
     {.name = NULL                                   },
 };
+static const struct option_row shares_options[] = {
+    {.name = "proxy",
+     .kind = OPT_STRING,
+     .off = offsetof(struct shares_opts, proxy),
+     .value = "HOST",
+     .help = "Host whose agent asks. Default: the endpoint's own proxy."},
+    {.name = NULL},
+};
 static const struct option_row credential_options[] = {
     {.name = "user",
      .kind = OPT_STRING,
@@ -274,6 +307,7 @@ static const char *const add_examples[] = {
 static const char *const list_examples[] = {"godwit endpoint list -o json", NULL};
 static const char *const show_examples[] = {"godwit endpoint show nas1", NULL};
 static const char *const remove_examples[] = {"godwit endpoint remove nas1", NULL};
+static const char *const shares_examples[] = {"godwit endpoint shares nas1 --proxy new1", NULL};
 static const char *const cred_add_examples[] = {
     "godwit credential add nas-reader                   # asks for user and password",
     "godwit credential add nas-reader < FILE            # user and password, a line each",
@@ -307,6 +341,16 @@ const struct command endpoint_commands[] = {
      .help = "Shows one of them.",
      .run = endpoint_show},
     {.noun = "endpoint",
+     .verb = "shares",
+     .words = "ENDPOINT",
+     .min_words = 1,
+     .max_words = 1,
+     .options = shares_options,
+     .opts_size = sizeof(struct shares_opts),
+     .examples = shares_examples,
+     .help = "Lists the shares that it has, as its proxy sees them.",
+     .run = endpoint_shares},
+    {.noun = "endpoint",
      .verb = "remove",
      .words = "ENDPOINT",
      .min_words = 1,
@@ -314,7 +358,7 @@ const struct command endpoint_commands[] = {
      .examples = remove_examples,
      .help = "Forgets it; refused while a job uses it.",
      .run = endpoint_remove},
-    {.noun = NULL                 },
+    {.noun = NULL                                        },
 };
 
 const struct command credential_commands[] = {

@@ -6,6 +6,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
+#include "orchestrator/console/all_shares.h"
 #include "orchestrator/console/cmd_job.h"
 #include "orchestrator/console/jobfile.h"
 #include "orchestrator/console/jobspec.h"
@@ -69,9 +70,12 @@ int job_create(struct run *r)
     struct fault f = {0};
     s->workload = r->nwords ? r->words[0] : NULL;
     int rc = gather(r, s, &f);
-    if (rc == 0)
+    int code = rc == 0 ? all_shares_expand(r, s) : EXIT_DONE;
+    if (rc == 0 && code == EXIT_DONE)
         rc = jobspec_json(s, &text, &f);
     jobspec_done(s);
+    if (code != EXIT_DONE)
+        return code;
     if (rc < 0)
         return run_fail(EXIT_USAGE, "%s", f.text);
     const struct arg args[] = {

@@ -16,6 +16,7 @@ struct chore {
     struct host *host;
     char *job; /* name */
     char *kind;
+    char *endpoint;
     uint8_t *args;
     size_t args_len;
     bool sent;
@@ -33,6 +34,7 @@ static void drop(struct engine *e, struct chore *c, const Godwit__Result *r)
     zhash_delete(e->chore_ids, c->op_id);
     free(c->job);
     free(c->kind);
+    free(c->endpoint);
     free(c->args);
     free(c);
 }
@@ -48,6 +50,21 @@ bool chore_knows(const struct engine *e, const char *op_id)
     return zhash_lookup(e->chore_ids, op_id) != NULL;
 }
 
+static void send_one(struct engine *e, struct chore *c)
+{
+    struct opened opened = {.user = NULL};
+    struct order o = {.host = c->host->name,
+                      .op_id = c->op_id,
+                      .kind = c->kind,
+                      .job = c->job,
+                      .args = c->args,
+                      .args_len = c->args_len};
+    if (c->endpoint && endpoint_credential(e, c->endpoint, &opened))
+        o.opened = &opened;
+    c->sent = orders_send_raw(e, &o) == 0;
+    endpoint_forget(&opened);
+}
+
 /* only NULL: every host. */
 static void send_some(struct engine *e, const struct host *only)
 {
@@ -56,13 +73,7 @@ static void send_some(struct engine *e, const struct host *only)
     {
         if (c->sent || (only && c->host != only) || c->host->chores >= CHORES_OUT)
             continue;
-        struct order o = {.host = c->host->name,
-                          .op_id = c->op_id,
-                          .kind = c->kind,
-                          .job = c->job,
-                          .args = c->args,
-                          .args_len = c->args_len};
-        c->sent = orders_send_raw(e, &o) == 0;
+        send_one(e, c);
         c->host->chores += c->sent;
         if (only && c->host->chores >= CHORES_OUT)
             return;
@@ -135,6 +146,8 @@ void chore_add(struct engine *e, struct host *h, const struct chore_about *about
     c->about.host = h;
     c->job = xstrdup(about->name ? about->name : "");
     c->about.name = c->job;
+    c->endpoint = about->endpoint ? xstrdup(about->endpoint) : NULL;
+    c->about.endpoint = c->endpoint;
     c->kind = xstrdup(s->kind);
     c->args = s->args;
     c->args_len = s->args_len;

@@ -135,7 +135,7 @@ int engine_endpoint_list(struct engine *e, json_t **ret, struct fault *reterr)
     return 0;
 }
 
-static int no_endpoint(const char *name, struct fault *reterr)
+int endpoint_missing(const char *name, struct fault *reterr)
 {
     CLEANUP(mem_free) char *shown = text_printable(name, strnlen(name, 64));
     return fault_set(reterr, FAULT_STOP_JOB, ENOENT,
@@ -146,7 +146,7 @@ int engine_endpoint_show(struct engine *e, const char *name, json_t **ret, struc
 {
     struct endpoint p;
     if (endpoint_find(e, name, &p) < 0)
-        return no_endpoint(name, reterr);
+        return endpoint_missing(name, reterr);
     *ret = json_pack("{s:s,s:s,s:s,s:s}", "endpoint", p.name, "address", p.address, "credentials",
                      p.credentials, "proxy", p.proxy);
     endpoint_done(&p);
@@ -174,7 +174,7 @@ int engine_endpoint_remove(struct engine *e, const char *name, json_t **ret, str
                          j->name, j->name);
     int rc = write_down(e, delete_endpoint, name, reterr);
     if (rc == -ENOENT)
-        return no_endpoint(name, reterr);
+        return endpoint_missing(name, reterr);
     if (rc == 0)
         *ret = json_pack("{s:s}", "endpoint", name);
     return rc;
@@ -292,18 +292,24 @@ static int on_wanted(void *arg, const struct credential_row *r)
     return 0;
 }
 
-bool endpoint_open(struct engine *e, const struct step *s, struct opened *ret)
+bool endpoint_credential(struct engine *e, const char *endpoint, struct opened *ret)
 {
     struct endpoint p;
     *ret = (struct opened){.user = NULL};
-    bool reads = strcmp(s->kind, "files.send") == 0 || strcmp(s->kind, "files.inventory") == 0;
-    if (!s->pair->endpoint || s->side != SIDE_SOURCE || !reads || !e->vault ||
-        endpoint_find(e, s->pair->endpoint, &p) < 0)
+    if (!e->vault || endpoint_find(e, endpoint, &p) < 0)
         return false;
     struct opening o = {e, p.credentials, ret};
     (void)credential_rows_each(e->store, on_wanted, &o);
     endpoint_done(&p);
     return ret->user != NULL;
+}
+
+bool endpoint_open(struct engine *e, const struct step *s, struct opened *ret)
+{
+    *ret = (struct opened){.user = NULL};
+    bool reads = strcmp(s->kind, "files.send") == 0 || strcmp(s->kind, "files.inventory") == 0;
+    return s->pair->endpoint && s->side == SIDE_SOURCE && reads &&
+           endpoint_credential(e, s->pair->endpoint, ret);
 }
 
 void endpoint_forget(struct opened *o)
@@ -330,7 +336,7 @@ static int resolve_side(struct engine *e, json_t *source, const json_t *destinat
     if (!name || !path || !to || json_object_get(source, "endpoint"))
         return 0; /* spec.c says what is wrong */
     if (endpoint_find(e, name, &p) < 0)
-        return *path == '/' ? 0 : no_endpoint(name, reterr);
+        return *path == '/' ? 0 : endpoint_missing(name, reterr);
     CLEANUP(mem_free) char *share = xasprintf("%s%s", *path == '/' ? "" : "/", path);
     (void)json_object_set_new(source, "endpoint", json_string(p.name));
     (void)json_object_set_new(source, "host", json_string(*p.proxy ? p.proxy : to));

@@ -30,6 +30,7 @@ int engine_new(struct engine **ret, struct store *store, struct fleet *fleet,
     TAILQ_INIT(&e->chores);
     e->chore_ids = zhash_new();
     e->answers = zhash_new();
+    e->asks = zhash_new();
     int rc = load_all(e, reterr);
     if (rc == 0 && (rc = governor_load(e)) < 0)
         (void)fault_set(reterr, FAULT_STOP_JOB, -rc, "the store's limits cannot be read");
@@ -53,6 +54,7 @@ struct engine *engine_free(struct engine *e)
     fleet_set_events(e->fleet, &nobody);
     chore_drop_all(e);
     ask_done(e);
+    askshares_done(e);
     while (!TAILQ_EMPTY(&e->jobs))
         (void)job_free(TAILQ_FIRST(&e->jobs));
     zhash_destroy(&e->steps);

@@ -137,6 +137,11 @@ int engine_endpoint_add(struct engine *e, const char *const args[4], json_t **re
 int engine_endpoint_list(struct engine *e, json_t **ret, struct fault *reterr);
 int engine_endpoint_show(struct engine *e, const char *name, json_t **ret, struct fault *reterr);
 int engine_endpoint_remove(struct engine *e, const char *name, json_t **ret, struct fault *reterr);
+/* Begins to ask the endpoint's proxy, or the host proxy, which shares there are; *ret has "ask". */
+int engine_endpoint_ask(struct engine *e, const char *name, const char *proxy, json_t **ret,
+                        struct fault *reterr);
+/* *ret: "asking" is true as long as there is no answer; then the shares, once. */
+int engine_endpoint_answer(struct engine *e, const char *ask, json_t **ret, struct fault *reterr);
 struct engine_credential {
     const char *ref, *proof, *user; /* "password", "ccache", "keytab" */
     const void *secret;

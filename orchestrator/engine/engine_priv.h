@@ -171,6 +171,7 @@ struct engine {
     struct chore_list chores;
     zhash_t *chore_ids;
     zhash_t *answers; /* of ask.c, by question and host */
+    zhash_t *asks;    /* of askshares.c, by op_id */
     char trouble[256];
     int64_t trouble_ms, probe_ms;
     int64_t started_ms, sample_ms, slow_ms, gone_ms, schedule_ms;
@@ -268,7 +269,8 @@ struct chore_about {
     char job[17];     /* id */
     unsigned n;       /* the pair's number */
     enum step_side side;
-    struct host *host; /* set by chore_add() */
+    struct host *host;    /* set by chore_add() */
+    const char *endpoint; /* whose credential goes along; NULL: none */
     const void *arg;
 };
 /* r NULL: there is no answer and none will come. */
@@ -329,6 +331,7 @@ struct endpoint {
 };
 int endpoint_find(struct engine *e, const char *name, struct endpoint *ret); /* -ENOENT */
 void endpoint_done(struct endpoint *e);
+int endpoint_missing(const char *name, struct fault *reterr);
 /* A job's text with its endpoints named and their proxies as hosts; *ret is malloc'd. */
 int endpoints_resolve(struct engine *e, const char *text, char **ret, struct fault *reterr);
 struct opened { /* a credential out of the vault */
@@ -337,8 +340,13 @@ struct opened { /* a credential out of the vault */
     void *secret;
     size_t len;
 };
+/* false: there is none, or it cannot be opened. */
+bool endpoint_credential(struct engine *e, const char *endpoint, struct opened *ret);
 bool endpoint_open(struct engine *e, const struct step *s, struct opened *ret);
 void endpoint_forget(struct opened *o);
+
+/* ── askshares.c ── */
+void askshares_done(struct engine *e);
 
 /* ── orders.c ── */
 struct order {

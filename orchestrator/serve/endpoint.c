@@ -55,6 +55,21 @@ static void endpoint_remove(struct serve *s, const Godwit__ConsoleRequest *req,
     serve_answer(ret, rc, json, &why);
 }
 
+/* First which endpoint, then what was asked, until there is an answer. */
+static void endpoint_shares(struct serve *s, const Godwit__ConsoleRequest *req,
+                            struct serve_reply *ret)
+{
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    if (!serve_args(req, "endpoint proxy ask", 1, ret))
+        return;
+    const char *ask = serve_arg(req, "ask"), *name = serve_arg(req, "endpoint");
+    int rc = ask && *ask
+                 ? engine_endpoint_answer(s->engine, ask, &json, &why)
+                 : engine_endpoint_ask(s->engine, name, serve_arg(req, "proxy"), &json, &why);
+    serve_answer(ret, rc, json, &why);
+}
+
 /* The secret comes in hex: a request holds text only. */
 static void credential_add(struct serve *s, const Godwit__ConsoleRequest *req,
                            struct serve_reply *ret)
@@ -102,6 +117,7 @@ const struct serve_command serve_endpoint_commands[] = {
     {"endpoint list",     endpoint_list    },
     {"endpoint show",     endpoint_show    },
     {"endpoint remove",   endpoint_remove  },
+    {"endpoint shares",   endpoint_shares  },
     {"credential add",    credential_add   },
     {"credential list",   credential_list  },
     {"credential remove", credential_remove},

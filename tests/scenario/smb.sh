@@ -48,6 +48,7 @@ conf() { # NAME IP SHARE-PATH MORE…
   acl_xattr:ignore system acls = ${4:-no}
 [data]
   path = $3
+  comment = What all work on
   read only = no
   admin users = migrator
 [sealed]
@@ -175,6 +176,27 @@ job_end folder 30 failed
 godwit job create files --name bad --pair "nobody:data=dst:/tmp/x" >"$work/out" 2>&1 && fail "an unknown endpoint was taken"
 grep -q "there is no endpoint nobody" "$work/out" || { cat "$work/out"; fail "what is wrong is not said"; }
 passed "wrong password, unknown share, folder and endpoint"
+
+# ── which shares there are ──
+godwit endpoint shares nas --proxy dst -o json >"$work/shares" || fail "the shares are not listed"
+[ "$(jq -r '[.shares[] | select(.special | not) | "\(.share) \(.kind)"] | sort | join(", ")' "$work/shares")" = "data folder, sealed folder" ] &&
+    [ "$(jq -r '.shares[] | select(.share == "data") | .comment' "$work/shares")" = "What all work on" ] ||
+    { cat "$work/shares"; fail "other shares than the server has"; }
+refused() { # TEXT ARG…
+    local text=$1
+    shift
+    if godwit "$@" >"$work/out" 2>&1; then fail "godwit $* was taken"; fi
+    grep -q "$text" "$work/out" || { cat "$work/out"; fail "godwit $* does not say: $text"; }
+}
+refused "does not let migrator list its shares" endpoint shares nas-wrong --proxy dst
+refused "has no proxy of its own" endpoint shares nas
+refused "has no approved agent" endpoint shares nas --proxy nobody
+refused "there is no endpoint nobody" endpoint shares nobody --proxy dst
+refused "there is no endpoint nobody" job create files --name bad --pair "nobody:*=dst:/tmp/x"
+pull all 'nas:*' "$work/all" --exclude 'big/**' --exclude 'small/**'
+job_end all 60 done
+[ -e "$work/all/data/attr/plain.txt" ] && [ -e "$work/all/sealed/attr/plain.txt" ] || fail "not every share arrived"
+passed "the shares of an endpoint: listed, and all taken by one pair"
 
 # ── the whole tree, the proxy killed half way ──
 arm dst record-out 60
