@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "agent/identity/names.h"
+#include "agent/identity/rejoin.h"
 #include "agent/identity/service.h"
 #include "agent/identity/undo.h"
 #include "common/base/cleanup.h"
@@ -27,8 +28,7 @@ static const char *const caches[] = {"state/winbindd_cache.tdb", "cache/winbindd
                                      "lock/winbindd_cache.tdb",  "private/netlogon_creds_cli.tdb",
                                      "lock/gencache.tdb",        "cache/gencache.tdb"};
 
-/* Where that is on this host; malloc'd. */
-static char *place_of(const struct site *v, const char *name)
+char *bundle_place(const struct site *v, const char *name)
 {
     static const struct {
         const char *folder, *parameter, *usual;
@@ -67,7 +67,7 @@ static bool name_known(const char *name)
 static int add_file(const struct site *v, const char *name, Godwit__UndoBundle *b,
                     struct fault *reterr)
 {
-    CLEANUP(mem_free) char *path = place_of(v, name);
+    CLEANUP(mem_free) char *path = bundle_place(v, name);
     struct stat st = {.st_mode = 0};
     char *data = NULL;
     size_t len = 0;
@@ -169,7 +169,7 @@ static int holds(const char *path, const Godwit__UndoFile *f)
 static int drop_caches(const struct site *v)
 {
     for (size_t i = 0; i < ARRAY_SIZE(caches); i++) {
-        CLEANUP(mem_free) char *path = place_of(v, caches[i]);
+        CLEANUP(mem_free) char *path = bundle_place(v, caches[i]);
         if (unlink(path) < 0 && errno != ENOENT)
             return -errno;
     }
@@ -179,7 +179,7 @@ static int drop_caches(const struct site *v)
 /* A key is nobody's but root's; a database has the owner that it had: root, there as here. */
 static int put_file(const struct site *v, const Godwit__UndoFile *f)
 {
-    CLEANUP(mem_free) char *path = place_of(v, f->path);
+    CLEANUP(mem_free) char *path = bundle_place(v, f->path);
     CLEANUP(mem_free) char *folder = xmemdup(path, (size_t)(strrchr(path, '/') - path));
     if (holds(path, f))
         return 0;
@@ -217,7 +217,7 @@ int bundle_installed(const struct site *v, struct fault *reterr)
         return 0;
     bool all = true;
     for (size_t i = 0; all && i < b->n_files; i++) {
-        CLEANUP(mem_free) char *path = place_of(v, b->files[i]->path);
+        CLEANUP(mem_free) char *path = bundle_place(v, b->files[i]->path);
         all = holds(path, b->files[i]);
     }
     wipe(b);
@@ -228,7 +228,7 @@ int bundle_forget_secrets(const struct site *v, struct fault *reterr)
 {
     static const char *const secrets[] = {"private/secrets.tdb", "etc/krb5.keytab"};
     for (size_t i = 0; i < ARRAY_SIZE(secrets); i++) {
-        CLEANUP(mem_free) char *path = place_of(v, secrets[i]);
+        CLEANUP(mem_free) char *path = bundle_place(v, secrets[i]);
         int rc = undo_shred(path);
         if (rc < 0)
             return fault_set(reterr, FAULT_STOP_JOB, -rc, "cannot shred %.120s", path);
@@ -249,20 +249,23 @@ int stage_join(struct stage_run *r)
     bool source = r->order->role == GODWIT__IDENTITY_ROLE__IDENTITY_SOURCE;
     if (!p)
         return fault_set(r->reterr, FAULT_STOP_JOB, EBADMSG, "the order has no plan");
-    if (source && !p->domain)
+    bool rejoin = p->method == GODWIT__IDENTITY_METHOD__IDENTITY_REJOIN;
+    if ((source || rejoin) && !p->domain)
         return 0;
-    if (source || p->method == GODWIT__IDENTITY_METHOD__IDENTITY_REJOIN)
-        return fault_set(r->reterr, FAULT_STOP_JOB, source ? ENOKEY : ENOTSUP,
-                         source ? "nobody's credentials are here to join the domain with"
-                                : "rejoin is not possible here: use transplant");
     if (!*r->site.root && service_count() > 0)
         return fault_set(r->reterr, FAULT_STOP_JOB, EBUSY,
                          "Samba runs: its databases cannot be replaced");
+    if (source || rejoin)
+        return rejoin_join(r);
     return bundle_install(&r->site, r->reterr);
 }
 
 int stage_join_probe(struct stage_run *r)
 {
+    const Godwit__IdentityPlan *p = r->order->plan;
     bool source = r->order->role == GODWIT__IDENTITY_ROLE__IDENTITY_SOURCE;
-    return source ? 0 : bundle_installed(&r->site, r->reterr);
+    bool rejoin = p && p->method == GODWIT__IDENTITY_METHOD__IDENTITY_REJOIN;
+    if (p && (source || rejoin))
+        return p->domain ? rejoin_join_probe(r) : 1;
+    return bundle_installed(&r->site, r->reterr);
 }

@@ -8,6 +8,8 @@ struct step;
 
 #define BUNDLE_FILES 64
 
+/* Where "private/secrets.tdb" and the like are on this host; malloc'd. */
+char *bundle_place(const struct site *v, const char *name);
 /* Of this host; Samba must not run. malloc'd, to be wiped by the caller. */
 int bundle_make(const struct site *v, const Godwit__IdentityPlan *p, uint8_t **ret, size_t *retlen,
                 struct fault *reterr);

@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "agent/identity/bundle.h"
 #include "agent/identity/names.h"
+#include "agent/identity/rejoin.h"
 #include "agent/identity/service.h"
 #include "agent/identity/stage.h"
 #include "agent/identity/undo.h"
@@ -16,20 +18,6 @@
 #include "common/base/mem.h"
 
 #define TIMEOUT "machine password timeout"
-
-/* In a domain it is told what is left to people, so that nobody believes it done. */
-int stage_tidy(struct stage_run *r)
-{
-    const Godwit__IdentityPlan *p = stage_plan(r);
-    if (!p)
-        return -EBADMSG;
-    if (p->domain)
-        stage_text(&r->result->after,
-                   xasprintf("the DNS records and the computer account of %.63s stay: remove them "
-                             "by hand after commit",
-                             p->destination_old ? p->destination_old->host : "the destination"));
-    return 0;
-}
 
 /* All that is in the folder: notes and the bundle, which hold secrets. */
 int stage_drop_all(struct stage_run *r)
@@ -93,6 +81,24 @@ static int restore_timeout(struct stage_run *r)
     return names_edit_conf(&r->site, set, 1, r->reterr);
 }
 
+/* The account that the destination had: nobody is that any more. Who has no right to remove it is
+ * told, and nothing else hangs on it. */
+static void remove_own(struct stage_run *r, const Godwit__IdentityPlan *p)
+{
+    const char *name = p->destination_old ? p->destination_old->netbios : "";
+    struct fault why = {.err = 0}, *real = r->reterr;
+    if (!*name || (p->old && strcasecmp(name, p->old->netbios) == 0) ||
+        (p->source_new && strcasecmp(name, p->source_new->netbios) == 0))
+        return;
+    r->reterr = &why;
+    if (rejoin_remove(r, p->dc, name) < 0)
+        stage_text(&r->result->after,
+                   xasprintf("the computer account %.20s stays in the directory: remove it by hand "
+                             "(%.200s)",
+                             name, why.text));
+    r->reterr = real;
+}
+
 int stage_commit(struct stage_run *r)
 {
     const Godwit__IdentityPlan *p = stage_plan(r);
@@ -102,13 +108,18 @@ int stage_commit(struct stage_run *r)
     if (rc == 0 && *p->dc && !names_full_valid(p->dc))
         rc = fault_set(r->reterr, FAULT_STOP_JOB, EINVAL, "'%.60s' is no domain controller", p->dc);
     if (rc == 0 && p->domain && !stage_is_source(r)) {
-        rc = service_tool(&r->site, change, 60000, r->reterr);
+        /* Joining has made a new one. */
+        if (p->method != GODWIT__IDENTITY_METHOD__IDENTITY_REJOIN)
+            rc = service_tool(&r->site, change, 60000, r->reterr);
         if (rc == 0)
             rc = restore_timeout(r);
+        if (rc >= 0)
+            remove_own(r, p);
     }
     if (rc >= 0 && stage_is_source(r))
         rc = keep_conf(r);
-    if (rc >= 0 && p->domain && stage_is_source(r))
+    /* Once it has joined by its new name, what it has is its own. */
+    if (rc >= 0 && p->domain && stage_is_source(r) && !stage_has_note(r, "join"))
         rc = bundle_forget_secrets(&r->site, r->reterr);
     return rc < 0 ? rc : stage_drop_all(r);
 }

@@ -37,6 +37,7 @@ extern const struct stage_row stage_rows[]; /* in the order of a transplant; end
 int stage_do(const char *home, const char *root, const char *search, const Godwit__IdentityOrder *o,
              Godwit__IdentityResult *ret, struct fault *reterr);
 bool stage_is_source(const struct stage_run *r);
+bool stage_has_note(const struct stage_run *r, const char *stage);
 const Godwit__IdentityPlan *stage_plan(struct stage_run *r); /* NULL, with the fault */
 void stage_text(char **slot, char *text);                    /* text becomes the result's */
 
@@ -50,6 +51,5 @@ int stage_capture(struct stage_run *r);
 int stage_join(struct stage_run *r);
 int stage_join_probe(struct stage_run *r);
 int stage_users(struct stage_run *r);
-int stage_tidy(struct stage_run *r);
 int stage_commit(struct stage_run *r);
 int stage_drop_all(struct stage_run *r); /* notes and the bundle, which hold secrets */

@@ -8,11 +8,14 @@
 #include <unistd.h>
 
 #include "agent/identity/bundle.h"
+#include "agent/identity/check.h"
+#include "agent/identity/dns.h"
 #include "agent/identity/fence.h"
 #include "agent/identity/guard.h"
 #include "agent/identity/keep.h"
 #include "agent/identity/names.h"
 #include "agent/identity/net.h"
+#include "agent/identity/rejoin.h"
 #include "agent/identity/service.h"
 #include "agent/identity/stage.h"
 #include "agent/identity/undo.h"
@@ -88,7 +91,7 @@ static int fence_undone(struct stage_run *r)
     return 0;
 }
 
-static bool has_note(const struct stage_run *r, const char *stage)
+bool stage_has_note(const struct stage_run *r, const char *stage)
 {
     CLEANUP(mem_free) char *path = xasprintf("%s/%s.note", r->site.folder, stage);
     struct stat st;
@@ -97,7 +100,7 @@ static bool has_note(const struct stage_run *r, const char *stage)
 
 static int noted_probe(struct stage_run *r)
 {
-    return has_note(r, r->order->stage);
+    return stage_has_note(r, r->order->stage);
 }
 
 /* ── stop, start ── */
@@ -453,22 +456,25 @@ static int forgotten_probe(struct stage_run *r)
 }
 
 const struct stage_row stage_rows[] = {
-    {"connect",   STAGE_BOTH,        stage_capture,  yes,              NULL,             false},
-    {"guard",     STAGE_BOTH,        guard_act,      guard_probe,      guard_gone,       true },
-    {"fence",     STAGE_SOURCE,      fence_act,      noted_probe,      fence_undone,     false},
-    {"close",     STAGE_SOURCE,      close_act,      noted_probe,      fence_undone,     false},
-    {"stop",      STAGE_BOTH,        stop_act,       stop_probe,       NULL,             false},
-    {"bundle",    STAGE_BOTH,        bundle_ready,   bundle_probe,     bundle_gone,      true },
-    {"collect",   STAGE_SOURCE,      stage_capture,  yes,              NULL,             false},
-    {"addresses", STAGE_BOTH,        addresses_act,  addresses_probe,  addresses_undone, false},
-    {"names",     STAGE_BOTH,        names_act,      names_probe,      NULL,             false},
-    {"join",      STAGE_BOTH,        stage_join,     stage_join_probe, NULL,             false},
-    {"start",     STAGE_BOTH,        start_act,      start_probe,      NULL,             false},
-    {"users",     STAGE_SOURCE,      stage_users,    stage_users,      NULL,             false},
-    {"lockout",   STAGE_SOURCE,      lockout_act,    lockout_probe,    NULL,             false},
-    {"tidy",      STAGE_DESTINATION, stage_tidy,     yes,              NULL,             false},
-    {"unguard",   STAGE_BOTH,        guard_gone,     unguard_probe,    NULL,             false},
-    {"commit",    STAGE_BOTH,        stage_commit,   forgotten_probe,  NULL,             false},
-    {"forget",    STAGE_BOTH,        stage_drop_all, forgotten_probe,  NULL,             false},
-    {NULL,        0,                 NULL,           NULL,             NULL,             false},
+    {"connect",   STAGE_BOTH,        stage_capture,  yes,                NULL,                false},
+    {"check",     STAGE_BOTH,        stage_check,    yes,                NULL,                false},
+    {"guard",     STAGE_BOTH,        guard_act,      guard_probe,        guard_gone,          true },
+    {"fence",     STAGE_SOURCE,      fence_act,      noted_probe,        fence_undone,        false},
+    {"close",     STAGE_SOURCE,      close_act,      noted_probe,        fence_undone,        false},
+    {"stop",      STAGE_BOTH,        stop_act,       stop_probe,         NULL,                false},
+    {"bundle",    STAGE_BOTH,        bundle_ready,   bundle_probe,       bundle_gone,         true },
+    {"leave",     STAGE_BOTH,        rejoin_leave,   rejoin_leave_probe, rejoin_leave_undone, false},
+    {"collect",   STAGE_SOURCE,      stage_capture,  yes,                NULL,                false},
+    {"addresses", STAGE_BOTH,        addresses_act,  addresses_probe,    addresses_undone,    false},
+    {"names",     STAGE_BOTH,        names_act,      names_probe,        NULL,                false},
+    {"join",      STAGE_BOTH,        stage_join,     stage_join_probe,   rejoin_join_undone,  false},
+    {"start",     STAGE_BOTH,        start_act,      start_probe,        NULL,                false},
+    {"users",     STAGE_SOURCE,      stage_users,    stage_users,        NULL,                false},
+    {"lockout",   STAGE_SOURCE,      lockout_act,    lockout_probe,      NULL,                false},
+    {"dns",       STAGE_BOTH,        dns_stage,      dns_probe,          dns_undone,          false},
+    {"tidy",      STAGE_DESTINATION, dns_tidy,       yes,                dns_undone,          false},
+    {"unguard",   STAGE_BOTH,        guard_gone,     unguard_probe,      NULL,                false},
+    {"commit",    STAGE_BOTH,        stage_commit,   forgotten_probe,    NULL,                false},
+    {"forget",    STAGE_BOTH,        stage_drop_all, forgotten_probe,    NULL,                false},
+    {NULL,        0,                 NULL,           NULL,               NULL,                false},
 };

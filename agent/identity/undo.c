@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -203,6 +204,33 @@ int undo_keep_units(struct undo *u, Godwit__UndoUnits *units)
     Godwit__UndoRecord r = GODWIT__UNDO_RECORD__INIT;
     r.units = units;
     return undo_units(u) ? 0 : keep(u, &r);
+}
+
+const Godwit__UndoAccount *undo_account(const struct undo *u)
+{
+    for (size_t i = 0; i < u->n; i++)
+        if (u->records[i]->account)
+            return u->records[i]->account;
+    return NULL;
+}
+
+int undo_keep_account(struct undo *u, Godwit__UndoAccount *a)
+{
+    Godwit__UndoRecord r = GODWIT__UNDO_RECORD__INIT;
+    r.account = a;
+    return undo_account(u) ? 0 : keep(u, &r);
+}
+
+int undo_keep_dns(struct undo *u, Godwit__UndoDns *d)
+{
+    Godwit__UndoRecord r = GODWIT__UNDO_RECORD__INIT;
+    r.dns = d;
+    for (size_t i = 0; i < u->n; i++) {
+        const Godwit__UndoDns *had = u->records[i]->dns;
+        if (had && strcasecmp(had->name, d->name) == 0 && strcmp(had->type, d->type) == 0)
+            return 0;
+    }
+    return keep(u, &r);
 }
 
 int undo_put_file(const Godwit__UndoFile *f)

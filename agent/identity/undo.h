@@ -30,9 +30,12 @@ int undo_keep_file(struct undo *u, const char *path);
 int undo_keep_host_name(struct undo *u, const char *name);
 int undo_keep_network(struct undo *u, Godwit__UndoNetwork *n); /* borrowed */
 int undo_keep_units(struct undo *u, Godwit__UndoUnits *units); /* borrowed */
+int undo_keep_account(struct undo *u, Godwit__UndoAccount *a); /* borrowed */
+int undo_keep_dns(struct undo *u, Godwit__UndoDns *d); /* borrowed; one of each name and type */
 
 const Godwit__UndoNetwork *undo_network(const struct undo *u);
 const Godwit__UndoUnits *undo_units(const struct undo *u);
+const Godwit__UndoAccount *undo_account(const struct undo *u);
 
 /* The saved file as it was. 0 or -errno. */
 int undo_put_file(const Godwit__UndoFile *f);

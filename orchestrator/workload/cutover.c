@@ -25,8 +25,12 @@ json_t *cutover_facts(const struct pair_view *p)
     return f;
 }
 
+/* What was planned; before that what is wished. */
 enum cutover_method cutover_method_of(const json_t *facts)
 {
+    const json_t *planned = json_object_get(json_object_get(facts, "plan"), "method");
+    if (planned)
+        return json_integer_value(planned) == 2 ? METHOD_REJOIN : METHOD_TRANSPLANT;
     const char *s =
         json_string_value(json_object_get(json_object_get(facts, "settings"), "method"));
     return s && cutover_method_parse(s) == METHOD_REJOIN ? METHOD_REJOIN : METHOD_TRANSPLANT;
@@ -131,7 +135,7 @@ unsigned cutover_back(const struct pair_view *p, const struct fault *why)
         return base_of_stages + CUTOVER_STAGES;
     cutover_set_state(facts, "going back");
     /* The first row that undoes with this method; the engine goes on from there. */
-    unsigned at = base_of_stages + 2 + 2 * CUTOVER_ROWS;
+    unsigned at = base_of_stages + CUTOVER_PREPARES + 2 * CUTOVER_ROWS;
     return at;
 }
 
@@ -164,12 +168,15 @@ static void name_undo(unsigned row)
     (void)snprintf(undo_names[row], sizeof undo_names[row], "Taking back: %s", text);
 }
 
+static const char *const prepares[CUTOVER_PREPARES] = {"source.connect", "destination.connect",
+                                                       "check"};
+
 void cutover_lay_out(struct stage *ret, unsigned base)
 {
     unsigned n = 0, order[CUTOVER_ROWS];
     base_of_stages = base;
-    put(&ret[n++], DEED_PREPARE, METHOD_TRANSPLANT, cutover_find("source.connect"), "prepare");
-    put(&ret[n++], DEED_PREPARE, METHOD_TRANSPLANT, cutover_find("destination.connect"), "prepare");
+    for (; n < CUTOVER_PREPARES; n++)
+        put(&ret[n], DEED_PREPARE, METHOD_TRANSPLANT, cutover_find(prepares[n]), "prepare");
     for (unsigned m = 0; m < METHODS; m++) {
         cutover_order((enum cutover_method)m, order);
         for (unsigned i = 0; i < CUTOVER_ROWS; i++)

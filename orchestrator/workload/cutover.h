@@ -4,8 +4,9 @@
 #include "orchestrator/workload/cutover_table.h"
 #include "orchestrator/workload/workload.h"
 
-/* Prepare (2), both methods forth and back, forgetting after a rollback, commit (2). */
-#define CUTOVER_STAGES (4U * CUTOVER_ROWS + 5U)
+#define CUTOVER_PREPARES 3U
+/* Prepare, both methods forth and back, forgetting after a rollback, commit (2). */
+#define CUTOVER_STAGES (4U * CUTOVER_ROWS + CUTOVER_PREPARES + 3U)
 
 /* Writes them where they follow the first `base` stages of the workload. */
 void cutover_lay_out(struct stage *ret, unsigned base);

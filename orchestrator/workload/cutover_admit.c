@@ -7,6 +7,7 @@
 #include "common/base/mem.h"
 #include "orchestrator/workload/cutover.h"
 #include "orchestrator/workload/cutover_plan.h"
+#include "orchestrator/workload/cutover_priv.h"
 #include "orchestrator/workload/files_priv.h"
 
 static bool is_in(const char *state, const char *const *list)
@@ -54,6 +55,8 @@ static int take_settings(const struct pair_view *p, json_t *facts, const json_t 
         return rc;
     if (now)
         (void)json_object_update(settings, (json_t *)(uintptr_t)now);
+    if (!cutover_has_begun(facts)) /* another is made of what is said now */
+        (void)json_object_del(facts, "plan");
     if (!json_object_get(settings, "new_name")) {
         cutover_new_name(p->source_host, name);
         (void)json_object_set_new(settings, "new_name", json_string(name));

@@ -15,6 +15,7 @@
 #include "proto/identity.pb-c.h"
 
 #define BODY_MAX (256U << 10)
+#define CHECKS_MAX 500
 
 static enum verdict unreadable(struct fault *reterr)
 {
@@ -60,6 +61,45 @@ static enum verdict check_findings(json_t *facts, const Godwit__IdentityResult *
         (void)json_object_set(facts, "findings", list);
     json_decref(list);
     return v;
+}
+
+/* All lines are kept, also of the other host, before one of them stops it. */
+static void take_checks(json_t *facts, const Godwit__IdentityResult *b, const char *side)
+{
+    json_t *list = json_object_get(facts, "checks");
+    for (size_t i = 0; i < b->n_checks && i < CHECKS_MAX; i++) {
+        const Godwit__IdentityCheck *c = b->checks[i];
+        CLEANUP(mem_free) char *id = text_printable(c->id, strnlen(c->id, 128));
+        CLEANUP(mem_free) char *text = text_printable(c->evidence, strnlen(c->evidence, 512));
+        CLEANUP(mem_free) char *remedy = text_printable(c->remedy, strnlen(c->remedy, 256));
+        const char *result = strcmp(c->result, "pass") == 0   ? "pass"
+                             : strcmp(c->result, "warn") == 0 ? "warn"
+                                                              : "fail";
+        (void)json_array_append_new(list,
+                                    json_pack("{s:s,s:s,s:s,s:s,s:s}", "id", id, "result", result,
+                                              "text", text, "remedy", remedy, "on", side));
+    }
+}
+
+static enum verdict check_checks(const json_t *facts, struct fault *reterr)
+{
+    size_t i, bad = 0;
+    const json_t *c, *first = NULL;
+    json_array_foreach(json_object_get(facts, "checks"), i, c)
+    {
+        if (strcmp(json_string_value(json_object_get(c, "result")), "fail") != 0)
+            continue;
+        bad++;
+        first = first ? first : c;
+    }
+    if (!first)
+        return VERDICT_NEXT;
+    const char *on = json_string_value(json_object_get(first, "on"));
+    (void)fault_set(reterr, FAULT_STOP_JOB, EREMOTEIO, "refused by pre-flight: %s%s%s: %s%s",
+                    on ? on : "", on ? ", " : "", json_string_value(json_object_get(first, "id")),
+                    json_string_value(json_object_get(first, "text")),
+                    bad > 1 ? " (and more: godwit cutover report)" : "");
+    return VERDICT_FAIL;
 }
 
 static void take_capture(const struct pair_view *p, json_t *facts, unsigned row,
@@ -125,7 +165,7 @@ static enum verdict took_row(const struct pair_view *p, json_t *facts, unsigned 
 
 /* One side's answer into what is kept of the row. */
 static enum verdict take_result(const struct pair_view *p, unsigned row, const Godwit__Result *r,
-                                struct fault *reterr)
+                                const char *side, struct fault *reterr)
 {
     json_t *facts = cutover_facts(p), *kept = cutover_kept(facts, row);
     if (r->body.len > BODY_MAX)
@@ -141,6 +181,7 @@ static enum verdict take_result(const struct pair_view *p, unsigned row, const G
     if (kept)
         keep_texts(kept, b);
     take_capture(p, facts, row, b);
+    take_checks(facts, b, side);
     godwit__identity_result__free_unpacked(b, NULL);
     return v;
 }
@@ -183,7 +224,8 @@ static enum verdict judge_do(const struct pair_view *p, const Godwit__Result *co
     unsigned row = row_of(p->stage);
     const struct cutover_row *r = &cutover_rows[row];
     json_t *facts = cutover_facts(p);
-    bool both = r->on == ON_BOTH;
+    bool both = r->on == ON_BOTH; /* the destination's comes first */
+    const char *side = r->on == ON_DESTINATION ? "destination" : "source";
     if (r->by != DOER_IDENTITY) {
         enum verdict c = judge_copy(p, results, reterr);
         return c == VERDICT_NEXT || c == VERDICT_PARTIAL ? took_row(p, facts, row, reterr) : c;
@@ -195,7 +237,9 @@ static enum verdict judge_do(const struct pair_view *p, const Godwit__Result *co
         return took_row(p, facts, row, reterr);
     }
     for (int i = 0; v == VERDICT_NEXT && i < (both ? 2 : 1); i++)
-        v = take_result(p, row, results[i], reterr);
+        v = take_result(p, row, results[i], (both && i == 0) ? "destination" : side, reterr);
+    if (v == VERDICT_NEXT && strcmp(r->id, "check") == 0)
+        v = check_checks(facts, reterr);
     return v == VERDICT_NEXT ? took_row(p, facts, row, reterr) : v;
 }
 
@@ -249,7 +293,7 @@ enum verdict cutover_judge_stage(const struct pair_view *p, const Godwit__Result
     const char *id = cutover_rows[row_of(p->stage)].id;
     if (v != VERDICT_NEXT)
         return v;
-    if (d == DEED_PREPARE && strcmp(id, "destination.connect") == 0)
+    if (d == DEED_PREPARE && strcmp(id, "check") == 0)
         cutover_set_state(facts, "prepared");
     if (d == DEED_DO && row_of(p->stage) == last_row(facts))
         cutover_set_state(facts, "cut over");

@@ -31,7 +31,8 @@ static uint32_t silence_of(const json_t *facts, const struct stage *s, enum step
     bool arms = cutover_rows[row].stage && strcmp(cutover_rows[row].stage, "guard") == 0;
     bool armed = arms || cutover_kept(facts, cutover_find("source.guard")) != NULL;
     bool over = cutover_is_done(facts, cutover_find("destination.unguard")) ||
-                cutover_is_done(facts, cutover_find("source.unguard"));
+                cutover_is_done(facts, cutover_find("source.unguard")) ||
+                cutover_is_done(facts, cutover_find("source.unguard.late"));
     if (!armed || over || deed_of(s) == DEED_COMMIT || deed_of(s) == DEED_FORGET)
         return 0;
     json_int_t given = number_of(settings, "silence");

@@ -30,6 +30,33 @@ static const char *text_of(const json_t *o, const char *key)
     return s ? s : "";
 }
 
+static const char *remedy_of(const char *id)
+{
+    static const struct {
+        const char *id, *remedy;
+    } all[] = {
+        {"new-name",       "give another one: --new-name"                                             },
+        {"interface",      "say which interface takes it: --map MAC=MAC"                              },
+        {"addresses",      "--map MAC=MAC, or --name-only"                                            },
+        {"dhcp",           "write it as a static address, or --name-only"                             },
+        {"source-address", "say it with its prefix: --source-address 192.0.2.77/24"                   },
+        {"domain",         "join the destination to the source's domain"                              },
+        {"secret",         "join the source to its domain again before it moves"                      },
+        {"idmap",          "write the source's \"idmap config\" lines into the destination's smb.conf"},
+        {"share",          "correct the share's path, or remove the share"                            },
+        {"samba",          "install Samba there, at least as new as the source's"                     },
+        {"settings",       "write the source's value into the destination's smb.conf"                 },
+        {"open-files",     "ask the users to close them; they are cut off otherwise"                  },
+        {"machine",        "give one of them another: systemd-machine-id-setup"                       },
+        {"method",         "--method rejoin, or a newer Samba on the destination"                     },
+        {"role",           "demote it first"                                                          },
+    };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (strcmp(all[i].id, id) == 0)
+            return all[i].remedy;
+    return "";
+}
+
 __attribute__((format(printf, 4, 5))) static void note(struct planning *g, const char *id,
                                                        const char *result, const char *fmt, ...)
 {
@@ -38,8 +65,10 @@ __attribute__((format(printf, 4, 5))) static void note(struct planning *g, const
     va_start(ap, fmt);
     (void)vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    (void)json_array_append_new(
-        g->checks, json_pack("{s:s,s:s,s:s}", "id", id, "result", result, "text", text));
+    bool good = strcmp(result, "pass") == 0;
+    (void)json_array_append_new(g->checks,
+                                json_pack("{s:s,s:s,s:s,s:s}", "id", id, "result", result, "text",
+                                          text, "remedy", good ? "" : remedy_of(id)));
     if (strcmp(result, "fail") != 0 || g->failed)
         return;
     g->failed = true;
@@ -399,13 +428,49 @@ static void check_rest(struct planning *g)
              "both hosts have the same machine id: one is a copy of the other");
 }
 
+/* ── the method ── */
+
+/* "4.17.12-Debian" -> {4, 17, 12} */
+static int compare_versions(const char *a, const char *b)
+{
+    for (int i = 0; i < 3; i++) {
+        char *x = NULL, *y = NULL;
+        unsigned long n = strtoul(a, &x, 10), m = strtoul(b, &y, 10);
+        if (n != m)
+            return n < m ? -1 : 1;
+        a = *x == '.' ? x + 1 : "";
+        b = *y == '.' ? y + 1 : "";
+    }
+    return 0;
+}
+
+/* Databases of a newer Samba are not an older one's to read. */
+static bool plan_method(struct planning *g)
+{
+    const char *wish = text_of(g->settings, "method");
+    const char *s = text_of(g->source, "samba_version"),
+               *d = text_of(g->destination, "samba_version");
+    bool older = *s && *d && compare_versions(d, s) < 0;
+    bool member = json_is_true(json_object_get(json_object_get(g->source, "domain"), "joined"));
+    bool rejoin = *wish ? strcmp(wish, "rejoin") == 0 : older && member;
+    if (!rejoin && older)
+        note(g, "method", "fail",
+             "transplant: Samba %.40s of the destination is older than the source's %.40s", d, s);
+    else if (rejoin)
+        note(g, "method", "pass", "rejoin: %s",
+             *wish ? "as asked for" : "the destination's Samba is older");
+    else
+        note(g, "method", "pass", "transplant: %s",
+             *wish ? "as asked for" : "both are Samba, and the destination's is no older");
+    return rejoin;
+}
+
 static void copy_settings(struct planning *g)
 {
     const json_t *account = json_object_get(g->source, "domain");
     const char *dn = text_of(account, "account_dn"), *comma = strchr(dn, ',');
-    const char *method = text_of(g->settings, "method");
-    (void)json_object_set_new(g->plan, "method",
-                              json_integer(strcmp(method, "rejoin") == 0 ? 2 : 1));
+    (void)json_object_set_new(g->plan, "method", json_integer(plan_method(g) ? 2 : 1));
+    (void)json_object_set_new(g->plan, "local_sid", json_string(text_of(g->source, "local_sid")));
     (void)json_object_set_new(g->plan, "account", json_deep_copy(account));
     (void)json_object_set_new(g->plan, "ou", json_string(comma ? comma + 1 : ""));
     (void)json_object_set_new(g->plan, "dc", json_string(text_of(account, "dc")));

@@ -42,7 +42,7 @@ struct cutover_row {
 };
 
 extern const struct cutover_row cutover_rows[];
-#define CUTOVER_ROWS 58
+#define CUTOVER_ROWS 62
 #define CUTOVER_NO_ROW CUTOVER_ROWS
 
 /* NULL: it applies; else why not. */

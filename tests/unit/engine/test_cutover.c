@@ -110,7 +110,8 @@ static char *story(const struct bench *b)
 }
 
 #define FORTH                                                                                      \
-    "connect.S connect.D guard.S guard.D collect.S fence.S close.S stop.D stop.S bundle.D "        \
+    "connect.S connect.D check.D check.S guard.S guard.D collect.S fence.S close.S stop.D stop.S " \
+    "bundle.D "                                                                                    \
     "bundle.S addresses.S addresses.D names.D join.D start.D names.S users.S unguard.D "           \
     "unguard.S lockout.S tidy.D "
 
@@ -182,7 +183,7 @@ static void prepare_changes_nothing_and_a_bad_plan_is_told(void **state)
     bench_run(b, agents, 60);
     assert_string_equal(cutover_state(b), "prepared");
     CLEANUP(mem_free) char *told = story(b);
-    assert_string_equal(told, "connect.S connect.D connect.S connect.D ");
+    assert_string_equal(told, "connect.S connect.D connect.S connect.D check.D check.S ");
 }
 
 static void a_rollback_takes_all_back_in_reverse_order(void **state)

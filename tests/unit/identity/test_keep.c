@@ -1,10 +1,15 @@
-/* test_keep: files of networkd and ifupdown with other addresses. */
+/* test_keep: files of networkd, ifupdown, NetworkManager and netplan with other addresses; which
+ * manager has an interface. */
+#include <dirent.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/identity/keep.h"
 #include "common/base/cleanup.h"
+#include "common/base/file.h"
 #include "common/base/mem.h"
+#include "common/base/program.h"
 #include "tests/unit/test.h"
 
 typedef int (*edit_fn)(const char *text, const struct net_want *w, char **ret, struct fault *why);
@@ -73,15 +78,139 @@ static void files(void **state)
             assert_int_equal(rc, -EOPNOTSUPP);
             continue;
         }
-        assert_int_equal(rc, 0);
+        if (rc < 0)
+            fail_msg("case %zu: %s", i, why.text);
         assert_string_equal(once, cases[i].after);
         assert_int_equal(cases[i].edit(once, &w, &twice, &why), 0);
         assert_string_equal(twice, once); /* again changes nothing */
     }
 }
 
+/* NAME.before becomes NAME.after by what NAME.want says; without an .after it is refused. */
+static char *golden(const char *name, const char *end)
+{
+    CLEANUP(mem_free) char *path = xasprintf("%s/%s%s", KEEP_FILES, name, end);
+    char *text = NULL;
+    size_t len = 0;
+    return file_read(path, KEEP_FILE_MAX, &text, &len) < 0 ? NULL : text;
+}
+
+struct wish {
+    char *add[8], *drop[8], *routes[8];
+    struct net_want w;
+};
+
+static void read_wish(char *text, struct wish *ret)
+{
+    char *save = NULL;
+    *ret = (struct wish){
+        .w = {.mac = "", .name = "eth0"}
+    };
+    for (char *l = strtok_r(text, "\n", &save); l; l = strtok_r(NULL, "\n", &save)) {
+        if (strncmp(l, "add ", 4) == 0)
+            ret->add[ret->w.nadd++] = l + 4;
+        else if (strncmp(l, "drop ", 5) == 0)
+            ret->drop[ret->w.ndrop++] = l + 5;
+        else
+            ret->routes[ret->w.nroutes++] = l + 6;
+    }
+    ret->w.add = ret->add;
+    ret->w.drop = ret->drop;
+    ret->w.routes = ret->routes;
+}
+
+static void check_golden(const char *name)
+{
+    edit_fn edit = strncmp(name, "nm-", 3) == 0 ? keep_networkmanager : keep_netplan;
+    CLEANUP(mem_free) char *before = golden(name, ".before");
+    CLEANUP(mem_free) char *want = golden(name, ".want");
+    CLEANUP(mem_free) char *after = golden(name, ".after");
+    CLEANUP(mem_free) char *once = NULL;
+    CLEANUP(mem_free) char *twice = NULL;
+    struct fault why = {.err = 0};
+    struct wish wish;
+    assert_non_null(before);
+    assert_non_null(want);
+    read_wish(want, &wish);
+    int rc = edit(before, &wish.w, &once, &why);
+    if (!after) {
+        assert_int_equal(rc, -EOPNOTSUPP);
+        return;
+    }
+    if (rc < 0)
+        fail_msg("%s: %s", name, why.text);
+    if (strcmp(once, after) != 0)
+        fail_msg("%s is:\n%s", name, once);
+    assert_int_equal(edit(once, &wish.w, &twice, &why), 0);
+    assert_string_equal(twice, once);
+}
+
+static void golden_files(void **state)
+{
+    (void)state;
+    size_t n = 0;
+    DIR *d = opendir(KEEP_FILES);
+    assert_non_null(d);
+    for (const struct dirent *e; (e = readdir(d)) != NULL;) {
+        const char *end = strstr(e->d_name, ".before");
+        if (!end)
+            continue;
+        CLEANUP(mem_free) char *name = xmemdup(e->d_name, (size_t)(end - e->d_name));
+        check_golden(name);
+        n++;
+    }
+    (void)closedir(d);
+    assert_true(n >= 15);
+}
+
+static char root[] = "/tmp/identity-keep-XXXXXX";
+
+static void put(const char *name, const char *text)
+{
+    CLEANUP(mem_free) char *path = xasprintf("%s/%s", root, name);
+    CLEANUP(mem_free) char *folder = xmemdup(path, (size_t)(strrchr(path, '/') - path));
+    assert_int_equal(file_mkdirs(folder, 0700), 0);
+    assert_int_equal(file_write(path, 0600, text, strlen(text)), 0);
+}
+
+static void assert_manager(enum keep_manager want, const char *file)
+{
+    const struct site v = {.root = root};
+    CLEANUP(mem_free) char *found = NULL;
+    assert_int_equal(keep_find(&v, "eth0", &found), want);
+    assert_string_equal(found, file);
+}
+
+static void managers(void **state)
+{
+    static const char yaml[] = "network:\n  ethernets:\n    eth0: {dhcp4: true}\n";
+    (void)state;
+    assert_non_null(mkdtemp(root));
+    assert_manager(KEEP_NONE, "");
+    put("sys/class/net/eth0/ifindex", "2\n");
+    put("sys/class/net/eth0/address", "52:54:00:00:00:01\n");
+    put("run/NetworkManager/devices/2", "[device]\nmanaged=true\nconnection-uuid=u-1\n");
+    assert_manager(KEEP_NETWORKMANAGER, "");
+    put("etc/netplan/50-a.yaml", yaml);
+    put("etc/netplan/60-b.yaml", "network:\n  ethernets:\n    eth1: {}\n");
+    put("etc/netplan/00-c.yaml", yaml);
+    assert_manager(KEEP_NETPLAN, "/etc/netplan/50-a.yaml");
+    put("etc/NetworkManager/system-connections/x.nmconnection", "[connection]\nuuid=u-1\n");
+    put("etc/NetworkManager/system-connections/y.nmconnection", "[connection]\nuuid=u-2\n");
+    assert_manager(KEEP_NETWORKMANAGER, "/etc/NetworkManager/system-connections/x.nmconnection");
+    put("run/systemd/netif/links/2", "ADMIN_STATE=configured\n"
+                                     "NETWORK_FILE=/run/systemd/network/10-netplan-eth0.network\n");
+    assert_manager(KEEP_NETPLAN, "/etc/netplan/50-a.yaml");
+    const char *const argv[] = {"rm", "-rf", "--", root, NULL};
+    const struct program_call c = {.argv = argv};
+    struct program_output o;
+    if (program_run(&c, &o, NULL) == 0)
+        program_done(&o);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(files)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(files), cmocka_unit_test(golden_files),
+                                       cmocka_unit_test(managers)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

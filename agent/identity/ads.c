@@ -1,0 +1,311 @@
+/* ads: `net ads`, run and read. Worker thread. */
+#include "agent/identity/ads.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "agent/identity/names.h"
+#include "common/base/mem.h"
+#include "common/base/program.h"
+#include "common/base/text.h"
+
+#define WORDS_MAX 24
+
+/* ── running ── */
+
+static int fit(const struct ads *a, struct fault *reterr)
+{
+    if (a->dc && names_full_valid(a->dc) && strchr(a->dc, '.'))
+        return 0;
+    return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "'%.60s' is no domain controller",
+                     a->dc ? a->dc : "");
+}
+
+static int run(const struct ads *a, const char *const *words, const char *const *env,
+               int timeout_ms, struct program_output *ret, struct fault *reterr)
+{
+    const char *argv[WORDS_MAX + 8] = {"net", "ads"};
+    size_t n = 2;
+    int rc = fit(a, reterr);
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; words[i] && n < WORDS_MAX; i++)
+        argv[n++] = words[i];
+    argv[n++] = "-S";
+    argv[n++] = a->dc;
+    argv[n++] = a->who ? "-A" : "-P";
+    argv[n++] = a->who ? a->who->path : NULL;
+    argv[n] = NULL;
+    const struct program_call c = {.argv = argv,
+                                   .search = a->v->search,
+                                   .env = env,
+                                   .max_out = 4U << 20,
+                                   .timeout_ms = timeout_ms};
+    return program_run(&c, ret, reterr);
+}
+
+int ads_net(const struct ads *a, const char *const *words, int timeout_ms, char **retout,
+            struct fault *reterr)
+{
+    struct program_output o;
+    int rc = run(a, words, NULL, timeout_ms, &o, reterr);
+    if (rc < 0)
+        return rc;
+    if (o.code != 0) {
+        CLEANUP(mem_free) char *said = program_words(&o);
+        rc = fault_set(reterr, FAULT_STOP_JOB, EIO, "net ads %.20s at %.60s ended with %d: %s",
+                       words[0], a->dc, o.code, said);
+    } else if (retout) {
+        *retout = xmemdup(o.out, o.len);
+    }
+    program_done(&o);
+    return rc;
+}
+
+bool ads_key_holds(const struct ads *a)
+{
+    static const char *const words[] = {"kerberos", "kinit", NULL};
+    static const char *const env[] = {"KRB5CCNAME=MEMORY:godwit", NULL};
+    const struct ads machine = {.v = a->v, .dc = a->dc};
+    struct fault unused = {.err = 0};
+    struct program_output o;
+    if (run(&machine, words, env, ADS_MS, &o, &unused) < 0)
+        return false;
+    bool holds = o.code == 0;
+    program_done(&o);
+    return holds;
+}
+
+int ads_ticket(const struct ads *a, const char *cache, struct fault *reterr)
+{
+    static const char *const words[] = {"kerberos", "kinit", NULL};
+    CLEANUP(mem_free) char *place = xasprintf("KRB5CCNAME=FILE:%s", cache);
+    const char *const env[] = {place, NULL};
+    struct program_output o;
+    int rc = run(a, words, env, ADS_MS, &o, reterr);
+    if (rc < 0)
+        return rc;
+    CLEANUP(mem_free) char *said = program_words(&o);
+    if (o.code != 0)
+        rc = fault_set(reterr, FAULT_STOP_JOB, EACCES, "no ticket from %.60s: %s", a->dc, said);
+    program_done(&o);
+    return rc;
+}
+
+/* ── reading ── */
+
+static void add(char ***list, size_t *n, const char *text, size_t len)
+{
+    if (*n == ADS_NAMES)
+        return;
+    *list = xrealloc(*list, (*n + 1) * sizeof **list);
+    (*list)[(*n)++] = text_printable(text, len);
+}
+
+static void set(char **slot, const char *text, size_t len)
+{
+    if (!*slot)
+        *slot = text_printable(text, len);
+}
+
+static void take(struct ads_account *c, const char *key, size_t k, const char *value, size_t n)
+{
+    const struct {
+        const char *key;
+        char **one;
+        char ***list;
+        size_t *count;
+        uint32_t *number;
+    } rows[] = {
+        {"distinguishedName",            &c->dn,       NULL,         NULL,          NULL           },
+        {"objectSid",                    &c->sid,      NULL,         NULL,          NULL           },
+        {"dNSHostName",                  &c->dns_name, NULL,         NULL,          NULL           },
+        {"userAccountControl",           NULL,         NULL,         NULL,          &c->control    },
+        {"msDS-KeyVersionNumber",        NULL,         NULL,         NULL,          &c->key_version},
+        {"servicePrincipalName",         NULL,         &c->spns,     &c->nspns,     NULL           },
+        {"memberOf",                     NULL,         &c->groups,   &c->ngroups,   NULL           },
+        {"allowedAttributesEffective",   NULL,         &c->writable, &c->nwritable, NULL           },
+        {"allowedChildClassesEffective", NULL,         &c->children, &c->nchildren, NULL           },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        if (strlen(rows[i].key) != k || strncasecmp(rows[i].key, key, k) != 0)
+            continue;
+        if (rows[i].one)
+            set(rows[i].one, value, n);
+        else if (rows[i].list)
+            add(rows[i].list, rows[i].count, value, n);
+        else
+            *rows[i].number = (uint32_t)strtoul(value, NULL, 10);
+    }
+}
+
+struct ads_account *ads_parse(const char *text, size_t *retn)
+{
+    static const char acl[] = "-------------- Security Descriptor";
+    struct ads_account *c = xcalloc(1, sizeof *c);
+    *retn = 0;
+    for (const char *at = text; *at;) {
+        size_t n = strcspn(at, "\n"), k = strcspn(at, ":\n"), v;
+        if (strncmp(at, acl, sizeof acl - 1) == 0 && !c->acl)
+            c->acl = xstrdup(at);
+        if (k < n && *at != '\t' && *at != '-') {
+            for (v = k + 1; v < n && isspace((unsigned char)at[v]); v++)
+                ;
+            size_t len = n;
+            while (len > v && isspace((unsigned char)at[len - 1]))
+                len--;
+            *retn += k == 17 && strncasecmp(at, "distinguishedName", 17) == 0;
+            take(c, at, k, at + v, len - v);
+        }
+        at += n + (at[n] == '\n');
+    }
+    return c;
+}
+
+static void free_list(char **list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        free(list[i]);
+    free(list);
+}
+
+struct ads_account *ads_account_free(struct ads_account *c)
+{
+    if (!c)
+        return NULL;
+    free(c->dn);
+    free(c->sid);
+    free(c->dns_name);
+    free(c->acl);
+    free_list(c->spns, c->nspns);
+    free_list(c->groups, c->ngroups);
+    free_list(c->writable, c->nwritable);
+    free_list(c->children, c->nchildren);
+    free(c);
+    return NULL;
+}
+
+bool ads_has(char *const *list, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcasecmp(list[i], name) == 0)
+            return true;
+    return false;
+}
+
+char *ads_escape(const char *text)
+{
+    char *out = xmalloc(3 * strlen(text) + 1), *to = out;
+    static const char hex[] = "0123456789abcdef";
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+        if (!strchr("()*\\", *c) && *c >= 0x20) {
+            *to++ = (char)*c;
+            continue;
+        }
+        *to++ = '\\';
+        *to++ = hex[*c >> 4];
+        *to++ = hex[*c & 15];
+    }
+    *to = '\0';
+    return out;
+}
+
+#define ATTRIBUTES                                                                                 \
+    "distinguishedName", "objectSid", "dNSHostName", "userAccountControl",                         \
+        "msDS-KeyVersionNumber", "servicePrincipalName", "memberOf", "allowedAttributesEffective", \
+        "allowedChildClassesEffective", "nTSecurityDescriptor"
+
+static int one_of(char *text, struct ads_account **ret, const char *what, struct fault *reterr)
+{
+    size_t n = 0;
+    CLEANUP(mem_free) char *owned = text;
+    struct ads_account *c = ads_parse(owned, &n);
+    if (n == 1) {
+        *ret = c;
+        return 1;
+    }
+    (void)ads_account_free(c);
+    return n == 0 ? 0
+                  : fault_set(reterr, FAULT_STOP_JOB, EMLINK, "the directory has %zu objects %.60s",
+                              n, what);
+}
+
+int ads_find(const struct ads *a, const char *netbios, struct ads_account **ret,
+             struct fault *reterr)
+{
+    CLEANUP(mem_free) char *safe = ads_escape(netbios);
+    CLEANUP(mem_free) char *filter = xasprintf("(sAMAccountName=%s$)", safe);
+    const char *const words[] = {"search", filter, ATTRIBUTES, NULL};
+    char *text = NULL;
+    int rc = ads_net(a, words, ADS_MS, &text, reterr);
+    return rc < 0 ? rc : one_of(text, ret, netbios, reterr);
+}
+
+int ads_look(const struct ads *a, const char *dn, struct ads_account **ret, struct fault *reterr)
+{
+    const char *const words[] = {"dn", dn, ATTRIBUTES, NULL};
+    char *text = NULL;
+    if (*dn == '-' || !strchr(dn, '='))
+        return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "'%.60s' is no name of an object", dn);
+    int rc = ads_net(a, words, ADS_MS, &text, reterr);
+    return rc < 0 ? rc : one_of(text, ret, dn, reterr);
+}
+
+int ads_remove(const struct ads *a, const char *netbios, struct fault *reterr)
+{
+    CLEANUP(mem_free) char *name = xasprintf("%s$", netbios);
+    CLEANUP(ads_account_free) struct ads_account *left = NULL;
+    const char *const argv[] = {"net", "rpc", "user", "delete",     name,
+                                "-S",  a->dc, "-A",   a->who->path, NULL};
+    const struct program_call c = {.argv = argv, .search = a->v->search, .timeout_ms = ADS_MS};
+    struct program_output o;
+    int rc = fit(a, reterr);
+    if (rc == 0)
+        rc = program_run(&c, &o, reterr);
+    if (rc < 0)
+        return rc;
+    CLEANUP(mem_free) char *said = program_words(&o);
+    program_done(&o);
+    rc = ads_find(a, netbios, &left, reterr);
+    return rc <= 0 ? rc
+                   : fault_set(reterr, FAULT_STOP_JOB, EACCES, "the account %.20s stays: %s",
+                               netbios, said);
+}
+
+/* ── where it stands ── */
+
+/* A part of createcomputer= that means nothing but itself. */
+static bool plain(const char *s, size_t n)
+{
+    if (n == 0 || n > 64)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (!isalnum((unsigned char)s[i]) && !strchr(" -_.&'", s[i]))
+            return false;
+    return true;
+}
+
+char *ads_ou_words(const char *dn)
+{
+    char *words = xstrdup("");
+    if (strncasecmp(dn, "CN=Computers,DC=", 16) == 0) {
+        free(words);
+        return xstrdup("Computers");
+    }
+    while (strncasecmp(dn, "OU=", 3) == 0) {
+        size_t n = strcspn(dn + 3, ",");
+        if (!plain(dn + 3, n))
+            break;
+        char *more = xasprintf("%.*s%s%s", (int)n, dn + 3, *words ? "/" : "", words);
+        free(words);
+        words = more;
+        dn += 3 + n + (dn[3 + n] == ',');
+    }
+    if (*words && strncasecmp(dn, "DC=", 3) == 0)
+        return words;
+    free(words);
+    return NULL;
+}

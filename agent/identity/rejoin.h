@@ -1,0 +1,21 @@
+/* rejoin: a host leaves its domain and its account stays; another joins as that account. Rights are
+ * looked at before every call that changes the directory. Process with rights. */
+#pragma once
+#include "agent/identity/stage.h"
+
+/* The stage "leave", both roles: the account is disabled, not deleted; this host has no key any
+ * more. */
+int rejoin_leave(struct stage_run *r);
+int rejoin_leave_probe(struct stage_run *r);
+/* After the files are back: the account counts again, with the key that this host has. */
+int rejoin_leave_undone(struct stage_run *r);
+
+/* Joins as NAME: of the plan's old name an existing account alone; of the source's new one also one
+ * that is to be made. 1, 0, -errno (-ENOKEY: no credential is here). */
+int rejoin_join(struct stage_run *r);
+int rejoin_join_probe(struct stage_run *r);
+/* An account that was made for it goes. */
+int rejoin_join_undone(struct stage_run *r);
+/* The computer account that nobody is any more; 1: removed, 0: there was none, -ENOKEY: a person
+ * has to, -errno. */
+int rejoin_remove(struct stage_run *r, const char *dc, const char *netbios);

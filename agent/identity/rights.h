@@ -1,0 +1,12 @@
+/* rights: may a credential do to an account what a join does? Asked by reading alone, since a join
+ * that fails half way may delete the account that it was to take. Worker thread. */
+#pragma once
+#include "agent/identity/ads.h"
+
+/* Of a, on the account `had` (as `a` reads it): 0, or -EACCES with all that is missing. */
+int rights_to_take(const struct ads *a, const struct ads_account *had, struct fault *reterr);
+/* … to make a computer in the container. */
+int rights_to_make(const struct ads *a, const char *ou_dn, struct fault *reterr);
+/* May it set the password of the account? acl: what `net` prints of its descriptor; sids: whose
+ * rights count, the person's own and those of groups. Hostile bytes. Pure. */
+bool rights_may_reset(const char *acl, char *const *sids, size_t nsids);
