@@ -144,13 +144,10 @@ static void take(struct ads_account *c, const char *key, size_t k, const char *v
 
 struct ads_account *ads_parse(const char *text, size_t *retn)
 {
-    static const char acl[] = "-------------- Security Descriptor";
     struct ads_account *c = xcalloc(1, sizeof *c);
     *retn = 0;
     for (const char *at = text; *at;) {
         size_t n = strcspn(at, "\n"), k = strcspn(at, ":\n"), v;
-        if (strncmp(at, acl, sizeof acl - 1) == 0 && !c->acl)
-            c->acl = xstrdup(at);
         if (k < n && *at != '\t' && *at != '-') {
             for (v = k + 1; v < n && isspace((unsigned char)at[v]); v++)
                 ;
@@ -179,7 +176,6 @@ struct ads_account *ads_account_free(struct ads_account *c)
     free(c->dn);
     free(c->sid);
     free(c->dns_name);
-    free(c->acl);
     free_list(c->spns, c->nspns);
     free_list(c->groups, c->ngroups);
     free_list(c->writable, c->nwritable);
@@ -216,7 +212,7 @@ char *ads_escape(const char *text)
 #define ATTRIBUTES                                                                                 \
     "distinguishedName", "objectSid", "dNSHostName", "userAccountControl",                         \
         "msDS-KeyVersionNumber", "servicePrincipalName", "memberOf", "allowedAttributesEffective", \
-        "allowedChildClassesEffective", "nTSecurityDescriptor"
+        "allowedChildClassesEffective"
 
 static int one_of(char *text, struct ads_account **ret, const char *what, struct fault *reterr)
 {
@@ -273,6 +269,84 @@ int ads_remove(const struct ads *a, const char *netbios, struct fault *reterr)
     return rc <= 0 ? rc
                    : fault_set(reterr, FAULT_STOP_JOB, EACCES, "the account %.20s stays: %s",
                                netbios, said);
+}
+
+/* ── descriptors ── */
+
+static int digit(char c)
+{
+    static const char all[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const char *at = c ? strchr(all, c) : NULL;
+    return at ? (int)(at - all) : -1;
+}
+
+int ads_base64(const char *text, size_t n, uint8_t **ret, size_t *retlen)
+{
+    uint32_t bits = 0;
+    size_t len = 0, have = 0;
+    while (n > 0 && text[n - 1] == '=')
+        n--;
+    CLEANUP(mem_free) uint8_t *out = xmalloc(n / 4 * 3 + 4);
+    for (size_t i = 0; i < n; i++) {
+        int d = digit(text[i]);
+        if (d < 0)
+            return -EBADMSG;
+        bits = bits << 6 | (uint32_t)d;
+        have += 6;
+        if (have < 8)
+            continue;
+        have -= 8;
+        out[len++] = (uint8_t)(bits >> have);
+    }
+    *ret = out;
+    *retlen = len;
+    out = NULL;
+    return 0;
+}
+
+/* Without the part that only administrators may read: `net` asks for all of it and gets none. */
+int ads_descriptor(const struct ads *a, const char *cache, const char *dn, uint8_t **ret,
+                   size_t *retlen, struct fault *reterr)
+{
+    static const char key[] = "\nnTSecurityDescriptor:: ",
+                      part[] = "1.2.840.113556.1.4.801=::MAMCAQQ=";
+    CLEANUP(mem_free) char *url = xasprintf("ldap://%s", a->dc);
+    CLEANUP(mem_free) char *ticket = xasprintf("KRB5CCNAME=FILE:%s", cache);
+    CLEANUP(mem_free) char *control = xasprintf("!%s", part);
+    const char *const argv[] = {"ldapsearch",
+                                "-LLL",
+                                "-Q",
+                                "-o",
+                                "ldif-wrap=no",
+                                "-Y",
+                                "GSSAPI",
+                                "-H",
+                                url,
+                                "-s",
+                                "base",
+                                "-b",
+                                dn,
+                                "-E",
+                                control,
+                                "(objectClass=*)",
+                                "nTSecurityDescriptor",
+                                NULL};
+    const char *const env[] = {ticket, NULL};
+    const struct program_call c = {
+        .argv = argv, .search = a->v->search, .env = env, .timeout_ms = ADS_MS};
+    struct program_output o;
+    int rc = fit(a, reterr);
+    if (rc == 0)
+        rc = program_run(&c, &o, reterr);
+    if (rc < 0)
+        return rc;
+    const char *at = o.code == 0 ? strstr(o.out, key) : NULL;
+    at = at ? at + sizeof key - 1 : NULL;
+    if (!at || ads_base64(at, strcspn(at, "\r\n"), ret, retlen) < 0)
+        rc = fault_set(reterr, FAULT_STOP_JOB, EACCES,
+                       "the directory does not show the descriptor of %.120s", dn);
+    program_done(&o);
+    return rc;
 }
 
 /* ── where it stands ── */

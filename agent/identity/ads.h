@@ -20,7 +20,7 @@ struct ads {
 };
 
 struct ads_account {
-    char *dn, *sid, *dns_name, *acl; /* acl: the descriptor as `net` prints it */
+    char *dn, *sid, *dns_name;
     uint32_t control, key_version;
     char **spns, **groups, **writable, **children; /* what the asking one may write and create */
     size_t nspns, ngroups, nwritable, nchildren;
@@ -47,6 +47,11 @@ int ads_remove(const struct ads *a, const char *netbios, struct fault *reterr);
 bool ads_key_holds(const struct ads *a);
 /* A ticket of this one in a file of its own, for programs that take nothing else. */
 int ads_ticket(const struct ads *a, const char *cache, struct fault *reterr);
+
+/* Owner and rules of an object, as bytes; cache: a ticket of this one. malloc'd. */
+int ads_descriptor(const struct ads *a, const char *cache, const char *dn, uint8_t **ret,
+                   size_t *retlen, struct fault *reterr);
+int ads_base64(const char *text, size_t n, uint8_t **ret, size_t *retlen); /* -EBADMSG */
 
 /* "OU=b,OU=a,DC=x" -> "a/b", as createcomputer= wants it; malloc'd, NULL: it cannot be said so. */
 char *ads_ou_words(const char *dn);

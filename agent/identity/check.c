@@ -343,15 +343,15 @@ static void check_programs(struct checking *c)
 {
     static const struct {
         const char *name, *package;
-        bool domain;
+        bool domain, need;
     } all[] = {
-        {"ip",         "iproute2",         false},
-        {"systemctl",  "systemd",          false},
-        {"testparm",   "samba-common-bin", false},
-        {"smbcontrol", "samba-common-bin", false},
-        {"net",        "samba-common-bin", false},
-        {"wbinfo",     "winbind",          true },
-        {"nsupdate",   "bind9-dnsutils",   true },
+        {"ip",         "iproute2",         false, true },
+        {"systemctl",  "systemd",          false, true },
+        {"testparm",   "samba-common-bin", false, true },
+        {"smbcontrol", "samba-common-bin", false, true },
+        {"net",        "samba-common-bin", false, true },
+        {"wbinfo",     "winbind",          true,  true },
+        {"nsupdate",   "bind9-dnsutils",   true,  false},
     };
     for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
         CLEANUP(mem_free) char *path = NULL;
@@ -359,8 +359,8 @@ static void check_programs(struct checking *c)
         if (all[i].domain && !c->p->domain)
             continue;
         if (program_find(all[i].name, c->r->site.search, &path) < 0)
-            ADD(c, "programs", strcmp(all[i].name, "nsupdate") == 0 ? "warn" : "fail", remedy,
-                "'%s' is not here", all[i].name);
+            ADD(c, "programs", all[i].need ? "fail" : "warn", remedy, "'%s' is not here",
+                all[i].name);
     }
 }
 

@@ -180,10 +180,10 @@ static int edit_addresses(struct file *f, const yaml_node_t *one, struct changed
             append(&c->list, f->w->add[i]);
             c->differs = true;
         }
-    if (!c->differs)
-        return 0;
     if (c->odd)
         return -EOPNOTSUPP;
+    if (!c->differs)
+        return 0;
     CLEANUP(mem_free) char *all = xasprintf("[%s]", c->list);
     if (!seq)
         insert(f, one, "addresses", all);

@@ -3,56 +3,39 @@
 #include "agent/identity/rights.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "common/base/mem.h"
+#include "common/base/sid.h"
 
-#define RESET_PASSWORD "00299570-246d-11d0-a768-00aa006e0529"
 #define CONTROL_ACCESS 0x100U
 #define INHERIT_ONLY 0x08U
+#define OBJECT_TYPE 0x1U
+#define INHERITED_TYPE 0x2U
+#define GUID_BYTES 16U
 #define SIDS_MAX 1000
 
 /* ── the descriptor ── */
 
 enum ace_type { ACE_ALLOWED = 0, ACE_DENIED = 1, ACE_ALLOWED_OBJECT = 5, ACE_DENIED_OBJECT = 6 };
 
-struct ace {
-    unsigned type, flags, mask;
-    char sid[200], guid[64];
-};
+/* 00299570-246d-11d0-a768-00aa006e0529, bf967a86-0de6-11d0-a285-00aa003049e2: as they lie there. */
+static const uint8_t reset_password[GUID_BYTES] = {0x70, 0x95, 0x29, 0x00, 0x6d, 0x24, 0xd0, 0x11,
+                                                   0xa7, 0x68, 0x00, 0xaa, 0x00, 0x6e, 0x05, 0x29};
+static const uint8_t computer[GUID_BYTES] = {0x86, 0x7a, 0x96, 0xbf, 0xe6, 0x0d, 0xd0, 0x11,
+                                             0xa2, 0x85, 0x00, 0xaa, 0x00, 0x30, 0x49, 0xe2};
 
-static const char *line_after(const char *at)
+static uint32_t le32(const uint8_t *p)
 {
-    at = strchr(at, '\n');
-    return at ? at + 1 : NULL;
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-/* "------- ACE (type: 0x05, flags: 0x00, size: 0x38, mask: 0x100, object flags: 0x1)" and the lines
- * that follow it. NULL: none is left; else where the next may begin. */
-static const char *next_ace(const char *at, struct ace *ret)
+static size_t le16(const uint8_t *p)
 {
-    static const char head[] = "------- ACE (";
-    bool object = false;
-    while (at && strncmp(at, head, sizeof head - 1) != 0)
-        at = line_after(at);
-    if (!at)
-        return NULL;
-    *ret = (struct ace){.type = ~0U};
-    unsigned size;
-    if (sscanf(at, "------- ACE (type: 0x%x, flags: 0x%x, size: 0x%x, mask: 0x%x", &ret->type,
-               &ret->flags, &size, &ret->mask) != 4)
-        ret->type = ~0U;
-    for (at = line_after(at); at && strncmp(at, head, sizeof head - 1) != 0; at = line_after(at)) {
-        (void)sscanf(at, "access SID: %199s", ret->sid);
-        if (strncmp(at, "Object type: SEC_ACE_OBJECT_TYPE_PRESENT", 40) == 0)
-            object = true;
-        if (object && !ret->guid[0])
-            (void)sscanf(at, "Object GUID: %63s", ret->guid);
-    }
-    return at ? at : "";
+    return (size_t)p[0] | (size_t)p[1] << 8;
 }
 
 static bool is_in(char *const *list, size_t n, const char *text)
@@ -63,17 +46,55 @@ static bool is_in(char *const *list, size_t n, const char *text)
     return false;
 }
 
-/* The first that speaks of it decides, as the directory does. */
-bool rights_may_reset(const char *acl, char *const *sids, size_t nsids)
+/* 1: it allows, -1: it denies, 0: it speaks of something or somebody else. p: the entry, n bytes.
+ */
+static int one_ace(const uint8_t *p, size_t n, char *const *sids, size_t nsids)
 {
-    struct ace e;
-    for (const char *at = acl; at && (at = next_ace(at, &e)) != NULL;) {
-        bool object = e.type == ACE_ALLOWED_OBJECT || e.type == ACE_DENIED_OBJECT;
-        bool about = e.guid[0] ? strcasecmp(e.guid, RESET_PASSWORD) == 0 : true;
-        if ((e.type > ACE_DENIED && !object) || (e.flags & INHERIT_ONLY) ||
-            !(e.mask & CONTROL_ACCESS) || !about || !is_in(sids, nsids, e.sid))
+    unsigned type = p[0], flags = p[1];
+    bool object = type == ACE_ALLOWED_OBJECT || type == ACE_DENIED_OBJECT;
+    size_t at = 8;
+    struct sid sid;
+    char text[SID_TEXT_MAX];
+    if ((type > ACE_DENIED && !object) || (flags & INHERIT_ONLY) || n < 12 ||
+        !(le32(p + 4) & CONTROL_ACCESS))
+        return 0;
+    uint32_t has = object ? le32(p + 8) : 0;
+    at += object ? 4 : 0;
+    for (uint32_t bit = OBJECT_TYPE; bit <= INHERITED_TYPE; bit <<= 1) {
+        if (!(has & bit))
             continue;
-        return e.type == ACE_ALLOWED || e.type == ACE_ALLOWED_OBJECT;
+        if (at + GUID_BYTES > n ||
+            memcmp(p + at, bit == OBJECT_TYPE ? reset_password : computer, GUID_BYTES) != 0)
+            return 0;
+        at += GUID_BYTES;
+    }
+    if (at > n || sid_unpack(p + at, n - at, &sid) < 0)
+        return 0;
+    sid_text(&sid, text);
+    if (!is_in(sids, nsids, text))
+        return 0;
+    return type == ACE_ALLOWED || type == ACE_ALLOWED_OBJECT ? 1 : -1;
+}
+
+/* The first that speaks of it decides, as the directory does. */
+bool rights_may_reset(const uint8_t *sd, size_t len, char *const *sids, size_t nsids)
+{
+    if (len < 20 || le32(sd + 16) < 20 || le32(sd + 16) > len - 8)
+        return false;
+    const uint8_t *acl = sd + le32(sd + 16);
+    size_t left = len - le32(sd + 16), entries = le16(acl + 4);
+    if (le16(acl + 2) > left)
+        return false;
+    left = le16(acl + 2) - (le16(acl + 2) >= 8 ? 8 : le16(acl + 2));
+    for (const uint8_t *at = acl + 8; entries-- > 0 && left >= 8;) {
+        size_t n = le16(at + 2);
+        if (n < 8 || n > left)
+            return false;
+        int says = one_ace(at, n, sids, nsids);
+        if (says)
+            return says > 0;
+        at += n;
+        left -= n;
     }
     return false;
 }
@@ -95,6 +116,12 @@ static void add_sid(struct sids *s, const char *text, size_t n)
 {
     if (s->n < SIDS_MAX && n > 2 && n < 200 && strncmp(text, "S-", 2) == 0)
         s->at[s->n++] = xmemdup(text, n);
+}
+
+static const char *line_after(const char *at)
+{
+    at = strchr(at, '\n');
+    return at ? at + 1 : NULL;
 }
 
 static void read_sids(const char *text, struct sids *ret)
@@ -150,10 +177,18 @@ static int check_reset(const struct ads *a, const struct ads_account *had, char 
                        struct fault *reterr)
 {
     struct sids s = {.n = 0};
+    CLEANUP(mem_free) uint8_t *sd = NULL;
+    CLEANUP(mem_free) char *cache = xasprintf("%s/ticket", a->v->folder);
+    size_t len = 0;
     if (ads_has(had->writable, had->nwritable, "unicodePwd"))
         return 0;
-    int rc = ask_sids(a, &s, reterr);
-    if (rc == 0 && !rights_may_reset(had->acl ? had->acl : "", s.at, s.n))
+    int rc = ads_ticket(a, cache, reterr);
+    if (rc == 0)
+        rc = ads_descriptor(a, cache, had->dn, &sd, &len, reterr);
+    (void)unlink(cache);
+    if (rc == 0)
+        rc = ask_sids(a, &s, reterr);
+    if (rc == 0 && !rights_may_reset(sd, len, s.at, s.n))
         append(missing, "reset its password");
     sids_done(&s);
     return rc;

@@ -7,6 +7,6 @@
 int rights_to_take(const struct ads *a, const struct ads_account *had, struct fault *reterr);
 /* … to make a computer in the container. */
 int rights_to_make(const struct ads *a, const char *ou_dn, struct fault *reterr);
-/* May it set the password of the account? acl: what `net` prints of its descriptor; sids: whose
- * rights count, the person's own and those of groups. Hostile bytes. Pure. */
-bool rights_may_reset(const char *acl, char *const *sids, size_t nsids);
+/* May it set the password of the account whose descriptor this is? sids: whose rights count, the
+ * person's own and those of groups. Hostile bytes. Pure. */
+bool rights_may_reset(const uint8_t *sd, size_t len, char *const *sids, size_t nsids);

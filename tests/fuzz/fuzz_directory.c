@@ -45,15 +45,24 @@ static void directory(const char *text)
 {
     size_t n = 0;
     long skew = 0;
-    char sid[] = "S-1-1-0", *sids[] = {sid};
     CLEANUP(ads_account_free) struct ads_account *c = ads_parse(text, &n);
     must(c->nspns <= ADS_NAMES && c->ngroups <= ADS_NAMES);
-    (void)rights_may_reset(text, sids, 1);
     (void)check_offset(text, &skew);
     CLEANUP(mem_free) char *words = ads_ou_words(text);
     must(!words || !strpbrk(words, "\n,=\""));
     CLEANUP(mem_free) char *safe = ads_escape(text);
     must(!strpbrk(safe, "()*"));
+}
+
+static void descriptor(const uint8_t *data, size_t size)
+{
+    char sid[] = "S-1-1-0", *sids[] = {sid};
+    uint8_t *out = NULL;
+    size_t n = 0;
+    (void)rights_may_reset(data, size, sids, 1);
+    if (ads_base64((const char *)data, size, &out, &n) == 0)
+        (void)rights_may_reset(out, n, sids, 1);
+    free(out);
 }
 
 static void names(const char *text)
@@ -80,7 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0)
         return 0;
     CLEANUP(mem_free) char *text = xmemdup(data + 1, size - 1);
-    switch (data[0] % 5) {
+    switch (data[0] % 6) {
     case 0:
         keep(text, false);
         break;
@@ -92,6 +101,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case 3:
         names(text);
+        break;
+    case 4:
+        descriptor(data + 1, size - 1);
         break;
     default:
         credentials(text);

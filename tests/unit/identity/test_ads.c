@@ -12,6 +12,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
+#include "common/base/sid.h"
 #include "tests/unit/test.h"
 
 static void credentials(void **state)
@@ -77,8 +78,7 @@ static const char account[] =
     "objectSid: S-1-5-21-1-2-3-1107\nuserAccountControl: 4098\nmsDS-KeyVersionNumber: 7\n"
     "servicePrincipalName: HOST/FS1\nservicePrincipalName: cifs/files.lab.test\n"
     "memberOf: CN=fileservers,CN=Users,DC=lab,DC=test\ndNSHostName: fs1.lab.test\n"
-    "allowedAttributesEffective: userAccountControl\n"
-    "-------------- Security Descriptor (revision: 1, type: 0x8c14)\nowner SID: S-1-5-32-544\n";
+    "allowedAttributesEffective: userAccountControl\n";
 
 static void accounts(void **state)
 {
@@ -94,7 +94,6 @@ static void accounts(void **state)
     assert_int_equal(c->nspns, 2);
     assert_int_equal(c->ngroups, 1);
     assert_true(ads_has(c->writable, c->nwritable, "useraccountcontrol"));
-    assert_non_null(strstr(c->acl, "owner SID"));
     CLEANUP(ads_account_free) struct ads_account *none = ads_parse("Got 0 replies\n\n", &n);
     assert_int_equal(n, 0);
     assert_null(none->dn);
@@ -129,47 +128,110 @@ static void places(void **state)
     assert_string_equal(safe, "a\\28b\\29\\2a\\5cc");
 }
 
-#define ACE(type, flags, mask, sid, more)                                                          \
-    "------- ACE (type: " type ", flags: " flags ", size: 0x38, mask: " mask ", object flags: "    \
-    "0x1)\naccess SID:  " sid "\naccess type: X\n" more
-#define ON_RESET                                                                                   \
-    "Object type: SEC_ACE_OBJECT_TYPE_PRESENT\n"                                                   \
-    "Object GUID: 00299570-246d-11d0-a768-00aa006e0529 (Reset Password)\n"
-#define ON_OTHER                                                                                   \
-    "Object type: SEC_ACE_OBJECT_TYPE_PRESENT\n"                                                   \
-    "Object GUID: ab721a53-1e2f-11d0-9819-00aa0040529b (Change Password)\n"
-#define INHERITED                                                                                  \
-    "Object type: SEC_ACE_OBJECT_INHERITED_TYPE_PRESENT\n"                                         \
-    "Object GUID: bf967a86-0de6-11d0-a285-00aa003049e2 (computer)\n"
+/* A descriptor with these entries in its DACL. */
+struct ace {
+    uint8_t type, flags;
+    uint32_t mask;
+    const char *sid;
+    const uint8_t *object, *inherited; /* NULL: none */
+};
+
+static const uint8_t on_reset[16] = {0x70, 0x95, 0x29, 0x00, 0x6d, 0x24, 0xd0, 0x11,
+                                     0xa7, 0x68, 0x00, 0xaa, 0x00, 0x6e, 0x05, 0x29};
+static const uint8_t on_other[16] = {0x53};
+static const uint8_t computers[16] = {0x86, 0x7a, 0x96, 0xbf, 0xe6, 0x0d, 0xd0, 0x11,
+                                      0xa2, 0x85, 0x00, 0xaa, 0x00, 0x30, 0x49, 0xe2};
+
+static size_t put_ace(uint8_t *p, const struct ace *a)
+{
+    struct sid sid;
+    uint8_t bytes[SID_BYTES_MAX];
+    bool object = a->type >= 5;
+    size_t n = object ? 12 : 8;
+    assert_int_equal(sid_parse(a->sid, strlen(a->sid), &sid), 0);
+    memset(p, 0, n);
+    p[0] = a->type;
+    p[1] = a->flags;
+    p[4] = (uint8_t)a->mask;
+    p[5] = (uint8_t)(a->mask >> 8);
+    p[6] = (uint8_t)(a->mask >> 16);
+    if (object)
+        p[8] = (uint8_t)((a->object ? 1 : 0) | (a->inherited ? 2 : 0));
+    if (a->object) {
+        memcpy(p + n, a->object, 16);
+        n += 16;
+    }
+    if (a->inherited) {
+        memcpy(p + n, a->inherited, 16);
+        n += 16;
+    }
+    size_t len = sid_pack(&sid, bytes);
+    memcpy(p + n, bytes, len);
+    n += len;
+    p[2] = (uint8_t)n;
+    return n;
+}
+
+static size_t descriptor(const struct ace *list, size_t n, uint8_t sd[1024])
+{
+    size_t at = 28;
+    memset(sd, 0, 28);
+    sd[0] = 1;
+    sd[16] = 20;
+    for (size_t i = 0; i < n; i++)
+        at += put_ace(sd + at, &list[i]);
+    sd[22] = (uint8_t)(at - 20);
+    sd[23] = (uint8_t)((at - 20) >> 8);
+    sd[24] = (uint8_t)n;
+    return at;
+}
+
+#define ME "S-1-5-21-1"
+#define GROUP "S-1-5-21-2"
+#define STRANGER "S-1-5-21-3"
 
 static void who_may_reset_a_password(void **state)
 {
     static const struct {
-        const char *acl;
+        struct ace list[2];
+        size_t n;
         bool may;
     } cases[] = {
-        {ACE("0x05",    "0x00",        "0x100", "S-1-5-21-1", ON_RESET), true},
-        {ACE("0x05", "0x00",     "0x100", "S-1-5-21-2", ON_RESET), true}, /* a group's */
-        {ACE("0x05",             "0x00",                 "0x100", "S-1-5-21-3", ON_RESET), false},
-        {ACE("0x05",      "0x00",   "0x100", "S-1-5-21-1", ON_OTHER), false},
-        {ACE("0x05",         "0x00",                      "0x30", "S-1-5-21-1", ON_RESET), false},
-        {ACE("0x00","0x00","0xf01ff", "S-1-5-21-1", ""), true},
-        {ACE("0x05",    "0x12",            "0x100", "S-1-5-21-1", INHERITED), true},
-        {ACE("0x05",    "0x1a",      "0x100", "S-1-5-21-1", ON_RESET), false}, /* for those below alone */
-        {ACE("0x06", "0x00",     "0x100", "S-1-5-21-2", ON_RESET)
-             ACE("0x05", "0x00", "0x100", "S-1-5-21-1", ON_RESET),
-         false},
-        {ACE("0x06",             "0x00",                 "0x100", "S-1-5-21-2", ON_OTHER)
-             ACE("0x05", "0x00", "0x100", "S-1-5-21-1", ON_RESET),
-         true},
-        {"------- ACE (type: nonsense\n",       false},
-        {"",        false                    },
+        {{{5, 0, 0x100, ME, on_reset, NULL}},                                       1, true },
+        {{{5, 0, 0x100, GROUP, on_reset, NULL}},                                    1, true },
+        {{{5, 0, 0x100, STRANGER, on_reset, NULL}},                                 1, false},
+        {{{5, 0, 0x100, ME, on_other, NULL}},                                       1, false},
+        {{{5, 0, 0x30, ME, on_reset, NULL}},                                        1, false},
+        {{{0, 0, 0xf01ff, ME, NULL, NULL}},                                         1, true },
+        {{{5, 0x12, 0x100, ME, NULL, computers}},                                   1, true },
+        {{{5, 0x12, 0x100, ME, NULL, on_other}},                                    1, false},
+        {{{5, 0x12, 0x100, ME, on_reset, computers}},                               1, true },
+        {{{5, 0x1a, 0x100, ME, on_reset, NULL}},                                    1, false}, /* for those below alone */
+        {{{6, 0, 0x100, GROUP, on_reset, NULL}, {5, 0, 0x100, ME, on_reset, NULL}}, 2, false},
+        {{{6, 0, 0x100, GROUP, on_other, NULL}, {5, 0, 0x100, ME, on_reset, NULL}}, 2, true },
+        {{{0}},                                                                     0, false},
     };
-    char me[] = "S-1-5-21-1", group[] = "S-1-5-21-2", *sids[] = {me, group};
+    char me[] = ME, group[] = GROUP, *sids[] = {me, group};
+    uint8_t sd[1024];
     (void)state;
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-        if (rights_may_reset(cases[i].acl, sids, 2) != cases[i].may)
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        size_t n = descriptor(cases[i].list, cases[i].n, sd);
+        if (rights_may_reset(sd, n, sids, 2) != cases[i].may)
             fail_msg("case %zu", i);
+        for (size_t k = 0; k < n && cases[i].n == 1; k++)
+            assert_false(rights_may_reset(sd, k, sids, 2)); /* cut short */
+    }
+}
+
+static void base64(void **state)
+{
+    (void)state;
+    CLEANUP(mem_free) uint8_t *out = NULL;
+    size_t n = 0;
+    assert_int_equal(ads_base64("aGVsbG8=", 8, &out, &n), 0);
+    assert_int_equal(n, 5);
+    assert_memory_equal(out, "hello", 5);
+    assert_int_equal(ads_base64("a b=", 4, &out, &n), -EBADMSG);
 }
 
 static void records(void **state)
@@ -237,6 +299,7 @@ int main(void)
         cmocka_unit_test(accounts),
         cmocka_unit_test(places),
         cmocka_unit_test(who_may_reset_a_password),
+        cmocka_unit_test(base64),
         cmocka_unit_test(records),
         cmocka_unit_test(reverse_names),
         cmocka_unit_test(clocks),
