@@ -187,8 +187,10 @@ static int cutover_watch(struct run *r)
 
 static const struct column check_columns[] = {
     {"CHECK",  "id",     CELL_TEXT},
+    {"ON",     "on",     CELL_TEXT},
     {"RESULT", "result", CELL_TEXT},
     {"WHY",    "text",   CELL_TEXT},
+    {"REMEDY", "remedy", CELL_TEXT},
     {NULL,     NULL,     CELL_TEXT},
 };
 
@@ -263,7 +265,7 @@ static const struct option_row run_options[] = {
      .off = offsetof(struct cutover_opts, method),
      .choices = "transplant|rejoin",
      .help = "transplant takes the machine identity along as it is; rejoin joins the domain anew. "
-             "Default: transplant."},
+             "Default: transplant, unless the destination's Samba is older."},
     {.name = "new-name",
      .kind = OPT_STRING,
      .off = offsetof(struct cutover_opts, new_name),
