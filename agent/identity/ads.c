@@ -6,10 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "agent/identity/names.h"
 #include "common/base/mem.h"
 #include "common/base/program.h"
+#include "common/base/sid.h"
 #include "common/base/text.h"
 
 #define WORDS_MAX 24
@@ -97,6 +99,37 @@ int ads_ticket(const struct ads *a, const char *cache, struct fault *reterr)
 
 /* ── reading ── */
 
+static int digit(char c)
+{
+    static const char all[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const char *at = c ? strchr(all, c) : NULL;
+    return at ? (int)(at - all) : -1;
+}
+
+int ads_base64(const char *text, size_t n, uint8_t **ret, size_t *retlen)
+{
+    uint32_t bits = 0;
+    size_t len = 0, have = 0;
+    while (n > 0 && text[n - 1] == '=')
+        n--;
+    CLEANUP(mem_free) uint8_t *out = xmalloc(n / 4 * 3 + 4);
+    for (size_t i = 0; i < n; i++) {
+        int d = digit(text[i]);
+        if (d < 0)
+            return -EBADMSG;
+        bits = bits << 6 | (uint32_t)d;
+        have += 6;
+        if (have < 8)
+            continue;
+        have -= 8;
+        out[len++] = (uint8_t)(bits >> have);
+    }
+    *ret = out;
+    *retlen = len;
+    out = NULL;
+    return 0;
+}
+
 static void add(char ***list, size_t *n, const char *text, size_t len)
 {
     if (*n == ADS_NAMES)
@@ -109,6 +142,19 @@ static void set(char **slot, const char *text, size_t len)
 {
     if (!*slot)
         *slot = text_printable(text, len);
+}
+
+/* A SID as bytes, in base64. */
+static void set_sid(char **slot, const char *text, size_t n)
+{
+    CLEANUP(mem_free) uint8_t *bytes = NULL;
+    size_t len = 0;
+    struct sid sid;
+    char words[SID_TEXT_MAX];
+    if (*slot || ads_base64(text, n, &bytes, &len) < 0 || sid_unpack(bytes, len, &sid) < 0)
+        return;
+    sid_text(&sid, words);
+    *slot = xstrdup(words);
 }
 
 static void take(struct ads_account *c, const char *key, size_t k, const char *value, size_t n)
@@ -148,14 +194,18 @@ struct ads_account *ads_parse(const char *text, size_t *retn)
     *retn = 0;
     for (const char *at = text; *at;) {
         size_t n = strcspn(at, "\n"), k = strcspn(at, ":\n"), v;
+        bool coded = k + 1 < n && at[k + 1] == ':'; /* base64, as ldapsearch has what is no text */
         if (k < n && *at != '\t' && *at != '-') {
-            for (v = k + 1; v < n && isspace((unsigned char)at[v]); v++)
+            for (v = k + 1 + coded; v < n && isspace((unsigned char)at[v]); v++)
                 ;
             size_t len = n;
             while (len > v && isspace((unsigned char)at[len - 1]))
                 len--;
             *retn += k == 17 && strncasecmp(at, "distinguishedName", 17) == 0;
-            take(c, at, k, at + v, len - v);
+            if (coded && k == 9 && strncasecmp(at, "objectSid", 9) == 0)
+                set_sid(&c->sid, at + v, len - v);
+            else if (!coded)
+                take(c, at, k, at + v, len - v);
         }
         at += n + (at[n] == '\n');
     }
@@ -229,6 +279,67 @@ static int one_of(char *text, struct ads_account **ret, const char *what, struct
                               n, what);
 }
 
+/* ── by ldapsearch: a fifth of the time that `net` takes ── */
+
+char *ads_cache(const struct site *v)
+{
+    return xasprintf("%s/ticket", v->folder);
+}
+
+const char *ads_base(const char *dn)
+{
+    for (const char *at = dn; at && *at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
+        if (strncasecmp(at, "DC=", 3) == 0)
+            return at;
+    return NULL;
+}
+
+static int ldap(const struct ads *a, const char *scope, const char *base, const char *filter,
+                const char *const *words, char **retout)
+{
+    CLEANUP(mem_free) char *cache = ads_cache(a->v);
+    CLEANUP(mem_free) char *ticket = xasprintf("KRB5CCNAME=FILE:%s", cache);
+    CLEANUP(mem_free) char *url = xasprintf("ldap://%s", a->dc);
+    const char *argv[WORDS_MAX + 16] = {"ldapsearch", "-LLL",   "-Q", "-o",  "ldif-wrap=no",
+                                        "-Y",         "GSSAPI", "-H", url,   "-s",
+                                        scope,        "-b",     base, filter};
+    const char *const env[] = {ticket, NULL};
+    const struct program_call c = {
+        .argv = argv, .search = a->v->search, .env = env, .timeout_ms = ADS_MS};
+    struct program_output o;
+    struct fault unused = {.err = 0};
+    size_t n = 14;
+    for (size_t i = 0; words[i] && i < WORDS_MAX; i++)
+        argv[n++] = words[i];
+    int rc = fit(a, &unused);
+    if (rc == 0)
+        rc = program_run(&c, &o, &unused);
+    if (rc < 0)
+        return rc;
+    rc = o.code == 0 ? 0 : -EACCES;
+    if (rc == 0)
+        *retout = xmemdup(o.out, o.len);
+    program_done(&o);
+    return rc;
+}
+
+/* With the ticket that is there, else with a new one. Any failure: the caller asks `net`. */
+static int quickly(const struct ads *a, const char *scope, const char *base, const char *filter,
+                   const char *const *words, char **retout)
+{
+    CLEANUP(mem_free) char *cache = NULL;
+    struct fault unused = {.err = 0};
+    if (!a->who || !a->base || !a->v->folder || !base || *base == '-')
+        return -ENOTSUP;
+    cache = ads_cache(a->v);
+    if (access(cache, F_OK) == 0 && ldap(a, scope, base, filter, words, retout) == 0)
+        return 0;
+    int rc = ads_ticket(a, cache, &unused);
+    return rc < 0 ? rc : ldap(a, scope, base, filter, words, retout);
+}
+
+static const char *const attributes[] = {ATTRIBUTES, NULL};
+
 int ads_find(const struct ads *a, const char *netbios, struct ads_account **ret,
              struct fault *reterr)
 {
@@ -236,6 +347,8 @@ int ads_find(const struct ads *a, const char *netbios, struct ads_account **ret,
     CLEANUP(mem_free) char *filter = xasprintf("(sAMAccountName=%s$)", safe);
     const char *const words[] = {"search", filter, ATTRIBUTES, NULL};
     char *text = NULL;
+    if (quickly(a, "sub", a->base, filter, attributes, &text) == 0)
+        return one_of(text, ret, netbios, reterr);
     int rc = ads_net(a, words, ADS_MS, &text, reterr);
     return rc < 0 ? rc : one_of(text, ret, netbios, reterr);
 }
@@ -246,6 +359,8 @@ int ads_look(const struct ads *a, const char *dn, struct ads_account **ret, stru
     char *text = NULL;
     if (*dn == '-' || !strchr(dn, '='))
         return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "'%.60s' is no name of an object", dn);
+    if (quickly(a, "base", dn, "(objectClass=*)", attributes, &text) == 0)
+        return one_of(text, ret, dn, reterr);
     int rc = ads_net(a, words, ADS_MS, &text, reterr);
     return rc < 0 ? rc : one_of(text, ret, dn, reterr);
 }
@@ -273,41 +388,11 @@ int ads_remove(const struct ads *a, const char *netbios, struct fault *reterr)
 
 /* ── descriptors ── */
 
-static int digit(char c)
-{
-    static const char all[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char *at = c ? strchr(all, c) : NULL;
-    return at ? (int)(at - all) : -1;
-}
-
-int ads_base64(const char *text, size_t n, uint8_t **ret, size_t *retlen)
-{
-    uint32_t bits = 0;
-    size_t len = 0, have = 0;
-    while (n > 0 && text[n - 1] == '=')
-        n--;
-    CLEANUP(mem_free) uint8_t *out = xmalloc(n / 4 * 3 + 4);
-    for (size_t i = 0; i < n; i++) {
-        int d = digit(text[i]);
-        if (d < 0)
-            return -EBADMSG;
-        bits = bits << 6 | (uint32_t)d;
-        have += 6;
-        if (have < 8)
-            continue;
-        have -= 8;
-        out[len++] = (uint8_t)(bits >> have);
-    }
-    *ret = out;
-    *retlen = len;
-    out = NULL;
-    return 0;
-}
-
 /* Without the part that only administrators may read: `net` asks for all of it and gets none. */
-int ads_descriptor(const struct ads *a, const char *cache, const char *dn, uint8_t **ret,
-                   size_t *retlen, struct fault *reterr)
+int ads_descriptor(const struct ads *a, const char *dn, uint8_t **ret, size_t *retlen,
+                   struct fault *reterr)
 {
+    CLEANUP(mem_free) char *cache = ads_cache(a->v);
     static const char key[] = "\nnTSecurityDescriptor:: ",
                       part[] = "1.2.840.113556.1.4.801=::MAMCAQQ=";
     CLEANUP(mem_free) char *url = xasprintf("ldap://%s", a->dc);

@@ -17,6 +17,7 @@ struct ads {
     const struct site *v;
     const char *dc;
     const struct credential *who; /* NULL: the machine */
+    const char *base;             /* "DC=lab,DC=test", for quicker questions; NULL: unknown */
 };
 
 struct ads_account {
@@ -43,14 +44,19 @@ bool ads_has(char *const *list, size_t n, const char *name); /* whatever its cas
 /* Removes a computer account; 0 when it is gone afterwards. */
 int ads_remove(const struct ads *a, const char *netbios, struct fault *reterr);
 
+/* Where tickets of a cutover's stages lie until its end; malloc'd. */
+char *ads_cache(const struct site *v);
+/* "DC=lab,DC=test" of an object's name; NULL: none. */
+const char *ads_base(const char *dn);
+
 /* Does the machine's password hold at the controller? Kerberos decides: nothing falls back. */
 bool ads_key_holds(const struct ads *a);
 /* A ticket of this one in a file of its own, for programs that take nothing else. */
 int ads_ticket(const struct ads *a, const char *cache, struct fault *reterr);
 
-/* Owner and rules of an object, as bytes; cache: a ticket of this one. malloc'd. */
-int ads_descriptor(const struct ads *a, const char *cache, const char *dn, uint8_t **ret,
-                   size_t *retlen, struct fault *reterr);
+/* Owner and rules of an object, as bytes; a ticket of this one is in the cache. malloc'd. */
+int ads_descriptor(const struct ads *a, const char *dn, uint8_t **ret, size_t *retlen,
+                   struct fault *reterr);
 int ads_base64(const char *text, size_t n, uint8_t **ret, size_t *retlen); /* -EBADMSG */
 
 /* "OU=b,OU=a,DC=x" -> "a/b", as createcomputer= wants it; malloc'd, NULL: it cannot be said so. */

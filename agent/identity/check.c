@@ -111,7 +111,8 @@ static void check_credential(struct checking *c)
     bool needed = c->rejoin;
     if (rc == 0) {
         ADD(c, "credential", "pass", "", "%s, for %.40s", CREDENTIAL_FILE, c->who->user);
-        c->person = (struct ads){.v = &c->r->site, .dc = c->p->dc, .who = c->who};
+        c->person = (struct ads){
+            .v = &c->r->site, .dc = c->p->dc, .who = c->who, .base = ads_base(c->p->ou)};
         return;
     }
     bool fail = needed || rc != -ENOKEY;

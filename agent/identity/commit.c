@@ -1,5 +1,6 @@
 /* commit: the end of a cutover on a host: what is final, and what is left to people; the notes and
  * secrets of it are destroyed. Worker thread, or a process of its own. */
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,10 +20,22 @@
 
 #define TIMEOUT "machine password timeout"
 
+/* What was known of rights: "rights.…" */
+static void drop_rights(const char *folder)
+{
+    DIR *d = opendir(folder);
+    for (const struct dirent *e; d && (e = readdir(d)) != NULL;)
+        if (strncmp(e->d_name, "rights.", 7) == 0)
+            (void)unlinkat(dirfd(d), e->d_name, 0);
+    if (d)
+        (void)closedir(d);
+}
+
 /* All that is in the folder: notes and the bundle, which hold secrets. */
 int stage_drop_all(struct stage_run *r)
 {
-    static const char *const files[] = {"bundle", "guard", "sprung", "commit.note", "forget.note"};
+    static const char *const files[] = {"bundle",      "guard",  "sprung",    "commit.note",
+                                        "forget.note", "ticket", "ticket.dns"};
     int rc = 0;
     for (const struct stage_row *w = stage_rows; w->name && rc == 0; w++) {
         CLEANUP(mem_free) char *path = xasprintf("%s/%s.note", r->site.folder, w->name);
@@ -32,6 +45,7 @@ int stage_drop_all(struct stage_run *r)
         CLEANUP(mem_free) char *path = xasprintf("%s/%s", r->site.folder, files[i]);
         rc = undo_shred(path);
     }
+    drop_rights(r->site.folder);
     if (rc == 0)
         (void)rmdir(r->site.folder);
     return rc < 0 ? fault_set(r->reterr, FAULT_STOP_JOB, -rc, "cannot remove the notes: %s",

@@ -118,7 +118,7 @@ static void begin(struct changing *c, struct stage_run *r, const char *dc,
     *c = (struct changing){
         .r = r, .a = {.v = &r->site, .dc = dc, .who = who}
     };
-    c->cache = xasprintf("%s/ticket", r->site.folder);
+    c->cache = xasprintf("%s/ticket.dns", r->site.folder);
 }
 
 static void end(struct changing *c)
@@ -268,7 +268,7 @@ int dns_tidy(struct stage_run *r)
     const Godwit__IdentityPlan *p = r->order->plan;
     const Godwit__IdentityNames *n = p ? p->destination_old : NULL;
     CLEANUP(credential_free) struct credential *who = NULL;
-    struct fault why = {.err = 0};
+    struct fault why = {.err = 0}, *real = r->reterr;
     struct changing c;
     if (!p || !n)
         return fault_set(r->reterr, FAULT_STOP_JOB, EBADMSG, "the order has no plan");
@@ -282,33 +282,57 @@ int dns_tidy(struct stage_run *r)
         return 0;
     }
     begin(&c, r, p->dc, who);
+    c.r->reterr = &why;
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < n->n_dns_names; i++)
         for (int six = 0; rc == 0 && six < 2; six++)
             if (strchr(n->dns_names[i], '.'))
                 rc = set(&c, n->dns_names[i], six ? "AAAA" : "A", NULL, 0);
     end(&c);
-    return rc < 0 ? rc : c.changed;
+    r->reterr = real;
+    /* A record that misleads nobody is no reason to take users their server again. */
+    if (rc < 0)
+        stage_text(&r->result->after,
+                   xasprintf("the DNS records of %.63s stay: remove them by hand (%.200s)", n->host,
+                             why.text));
+    return c.changed;
 }
 
-/* The machine's own key may do it while it is the one that wrote; a person's may always. */
+/* 1: it is as it was. */
+static int put_back(struct stage_run *r, const Godwit__UndoDns *was, const struct credential *who)
+{
+    Godwit__UndoDns now = GODWIT__UNDO_DNS__INIT;
+    struct changing c;
+    int rc = ask(&r->site, was->dc, was->name, was->type, &now, r->reterr);
+    bool same = rc == 0 && dns_same(&now, was);
+    dns_done(&now);
+    if (rc < 0 || same)
+        return rc < 0 ? rc : 1;
+    begin(&c, r, was->dc, who);
+    rc = make_ticket(&c);
+    if (rc == 0)
+        rc = update(&c.a, c.cache, was, r->reterr);
+    end(&c);
+    return rc < 0 ? rc : 1;
+}
+
+/* The machine's own key may do it while it is the one that wrote; a person's may more. What nobody
+ * may is told: a rollback does not wait for it. */
 int dns_undone(struct stage_run *r)
 {
     CLEANUP(credential_free) struct credential *who = NULL;
-    struct fault unused = {.err = 0};
-    struct changing c;
+    struct fault why = {.err = 0}, *real = r->reterr;
     const struct undo *u = r->site.undo;
-    int rc = 0;
-    (void)credential_read(&r->site, &who, &unused);
-    for (size_t i = 0; rc == 0 && u && i < u->n; i++) {
+    bool person = credential_read(&r->site, &who, &why) == 0;
+    r->reterr = &why;
+    for (size_t i = 0; u && i < u->n; i++) {
         const Godwit__UndoDns *was = u->records[i]->dns;
-        if (!was)
+        if (!was || put_back(r, was, NULL) > 0 || (person && put_back(r, was, who) > 0))
             continue;
-        begin(&c, r, was->dc, who);
-        rc = make_ticket(&c);
-        if (rc == 0)
-            rc = update(&c.a, c.cache, was, r->reterr);
-        end(&c);
+        stage_text(&r->result->after,
+                   xasprintf("DNS still has another %.120s: put it right by hand (%.200s)",
+                             was->name, why.text));
     }
-    return rc;
+    r->reterr = real;
+    return 0;
 }

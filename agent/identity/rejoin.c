@@ -25,8 +25,10 @@
 static int open_ads(struct stage_run *r, const char *dc, struct credential **retwho,
                     struct ads *ret)
 {
+    const Godwit__IdentityPlan *p = r->order->plan;
     int rc = credential_read(&r->site, retwho, r->reterr);
-    *ret = (struct ads){.v = &r->site, .dc = dc, .who = *retwho};
+    *ret =
+        (struct ads){.v = &r->site, .dc = dc, .who = *retwho, .base = p ? ads_base(p->ou) : NULL};
     return rc;
 }
 
@@ -312,7 +314,7 @@ int rejoin_join(struct stage_run *r)
         return rc;
     if (!as || !names_netbios_valid(as->netbios))
         return fault_set(r->reterr, FAULT_STOP_JOB, EBADMSG, "the plan has no name to join as");
-    bool was = is_joined(r, &a, as->netbios);
+    bool was = undo_account(r->site.undo) && is_joined(r, &a, as->netbios);
     rc = was ? 0 : join_now(r, &a, as->netbios);
     if (rc == 0 && !stage_is_source(r))
         rc = check_after(r, &a, p);

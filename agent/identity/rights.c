@@ -6,10 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
+#include "common/base/file.h"
 #include "common/base/mem.h"
+#include "common/base/sha256.h"
 #include "common/base/sid.h"
+#include "common/base/text.h"
 
 #define CONTROL_ACCESS 0x100U
 #define INHERIT_ONLY 0x08U
@@ -17,6 +22,7 @@
 #define INHERITED_TYPE 0x2U
 #define GUID_BYTES 16U
 #define SIDS_MAX 1000
+#define FRESH_S 600 /* what was read so lately is not read again while users wait */
 
 /* ── the descriptor ── */
 
@@ -178,14 +184,13 @@ static int check_reset(const struct ads *a, const struct ads_account *had, char 
 {
     struct sids s = {.n = 0};
     CLEANUP(mem_free) uint8_t *sd = NULL;
-    CLEANUP(mem_free) char *cache = xasprintf("%s/ticket", a->v->folder);
+    CLEANUP(mem_free) char *cache = ads_cache(a->v);
     size_t len = 0;
     if (ads_has(had->writable, had->nwritable, "unicodePwd"))
         return 0;
-    int rc = ads_ticket(a, cache, reterr);
+    int rc = access(cache, F_OK) == 0 ? 0 : ads_ticket(a, cache, reterr);
     if (rc == 0)
-        rc = ads_descriptor(a, cache, had->dn, &sd, &len, reterr);
-    (void)unlink(cache);
+        rc = ads_descriptor(a, had->dn, &sd, &len, reterr);
     if (rc == 0)
         rc = ask_sids(a, &s, reterr);
     if (rc == 0 && !rights_may_reset(sd, len, s.at, s.n))
@@ -194,7 +199,43 @@ static int check_reset(const struct ads *a, const struct ads_account *had, char 
     return rc;
 }
 
+/* Who asked, for what, and since when it is known. */
+static char *remembered(const struct ads *a, const struct ads_account *had)
+{
+    uint8_t sum[SHA256_LEN];
+    char hex[2 * SHA256_LEN + 1];
+    CLEANUP(mem_free)
+    char *what = xasprintf("%s\n%s\n%s\n%s", a->who->user, a->who->password,
+                           had->sid ? had->sid : "", had->dn ? had->dn : "");
+    sha256_of(what, strlen(what), sum);
+    explicit_bzero(what, strlen(what));
+    text_hex(sum, 8, hex);
+    return xasprintf("%s/rights.%s", a->v->folder, hex);
+}
+
+static bool is_fresh(const char *path)
+{
+    struct stat st;
+    int64_t now = clock_wall_ms() / 1000;
+    return stat(path, &st) == 0 && st.st_mtime <= now && now - st.st_mtime < FRESH_S;
+}
+
+static int ask_rights(const struct ads *a, const struct ads_account *had, struct fault *reterr);
+
 int rights_to_take(const struct ads *a, const struct ads_account *had, struct fault *reterr)
+{
+    CLEANUP(mem_free) char *path = remembered(a, had);
+    if (is_fresh(path))
+        return 0;
+    int rc = ask_rights(a, had, reterr);
+    if (rc == 0)
+        (void)file_write(path, 0600, "", 0);
+    else
+        (void)unlink(path);
+    return rc;
+}
+
+static int ask_rights(const struct ads *a, const struct ads_account *had, struct fault *reterr)
 {
     static const char *const needed[] = {"userAccountControl", "servicePrincipalName",
                                          "dNSHostName"};

@@ -103,7 +103,8 @@ static int begin(void **state)
     bin = xasprintf("%s/bin:/usr/bin:/bin", root);
     program("net", net);
     program("testparm", testparm);
-    program("ldapsearch", "#!/bin/sh\necho 'dn: CN=FS1'\necho 'nTSecurityDescriptor:: AQAEhA=='\n");
+    program("ldapsearch", "#!/bin/sh\ncase \"$*\" in *MAMCAQQ=*) ;; *) exit 1 ;; esac\n"
+                          "echo 'dn: CN=FS1'\necho 'nTSecurityDescriptor:: AQAEhA=='\n");
     put("etc/samba/smb.conf", "[global]\n   netbios name = FS1\n", 0644);
     put("etc/godwit/cutover.cred", "username=joiner\npassword=" PASSWORD "\n", 0600);
     put("etc/krb5.keytab", "keys of fs1", 0600);
