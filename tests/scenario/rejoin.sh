@@ -93,6 +93,7 @@ on dc1 ldbsearch -H /var/lib/samba/private/sam.ldb '(sAMAccountName=FS1-OLD$)' d
 say "back: the source serves as before, with its account"
 godwit cutover rollback move >/dev/null || { godwit cutover report move; fail "the rollback failed"; }
 diff <(echo "$was") <(account) || fail "the account is another one after the rollback"
+on cl rm -f /run/lab-ticket-alice # for another key
 until_true 20 "alice uses fs1" lab as cl alice smbclient //fs1/sales --use-kerberos=required -c 'put /etc/hostname probe; rm probe'
 on fs1 wbinfo -t >/dev/null || fail "the domain does not trust the source"
 until_true 20 "the domain trusts new1" on new1 wbinfo -t
@@ -102,6 +103,7 @@ say "once more, and for good"
 godwit cutover run move >/dev/null || { godwit cutover report move; fail "the second cutover failed"; }
 godwit cutover commit move >/dev/null || { godwit cutover report move; fail "the commit failed"; }
 diff <(echo "$was") <(account) || fail "the account is another one after commit"
+on cl rm -f /run/lab-ticket-alice # for another key
 until_true 20 "alice uses fs1" lab as cl alice smbclient //fs1/sales --use-kerberos=required -c 'put /etc/hostname probe; rm probe'
 
 say "nobody's password in an argument, a log or a readable file"
