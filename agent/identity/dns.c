@@ -232,6 +232,7 @@ static int run(struct stage_run *r, bool dry)
 {
     const Godwit__IdentityPlan *p = r->order->plan;
     CLEANUP(mem_free) char *dig = NULL;
+    struct fault why = {.err = 0}, *real = r->reterr;
     struct changing c;
     if (!p)
         return fault_set(r->reterr, FAULT_STOP_JOB, EBADMSG, "the order has no plan");
@@ -247,9 +248,17 @@ static int run(struct stage_run *r, bool dry)
         end(&c);
         return 0;
     }
+    c.r->reterr = &why;
     int rc = work(&c, p);
     end(&c);
-    return rc < 0 ? rc : c.changed;
+    r->reterr = real;
+    if (rc == 0)
+        return c.changed;
+    /* Users find what has moved by the addresses that their names have stood for all the time. */
+    if (!stage_is_source(r) && !p->n_moves)
+        return fault_set(real, why.what_next, why.err, "%s", why.text);
+    stage_text(&r->result->after, xasprintf("DNS is to be put right by hand: %s", why.text));
+    return c.changed;
 }
 
 int dns_stage(struct stage_run *r)
