@@ -2,6 +2,7 @@
 #include "agent/identity/dns.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -16,6 +17,7 @@
 #include "common/base/program.h"
 
 #define DNS_MS 15000
+#define TRIES 3
 
 /* ── one record set ── */
 
@@ -42,8 +44,8 @@ static int ask(const struct site *v, const char *dc, const char *name, const cha
     return rc;
 }
 
-static int update(const struct ads *a, const char *cache, const Godwit__UndoDns *want,
-                  struct fault *reterr)
+static int update_once(const struct ads *a, const char *cache, const Godwit__UndoDns *want,
+                       struct fault *reterr)
 {
     static const char *const argv[] = {"nsupdate", "-g", "-t", "10", NULL};
     CLEANUP(mem_free) char *script = dns_script(want);
@@ -67,6 +69,18 @@ static int update(const struct ads *a, const char *cache, const Godwit__UndoDns 
         rc = fault_set(reterr, FAULT_RETRY, EIO, "the name server %.60s does not take %.80s: %s",
                        want->dc, want->name, said);
     program_done(&o);
+    return rc;
+}
+
+/* A busy server refuses a ticket now and then that it takes a moment later. */
+static int update(const struct ads *a, const char *cache, const Godwit__UndoDns *want,
+                  struct fault *reterr)
+{
+    int rc = update_once(a, cache, want, reterr);
+    for (int i = 0; rc == -EIO && i < TRIES; i++) {
+        (void)poll(NULL, 0, 200);
+        rc = update_once(a, cache, want, reterr);
+    }
     return rc;
 }
 
