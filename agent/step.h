@@ -68,7 +68,7 @@ struct step_kind {
 extern const struct step_kind files_steps[];    /* agent/files/files.c; ends with kind NULL */
 extern const struct step_kind share_steps[];    /* agent/share/share.c; likewise */
 extern const struct step_kind account_steps[];  /* agent/account/inventory.c */
-extern const struct step_kind vm_steps[];       /* agent/vm/inventory.c */
+extern const struct step_kind vm_steps[];       /* agent/vm/steps.c */
 extern const struct step_kind identity_steps[]; /* agent/identity/identity.c */
 extern const struct step_kind access_steps[];   /* agent/access/access.c */
 

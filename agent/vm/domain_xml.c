@@ -11,6 +11,7 @@
 #include "common/base/text.h"
 
 #define TEXT_MAX 4096 /* of one value; the rest is cut off */
+#define CPU_MAX 65536 /* of one element */
 
 struct reader {
     xmlDoc *doc;
@@ -235,20 +236,27 @@ static void read_lists(const struct reader *r, xmlNode *top, Godwit__VmDomain *d
     d->n_file_systems = fs.n;
 }
 
+static xmlNode *reader_open(struct reader *r, const char *xml, size_t len)
+{
+    *r = (struct reader){.doc = NULL};
+    if (len <= INT32_MAX)
+        r->doc = xmlReadMemory(xml, (int)len, "domain.xml", NULL,
+                               XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+    xmlNode *top = r->doc ? xmlDocGetRootElement(r->doc) : NULL;
+    bool good = top && !r->doc->intSubset && strcmp((const char *)top->name, "domain") == 0;
+    r->path = good ? xmlXPathNewContext(r->doc) : NULL;
+    if (r->path)
+        return top;
+    (void)reader_close(r);
+    return NULL;
+}
+
 int domain_xml_read(const char *xml, size_t len, Godwit__VmDomain **ret)
 {
-    if (len > INT32_MAX)
+    struct reader r;
+    xmlNode *top = reader_open(&r, xml, len);
+    if (!top)
         return -EBADMSG;
-    struct reader r = {
-        .doc = xmlReadMemory(xml, (int)len, "domain.xml", NULL,
-                             XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING)};
-    xmlNode *top = r.doc ? xmlDocGetRootElement(r.doc) : NULL;
-    bool good = top && !r.doc->intSubset && strcmp((const char *)top->name, "domain") == 0;
-    r.path = good ? xmlXPathNewContext(r.doc) : NULL;
-    if (!r.path) {
-        (void)reader_close(&r);
-        return -EBADMSG;
-    }
     CLEANUP(domain_free) Godwit__VmDomain *d = xcalloc(1, sizeof *d);
     godwit__vm_domain__init(d);
     read_texts(&r, top, d);
@@ -258,6 +266,55 @@ int domain_xml_read(const char *xml, size_t len, Godwit__VmDomain **ret)
         return -EBADMSG;
     *ret = d;
     d = NULL;
+    return 0;
+}
+
+/* One element as text; "" where there is none. malloc'd. */
+static char *element_at(const struct reader *r, xmlNode *from, const char *expr)
+{
+    xmlXPathObject *o = eval(r, from, expr);
+    xmlNode *n = o && o->nodesetval && o->nodesetval->nodeNr > 0 ? o->nodesetval->nodeTab[0] : NULL;
+    xmlBuffer *b = n ? xmlBufferCreate() : NULL;
+    char *text = NULL;
+    if (b && xmlNodeDump(b, r->doc, n, 0, 0) >= 0 && xmlBufferLength(b) <= CPU_MAX)
+        text = text_printable(xmlBufferContent(b), (size_t)xmlBufferLength(b));
+    if (b)
+        xmlBufferFree(b);
+    xmlXPathFreeObject(o);
+    return text ? text : xstrdup("");
+}
+
+int domain_xml_facts(const char *xml, size_t len, Godwit__VmMachine *m)
+{
+    struct reader r;
+    xmlNode *top = reader_open(&r, xml, len);
+    if (!top)
+        return -EBADMSG;
+    m->cpu = element_at(&r, top, "cpu");
+    m->loader = text_at(&r, top, "string(os/loader)");
+    m->kernel = text_at(&r, top, "string(os/kernel)");
+    m->initrd = text_at(&r, top, "string(os/initrd)");
+    m->nvram_template = text_at(&r, top, "string(os/nvram/@template)");
+    m->lock_lease = is_there(&r, top, "devices/lease");
+    m->secrets = is_there(&r, top, "devices//secret | devices//encryption[@secret]");
+    m->tpm_shared =
+        is_there(&r, top, "devices/tpm/backend/source[@type = 'dir' or @type = 'file']");
+    m->teamed = is_there(&r, top, "devices/interface/teaming[@type = 'transient']") &&
+                !is_there(&r, top, "devices/hostdev[not(teaming)]") &&
+                !is_there(&r, top, "devices/interface[@type = 'hostdev' and not(teaming)]");
+    (void)reader_close(&r);
+    return 0;
+}
+
+int domain_xml_kept(const char *xml, size_t len, Godwit__VmMachine *m)
+{
+    struct reader r;
+    xmlNode *top = reader_open(&r, xml, len);
+    if (!top)
+        return -EBADMSG;
+    m->kept_cpu = element_at(&r, top, "cpu");
+    m->kept_cpu_mode = text_at(&r, top, "string(cpu/@mode)");
+    (void)reader_close(&r);
     return 0;
 }
 

@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 #include "common/base/cleanup.h"
-#include "proto/vm.pb-c.h"
+#include "proto/vm_look.pb-c.h"
 
 #define DOMAIN_DISKS_MAX 64
 #define DOMAIN_INTERFACES_MAX 64
@@ -16,3 +16,9 @@
 int domain_xml_read(const char *xml, size_t len, Godwit__VmDomain **ret);
 Godwit__VmDomain *domain_free(Godwit__VmDomain *d); /* NULL is fine; returns NULL */
 DEFINE_CLEANUP(domain_free, Godwit__VmDomain *)
+
+/* What planning wants beside that, into m: its <cpu>, firmware files, secrets, leases, partners of
+ * devices that are passed through. The same errors; m keeps what it had. */
+int domain_xml_facts(const char *xml, size_t len, Godwit__VmMachine *m);
+/* Of the definition of its next start: the processor that it asks for there. */
+int domain_xml_kept(const char *xml, size_t len, Godwit__VmMachine *m);

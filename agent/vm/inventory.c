@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/step.h"
 #include "agent/vm/domain_xml.h"
 #include "agent/vm/vm.h"
 #include "common/base/mem.h"
@@ -47,11 +46,9 @@ static Godwit__VmDomain *read_one(const struct virt_domain *d)
     return m;
 }
 
-static int take(void *arg, struct virt_domain *d)
+Godwit__VmDomain *vm_domain_of(struct virt *v, const struct virt_domain *d)
 {
-    struct looking *l = arg;
-    Godwit__VmInventory *i = l->i;
-    CLEANUP(domain_free) Godwit__VmDomain *m = read_one(d);
+    Godwit__VmDomain *m = read_one(d);
     m->state = (Godwit__VmDomain__State)d->state;
     m->autostart = d->autostart;
     m->persistent = d->persistent;
@@ -63,9 +60,17 @@ static int take(void *arg, struct virt_domain *d)
     for (size_t k = 0; k < m->n_disks; k++) {
         Godwit__VmDisk *disk = m->disks[k];
         if (*disk->source)
-            (void)l->v->ops->disk_size(l->v, d->uuid, disk->target, &disk->virtual_bytes,
-                                       &disk->real_bytes);
+            (void)v->ops->disk_size(v, d->uuid, disk->target, &disk->virtual_bytes,
+                                    &disk->real_bytes);
     }
+    return m;
+}
+
+static int take(void *arg, struct virt_domain *d)
+{
+    struct looking *l = arg;
+    Godwit__VmInventory *i = l->i;
+    CLEANUP(domain_free) Godwit__VmDomain *m = vm_domain_of(l->v, d);
     size_t bytes = godwit__vm_domain__get_packed_size(m) + 8;
     if (l->bytes + bytes > VM_ANSWER_MAX || i->n_domains >= VM_DOMAINS_MAX) {
         i->more = true;
@@ -101,22 +106,3 @@ Godwit__VmInventory *vm_inventory_free(Godwit__VmInventory *i)
         godwit__vm_inventory__free_unpacked(i, NULL);
     return NULL;
 }
-
-static void inventory(struct step *s, struct step_result *ret)
-{
-    CLEANUP(virt_close) struct virt *v = NULL;
-    CLEANUP(vm_inventory_free) Godwit__VmInventory *i = NULL;
-    (void)s;
-    ret->status = STEP_FAILED;
-    if (virt_open(&v, VIRT_URI, &ret->fault) < 0 || vm_look(v, &i, &ret->fault) < 0)
-        return;
-    ret->body_len = godwit__vm_inventory__get_packed_size(i);
-    ret->body = xmalloc(ret->body_len);
-    (void)godwit__vm_inventory__pack(i, ret->body);
-    ret->status = STEP_DONE;
-}
-
-const struct step_kind vm_steps[] = {
-    {"vm.inventory", inventory},
-    {NULL,           NULL     },
-};

@@ -1,5 +1,5 @@
 /* virt: a host of virtual machines as this agent sees it: the one seam between what decides and
- * libvirt. virt_libvirt.c speaks to the real one; a test's fake can fail at each call. A connection
+ * libvirt. virt_libvirt*.c speak to the real one; a test's fake can fail at each call. A connection
  * belongs to one worker thread. */
 #pragma once
 #include <stdbool.h>
@@ -28,6 +28,34 @@ struct virt_domain {
 };
 void virt_domain_done(struct virt_domain *d);
 
+/* Where a machine is in its life, as the hypervisor says it. */
+enum virt_is {
+    VIRT_ABSENT,
+    VIRT_OFF,
+    VIRT_RUNNING,
+    VIRT_PAUSED,
+    VIRT_MIGRATED, /* off, or paused for good, since it went elsewhere */
+    VIRT_SAVED,
+    VIRT_STUCK,
+};
+struct virt_sight {
+    enum virt_is is;
+    bool defined;    /* its definition outlives its run */
+    char reason[64]; /* "migrated", "postcopy failed" … */
+    char job[32];    /* that runs on it; "": none */
+};
+
+enum virt_xml {
+    VIRT_XML_NOW = 1,  /* of the run, as the other host would get it */
+    VIRT_XML_KEPT = 2, /* of the next start */
+    VIRT_XML_WITH_SECRETS = 4,
+};
+
+/* What kind of machine; NULL: the host's default. */
+struct virt_kind {
+    const char *emulator, *arch, *machine, *hypervisor;
+};
+
 /* Errors: -errno with a fault of one sentence. */
 struct virt_ops {
     int (*host)(struct virt *v, Godwit__VmHost *ret, struct fault *reterr);
@@ -37,13 +65,30 @@ struct virt_ops {
     /* Sizes of a disk of a machine by its target; 0 where nobody knows. */
     int (*disk_size)(struct virt *v, const char *uuid, const char *target, uint64_t *retvirtual,
                      uint64_t *retreal);
+
+    /* A machine that is not there is VIRT_ABSENT, no error. */
+    int (*sight)(struct virt *v, const char *uuid, struct virt_sight *ret, struct fault *reterr);
+    /* One machine by UUID or name; -ENOENT. */
+    int (*find)(struct virt *v, const char *word, struct virt_domain *ret, struct fault *reterr);
+    /* flags: enum virt_xml. malloc'd; may hold secrets: wipe it. */
+    int (*definition)(struct virt *v, const char *uuid, unsigned flags, char **ret,
+                      struct fault *reterr);
+    /* May a processor of this <cpu> run here? 1, 0 with the reason in reterr, -errno. */
+    int (*compare_cpu)(struct virt *v, const struct virt_kind *k, const char *cpu,
+                       struct fault *reterr);
+    /* What such machines may have here: libvirt's XML of domain capabilities; malloc'd. */
+    int (*capabilities)(struct virt *v, const struct virt_kind *k, char **ret,
+                        struct fault *reterr);
+    int (*dirty_rate)(struct virt *v, const char *uuid, uint64_t *ret, struct fault *reterr);
+
     void (*close)(struct virt *v);
 };
 struct virt {
     const struct virt_ops *ops;
 };
 
-/* uri: VIRT_URI, or a test's. -ECONNREFUSED: nothing answers there; read only. */
-int virt_open(struct virt **ret, const char *uri, struct fault *reterr);
+/* uri: VIRT_URI, or a test's. act: not only to read (processors and capabilities are told to such
+ * alone as well). -ECONNREFUSED: nothing answers there. */
+int virt_open(struct virt **ret, const char *uri, bool act, struct fault *reterr);
 struct virt *virt_close(struct virt *v); /* NULL is fine; returns NULL */
 DEFINE_CLEANUP(virt_close, struct virt *)

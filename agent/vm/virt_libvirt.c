@@ -1,33 +1,32 @@
-/* virt_libvirt: libvirt behind virt.h. The only file that knows its calls, handles and errors.
- * Worker threads; a connection belongs to one of them. */
-#include "agent/vm/virt.h"
-
+/* virt_libvirt: libvirt behind virt.h, as far as it is asked. It changes nothing. Worker threads; a
+ * connection belongs to one of them. */
 #include <errno.h>
-#include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "agent/vm/virt_libvirt_priv.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
 
-struct real {
-    struct virt base;
-    virConnectPtr conn;
-};
-
-static virConnectPtr conn_of(struct virt *v)
+virConnectPtr real_conn(struct virt *v)
 {
     return ((struct real *)v)->conn;
 }
 
-/* libvirt's last error as a fault. */
-static int failed(struct fault *reterr, const char *doing)
+int real_failed(struct fault *reterr, const char *doing)
 {
     static const struct {
         int code, err;
     } codes[] = {
         {VIR_ERR_NO_DOMAIN,         ENOENT      },
+        {VIR_ERR_NO_STORAGE_VOL,    ENOENT      },
+        {VIR_ERR_NO_STORAGE_POOL,   ENOENT      },
+        {VIR_ERR_DOM_EXIST,         EEXIST      },
+        {VIR_ERR_CPU_INCOMPATIBLE,  EOPNOTSUPP  },
+        {VIR_ERR_OPERATION_ABORTED, ECANCELED   },
         {VIR_ERR_AUTH_FAILED,       EACCES      },
         {VIR_ERR_ACCESS_DENIED,     EACCES      },
         {VIR_ERR_NO_SUPPORT,        EOPNOTSUPP  },
@@ -59,6 +58,13 @@ static char *uuid_of_host(const char *capabilities)
     const char *at = capabilities ? strstr(capabilities, "<uuid>") : NULL;
     size_t n = at ? strcspn(at + 6, "<") : 0;
     return n == VIR_UUID_STRING_BUFLEN - 1 ? text_printable(at + 6, n) : xstrdup("");
+}
+
+static char *cpu_of_host(const char *capabilities)
+{
+    const char *cpu = capabilities ? strstr(capabilities, "<cpu>") : NULL;
+    const char *at = cpu ? strstr(cpu, "<model>") : NULL;
+    return at ? text_printable(at + 7, strcspn(at + 7, "<")) : xstrdup("");
 }
 
 static char *printable(const char *text)
@@ -135,19 +141,19 @@ static void take_networks(virConnectPtr c, Godwit__VmHost *h)
 
 static int real_host(struct virt *v, Godwit__VmHost *ret, struct fault *reterr)
 {
-    virConnectPtr c = conn_of(v);
+    virConnectPtr c = real_conn(v);
     virNodeInfo node;
     unsigned long version = 0;
     if (virNodeGetInfo(c, &node) < 0)
-        return failed(reterr, "cannot ask the host what it is");
+        return real_failed(reterr, "cannot ask the host what it is");
     char *name = virConnectGetHostname(c), *capabilities = virConnectGetCapabilities(c);
     ret->hostname = printable(name);
     ret->uuid = uuid_of_host(capabilities);
+    ret->cpu_model = cpu_of_host(capabilities);
     free(name);
     free(capabilities);
     ret->hypervisor = printable(virConnectGetType(c));
     ret->arch = text_printable(node.model, strnlen(node.model, sizeof node.model));
-    ret->cpu_model = xstrdup("");
     ret->cpus = node.cpus;
     ret->memory_bytes = (uint64_t)node.memory << 10;
     ret->memory_free_bytes = virNodeGetFreeMemory(c);
@@ -203,7 +209,7 @@ static void look_at(virDomainPtr p, struct virt_domain *ret)
     ret->xml = virDomainGetXMLDesc(p, 0);
     if (ret->xml)
         return;
-    (void)failed(&why, "its definition cannot be read");
+    (void)real_failed(&why, "its definition cannot be read");
     ret->trouble = xstrdup(why.text);
 }
 
@@ -217,9 +223,9 @@ static int real_domains(struct virt *v, int (*take)(void *arg, struct virt_domai
                         struct fault *reterr)
 {
     virDomainPtr *list = NULL;
-    int n = virConnectListAllDomains(conn_of(v), &list, 0), rc = 0;
+    int n = virConnectListAllDomains(real_conn(v), &list, 0), rc = 0;
     if (n < 0)
-        return failed(reterr, "cannot list the machines");
+        return real_failed(reterr, "cannot list the machines");
     if (n > 0)
         qsort(list, (size_t)n, sizeof *list, by_name);
     for (int i = 0; i < n; i++) {
@@ -239,7 +245,7 @@ static int real_disk_size(struct virt *v, const char *uuid, const char *target,
                           uint64_t *retvirtual, uint64_t *retreal)
 {
     virDomainBlockInfo info;
-    virDomainPtr p = virDomainLookupByUUIDString(conn_of(v), uuid);
+    virDomainPtr p = virDomainLookupByUUIDString(real_conn(v), uuid);
     int rc = p ? virDomainGetBlockInfo(p, target, &info, 0) : -1;
     if (p)
         (void)virDomainFree(p);
@@ -250,9 +256,196 @@ static int real_disk_size(struct virt *v, const char *uuid, const char *target,
     return 0;
 }
 
+/* ── one machine ── */
+
+virDomainPtr real_machine(struct virt *v, const char *word)
+{
+    virDomainPtr p = virDomainLookupByUUIDString(real_conn(v), word);
+    return p ? p : virDomainLookupByName(real_conn(v), word);
+}
+
+static int real_find(struct virt *v, const char *word, struct virt_domain *ret,
+                     struct fault *reterr)
+{
+    virDomainPtr p = real_machine(v, word);
+    if (!p)
+        return real_failed(reterr, "the machine is not found");
+    look_at(p, ret);
+    (void)virDomainFree(p);
+    return 0;
+}
+
+static bool is_migrated(int state, int reason)
+{
+    return (state == VIR_DOMAIN_SHUTOFF && reason == VIR_DOMAIN_SHUTOFF_MIGRATED) ||
+           (state == VIR_DOMAIN_PAUSED && reason == VIR_DOMAIN_PAUSED_MIGRATION);
+}
+
+static enum virt_is is_of(int state, int reason)
+{
+    if (is_migrated(state, reason))
+        return VIRT_MIGRATED;
+    if (state == VIR_DOMAIN_PAUSED &&
+        (reason == VIR_DOMAIN_PAUSED_POSTCOPY_FAILED || reason == VIR_DOMAIN_PAUSED_IOERROR ||
+         reason == VIR_DOMAIN_PAUSED_CRASHED))
+        return VIRT_STUCK;
+    switch (state) {
+    case VIR_DOMAIN_RUNNING:
+    case VIR_DOMAIN_BLOCKED:
+    case VIR_DOMAIN_SHUTDOWN:
+        return VIRT_RUNNING;
+    case VIR_DOMAIN_PAUSED:
+    case VIR_DOMAIN_PMSUSPENDED:
+        return VIRT_PAUSED;
+    case VIR_DOMAIN_SHUTOFF:
+    case VIR_DOMAIN_CRASHED:
+        return VIRT_OFF;
+    default:
+        return VIRT_STUCK;
+    }
+}
+
+static const char *reason_of(int state, int reason)
+{
+    static const struct {
+        int state, reason;
+        const char *text;
+    } known[] = {
+        {VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_SHUTOFF_MIGRATED,       "migrated"        },
+        {VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_SHUTOFF_SAVED,          "saved"           },
+        {VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_SHUTOFF_FAILED,         "failed"          },
+        {VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_SHUTOFF_CRASHED,        "crashed"         },
+        {VIR_DOMAIN_PAUSED,  VIR_DOMAIN_PAUSED_MIGRATION,       "migrating"       },
+        {VIR_DOMAIN_PAUSED,  VIR_DOMAIN_PAUSED_IOERROR,         "I/O error"       },
+        {VIR_DOMAIN_PAUSED,  VIR_DOMAIN_PAUSED_POSTCOPY,        "post-copy"       },
+        {VIR_DOMAIN_PAUSED,  VIR_DOMAIN_PAUSED_POSTCOPY_FAILED, "post-copy failed"},
+        {VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_MIGRATED,       "migrated"        },
+        {VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_POSTCOPY,       "post-copy"       },
+        {VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_RESTORED,       "restored"        },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+        if (known[i].state == state && known[i].reason == reason)
+            return known[i].text;
+    return "";
+}
+
+/* Of a job that would be in the way of another; "" for none. */
+static const char *job_of(virDomainPtr p)
+{
+    virDomainJobInfo info;
+    if (virDomainGetJobInfo(p, &info) < 0 || info.type == VIR_DOMAIN_JOB_NONE)
+        return "";
+    return info.fileTotal > 0 ? "a job with disks" : "a job";
+}
+
+static int real_sight(struct virt *v, const char *uuid, struct virt_sight *ret,
+                      struct fault *reterr)
+{
+    int state = 0, reason = 0, rc = 0;
+    *ret = (struct virt_sight){.is = VIRT_ABSENT};
+    virDomainPtr p = real_machine(v, uuid);
+    if (!p) {
+        rc = real_failed(reterr, "the machine is not found");
+        return rc == -ENOENT ? 0 : rc;
+    }
+    if (virDomainGetState(p, &state, &reason, 0) < 0) {
+        rc = real_failed(reterr, "the machine's state is not told");
+    } else {
+        ret->is = is_of(state, reason);
+        if (ret->is == VIRT_OFF && virDomainHasManagedSaveImage(p, 0) == 1)
+            ret->is = VIRT_SAVED;
+        ret->defined = virDomainIsPersistent(p) == 1;
+        (void)snprintf(ret->reason, sizeof ret->reason, "%s", reason_of(state, reason));
+        (void)snprintf(ret->job, sizeof ret->job, "%s", job_of(p));
+    }
+    (void)virDomainFree(p);
+    return rc;
+}
+
+static int real_definition(struct virt *v, const char *uuid, unsigned flags, char **ret,
+                           struct fault *reterr)
+{
+    unsigned how = flags & VIRT_XML_KEPT ? VIR_DOMAIN_XML_INACTIVE : VIR_DOMAIN_XML_MIGRATABLE;
+    if (flags & VIRT_XML_WITH_SECRETS)
+        how |= VIR_DOMAIN_XML_SECURE;
+    virDomainPtr p = real_machine(v, uuid);
+    char *xml = p ? virDomainGetXMLDesc(p, how) : NULL;
+    int rc = xml ? 0 : real_failed(reterr, "its definition cannot be read");
+    if (p)
+        (void)virDomainFree(p);
+    if (xml)
+        *ret = xml;
+    return rc;
+}
+
+static int real_compare_cpu(struct virt *v, const struct virt_kind *k, const char *cpu,
+                            struct fault *reterr)
+{
+    int rc = virConnectCompareHypervisorCPU(real_conn(v), k->emulator, k->arch, k->machine,
+                                            k->hypervisor, cpu,
+                                            VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE);
+    if (rc == VIR_CPU_COMPARE_IDENTICAL || rc == VIR_CPU_COMPARE_SUPERSET)
+        return 1;
+    rc = real_failed(reterr, "the processor cannot be had here");
+    return rc == -EOPNOTSUPP && virGetLastErrorCode() == VIR_ERR_CPU_INCOMPATIBLE ? 0 : rc;
+}
+
+static int real_capabilities(struct virt *v, const struct virt_kind *k, char **ret,
+                             struct fault *reterr)
+{
+    char *xml = virConnectGetDomainCapabilities(real_conn(v), k->emulator, k->arch, k->machine,
+                                                k->hypervisor, 0);
+    if (!xml)
+        return real_failed(reterr, "such a machine cannot be had here");
+    *ret = xml;
+    return 0;
+}
+
+#define DIRTY_SECONDS 1
+#define DIRTY_TRIES 40
+
+/* Bytes a second, once the measurement is over; -EAGAIN before. */
+static int dirty_told(virDomainPtr p, uint64_t *ret)
+{
+    virDomainPtr one[] = {p, NULL};
+    virDomainStatsRecordPtr *stats = NULL;
+    long long rate = 0;
+    int status = VIR_DOMAIN_DIRTYRATE_MEASURING, rc = -EAGAIN;
+    if (virDomainListGetStats(one, VIR_DOMAIN_STATS_DIRTYRATE, &stats, 0) != 1)
+        return -ENODATA;
+    (void)virTypedParamsGetInt(stats[0]->params, stats[0]->nparams, "dirtyrate.calc_status",
+                               &status);
+    if (status == VIR_DOMAIN_DIRTYRATE_MEASURED) {
+        rc = virTypedParamsGetLLong(stats[0]->params, stats[0]->nparams,
+                                    "dirtyrate.megabytes_per_second", &rate) == 1
+                 ? 0
+                 : -ENODATA;
+        *ret = rate > 0 ? (uint64_t)rate << 20 : 0;
+    }
+    virDomainStatsRecordListFree(stats);
+    return rc;
+}
+
+static int real_dirty_rate(struct virt *v, const char *uuid, uint64_t *ret, struct fault *reterr)
+{
+    virDomainPtr p = real_machine(v, uuid);
+    if (!p || virDomainStartDirtyRateCalc(p, DIRTY_SECONDS, 0) < 0) {
+        if (p)
+            (void)virDomainFree(p);
+        return real_failed(reterr, "how fast it writes to its memory cannot be measured");
+    }
+    int rc = -EAGAIN;
+    for (int i = 0; rc == -EAGAIN && i < DIRTY_TRIES; i++) {
+        (void)usleep(100000);
+        rc = dirty_told(p, ret);
+    }
+    (void)virDomainFree(p);
+    return rc < 0 ? fault_set(reterr, FAULT_STOP_JOB, ENODATA, "its dirty rate was not told") : 0;
+}
+
 static void real_close(struct virt *v)
 {
-    (void)virConnectClose(conn_of(v));
+    (void)virConnectClose(real_conn(v));
     free(v);
 }
 
@@ -260,15 +453,21 @@ static const struct virt_ops real_ops = {
     .host = real_host,
     .domains = real_domains,
     .disk_size = real_disk_size,
+    .sight = real_sight,
+    .find = real_find,
+    .definition = real_definition,
+    .compare_cpu = real_compare_cpu,
+    .capabilities = real_capabilities,
+    .dirty_rate = real_dirty_rate,
     .close = real_close,
 };
 
-int virt_open(struct virt **ret, const char *uri, struct fault *reterr)
+int virt_open(struct virt **ret, const char *uri, bool act, struct fault *reterr)
 {
     virSetErrorFunc(NULL, quiet);
-    virConnectPtr c = virConnectOpenReadOnly(uri);
+    virConnectPtr c = act ? virConnectOpen(uri) : virConnectOpenReadOnly(uri);
     if (!c)
-        return failed(reterr, "libvirt does not answer");
+        return real_failed(reterr, "libvirt does not answer");
     struct real *r = xcalloc(1, sizeof *r);
     r->base.ops = &real_ops;
     r->conn = c;

@@ -1,10 +1,12 @@
 /* cmd_vm: `godwit vm …`: the virtual machines of the fleet's hosts, asked anew each time. Main
  * thread. */
+#include "orchestrator/console/cmd_vm.h"
+
 #include <stdio.h>
 #include <string.h>
 
-#include "orchestrator/console/run.h"
 #include "orchestrator/console/show.h"
+#include "orchestrator/console/vm_plans.h"
 
 struct vm_opts {
     char *host;
@@ -334,6 +336,23 @@ static const char *const list_examples[] = {"godwit vm list", "godwit vm list --
 static const char *const show_examples[] = {"godwit vm show web1",
                                             "godwit vm show web1 --host kvm1", NULL};
 static const char *const hosts_examples[] = {"godwit vm hosts", NULL};
+static const char *const migrate_examples[] = {
+    "godwit vm migrate web1 db1 --to kvm2 --at-once 2",
+    "godwit vm migrate --plan web1.plan",
+    NULL,
+};
+static const char *const moves_examples[] = {"godwit vm moves wave1", NULL};
+static const char *const rollback_examples[] = {"godwit vm rollback wave1", NULL};
+static const char *const evacuate_examples[] = {
+    "godwit vm evacuate kvm1 --plan-only",
+    "godwit vm evacuate kvm1 --at-once 2",
+    NULL,
+};
+static const char *const plan_examples[] = {
+    "godwit vm plan web1 db1 --to kvm2 --max-outage 300ms",
+    "godwit vm plan web1 --to kvm2 --save web1.plan",
+    NULL,
+};
 
 const struct command vm_commands[] = {
     {.noun = "vm",
@@ -363,5 +382,58 @@ const struct command vm_commands[] = {
      .help = "Shows hosts of virtual machines: memory, versions, pools, networks.",
      .examples = hosts_examples,
      .run = vm_hosts},
-    {.noun = NULL                       },
+    {.noun = "vm",
+     .verb = "plan",
+     .words = "MACHINE...",
+     .min_words = 1,
+     .max_words = -1,
+     .options = vm_plan_options,
+     .opts_size = sizeof(struct vm_move_opts),
+     .help = "Says how machines would move to another host: the type, why no better one, the cost.",
+     .more = "Nothing is changed. Every check has its evidence and, when it did not pass, its "
+             "remedy. The exit code is 8 when one of the machines may not move.", .examples = plan_examples,
+     .run = vm_plan_command},
+    {.noun = "vm",
+     .verb = "migrate",
+     .words = "[MACHINE...]",
+     .max_words = -1,
+     .options = vm_migrate_options,
+     .opts_size = sizeof(struct vm_move_opts),
+     .help = "Moves machines to another host, as vm plan says, and shows promise and fact.",
+     .more = "When an act fails, what was done is taken back: the machine is where it was. A "
+             "machine is never on two hosts at once.", .examples = migrate_examples,
+     .run = vm_migrate_command},
+    {.noun = "vm",
+     .verb = "moves",
+     .words = "JOB",
+     .min_words = 1,
+     .max_words = 1,
+     .kind = WORD_JOB,
+     .help = "Shows the machines of a job in their order: every act, promise and fact.",
+     .examples = moves_examples,
+     .run = vm_moves_command},
+    {.noun = "vm",
+     .verb = "rollback",
+     .words = "JOB",
+     .min_words = 1,
+     .max_words = 1,
+     .kind = WORD_JOB,
+     .help = "Takes back what a job has begun and not brought to its end.",
+     .more = "A machine that is at the destination already stays there.",
+     .examples = rollback_examples,
+     .run = vm_rollback_command},
+    {.noun = "vm",
+     .verb = "evacuate",
+     .words = "HOST",
+     .min_words = 1,
+     .max_words = 1,
+     .kind = WORD_HOST,
+     .options = vm_evacuate_options,
+     .opts_size = sizeof(struct vm_move_opts),
+     .help =
+         "Moves every machine of a host to others, by their free memory and what they may take.", .more =
+         "The largest machine is placed first. When one can go nowhere nothing is moved, unless "
+         "--partial is given.", .examples = evacuate_examples,
+     .run = vm_evacuate_command},
+    {.noun = NULL},
 };

@@ -31,10 +31,11 @@ static bool is_apart(const struct job *j, const char *phase)
 int apart_check(const struct job *j, const char *phase, struct fault *reterr)
 {
     int rc = 0;
-    if (is_apart(j, phase))
-        return fault_set(reterr, FAULT_STOP_JOB, EPROTO,
-                         "the phase %s of job %s has commands of its own: godwit cutover", phase,
-                         j->name);
+    /* A workload may have no other phases at all. */
+    if (is_apart(j, phase) || (!*phase && j->workload->stages[0].apart))
+        return fault_set(
+            reterr, FAULT_STOP_JOB, EPROTO, "%s%s of job %s has commands of its own: %s",
+            *phase ? "the phase " : "the start", phase, j->name, j->workload->commands);
     for (unsigned i = 0; rc == 0 && i < j->npairs; i++)
         rc = stage_admit(&j->pairs[i], phase, NULL, reterr);
     return rc;
@@ -89,7 +90,7 @@ static int admit_all(const struct job *j, const char *phase, const json_t *setti
     }
     if (n == 0)
         return fault_set(reterr, FAULT_STOP_JOB, EALREADY, "nothing is left to be done");
-    return check_hosts(j, en, reterr);
+    return j->workload->whole_hosts ? check_hosts(j, en, reterr) : 0;
 }
 
 static int begin(struct job *j, const char *phase, const json_t *settings, json_t **ret,

@@ -12,10 +12,14 @@
 #include "orchestrator/fleet/fleet.h"
 #include "orchestrator/workload/question.h"
 
-#define ASK_MS 20000 /* after it an answer is not waited for any more */
+#define ASK_MS 20000   /* after it an answer is not waited for any more */
+#define KEEP_MS 600000 /* an answer that nobody asks for */
 
 struct answer {
+    const struct question *q;
     int64_t asked_ms; /* monotonic; 0: nothing is out */
+    int64_t came_ms;  /* likewise; 0: never */
+    bool orphan;      /* nobody wants to know any more: ends with its chore */
     char *why;        /* NULL: json is the answer */
     json_t *json;
 };
@@ -33,21 +37,28 @@ void ask_done(struct engine *e)
     zhash_destroy(&e->answers);
 }
 
-static char *key_of(const struct question *q, const char *host)
+/* about: which of several questions to the same host; "": there is but one. */
+static char *key_of(const struct question *q, const char *host, const char *about)
 {
-    return xasprintf("%s %s", q->name, host);
+    return xasprintf("%s %s\n%s", q->name, host, about);
 }
 
-static struct answer *answer_get(struct engine *e, const struct question *q, const char *host)
+static struct answer *answer_at(struct engine *e, const struct question *q, const char *key)
 {
-    CLEANUP(mem_free) char *key = key_of(q, host);
     struct answer *a = zhash_lookup(e->answers, key);
     if (a)
         return a;
     a = xcalloc(1, sizeof *a);
+    a->q = q;
     (void)zhash_insert(e->answers, key, a);
     (void)zhash_freefn(e->answers, key, free_answer);
     return a;
+}
+
+static struct answer *answer_get(struct engine *e, const struct question *q, const char *host)
+{
+    CLEANUP(mem_free) char *key = key_of(q, host, "");
+    return answer_at(e, q, key);
 }
 
 static void settle(struct answer *a, json_t *json, char *why)
@@ -57,6 +68,7 @@ static void settle(struct answer *a, json_t *json, char *why)
     a->json = json;
     a->why = why;
     a->asked_ms = 0;
+    a->came_ms = clock_mono_ms();
 }
 
 static char *why_of(const Godwit__Result *r)
@@ -69,18 +81,22 @@ static char *why_of(const Godwit__Result *r)
 
 static void on_end(struct engine *e, const struct chore_about *about, const Godwit__Result *r)
 {
-    const struct question *q = about->arg;
-    struct answer *a = answer_get(e, q, about->host->name);
-    json_t *json = r && r->status == GODWIT__RESULT__STATUS__DONE ? q->answer(r) : NULL;
+    struct answer *a = about->arg;
+    (void)e;
+    if (a->orphan) {
+        free_answer(a);
+        return;
+    }
+    json_t *json = r && r->status == GODWIT__RESULT__STATUS__DONE ? a->q->answer(r) : NULL;
     settle(a, json, json ? NULL : why_of(r));
 }
 
-static void ask_host(struct engine *e, const struct question *q, const char *name)
+static void ask_host(struct engine *e, struct answer *a, const char *name,
+                     const struct engine_asking *with)
 {
     struct host *h = host_get(e, name);
-    struct answer *a = answer_get(e, q, name);
-    struct planned_step s = {.kind = q->kind};
-    struct chore_about about = {.arg = q};
+    struct planned_step s = {.kind = a->q->kind};
+    struct chore_about about = {.arg = a};
     char why[256];
     if (a->asked_ms != 0)
         return;
@@ -90,7 +106,8 @@ static void ask_host(struct engine *e, const struct question *q, const char *nam
     }
     a->asked_ms = clock_mono_ms();
     text_new_id(s.op_id);
-    s.args = xcalloc(1, 1);
+    s.args = with ? xmemdup(with->args, with->args_len) : xcalloc(1, 1);
+    s.args_len = with ? with->args_len : 0;
     chore_add(e, h, &about, &s, on_end);
     planned_step_done(&s);
 }
@@ -128,7 +145,7 @@ static unsigned go_through(struct engine *e, const struct question *q, json_t *h
     {
         const char *name = json_string_value(one);
         if (!to)
-            ask_host(e, q, name);
+            ask_host(e, answer_get(e, q, name), name, NULL);
         const struct answer *a = answer_get(e, q, name);
         out += a->asked_ms && clock_mono_ms() - a->asked_ms < ASK_MS;
         if (to)
@@ -171,4 +188,78 @@ int engine_ask(struct engine *e, const struct engine_question *ask, bool *retout
     json_decref(hosts);
     *ret = json_pack("{s:o}", "hosts", answers);
     return 0;
+}
+
+/* ── one question to one host ── */
+
+json_t *engine_ask_hosts(struct engine *e)
+{
+    return hosts_of(e, NULL);
+}
+
+int engine_ask_once(struct engine *e, const struct engine_asking *ask, json_t **ret,
+                    struct fault *reterr)
+{
+    const struct question *q = question_find(ask->name);
+    if (!q)
+        return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "there is no such question");
+    if (!fleet_find(e->fleet, ask->host))
+        return fault_set(reterr, FAULT_STOP_JOB, ENOENT, "host %.64s has no approved agent",
+                         ask->host);
+    CLEANUP(mem_free) char *key = key_of(q, ask->host, ask->about);
+    struct answer *a = answer_at(e, q, key);
+    if (!a->came_ms && !a->asked_ms) {
+        ask_host(e, a, ask->host, ask);
+        chore_tick(e);
+    }
+    if (a->asked_ms && clock_mono_ms() - a->asked_ms < ASK_MS)
+        return 1;
+    *ret = answer_json(a, ask->host);
+    return 0;
+}
+
+/* One that is out is freed when its chore ends. */
+static void forget(struct engine *e, const char *key, struct answer *a)
+{
+    a->orphan = a->asked_ms != 0;
+    if (a->orphan)
+        (void)zhash_freefn(e->answers, key, NULL);
+    zhash_delete(e->answers, key);
+}
+
+void engine_ask_forget(struct engine *e, const char *about)
+{
+    zlist_t *keys = zhash_keys(e->answers);
+    int64_t now = clock_mono_ms();
+    for (const char *key = zlist_first(keys); key; key = zlist_next(keys)) {
+        const char *its = strchr(key, '\n');
+        struct answer *a = zhash_lookup(e->answers, key);
+        bool old = a && !a->asked_ms && now - a->came_ms > KEEP_MS;
+        if (a && its && its[1] && (old || strcmp(its + 1, about) == 0))
+            forget(e, key, a);
+    }
+    zlist_destroy(&keys);
+}
+
+/* ── what was seen before ── */
+
+static bool is_between(const struct pair *p, const char *from, const char *to)
+{
+    return p->state == PAIR_DONE && strcmp(p->host[SIDE_SOURCE]->name, from) == 0 &&
+           strcmp(p->host[SIDE_DESTINATION]->name, to) == 0;
+}
+
+const json_t *engine_facts_between(const struct engine *e, const char *workload, const char *from,
+                                   const char *to)
+{
+    const struct pair *last = NULL;
+    const struct job *j;
+    TAILQ_FOREACH(j, &e->jobs, link)
+    {
+        for (unsigned i = 0; strcmp(j->workload->name, workload) == 0 && i < j->npairs; i++)
+            if (is_between(&j->pairs[i], from, to) &&
+                (!last || j->pairs[i].ended_ms > last->ended_ms))
+                last = &j->pairs[i];
+    }
+    return last ? last->facts : NULL;
 }

@@ -34,7 +34,7 @@ static void clean_pair(const struct pair *p, json_t *left)
                           .facts = p->facts};
     bool whole = p->state == PAIR_DONE && stage_after(p, p->stage) == j->workload->nstages &&
                  !(j->flags & JOB_DRY);
-    int n = j->workload->clean(&v, whole, s);
+    int n = j->workload->clean ? j->workload->clean(&v, whole, s) : 0;
     for (int i = 0; i < n; i++) {
         const struct host *h = p->host[s[i].side];
         if (h->online)

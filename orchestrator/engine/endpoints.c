@@ -349,6 +349,14 @@ static int resolve_side(struct engine *e, json_t *source, const json_t *destinat
                      "ENDPOINT:SHARE/FOLDER");
 }
 
+/* Only where a pair names paths can its source be a share. */
+static bool names_paths(const json_t *root)
+{
+    const char *name = json_string_value(json_object_get(root, "workload"));
+    const struct workload *k = name ? workload_find(name) : NULL;
+    return !k || !k->check_place;
+}
+
 int endpoints_resolve(struct engine *e, const char *text, char **ret, struct fault *reterr)
 {
     json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, NULL), *pair;
@@ -356,7 +364,7 @@ int endpoints_resolve(struct engine *e, const char *text, char **ret, struct fau
     int rc = 0;
     json_array_foreach(json_object_get(root, "pairs"), i, pair)
     {
-        if (rc == 0)
+        if (rc == 0 && names_paths(root))
             rc = resolve_side(e, json_object_get(pair, "source"),
                               json_object_get(pair, "destination"), reterr);
     }

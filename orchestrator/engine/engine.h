@@ -77,6 +77,24 @@ struct engine_question {
 int engine_ask(struct engine *e, const struct engine_question *ask, bool *retout, json_t **ret,
                struct fault *reterr);
 
+/* What the last pair that ended well of such a workload between these hosts has left: its facts,
+ * borrowed until the next call of the engine; NULL: there is none. */
+const json_t *engine_facts_between(const struct engine *e, const char *workload, const char *from,
+                                   const char *to);
+
+/* One question with arguments to one host. about tells several apart; "" is engine_ask()'s. */
+struct engine_asking {
+    const char *name, *host, *about;
+    const void *args; /* packed, as the question's step takes them */
+    size_t args_len;
+};
+/* Asks, unless that was done since the last engine_ask_forget() of about. 1: no answer yet, call
+ * again; 0: *ret has "answer" or "why", new reference; -ENOENT: no such host. */
+int engine_ask_once(struct engine *e, const struct engine_asking *ask, json_t **ret,
+                    struct fault *reterr);
+void engine_ask_forget(struct engine *e, const char *about);
+json_t *engine_ask_hosts(struct engine *e); /* names of all that were let in. New reference */
+
 /* May users do at the destination what they may at the source? request NULL: what came of the last
  * question; retout: answers are missing yet. -EPROTO: it is being asked. */
 int engine_job_access(struct engine *e, const char *job, const json_t *request, bool *retout,

@@ -271,7 +271,7 @@ struct chore_about {
     enum step_side side;
     struct host *host;    /* set by chore_add() */
     const char *endpoint; /* whose credential goes along; NULL: none */
-    const void *arg;
+    void *arg;
 };
 /* r NULL: there is no answer and none will come. */
 typedef void (*chore_end)(struct engine *e, const struct chore_about *about,

@@ -50,6 +50,9 @@ static int begin(struct pair *p, const struct failed_ask *ask, struct fault *ret
 {
     struct host *h = p->host[SIDE_SOURCE];
     struct planned_step s = {.kind = NULL};
+    if (!p->job->workload->failures)
+        return fault_set(reterr, FAULT_STOP_JOB, ENOTSUP, "%s jobs have no such list",
+                         p->job->workload->name);
     if (!h->online)
         return fault_set(reterr, FAULT_STOP_JOB, EHOSTDOWN,
                          "host %s has the list, and is not there now", h->name);

@@ -383,7 +383,9 @@ int engine_inventory(struct engine *e, const char *job, json_t **ret, struct fau
         json_t *o = place_json(p, SIDE_SOURCE);
         (void)json_object_set_new(o, "n", json_integer((json_int_t)p->n));
         (void)json_object_set_new(o, "state", json_string(pair_state_name(p->state)));
-        (void)json_object_set_new(o, "inventory", j->workload->inventory(p->facts));
+        (void)json_object_set_new(o, "inventory",
+                                  j->workload->inventory ? j->workload->inventory(p->facts)
+                                                         : json_null());
         json_t *contract =
             j->workload->contract ? j->workload->contract(p->facts, j->options) : NULL;
         if (contract)

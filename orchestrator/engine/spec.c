@@ -97,14 +97,15 @@ static const char *normalize(char *path)
     return NULL;
 }
 
-static int read_path(const json_t *v, const char *where, char **ret, struct fault *reterr)
+static int read_path(const json_t *v, const char *where, const struct workload *k, char **ret,
+                     struct fault *reterr)
 {
     if (!json_is_string(v))
         return refuse(reterr, where, "must be a text");
     CLEANUP(mem_free) char *path = xstrdup(json_string_value(v));
     const char *wrong = strlen(path) > 4UL * ROOT_PATH_MAX ? "is too long" : unescape(path);
     if (!wrong)
-        wrong = normalize(path);
+        wrong = k->check_place ? k->check_place(path) : normalize(path);
     if (!wrong && strlen(path) > ROOT_PATH_MAX)
         wrong = "is too long";
     if (wrong)
@@ -125,9 +126,17 @@ static int read_endpoint(const json_t *v, char **ret, struct fault *reterr)
     return 0;
 }
 
-static int read_side(json_t *v, const char *where, struct spec_pair *ret, enum step_side side,
+struct side_at {
+    const struct workload *workload;
+    const char *where;
+    enum step_side side;
+};
+
+static int read_side(json_t *v, const struct side_at *at, struct spec_pair *ret,
                      struct fault *reterr)
 {
+    const char *where = at->where;
+    enum step_side side = at->side;
     static const char *const source[] = {"host", "path", "", "endpoint", NULL};
     static const char *const destination[] = {"host", "path", NULL};
     char **rethost = &ret->host[side], **retpath = &ret->path[side];
@@ -139,20 +148,22 @@ static int read_side(json_t *v, const char *where, struct spec_pair *ret, enum s
     CLEANUP(mem_free) char *path_at = xasprintf("%s.path", where);
     if (!host || !text_is_name(host, LIMIT_HOST_NAME))
         return refuse(reterr, host_at, "must be a host's name");
-    rc = read_path(json_object_get(v, "path"), path_at, retpath, reterr);
+    rc = read_path(json_object_get(v, "path"), path_at, at->workload, retpath, reterr);
     if (rc == 0)
         *rethost = xstrdup(host);
     return rc == 0 ? read_endpoint(json_object_get(v, "endpoint"), &ret->endpoint, reterr) : rc;
 }
 
-static int read_pair(json_t *v, unsigned i, struct spec_pair *ret, struct fault *reterr)
+static int read_pair(json_t *v, unsigned i, const struct workload *k, struct spec_pair *ret,
+                     struct fault *reterr)
 {
     static const char *const keys[] = {"source", "destination", NULL};
     CLEANUP(mem_free) char *where = xasprintf("pairs[%u]", i);
     int rc = check_keys(v, where, keys, reterr);
     for (int side = 0; rc == 0 && side < 2; side++) {
         CLEANUP(mem_free) char *at = xasprintf("%s.%s", where, keys[side]);
-        rc = read_side(json_object_get(v, keys[side]), at, ret, (enum step_side)side, reterr);
+        const struct side_at about = {.workload = k, .where = at, .side = (enum step_side)side};
+        rc = read_side(json_object_get(v, keys[side]), &about, ret, reterr);
     }
     return rc;
 }
@@ -169,7 +180,7 @@ static int read_pairs(const json_t *v, struct spec *s, struct fault *reterr)
     s->npairs = (unsigned)n;
     int rc = 0;
     for (unsigned i = 0; rc == 0 && i < n; i++)
-        rc = read_pair(json_array_get(v, i), i, &s->pairs[i], reterr);
+        rc = read_pair(json_array_get(v, i), i, s->workload, &s->pairs[i], reterr);
     return rc;
 }
 
@@ -288,7 +299,7 @@ static int read_names(const json_t *root, struct spec *s, struct fault *reterr)
         return refuse(reterr, "name", "must be letters, digits, dots, dashes; at most 63");
     s->workload = workload ? workload_find(workload) : NULL;
     if (!s->workload)
-        return refuse(reterr, "workload", "is not one that this version knows (files)");
+        return refuse(reterr, "workload", "is not one that this version knows (files, vm)");
     s->name = xstrdup(name);
     return 0;
 }

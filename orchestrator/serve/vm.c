@@ -2,7 +2,7 @@
  * them. Main thread. */
 #include "common/base/fault.h"
 #include "orchestrator/engine/engine.h"
-#include "orchestrator/serve/serve.h"
+#include "orchestrator/serve/serve_priv.h"
 
 #define ANSWER_MS 15000 /* a console waits for 30 s */
 
@@ -25,7 +25,41 @@ static void vm_inventory(struct serve *s, const Godwit__ConsoleRequest *req,
     serve_answer(ret, rc, json, &why);
 }
 
+static void vm_start(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
+{
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    if (!serve_args(req, "job", 1, ret))
+        return;
+    int rc = engine_job_enter(s->engine, serve_arg(req, "job"), "move", NULL, &json, &why);
+    serve_answer(ret, rc, json, &why);
+}
+
+static void vm_back(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
+{
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    if (!serve_args(req, "job", 1, ret))
+        return;
+    int rc = engine_job_back(s->engine, serve_arg(req, "job"), "rollback", &json, &why);
+    serve_answer(ret, rc, json, &why);
+}
+
+static void vm_moves(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
+{
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    if (!serve_args(req, "job", 1, ret))
+        return;
+    int rc = engine_job_outline(s->engine, serve_arg(req, "job"), &json, &why);
+    serve_answer(ret, rc, json, &why);
+}
+
 const struct serve_command serve_vm_commands[] = {
-    {"vm inventory", vm_inventory},
-    {NULL,           NULL        },
+    {"vm inventory", vm_inventory },
+    {"vm plan",      serve_vm_plan},
+    {"vm start",     vm_start     },
+    {"vm moves",     vm_moves     },
+    {"vm back",      vm_back      },
+    {NULL,           NULL         },
 };

@@ -18,12 +18,30 @@ static size_t size_of(ProtobufCType t)
     return t == PROTOBUF_C_TYPE_STRING || t == PROTOBUF_C_TYPE_MESSAGE ? sizeof(void *) : 0;
 }
 
+/* As message_json() writes it: "live-vsm" for LIVE_VSM. 0 where there is no such value. */
+static uint32_t enum_of(const ProtobufCEnumDescriptor *d, const json_t *v)
+{
+    const char *text = json_string_value(v);
+    for (unsigned i = 0; text && i < d->n_values; i++) {
+        const char *a = d->values[i].name, *b = text;
+        while (*a && *b && (*a == '_' ? '-' : *a >= 'A' && *a <= 'Z' ? *a - 'A' + 'a' : *a) == *b) {
+            a++;
+            b++;
+        }
+        if (!*a && !*b)
+            return (uint32_t)d->values[i].value;
+    }
+    return 0;
+}
+
 static void put_value(const ProtobufCFieldDescriptor *f, const json_t *v, void *at)
 {
     json_int_t n = json_integer_value(v);
     protobuf_c_boolean b = json_is_true(v);
     uint32_t n32 = n > 0 && n <= UINT32_MAX ? (uint32_t)n : 0;
     void *p = NULL;
+    if (f->type == PROTOBUF_C_TYPE_ENUM && json_is_string(v))
+        n32 = enum_of(f->descriptor, v);
     if (f->type == PROTOBUF_C_TYPE_STRING) {
         p = xstrdup(json_is_string(v) ? json_string_value(v) : "");
         memcpy(at, &p, sizeof p);

@@ -5,6 +5,7 @@
 
 #include "common/base/mem.h"
 #include "orchestrator/workload/message_json.h"
+#include "orchestrator/workload/vm_ask.h"
 #include "proto/vm.pb-c.h"
 
 static json_t *vm_answer(const Godwit__Result *r)
@@ -17,7 +18,9 @@ static json_t *vm_answer(const Godwit__Result *r)
 }
 
 static const struct question questions[] = {
-    {"vm", "vm.inventory", vm_answer},
+    {"vm",       "vm.inventory", vm_answer      },
+    {"vm look",  "vm.look",      vm_look_answer },
+    {"vm check", "vm.check",     vm_check_answer},
 };
 
 const struct question *question_find(const char *name)

@@ -8,6 +8,7 @@
 
 static const struct workload *const workloads[] = {
     &workload_files,
+    &workload_vm,
 };
 
 const struct workload *workload_find(const char *name)

@@ -141,7 +141,12 @@ struct workload {
                     struct planned_step *ret);
     json_t *(*failures_json)(const Godwit__Result *r);
 
+    /* What a pair names on its hosts: NULL when it fits, else what is wrong. NULL: paths. */
+    const char *(*check_place)(const char *place);
+
     /* ── phases that stand apart; NULL: the workload has none ── */
+    const char *commands; /* of these phases: "godwit cutover" */
+    bool whole_hosts;     /* they change what is the host's: one pair for each */
     /* May this pair go into that phase? Takes the settings into its facts. 0; 1: nothing is left to
      * be done for it; -errno with a fault. */
     int (*admit)(const struct pair_view *p, const char *phase, const json_t *settings,
@@ -156,5 +161,5 @@ struct workload {
 };
 
 const struct workload *workload_find(const char *name); /* NULL: unknown */
-extern const struct workload workload_files;
+extern const struct workload workload_files, workload_vm;
 void planned_step_done(struct planned_step *s);

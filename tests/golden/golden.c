@@ -10,7 +10,7 @@
 #include "proto/envelope.pb-c.h"
 #include "proto/files.pb-c.h"
 #include "proto/shares.pb-c.h"
-#include "proto/vm.pb-c.h"
+#include "proto/vm_look.pb-c.h"
 
 static const ProtobufCMessageDescriptor *const files[] = {
     &godwit__inventory_order__descriptor,
@@ -40,6 +40,14 @@ static const ProtobufCMessageDescriptor *const files[] = {
     &godwit__probe_order__descriptor,
     &godwit__probe_result__descriptor,
     &godwit__vm_inventory__descriptor,
+    &godwit__vm_look_order__descriptor,
+    &godwit__vm_look__descriptor,
+    &godwit__vm_check_order__descriptor,
+    &godwit__vm_check__descriptor,
+    &godwit__vm_mark_order__descriptor,
+    &godwit__vm_marks__descriptor,
+    &godwit__vm_move_order__descriptor,
+    &godwit__vm_move_answer__descriptor,
 };
 
 static bool is_body(const ProtobufCFieldDescriptor *f)

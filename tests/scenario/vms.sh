@@ -53,6 +53,55 @@ godwit vm show nobody --host kvm1 >/dev/null 2>&1 || rc=$?
 is "exit code of an unknown machine" $rc 6
 is "hosts" "$(godwit vm hosts --host kvm1 -o json | jq -r '.hosts[0] | "\(.machines) \(.running) \(.pools[0].name)"')" "1 1 images"
 
+say "plans: what speaks against a move is found before anything is touched"
+# bad NAME DEVICES [DISK [CPU]]: a machine that is off and must not move
+bad() {
+    cat <<END
+<domain type='qemu'><name>$1</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>${4:-}
+<os><type arch='x86_64'>hvm</type></os><devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
+<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/srv/${3:-$1}.qcow2'/><target dev='vda' bus='virtio'/></disk>
+$2</devices></domain>
+END
+}
+pci="<hostdev mode='subsystem' type='pci'><source><address domain='0x0000' bus='0x01' slot='0x00' function='0x0'/></source></hostdev>"
+{
+    bad good ""
+    bad network "<interface type='bridge'><source bridge='no-such-br'/></interface>"
+    bad passed "$pci"
+    bad taken ""
+    bad cpu "" "" "<cpu mode='custom' match='exact'><model>Icelake-Server</model></cpu>"
+    bad huge ""
+    bad broken ""
+    bad hostile ""
+    bad datafile ""
+} | on kvm1 sh -e -c 'csplit -s -z -f /root/bad. - "/<domain/" "{*}"; cd /srv
+    for m in good network passed taken cpu gone; do qemu-img create -q -f qcow2 $m.qcow2 64M; done
+    qemu-img create -q -f qcow2 huge.qcow2 64T
+    qemu-img create -q -f qcow2 -F qcow2 -b /srv/gone.qcow2 broken.qcow2; rm gone.qcow2
+    qemu-img create -q -u -f qcow2 -F raw -b /etc/shadow hostile.qcow2 64M
+    qemu-img create -q -f qcow2 -o data_file=/root/data.raw datafile.qcow2 64M
+    for f in /root/bad.*; do virsh -q define $f >/dev/null; done'
+on kvm2 touch /srv/taken.qcow2
+before=$(on kvm2 sh -c 'virsh list --all; ls -l --time-style=full-iso /srv'; on kvm1 sh -c 'virsh list --all; ls -l --time-style=full-iso /srv')
+rc=0
+plan=$(godwit vm plan good network passed taken cpu huge broken hostile datafile --to kvm2 -o json) || rc=$?
+is "exit code of a plan that is stopped" $rc 8
+is "what stops each" "$(jq -r '[.plans[] | select(.stopped_by) | "\(.machine):\(.stopped_by)"] | join(" ")' <<<"$plan")" \
+    "network:networks passed:devices taken:disk-absent cpu:cpu-start huge:space broken:chain hostile:image-header datafile:image-header"
+is "checks without a remedy" "$(jq '[.plans[].checks[] | select((.result == "fail" or .result == "unknown") and .remedy == "")] | length' <<<"$plan")" 0
+is "checks of the good one that fail" "$(jq -c '[.plans[] | select(.machine == "good") | .checks[] | select(.result == "fail" or .result == "unknown") | .id]' <<<"$plan")" "[]"
+is "what is there afterwards" "$(on kvm2 sh -c 'virsh list --all; ls -l --time-style=full-iso /srv'; on kvm1 sh -c 'virsh list --all; ls -l --time-style=full-iso /srv')" "$before"
+show "$(godwit vm plan hostile --to kvm2 | grep -A1 image-header)"
+on kvm2 sh -c 'systemctl stop "libvirtd*.socket" libvirtd'
+rc=0
+plan=$(godwit vm plan good --to kvm2) || rc=$?
+[[ $rc = 8 && $plan == *"fail, hypervisors: kvm2: libvirt does not answer"*"remedy: start libvirt"* ]] || fail "a destination without libvirt is not named: $rc $plan"
+rc=0
+godwit vm plan nobody --to kvm2 2>/dev/null || rc=$?
+[[ $rc = 1 || $rc = 6 ]] || fail "a machine that nobody has is planned: $rc"
+on kvm2 systemctl start libvirtd
+on kvm1 sh -c 'for m in good network passed taken cpu huge broken hostile datafile; do virsh -q undefine $m; done'
+
 say "a libvirt that hangs, and a host that is gone"
 on kvm2 pkill -STOP -x libvirtd
 lab cut orch kvm1

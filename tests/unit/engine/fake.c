@@ -12,6 +12,7 @@
 #include "orchestrator/fleet/fleet.h"
 #include "proto/files.pb-c.h"
 #include "proto/identity.pb-c.h"
+#include "proto/vm_look.pb-c.h"
 
 static struct fleet_events events;
 
@@ -97,6 +98,24 @@ static void take_identity(struct fake_op *op, const Godwit__Order *o)
     godwit__identity_order__free_unpacked(i, NULL);
 }
 
+static void take_move(struct fake_op *op, const Godwit__Order *o)
+{
+    if (strcmp(o->kind, "vm.stage") == 0) {
+        Godwit__VmMoveOrder *m = godwit__vm_move_order__unpack(NULL, o->args.len, o->args.data);
+        if (!m)
+            abort();
+        (void)snprintf(op->stage, sizeof op->stage, "%s", m->stage);
+        op->action = (int)m->action;
+        op->source = m->role == GODWIT__VM_MOVE_ROLE__VM_MOVE_SOURCE;
+        op->planned = m->plan && m->plan->n_disks > 0;
+        godwit__vm_move_order__free_unpacked(m, NULL);
+    } else if (strcmp(o->kind, "vm.mark") == 0) {
+        Godwit__VmMarkOrder *m = godwit__vm_mark_order__unpack(NULL, o->args.len, o->args.data);
+        (void)snprintf(op->stage, sizeof op->stage, "%s", m && m->undo ? "unmark" : "mark");
+        godwit__vm_mark_order__free_unpacked(m, NULL);
+    }
+}
+
 static void take_rate(struct fake_op *op, const Godwit__Rate *r)
 {
     if (!op || !r)
@@ -124,6 +143,7 @@ static void take_order(struct fleet *f, const char *host, const Godwit__Envelope
         (void)snprintf(op->kind, sizeof op->kind, "%s", e->order->kind);
         op->only_failed = is_only_failed(e->order, op->only_cause);
         take_identity(op, e->order);
+        take_move(op, e->order);
     }
     op->orders++;
     take_rate(op, e->order->rate);
@@ -262,8 +282,13 @@ static size_t identity_of(const struct fake_op *op, uint8_t *ret)
     return godwit__identity_result__pack(&r, ret);
 }
 
+size_t (*fake_body)(const struct fake_op *op, uint8_t ret[FAKE_BODY]);
+
 static size_t body_of(const struct fake_op *op, uint8_t *ret)
 {
+    size_t n = fake_body ? fake_body(op, ret) : 0;
+    if (n)
+        return n;
     if (strcmp(op->kind, "identity.stage") == 0)
         return identity_of(op, ret);
     if (strcmp(op->kind, "files.inventory") == 0) {
@@ -283,7 +308,7 @@ static size_t body_of(const struct fake_op *op, uint8_t *ret)
 
 void fake_finish(struct fleet *f, struct fake_op *op, struct fake_answer a)
 {
-    uint8_t body[1024];
+    uint8_t body[FAKE_BODY];
     char text[128], what[] = "open", example[] = "/srv/x";
     char *examples[] = {example};
     Godwit__Envelope m = GODWIT__ENVELOPE__INIT;

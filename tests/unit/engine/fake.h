@@ -16,7 +16,7 @@
 struct fake_op {
     char op_id[17], host[64], kind[32], only_cause[32];
     unsigned orders; /* how often it was ordered */
-    char stage[24];  /* of identity.stage */
+    char stage[24];  /* of identity.stage and vm.stage */
     int action;
     bool source, planned; /* planned: the order has a plan with moves */
     uint32_t silence_s;
@@ -62,6 +62,10 @@ struct fleet {
     unsigned most_on_host, most; /* steps that ran at once, with step_ms > 0 */
     bool full;                   /* fleet_send says -EAGAIN */
 };
+
+#define FAKE_BODY 4096
+/* What a test's agents say in their results; 0: what fake.c has them say. NULL: always that. */
+extern size_t (*fake_body)(const struct fake_op *op, uint8_t ret[FAKE_BODY]);
 
 struct fleet *fake_fleet(void);
 void fake_fleet_free(struct fleet *f);

@@ -66,7 +66,8 @@ static void fake_close(struct virt *v)
     (void)v;
 }
 
-static const struct virt_ops fake_ops = {fake_host, fake_domains, fake_disk_size, fake_close};
+static const struct virt_ops fake_ops = {
+    .host = fake_host, .domains = fake_domains, .disk_size = fake_disk_size, .close = fake_close};
 
 static void a_machine_is_what_its_definition_and_its_host_say(void **state)
 {
@@ -136,7 +137,7 @@ static void libvirt_itself_is_understood(void **state)
     (void)state;
     CLEANUP(virt_close) struct virt *v = NULL;
     CLEANUP(vm_inventory_free) Godwit__VmInventory *i = NULL;
-    assert_int_equal(virt_open(&v, "test:///default", &why), 0);
+    assert_int_equal(virt_open(&v, "test:///default", false, &why), 0);
     assert_int_equal(vm_look(v, &i, &why), 0);
     assert_int_equal(i->n_domains, 1);
     assert_string_equal(i->domains[0]->name, "test");
@@ -156,8 +157,9 @@ static void where_nothing_answers_the_reason_is_told(void **state)
     struct fault why = {.err = 0};
     struct virt *v = NULL;
     (void)state;
-    assert_int_equal(virt_open(&v, "qemu+unix:///system?socket=/nonexistent/libvirt-sock", &why),
-                     -ECONNREFUSED);
+    assert_int_equal(
+        virt_open(&v, "qemu+unix:///system?socket=/nonexistent/libvirt-sock", false, &why),
+        -ECONNREFUSED);
     assert_non_null(strstr(why.text, "libvirt does not answer"));
 }
 

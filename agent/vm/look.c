@@ -1,0 +1,162 @@
+/* look: the step "vm.look": a machine with all that planning wants to know, its host, and what this
+ * agent can do for it. It changes nothing. Worker threads. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/vm/domain_xml.h"
+#include "agent/vm/image.h"
+#include "agent/vm/vm.h"
+#include "common/base/mem.h"
+#include "common/base/sha256.h"
+#include "common/base/text.h"
+
+/* None yet: machines are looked at. */
+const char *vm_stage_name(size_t i)
+{
+    (void)i;
+    return NULL;
+}
+
+void vm_tell_stages(char ***ret, size_t *retn)
+{
+    size_t n = 0;
+    while (vm_stage_name(n))
+        n++;
+    *ret = xcalloc(n + 1, sizeof **ret);
+    for (size_t i = 0; i < n; i++)
+        (*ret)[i] = xstrdup(vm_stage_name(i));
+    *retn = n;
+}
+
+/* ── where it is in its life ── */
+
+int vm_sight(struct virt *v, const char *word, Godwit__VmMoveSight **ret, struct fault *reterr)
+{
+    static const Godwit__VmMoveSight__Is is[] = {
+        [VIRT_ABSENT] = GODWIT__VM_MOVE_SIGHT__IS__ABSENT,
+        [VIRT_OFF] = GODWIT__VM_MOVE_SIGHT__IS__OFF,
+        [VIRT_RUNNING] = GODWIT__VM_MOVE_SIGHT__IS__RUNNING,
+        [VIRT_PAUSED] = GODWIT__VM_MOVE_SIGHT__IS__PAUSED,
+        [VIRT_MIGRATED] = GODWIT__VM_MOVE_SIGHT__IS__MIGRATED,
+        [VIRT_SAVED] = GODWIT__VM_MOVE_SIGHT__IS__SAVED,
+        [VIRT_STUCK] = GODWIT__VM_MOVE_SIGHT__IS__STUCK,
+    };
+    struct virt_sight s;
+    int rc = v->ops->sight(v, word, &s, reterr);
+    if (rc < 0)
+        return rc;
+    Godwit__VmMoveSight *m = xcalloc(1, sizeof *m);
+    godwit__vm_move_sight__init(m);
+    m->is = is[s.is];
+    m->defined = s.defined;
+    m->reason = xstrdup(s.reason);
+    *ret = m;
+    return 0;
+}
+
+/* ── the machine ── */
+
+static bool in_pool(const Godwit__VmHost *h, const char *path)
+{
+    for (size_t i = 0; i < h->n_pools; i++) {
+        const Godwit__VmPool *p = h->pools[i];
+        size_t n = strlen(p->path);
+        if (n > 1 && strncmp(p->path, path, n) == 0 && path[n] == '/')
+            return true;
+    }
+    return false;
+}
+
+static bool is_path(const Godwit__VmDisk *k)
+{
+    return *k->source == '/' && (k->storage == GODWIT__VM_DISK__STORAGE__FILE ||
+                                 k->storage == GODWIT__VM_DISK__STORAGE__BLOCK);
+}
+
+static Godwit__VmDiskFacts *disk_facts(const Godwit__VmHost *h, const Godwit__VmDisk *k)
+{
+    Godwit__VmDiskFacts *f = xcalloc(1, sizeof *f);
+    godwit__vm_disk_facts__init(f);
+    f->target = xstrdup(k->target);
+    if (is_path(k))
+        image_chain(k->source, k->format, f);
+    for (size_t i = 0; i < f->n_images; i++)
+        f->images[i]->in_pool = in_pool(h, f->images[i]->path);
+    return f;
+}
+
+static void take_disks(const Godwit__VmHost *h, Godwit__VmMachine *m)
+{
+    m->disks = xcalloc(m->domain->n_disks + 1, sizeof(void *));
+    for (size_t i = 0; i < m->domain->n_disks; i++)
+        m->disks[m->n_disks++] = disk_facts(h, m->domain->disks[i]);
+}
+
+static int take_definitions(struct virt *v, const char *uuid, Godwit__VmMachine *m,
+                            struct fault *reterr)
+{
+    CLEANUP(mem_free) char *now = NULL;
+    CLEANUP(mem_free) char *kept = NULL;
+    uint8_t digest[SHA256_LEN];
+    char hex[2 * SHA256_LEN + 1];
+    int rc = v->ops->definition(v, uuid, VIRT_XML_KEPT, &kept, reterr);
+    if (rc == 0)
+        rc = v->ops->definition(v, uuid, VIRT_XML_NOW, &now, reterr);
+    if (rc < 0)
+        return rc;
+    if (strlen(now) > VIRT_XML_MAX || domain_xml_facts(now, strlen(now), m) < 0 ||
+        strlen(kept) > VIRT_XML_MAX || domain_xml_kept(kept, strlen(kept), m) < 0)
+        return fault_set(reterr, FAULT_STOP_JOB, EBADMSG, "its definition is malformed");
+    sha256_of(kept, strlen(kept), digest);
+    text_hex(digest, sizeof digest, hex);
+    m->digest = xstrdup(hex);
+    return 0;
+}
+
+static void take_rest(struct virt *v, const char *uuid, bool measure, Godwit__VmMachine *m)
+{
+    struct virt_sight s = {.job = ""};
+    struct fault ignored;
+    if (v->ops->sight(v, uuid, &s, &ignored) == 0) {
+        m->job = xstrdup(s.job);
+        m->reason = xstrdup(s.reason);
+    }
+    if (measure && s.is == VIRT_RUNNING && v->ops->dirty_rate)
+        m->dirty_known = v->ops->dirty_rate(v, uuid, &m->dirty_rate, &ignored) == 0;
+    m->nvram_is_there = *m->domain->nvram && access(m->domain->nvram, R_OK) == 0;
+}
+
+static int look_at_machine(struct virt *v, const Godwit__VmLookOrder *o, Godwit__VmLook *ret,
+                           struct fault *reterr)
+{
+    struct virt_domain d = {.name = NULL};
+    int rc = v->ops->find(v, o->machine, &d, reterr);
+    if (rc < 0)
+        return rc == -ENOENT ? 0 : rc;
+    Godwit__VmMachine *m = ret->machine = xcalloc(1, sizeof *m);
+    godwit__vm_machine__init(m);
+    m->domain = vm_domain_of(v, &d);
+    rc = take_definitions(v, d.uuid, m, reterr);
+    if (rc == 0) {
+        take_disks(ret->host, m);
+        take_rest(v, d.uuid, o->measure, m);
+    }
+    virt_domain_done(&d);
+    return rc;
+}
+
+int vm_look_at(struct virt *v, const Godwit__VmLookOrder *o, Godwit__VmLook *ret,
+               struct fault *reterr)
+{
+    ret->host = xcalloc(1, sizeof *ret->host);
+    godwit__vm_host__init(ret->host);
+    vm_tell_stages(&ret->stages, &ret->n_stages);
+    int rc = v->ops->host(v, ret->host, reterr);
+    if (rc == 0 && *o->machine)
+        rc = vm_sight(v, o->machine, &ret->sight, reterr);
+    if (rc == 0 && *o->machine)
+        rc = look_at_machine(v, o, ret, reterr);
+    return rc;
+}

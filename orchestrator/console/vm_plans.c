@@ -1,0 +1,203 @@
+/* vm_plans: the table of plans for people, and plans as files. Main thread. */
+#include "orchestrator/console/vm_plans.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/file.h"
+#include "common/base/mem.h"
+#include "orchestrator/console/show.h"
+#include "orchestrator/workload/vm_plan.h"
+
+#define PLAN_FILE_MAX (8U << 20)
+
+static const struct column columns[] = {
+    {"MACHINE", "machine", CELL_TEXT },
+    {"FROM",    "from",    CELL_TEXT },
+    {"TO",      "to",      CELL_TEXT },
+    {"STATE",   "state",   CELL_TEXT },
+    {"TYPE",    "name",    CELL_TEXT },
+    {"BYTES",   "bytes",   CELL_BYTES},
+    {"TIME",    "time",    CELL_TEXT },
+    {"OUTAGE",  "outage",  CELL_TEXT },
+    {"WHY",     "why",     CELL_TEXT },
+    {NULL,      NULL,      CELL_TEXT },
+};
+
+static void put_number(json_t *o, const char *key, uint64_t v)
+{
+    if (v)
+        (void)json_object_set_new(o, key, json_integer((json_int_t)v));
+}
+
+static void put_text(json_t *o, const char *key, const char *v)
+{
+    if (v && *v)
+        (void)json_object_set_new(o, key, json_string(v));
+}
+
+static void put_flag(json_t *o, const char *key, bool v)
+{
+    if (v)
+        (void)json_object_set_new(o, key, json_true());
+}
+
+json_t *vm_plans_options(const struct vm_move_opts *o)
+{
+    json_t *j = json_object(), *list = json_array();
+    CLEANUP(mem_free) char *copy = xstrdup(o->override ? o->override : "");
+    char *save = NULL;
+    for (char *one = strtok_r(copy, "\n", &save); one; one = strtok_r(NULL, "\n", &save))
+        (void)json_array_append_new(list, json_string(one));
+    if (json_array_size(list) > 0)
+        (void)json_object_set(j, "override", list);
+    json_decref(list);
+    put_number(j, "max_outage_ms", o->max_outage_ms);
+    put_number(j, "max_duration_s", o->max_duration_ms / 1000);
+    put_number(j, "stop_s", o->stop_ms / 1000);
+    put_number(j, "keep_s", o->keep_ms / 1000);
+    put_text(j, "pool", o->pool);
+    put_text(j, "type", o->type);
+    put_text(j, "answers", o->answers);
+    put_flag(j, "stop", o->stop);
+    put_flag(j, "force_off", o->force_off);
+    put_flag(j, "postcopy", o->postcopy);
+    return j;
+}
+
+int vm_plans_ask(struct run *r, const char *machines, const char *host, const char *to,
+                 const json_t *options, json_t **ret)
+{
+    CLEANUP(mem_free) char *text = json_dumps(options, JSON_COMPACT);
+    const struct arg args[] = {
+        {"machines", machines},
+        {"to",       to      },
+        {"host",     host    },
+        {"options",  text    },
+        ARGS_END
+    };
+    return run_ask(r, "vm plan", args, ret);
+}
+
+/* ── shown ── */
+
+static json_t *row_of(const json_t *plan)
+{
+    json_t *row = json_copy((json_t *)(uintptr_t)plan);
+    char time[32] = "-", outage[32] = "-";
+    if (*show_str(plan, "type")) {
+        show_duration((uint64_t)show_int(plan, "seconds") * 1000, time);
+        show_duration((uint64_t)show_int(plan, "outage_ms"), outage);
+    } else {
+        (void)json_object_set_new(row, "name", json_string("none"));
+        (void)json_object_set_new(row, "why", json_string("every way is refused"));
+    }
+    const char *stop = show_str(plan, "stopped_by");
+    if (*stop) {
+        (void)json_object_set_new(row, "name", json_string("none"));
+        (void)json_object_set_new(row, "why", json_sprintf("stopped by %s", stop));
+    }
+    (void)json_object_set_new(row, "time", json_string(time));
+    (void)json_object_set_new(row, "outage", json_string(outage));
+    return row;
+}
+
+static void print_clean(const char *indent, const char *a, const char *b)
+{
+    CLEANUP(mem_free) char *text = xasprintf("%s%s%s", indent, a, b);
+    CLEANUP(mem_free) char *clean = show_clean(text);
+    (void)puts(clean);
+}
+
+static void show_check(const json_t *check)
+{
+    const char *result = show_str(check, "result");
+    if (strcmp(result, "pass") == 0)
+        return;
+    CLEANUP(mem_free)
+    char *head =
+        xasprintf("%s%s, %s: ", result, show_flag(check, "overridden") ? " (overridden)" : "",
+                  show_str(check, "id"));
+    print_clean("  ", head, show_str(check, "evidence"));
+    if (*show_str(check, "remedy") && strcmp(result, "warn") != 0)
+        print_clean("    ", "remedy: ", show_str(check, "remedy"));
+}
+
+static void show_reasons(const json_t *plan)
+{
+    size_t i;
+    const json_t *one;
+    (void)printf("\n");
+    print_clean("", show_str(plan, "machine"), ":");
+    json_array_foreach(json_object_get(plan, "refused"), i, one)
+    {
+        CLEANUP(mem_free) char *head = xasprintf("not %s: ", show_str(one, "name"));
+        print_clean("  ", head, show_str(one, "why"));
+    }
+    json_array_foreach(json_object_get(plan, "checks"), i, one) show_check(one);
+    if (!show_flag(plan, "rate_measured"))
+        (void)puts(
+            "  time and outage are for 100 MiB/s: nothing was measured between these hosts yet");
+}
+
+void vm_plans_show(const json_t *doc)
+{
+    size_t i;
+    const json_t *plan;
+    json_t *rows = json_array();
+    json_array_foreach(json_object_get(doc, "plans"), i, plan)(void)
+        json_array_append_new(rows, row_of(plan));
+    show_table(stdout, columns, rows);
+    json_array_foreach(json_object_get(doc, "plans"), i, plan) show_reasons(plan);
+    json_decref(rows);
+}
+
+/* ── files ── */
+
+int vm_plans_save(const json_t *doc, const char *path)
+{
+    CLEANUP(mem_free) char *text = json_dumps(doc, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    int rc = text ? file_write(path, 0644, text, strlen(text)) : -EINVAL;
+    return rc < 0 ? run_fail(EXIT_FAILED, "cannot write %s: %s", path, strerror(-rc)) : EXIT_DONE;
+}
+
+int vm_plans_load(const char *path, json_t **ret)
+{
+    CLEANUP(mem_free) char *text = NULL;
+    size_t n = 0;
+    int rc = file_read(path, PLAN_FILE_MAX, &text, &n);
+    if (rc < 0)
+        return run_fail(rc == -ENOENT ? EXIT_NOT_FOUND : EXIT_FAILED, "cannot read %s: %s", path,
+                        strerror(-rc));
+    json_error_t at;
+    json_t *doc = json_loadb(text, n, JSON_REJECT_DUPLICATES, &at);
+    bool good = json_is_object(doc) && show_int(doc, "schema") == 1 &&
+                json_array_size(json_object_get(doc, "plans")) > 0 && *show_str(doc, "to") &&
+                json_is_object(json_object_get(doc, "options"));
+    if (good) {
+        *ret = doc;
+        return EXIT_DONE;
+    }
+    json_decref(doc);
+    return run_fail(EXIT_USAGE, "%s is no plan of godwit vm plan%s%s", path, doc ? "" : ": ",
+                    doc ? "" : at.text);
+}
+
+int vm_plans_compare(const json_t *old, const json_t *now)
+{
+    size_t i;
+    const json_t *a;
+    int rc = EXIT_DONE;
+    json_array_foreach(json_object_get(old, "plans"), i, a)
+    {
+        char why[160] = "";
+        const json_t *b = json_array_get(json_object_get(now, "plans"), i);
+        if (vm_plan_stale(a, b, why, sizeof why))
+            rc = run_fail(EXIT_CONFLICT, "%s: the plan is stale: %s; make a new one",
+                          show_str(a, "machine"), why);
+    }
+    return rc;
+}

@@ -1,0 +1,56 @@
+/* vm_ask: packs and unpacks what proto/vm_look.proto has. Main thread. */
+#include "orchestrator/workload/vm_ask.h"
+
+#include <string.h>
+
+#include "common/base/mem.h"
+#include "orchestrator/workload/json_message.h"
+#include "orchestrator/workload/message_json.h"
+#include "proto/vm_look.pb-c.h"
+
+static json_t *read_body(const Godwit__Result *r, const ProtobufCMessageDescriptor *d)
+{
+    ProtobufCMessage *m = protobuf_c_message_unpack(d, NULL, r->body.len, r->body.data);
+    json_t *o = m ? message_json(m) : NULL;
+    if (m)
+        protobuf_c_message_free_unpacked(m, NULL);
+    return o;
+}
+
+json_t *vm_look_answer(const Godwit__Result *r)
+{
+    return read_body(r, &godwit__vm_look__descriptor);
+}
+
+json_t *vm_check_answer(const Godwit__Result *r)
+{
+    return read_body(r, &godwit__vm_check__descriptor);
+}
+
+static uint8_t *pack(const ProtobufCMessage *m, size_t *retlen)
+{
+    uint8_t *p = xmalloc(protobuf_c_message_get_packed_size(m) + 1);
+    *retlen = protobuf_c_message_pack(m, p);
+    return p;
+}
+
+uint8_t *vm_look_order(const char *machine, bool measure, size_t *retlen)
+{
+    json_t *o = json_pack("{s:s,s:b}", "machine", machine, "measure", measure);
+    ProtobufCMessage *m = json_message(&godwit__vm_look_order__descriptor, o);
+    uint8_t *p = pack(m, retlen);
+    protobuf_c_message_free_unpacked(m, NULL);
+    json_decref(o);
+    return p;
+}
+
+uint8_t *vm_check_order(const json_t *look, const char *pool, size_t *retlen)
+{
+    json_t *o = json_pack("{s:O?,s:O?,s:s}", "machine", json_object_get(look, "machine"), "source",
+                          json_object_get(look, "host"), "pool", pool);
+    ProtobufCMessage *m = json_message(&godwit__vm_check_order__descriptor, o);
+    uint8_t *p = pack(m, retlen);
+    protobuf_c_message_free_unpacked(m, NULL);
+    json_decref(o);
+    return p;
+}

@@ -1,0 +1,218 @@
+/* vm_check_disks: the checks of a machine's disks. Headers of images are written by guests: what
+ * one names has to lie where images lie. Main thread, pure. */
+#include <string.h>
+
+#include "common/base/text.h"
+#include "orchestrator/workload/vm_checks_priv.h"
+
+#define each_disk(f, i, disk) json_array_foreach(json_object_get(vm_domain(f), "disks"), i, disk)
+
+static bool is_one_of(const char *s, const char *const *list)
+{
+    for (size_t i = 0; list[i]; i++)
+        if (strcmp(s, list[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Can it be seen at all what the disk is? */
+void vm_check_storage(struct vm_ctx *c)
+{
+    static const char *const known[] = {"file", "block", "network", NULL};
+    size_t i;
+    const json_t *disk;
+    each_disk(c->f, i, disk)
+    {
+        if (!vm_is_disk(disk))
+            continue;
+        if (!is_one_of(vm_text(disk, "storage"), known))
+            vm_say(c, VM_FAIL, "%s is of storage that is not looked into (%s)",
+                   vm_text(disk, "target"), vm_text(disk, "storage"));
+        if (vm_flag(disk, "transient"))
+            vm_say(c, VM_FAIL, "%s forgets what is written to it when the machine ends",
+                   vm_text(disk, "target"));
+    }
+}
+
+void vm_check_physical(struct vm_ctx *c)
+{
+    size_t i;
+    const json_t *disk;
+    each_disk(c->f, i, disk)
+    {
+        if (strcmp(vm_text(disk, "device"), "lun") == 0)
+            vm_say(c, VM_FAIL, "%s is a device of its host that takes commands as it is (lun)",
+                   vm_text(disk, "target"));
+    }
+}
+
+/* What all disks that would stand on the same file system may grow to, together. */
+static uint64_t wanted_on(const struct vm_facts *f, const char *group)
+{
+    uint64_t sum = 0;
+    size_t i;
+    const json_t *disk;
+    each_disk(f, i, disk)
+    {
+        const json_t *there = vm_arrival(f, vm_text(disk, "target"));
+        if (vm_is_disk(disk) && !vm_is_shared(f, disk) &&
+            strcmp(vm_text(there, "group"), group) == 0)
+            sum += vm_number(disk, "virtual_bytes");
+    }
+    return sum;
+}
+
+void vm_check_space(struct vm_ctx *c)
+{
+    size_t i;
+    const json_t *disk;
+    char want[16], have[16];
+    each_disk(c->f, i, disk)
+    {
+        const json_t *there = vm_arrival(c->f, vm_text(disk, "target"));
+        if (!vm_is_disk(disk) || vm_is_shared(c->f, disk))
+            continue;
+        if (!there) {
+            vm_say(c, VM_UNKNOWN, "where %s would be was not told", vm_text(disk, "target"));
+            continue;
+        }
+        uint64_t need = wanted_on(c->f, vm_text(there, "group")) + c->f->arriving_disk;
+        text_bytes(need, want);
+        text_bytes(vm_number(there, "free_bytes"), have);
+        vm_say(c, need > vm_number(there, "free_bytes") ? VM_FAIL : VM_PASS,
+               "its disks may grow to %s, %s are free for %s", want, have, vm_text(there, "path"));
+    }
+}
+
+void vm_check_cache(struct vm_ctx *c)
+{
+    static const char *const safe[] = {"", "default", "none", "directsync", NULL};
+    size_t i;
+    const json_t *disk;
+    each_disk(c->f, i, disk)
+    {
+        if (vm_is_disk(disk) && vm_is_shared(c->f, disk) && !vm_flag(disk, "read_only") &&
+            !is_one_of(vm_text(disk, "cache"), safe))
+            vm_say(c, VM_WARN, "%s is shared and written through its host's cache (%s)",
+                   vm_text(disk, "target"), vm_text(disk, "cache"));
+    }
+}
+
+void vm_check_shared(struct vm_ctx *c)
+{
+    size_t i, shared = 0, own = 0;
+    const json_t *disk;
+    each_disk(c->f, i, disk)
+    {
+        if (!vm_is_disk(disk))
+            continue;
+        shared += vm_is_shared(c->f, disk);
+        own += !vm_is_shared(c->f, disk);
+        const json_t *there = vm_arrival(c->f, vm_text(disk, "target"));
+        const json_t *image = json_array_get(vm_images(c->f, disk), 0);
+        if (vm_flag(there, "exists") && !vm_flag(there, "seen") &&
+            (vm_flag(image, "shared") || vm_flag(image, "block")))
+            vm_say(c, VM_FAIL,
+                   "%s: something lies at %s there, and it is not what the source has there",
+                   vm_text(disk, "target"), vm_text(there, "path"));
+    }
+    vm_say(c, VM_PASS, "%zu of its disks both hosts see, %zu only the source; a mark will prove it",
+           shared, own);
+}
+
+void vm_check_chain(struct vm_ctx *c)
+{
+    size_t i, k;
+    const json_t *disk, *image;
+    each_disk(c->f, i, disk)
+    {
+        json_array_foreach(vm_images(c->f, disk), k, image)
+        {
+            if (*vm_text(image, "trouble"))
+                vm_say(c, VM_FAIL, "%s: %s: %s", vm_text(disk, "target"), vm_text(image, "path"),
+                       vm_text(image, "trouble"));
+            else if (vm_flag(image, "encrypted"))
+                vm_say(c, VM_FAIL, "%s: %s is encrypted by its format", vm_text(disk, "target"),
+                       vm_text(image, "path"));
+        }
+        if (vm_is_disk(disk) && json_array_size(vm_images(c->f, disk)) > 1)
+            vm_say(c, VM_PASS, "%s stands on %zu images, which are all there",
+                   vm_text(disk, "target"), json_array_size(vm_images(c->f, disk)) - 1);
+    }
+}
+
+static bool in_definition(const json_t *disk, const char *path)
+{
+    size_t i;
+    const json_t *one;
+    json_array_foreach(json_object_get(disk, "chain"), i, one)
+    {
+        if (json_is_string(one) && strcmp(json_string_value(one), path) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool beside(const char *a, const char *b)
+{
+    const char *x = strrchr(a, '/'), *y = strrchr(b, '/');
+    return x && y && x - a == y - b && strncmp(a, b, (size_t)(x - a)) == 0;
+}
+
+/* images[k] was named by the header of the one above it. */
+static void check_named(struct vm_ctx *c, const json_t *disk, const json_t *above,
+                        const json_t *image)
+{
+    const char *path = vm_text(image, "path"), *target = vm_text(disk, "target");
+    if (!*vm_text(above, "backing_format"))
+        vm_say(c, VM_FAIL, "%s: the header of %s does not say of which format %s is", target,
+               vm_text(above, "path"), path);
+    if (!vm_flag(image, "in_pool") && !beside(vm_text(above, "path"), path) &&
+        !in_definition(disk, path))
+        vm_say(c, VM_FAIL,
+               "%s: the header of %s names %s, which lies in no storage pool and not beside it",
+               target, vm_text(above, "path"), path);
+}
+
+void vm_check_header(struct vm_ctx *c)
+{
+    size_t i, k;
+    const json_t *disk, *image;
+    each_disk(c->f, i, disk)
+    {
+        const json_t *images = vm_images(c->f, disk), *first = json_array_get(images, 0);
+        if (strcmp(vm_text(disk, "format"), "raw") == 0 &&
+            strcmp(vm_text(first, "format"), "qcow2") == 0)
+            vm_say(c, VM_FAIL,
+                   "%s is a raw disk that looks like qcow2: its guest may have written it",
+                   vm_text(disk, "target"));
+        json_array_foreach(images, k, image)
+        {
+            if (*vm_text(image, "data_file"))
+                vm_say(c, VM_FAIL, "%s: the header of %s names another file for its data: %s",
+                       vm_text(disk, "target"), vm_text(image, "path"),
+                       vm_text(image, "data_file"));
+            if (k > 0)
+                check_named(c, disk, json_array_get(images, k - 1), image);
+        }
+    }
+}
+
+void vm_check_errors(struct vm_ctx *c)
+{
+    size_t i;
+    const json_t *facts;
+    const char *reason = vm_text(vm_machine(c->f), "reason");
+    json_array_foreach(json_object_get(vm_machine(c->f), "disks"), i, facts)
+    {
+        if (*vm_text(facts, "error"))
+            vm_say(c, VM_FAIL, "%s has an error: %s", vm_text(facts, "target"),
+                   vm_text(facts, "error"));
+        const json_t *image = json_array_get(json_object_get(facts, "images"), 0);
+        if (vm_flag(image, "dirty") && strcmp(vm_text(vm_domain(c->f), "state"), "off") == 0)
+            vm_say(c, VM_FAIL, "%s was not closed as it should be: check it with qemu-img check",
+                   vm_text(image, "path"));
+    }
+    if (strstr(reason, "error") || strstr(reason, "failed"))
+        vm_say(c, VM_FAIL, "the hypervisor says of it: %s", reason);
+}

@@ -1,0 +1,282 @@
+/* vm_judge: what came of an act. Where a machine is, both hosts say: what a call returned is not
+ * the truth. Main thread. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/mem.h"
+#include "common/base/text.h"
+#include "orchestrator/workload/files_priv.h"
+#include "orchestrator/workload/message_json.h"
+#include "orchestrator/workload/vm_ask.h"
+#include "orchestrator/workload/vm_checks.h"
+#include "orchestrator/workload/vm_move_priv.h"
+#include "proto/vm_look.pb-c.h"
+
+#define BODY_MAX (1U << 20)
+
+static enum verdict fail(struct fault *reterr, int err, const char *text)
+{
+    (void)fault_set(reterr, FAULT_STOP_JOB, err, "%s", text);
+    return VERDICT_FAIL;
+}
+
+static json_t *body_of(const Godwit__Result *r, const ProtobufCMessageDescriptor *d)
+{
+    ProtobufCMessage *m = r->body.len <= BODY_MAX
+                              ? protobuf_c_message_unpack(d, NULL, r->body.len, r->body.data)
+                              : NULL;
+    json_t *o = m ? message_json(m) : NULL;
+    if (m)
+        protobuf_c_message_free_unpacked(m, NULL);
+    return o;
+}
+
+static enum verdict took(const struct pair_view *p, unsigned row)
+{
+    json_t *kept = vm_kept(vm_facts_of(p), row);
+    int64_t began = (int64_t)vm_number(kept, "at_ms");
+    (void)json_object_set_new(kept, "state", json_string("done"));
+    (void)json_object_set_new(kept, "took_ms", json_integer(clock_wall_ms() - began));
+    if (strcmp(vm_rows[row].id, "forget") == 0)
+        (void)json_object_set_new(vm_facts_of(p), "state", json_string("moved"));
+    return VERDICT_NEXT;
+}
+
+/* ── where the machine is ── */
+
+struct sights {
+    const char *here, *there; /* "running", "absent" … */
+};
+
+static bool is(const char *sight, const char *a, const char *b, const char *c)
+{
+    return strcmp(sight, a) == 0 || (b && strcmp(sight, b) == 0) || (c && strcmp(sight, c) == 0);
+}
+
+static void keep_sights(const struct pair_view *p, const struct sights *s)
+{
+    (void)json_object_set_new(vm_facts_of(p), "sights",
+                              json_pack("{s:s,s:s}", "source", s->here, "destination", s->there));
+}
+
+static enum verdict freeze(const struct pair_view *p, const struct sights *s, struct fault *reterr)
+{
+    json_t *facts = vm_facts_of(p);
+    (void)json_object_set_new(facts, "frozen", json_true());
+    (void)json_object_set_new(facts, "state", json_string("needs a person"));
+    (void)fault_set(reterr, FAULT_STOP_JOB, EUCLEAN,
+                    "nothing is done any more: the machine is %s at the source and %s at the "
+                    "destination, and a person has to decide which one counts",
+                    s->here, s->there);
+    return VERDICT_FAIL;
+}
+
+/* After a live move, however it ended. */
+static enum verdict judge_verdict(const struct pair_view *p, const struct sights *s,
+                                  struct fault *reterr)
+{
+    json_t *facts = vm_facts_of(p);
+    const char *why = vm_text(facts, "migrate_failed");
+    bool left = is(s->here, "migrated", "off", "absent");
+    bool back = vm_deed_of(p->stage) == VM_DEED_UNDO;
+    if (is(s->there, "running", NULL, NULL) && left) {
+        (void)json_object_del(facts, "migrate_failed");
+        (void)json_object_set_new(facts, "arrived", json_true());
+        (void)json_object_set_new(facts, "state", json_string(back ? "half done" : "moving"));
+        return back ? VERDICT_NEXT : took(p, vm_row_of(p->stage));
+    }
+    if (is(s->here, "running", NULL, NULL) && is(s->there, "absent", "off", NULL)) {
+        (void)json_object_set_new(facts, "stayed", json_true());
+        return back ? VERDICT_NEXT
+                    : fail(reterr, ECANCELED, *why ? why : "the machine did not move");
+    }
+    return freeze(p, s, reterr);
+}
+
+/* Is all as it was when the plan was made? */
+static enum verdict judge_start(const struct pair_view *p, const struct sights *s,
+                                const json_t *here, struct fault *reterr)
+{
+    const json_t *move = json_object_get(vm_plan_of(p), "move");
+    const char *digest = vm_text(json_object_get(here, "machine"), "digest");
+    bool same_host = strcmp(p->source_host, p->destination_host) == 0;
+    if (strcmp(digest, vm_text(move, "definition")) != 0)
+        return fail(reterr, ESTALE, "the machine's definition was changed since it was planned");
+    if (!is(s->here, vm_flag(move, "runs") ? "running" : "off", NULL, NULL))
+        return fail(reterr, ESTALE, "the machine was started or stopped since it was planned");
+    if (!same_host && !is(s->there, "absent", NULL, NULL))
+        return fail(reterr, EEXIST, "the destination has the machine already");
+    return took(p, vm_row_of(p->stage));
+}
+
+/* On the way back: where it ended. */
+static enum verdict judge_end(const struct pair_view *p, const struct sights *s)
+{
+    json_t *facts = vm_facts_of(p);
+    const json_t *move = json_object_get(vm_plan_of(p), "move");
+    bool as_before = is(s->here, vm_flag(move, "runs") ? "running" : "off", NULL, NULL);
+    if (vm_flag(facts, "frozen") || vm_flag(facts, "arrived"))
+        return VERDICT_NEXT;
+    const char *end = !vm_flag(facts, "touched")                        ? "refused"
+                      : as_before && is(s->there, "absent", NULL, NULL) ? "went back"
+                                                                        : "needs a person";
+    (void)json_object_set_new(facts, "state", json_string(end));
+    return VERDICT_NEXT;
+}
+
+static enum verdict judge_looks(const struct pair_view *p, const Godwit__Result *const results[2],
+                                struct fault *reterr)
+{
+    json_t *here = vm_look_answer(results[0]), *there = vm_look_answer(results[1]);
+    struct sights s = {.here = vm_text(json_object_get(here, "sight"), "is"),
+                       .there = vm_text(json_object_get(there, "sight"), "is")};
+    const char *id = vm_rows[vm_row_of(p->stage)].id;
+    enum verdict v;
+    if (!*s.here || !*s.there) {
+        v = fail(reterr, EBADMSG, "a host's answer about the machine is not readable");
+    } else {
+        keep_sights(p, &s);
+        v = strcmp(id, "look") == 0      ? judge_start(p, &s, here, reterr)
+            : strcmp(id, "verdict") == 0 ? judge_verdict(p, &s, reterr)
+                                         : judge_end(p, &s);
+    }
+    json_decref(here);
+    json_decref(there);
+    return v;
+}
+
+/* ── marks ── */
+
+static enum verdict judge_marks(const struct pair_view *p, const Godwit__Result *r,
+                                struct fault *reterr)
+{
+    json_t *facts = vm_facts_of(p), *marks = body_of(r, &godwit__vm_marks__descriptor), *one;
+    const char *id = vm_rows[vm_row_of(p->stage)].id;
+    enum verdict v = VERDICT_NEXT;
+    size_t i, seen = 0;
+    json_array_foreach(json_object_get(marks, "findings"), i, one) seen +=
+        strcmp(vm_text(one, "result"), "pass") == 0;
+    if (strcmp(id, "mark") == 0)
+        (void)json_object_set(facts, "nonces", json_object_get(marks, "nonces"));
+    if (strcmp(id, "see") == 0 && (seen == 0 || seen != vm_count(facts, "nonces")))
+        v = fail(reterr, EXDEV,
+                 "the destination does not see what the source wrote beside a disk: their storage "
+                 "is not shared, whatever its paths say");
+    json_decref(marks);
+    return v;
+}
+
+/* ── acts ── */
+
+static void add_figures(json_t *facts, const json_t *figures)
+{
+    static const char *const sums[] = {"bytes", "disk_bytes", "memory_bytes"};
+    static const char *const most[] = {"downtime_us", "outage_us", "rounds", "dirty_rate"};
+    json_t *to = json_object_get(facts, "figures");
+    for (size_t i = 0; i < ARRAY_SIZE(sums); i++)
+        (void)json_object_set_new(
+            to, sums[i],
+            json_integer((json_int_t)(vm_number(to, sums[i]) + vm_number(figures, sums[i]))));
+    for (size_t i = 0; i < ARRAY_SIZE(most); i++)
+        if (vm_number(figures, most[i]) > vm_number(to, most[i]))
+            (void)json_object_set(to, most[i], json_object_get(figures, most[i]));
+}
+
+/* Of an act on both sides the source's figures count. */
+static void take_answer(const struct pair_view *p, unsigned row, const json_t *a, bool counts)
+{
+    static const char *const texts[] = {"before", "after"};
+    json_t *facts = vm_facts_of(p), *kept = vm_kept(facts, row);
+    for (size_t i = 0; kept && i < ARRAY_SIZE(texts); i++)
+        if (*vm_text(a, texts[i]))
+            (void)json_object_set_new(kept, texts[i], json_string(vm_text(a, texts[i])));
+    if (vm_count(a, "ladder") > 0)
+        (void)json_object_set(facts, "ladder", json_object_get(a, "ladder"));
+    if (counts && json_is_object(json_object_get(a, "figures")))
+        add_figures(facts, json_object_get(a, "figures"));
+}
+
+static enum verdict read_answer(const struct pair_view *p, unsigned row, const Godwit__Result *r,
+                                bool counts, struct fault *reterr)
+{
+    json_t *a = body_of(r, &godwit__vm_move_answer__descriptor);
+    enum verdict v = VERDICT_NEXT;
+    if (!a)
+        return fail(reterr, EBADMSG, "an agent's answer is not readable");
+    take_answer(p, row, a, counts);
+    if (vm_flag(a, "cancelled"))
+        v = fail(reterr, ETIMEDOUT,
+                 *vm_text(a, "after") ? vm_text(a, "after")
+                                      : "what was promised could not be kept: it was given up");
+    else if (!vm_flag(a, "is"))
+        v = fail(reterr, EREMOTEIO, *vm_text(a, "after") ? vm_text(a, "after") : "it is not so");
+    json_decref(a);
+    return v;
+}
+
+static enum verdict judge_sides(const Godwit__Result *const results[2], bool both,
+                                struct fault *reterr)
+{
+    return both ? files_worse_of(results, reterr) : files_verdict(results[0], reterr);
+}
+
+static enum verdict judge_act(const struct pair_view *p, const Godwit__Result *const results[2],
+                              struct fault *reterr)
+{
+    unsigned row = vm_row_of(p->stage);
+    bool both = vm_rows[row].on == VM_ON_BOTH;
+    enum verdict v = judge_sides(results, both, reterr);
+    for (int i = 0; v == VERDICT_NEXT && i < (both ? 2 : 1); i++)
+        v = read_answer(p, row, results[i], i == 0, reterr);
+    return v;
+}
+
+/* A live move that failed, or of which nobody knows: the look that follows tells. */
+static enum verdict after_migrate(const struct pair_view *p, enum verdict v, struct fault *reterr)
+{
+    if (v != VERDICT_FAIL)
+        return v == VERDICT_NEXT ? took(p, vm_row_of(p->stage)) : v;
+    (void)json_object_set_new(vm_facts_of(p), "migrate_failed", json_string(reterr->text));
+    *reterr = (struct fault){.err = 0};
+    return VERDICT_NEXT;
+}
+
+static enum verdict judge_back(const struct pair_view *p, enum verdict v)
+{
+    unsigned row = vm_row_of(p->stage);
+    if (v == VERDICT_NEXT && strcmp(vm_rows[row].id, "forget") != 0)
+        (void)json_object_del(json_object_get(vm_facts_of(p), "rows"), vm_rows[row].id);
+    return v;
+}
+
+enum verdict vm_judge_stage(const struct pair_view *p, const Godwit__Result *const results[2],
+                            struct fault *reterr)
+{
+    unsigned row = vm_row_of(p->stage);
+    const struct vm_row *r = &vm_rows[row];
+    if (r->traits & (VM_OWN | VM_MARKS)) {
+        enum verdict v = judge_sides(results, (r->traits & VM_OWN) != 0, reterr);
+        /* As long as nobody knows where it is, nothing is taken back. */
+        if (v == VERDICT_FAIL && strcmp(r->id, "verdict") == 0) {
+            reterr->what_next = FAULT_RETRY;
+            return VERDICT_AGAIN;
+        }
+        if (v == VERDICT_NEXT)
+            v = r->traits & VM_OWN ? judge_looks(p, results, reterr)
+                                   : judge_marks(p, results[0], reterr);
+        if (vm_deed_of(p->stage) == VM_DEED_UNDO)
+            return r->traits & VM_OWN ? v : judge_back(p, v);
+        return v == VERDICT_NEXT && r->traits & VM_MARKS ? took(p, row) : v;
+    }
+    /* Of a live move nothing may run any more when both are asked where the machine is. */
+    if (strcmp(r->id, "migrate") == 0 && (!results[0] || !results[1]))
+        return VERDICT_WAIT;
+    enum verdict v = judge_act(p, results, reterr);
+    if (vm_deed_of(p->stage) == VM_DEED_UNDO)
+        return judge_back(p, v);
+    if (strcmp(r->id, "migrate") == 0)
+        return after_migrate(p, v, reterr);
+    return v == VERDICT_NEXT ? took(p, row) : v;
+}

@@ -1,0 +1,516 @@
+/* test_vm_plan: which way a machine moves: the matrices of storage and of hosts, what speaks
+ * against each way, what stops all of them, when a plan is stale. */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/mem.h"
+#include "orchestrator/workload/vm_plan.h"
+#include "orchestrator/workload/vm_types.h"
+#include "tests/unit/test.h"
+
+#define UUID "1f0b7c54-6a3c-4b1e-9a51-0f8f6d1d2c11"
+
+/* What a case is about; all else is as it should be. */
+struct machine {
+    const char *state;           /* NULL: "running" */
+    const char *from_fs, *to_fs; /* NULL: "ext4" */
+    bool same, block, to_block;  /* both hosts see the same; its disk is a device */
+    const char *patch;           /* JSON laid over the look: {"machine": …} */
+    const char *patch_check;     /* and over the destination's answer */
+    const char *options;         /* JSON */
+    const char *to;              /* NULL: "kvm2" */
+    uint64_t rate;
+};
+
+static void lay_over(json_t *on, const char *patch)
+{
+    json_t *p = patch ? json_loads(patch, 0, NULL) : NULL;
+    assert_true(!patch || json_is_object(p));
+    if (p)
+        assert_int_equal(json_object_update_recursive(on, p), 0);
+    json_decref(p);
+}
+
+static json_t *stages(void)
+{
+    static const char *const all[] = {"reserve", "stop",  "seed",   "pause", "save",    "copy",
+                                      "state",   "fence", "define", "start", "migrate", "answers",
+                                      "drop",    "adopt", "forget", "shift"};
+    json_t *list = json_array();
+    for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+        (void)json_array_append_new(list, json_string(all[i]));
+    return list;
+}
+
+static bool is_shared_fs(const char *fs)
+{
+    return strcmp(fs, "nfs") == 0 || strcmp(fs, "ceph") == 0;
+}
+
+static json_t *host(const char *name, const char *uuid)
+{
+    return json_pack("{s:s,s:s,s:I,s:I,s:I}", "hostname", name, "uuid", uuid, "memory_free_bytes",
+                     (json_int_t)8 << 30, "hypervisor_version", (json_int_t)10000002,
+                     "libvirt_version", (json_int_t)11003000);
+}
+
+static json_t *look_of(const struct machine *m)
+{
+    const char *fs = m->from_fs ? m->from_fs : "ext4";
+    json_t *image = json_pack("{s:s,s:s,s:I,s:s,s:b,s:b,s:s,s:b}", "path", "/images/web.qcow2",
+                              "format", "qcow2", "real_bytes", (json_int_t)100 << 20, "file_system",
+                              m->block ? "device" : fs, "shared", is_shared_fs(fs) && !m->block,
+                              "block", m->block, "trouble", "", "in_pool", true);
+    json_t *disk =
+        json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:[]}", "target", "vda", "device", "disk",
+                  "storage", m->block ? "block" : "file", "source", "/images/web.qcow2", "format",
+                  "qcow2", "cache", "none", "virtual_bytes", (json_int_t)1 << 30, "chain");
+    json_t *domain =
+        json_pack("{s:s,s:s,s:s,s:b,s:I,s:I,s:[o],s:[],s:[],s:s}", "name", "web", "uuid", UUID,
+                  "state", m->state ? m->state : "running", "persistent", true, "memory_bytes",
+                  (json_int_t)512 << 20, "memory_now_bytes", (json_int_t)512 << 20, "disks", disk,
+                  "host_devices", "file_systems", "trouble", "");
+    json_t *look =
+        json_pack("{s:o,s:{s:o,s:s,s:[{s:s,s:[o]}],s:b,s:I,s:s,s:s},s:o}", "host",
+                  host("kvm1", "aaaa"), "machine", "domain", domain, "digest", "d1", "disks",
+                  "target", "vda", "images", image, "dirty_known", true, "dirty_rate",
+                  (json_int_t)1 << 20, "job", "", "reason", "", "stages", stages());
+    assert_non_null(look);
+    lay_over(look, m->patch);
+    return look;
+}
+
+static json_t *findings(void)
+{
+    static const char *const ids[] = {"machine-type", "cpu",    "cpu-start",   "pages",
+                                      "pool",         "folder", "disk-absent", "media",
+                                      "firmware",     "tpm",    "networks",    "absent"};
+    json_t *list = json_array();
+    for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
+        (void)json_array_append_new(list,
+                                    json_pack("{s:s,s:s,s:s,s:s}", "check", ids[i], "target", "",
+                                              "result", "pass", "text", "it is as it should be"));
+    return list;
+}
+
+static json_t *check_of(const struct machine *m)
+{
+    const char *fs = m->to_fs ? m->to_fs : "ext4";
+    json_t *arrival =
+        json_pack("{s:s,s:s,s:s,s:s,s:b,s:b,s:b,s:b,s:I,s:s}", "target", "vda", "path",
+                  "/images/web.qcow2", "pool", "images", "file_system", m->to_block ? "device" : fs,
+                  "shared", is_shared_fs(fs), "block", m->to_block, "seen", m->same, "exists",
+                  m->same, "free_bytes", (json_int_t)4 << 30, "group", "1");
+    json_t *check = json_pack("{s:o,s:o,s:[o],s:o}", "host", host("kvm2", "bbbb"), "findings",
+                              findings(), "arrivals", arrival, "stages", stages());
+    assert_non_null(check);
+    lay_over(check, m->patch_check);
+    return check;
+}
+
+static json_t *plan_of(const struct machine *m)
+{
+    json_t *look = look_of(m), *check = check_of(m);
+    json_t *options = m->options ? json_loads(m->options, 0, NULL) : json_object();
+    assert_non_null(options);
+    struct vm_question q = {
+        .word = "web",
+        .facts = {.look = look,
+                  .check = check,
+                  .options = options,
+                  .from = "kvm1",
+                  .to = m->to ? m->to : "kvm2"},
+        .rate = m->rate
+    };
+    json_t *plan = vm_plan(&q);
+    assert_non_null(plan);
+    json_decref(look);
+    json_decref(check);
+    json_decref(options);
+    return plan;
+}
+
+static const char *refusal(const json_t *plan, const char *type)
+{
+    size_t i;
+    const json_t *one;
+    json_array_foreach(json_object_get(plan, "refused"), i, one)
+    {
+        if (strcmp(vm_text(one, "type"), type) == 0)
+            return vm_text(one, "why");
+    }
+    return NULL;
+}
+
+#define RUNNING .state = "running"
+#define OFF .state = "off"
+#define STOP .options = "{\"stop\": true}"
+
+/* From each kind of storage to each other one, for machines that run and that are off. */
+static void the_matrix_of_storage_holds(void **state)
+{
+    static const struct {
+        const char *name;
+        struct machine m;
+        const char *want;
+    } cases[] = {
+        {"local to local",            {RUNNING},                                                "live-vsm"},
+        {"local to share",            {RUNNING, .to_fs = "nfs"},                                "live-vsm"},
+        {"local to LUN",              {RUNNING, .to_block = true},                              "live-vsm"},
+        {"share to local",            {RUNNING, .from_fs = "nfs"},                              "live-vsm"},
+        {"share to the same share",
+         {RUNNING, .from_fs = "nfs", .to_fs = "nfs", .same = true},
+         "live"                                                                                           },
+        {"share to another share",    {RUNNING, .from_fs = "nfs", .to_fs = "ceph"},             "live-vsm"},
+        {"share to LUN",              {RUNNING, .from_fs = "nfs", .to_block = true},            "live-vsm"},
+        {"LUN to local",              {RUNNING, .block = true},                                 "live-vsm"},
+        {"LUN to share",              {RUNNING, .block = true, .to_fs = "nfs"},                 "live-vsm"},
+        {"LUN to the same LUN",       {RUNNING, .block = true, .to_block = true, .same = true}, "live"    },
+        {"LUN to another LUN",        {RUNNING, .block = true, .to_block = true},               "live-vsm"},
+        {"off, local to local",       {OFF},                                                    "cold"    },
+        {"off, local to share",       {OFF, .to_fs = "nfs"},                                    "cold"    },
+        {"off, share to local",       {OFF, .from_fs = "nfs"},                                  "cold"    },
+        {"off, the same share",       {OFF, .from_fs = "nfs", .to_fs = "nfs", .same = true},    "san"     },
+        {"off, the same LUN",         {OFF, .block = true, .to_block = true, .same = true},     "san"     },
+        {"equal paths prove nothing", {RUNNING, .same = true},                                  "live-vsm"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        json_t *plan = plan_of(&cases[i].m);
+        if (strcmp(vm_text(plan, "type"), cases[i].want) != 0)
+            print_message("%s: %s\n", cases[i].name, json_dumps(plan, JSON_INDENT(1)));
+        assert_string_equal(vm_text(plan, "type"), cases[i].want);
+        assert_true(*vm_text(plan, "why"));
+        json_decref(plan);
+    }
+}
+
+/* Standalone or in a group makes no difference: no host has to be in a group with another. */
+static void a_group_of_hosts_changes_nothing(void **state)
+{
+    static const char *const hosts[] = {"{\"host\": {\"hostname\": \"a.one\"}}",
+                                        "{\"host\": {\"hostname\": \"b.two\"}}"};
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        struct machine m = {.patch = hosts[i / 2],
+                            .patch_check = i % 2 ? NULL : "{\"host\": {\"hostname\": \"c.one\"}}"};
+        json_t *plan = plan_of(&m);
+        assert_string_equal(vm_text(plan, "type"), "live-vsm");
+        assert_true(vm_flag(plan, "ok"));
+        json_decref(plan);
+    }
+}
+
+static void what_speaks_against_a_way_is_said(void **state)
+{
+    static const struct {
+        const char *name;
+        struct machine m;
+        const char *want;    /* NULL: none is left */
+        const char *refused; /* a better one */
+        const char *why;     /* in its reason */
+    } cases[] = {
+        {"a disk is local",                                       {RUNNING},                       "live-vsm", "live",         "the source alone"},
+        {"snapshots keep it from moving while it runs",
+         {RUNNING, .patch = "{\"machine\": {\"domain\": {\"snapshots\": 1}}}"},
+         NULL,                                                                                                 "live-vsm",
+         "snapshots"                                                                                                                             },
+        {"and with leave it is shut down",
+         {RUNNING, STOP, .patch = "{\"machine\": {\"domain\": {\"snapshots\": 1}}}"},
+         "warm",                                                                                               "live-vsm",
+         "snapshots"                                                                                                                             },
+        {"it writes faster than can be sent",
+         {RUNNING, .rate = 10 << 20, .patch = "{\"machine\": {\"dirty_rate\": 20971520}}"},
+         "warm-quick",                                                                                         "live-vsm",
+         "not come to an end"                                                                                                                    },
+        {"unless post-copy is allowed",
+         {RUNNING, .rate = 10 << 20, .options = "{\"postcopy\": true}",
+          .patch = "{\"machine\": {\"dirty_rate\": 20971520}}"},
+         "live-vsm",                                                                                           "live",
+         "the source alone"                                                                                                                      },
+        {"nothing keeps the promise",
+         {RUNNING, .options = "{\"max_outage_ms\": 20}"},
+         NULL,                                                                                                 "live-vsm",
+         "20 ms are allowed"                                                                                                                     },
+        {"it would take too long",
+         {RUNNING, .rate = 2 << 20, .options = "{\"max_duration_s\": 60}"},
+         NULL,                                                                                                 "live-vsm",
+         "60 s are allowed"                                                                                                                      },
+        {"a raw disk does not remember what was written",
+         {RUNNING, .rate = 10 << 20, STOP,
+          .patch =
+              "{\"machine\": {\"dirty_rate\": 20971520, \"domain\": {\"snapshots\": 1, \"disks\": "
+              "[{\"target\": \"vda\", \"device\": \"disk\", \"storage\": \"file\", \"source\": "
+              "\"/images/web.raw\", \"format\": \"raw\", \"virtual_bytes\": 1000}]}, \"disks\": "
+              "[{\"target\": \"vda\", \"images\": [{\"path\": \"/images/web.raw\", \"format\": "
+              "\"raw\", \"real_bytes\": 1000}]}]}}"},
+         "cold",                                                                                               "warm",
+         "only qcow2"                                                                                                                            },
+        {"the agent there is too old",
+         {RUNNING, STOP,
+          .patch_check = "{\"stages\": [\"reserve\", \"stop\", \"state\", \"copy\", \"fence\", "
+                         "\"define\", \"start\", \"answers\", \"drop\", \"adopt\", \"forget\"]}"},
+         "cold",                                                                                               "live-vsm",
+         "kvm2 does not know how (migrate)"                                                                                                      },
+        {"another one was asked for",
+         {RUNNING, .options = "{\"stop\": true, \"type\": \"cold\"}"},
+         "cold",                                                                                               "live-vsm",
+         "--type cold"                                                                                                                           },
+        {"a machine without a definition cannot be started anew",
+         {RUNNING, STOP,
+          .patch = "{\"machine\": {\"domain\": {\"snapshots\": 1, \"persistent\": false}}}"},
+         NULL,                                                                                                 "cold",
+         "outlives"                                                                                                                              },
+        {"a disk on another image would lose it",
+         {RUNNING, STOP,
+          .patch = "{\"machine\": {\"disks\": [{\"target\": \"vda\", \"images\": [{\"path\": "
+                   "\"/images/web.qcow2\", \"backing\": \"b\", \"backing_format\": \"qcow2\"}, "
+                   "{\"path\": \"/images/b\", \"in_pool\": true}]}]}}"},
+         NULL,                                                                                                 "cold",
+         "merge them first"                                                                                                                      },
+        {"an older hypervisor takes no memory",
+         {RUNNING, .patch_check = "{\"host\": {\"hypervisor_version\": 7002000}}"},
+         NULL,                                                                                                 "live-vsm",
+         "7.2.0"                                                                                                                                 },
+        {"on its own host its storage moves",
+         {RUNNING, .to = "kvm1", .options = "{\"pool\": \"fast\"}"},
+         "live-storage",                                                                                       NULL,
+         NULL                                                                                                                                    },
+        {"on its own host and off",
+         {OFF, .to = "kvm1", .options = "{\"pool\": \"fast\"}"},
+         "quick-storage",                                                                                      NULL,
+         NULL                                                                                                                                    },
+        {"on its own host to nowhere",                            {RUNNING, .to = "kvm1"},         NULL,       "live-storage", "--pool"          },
+        {"a shared disk written through a cache",
+         {RUNNING, .from_fs = "nfs", .to_fs = "nfs", .same = true, STOP,
+          .patch = "{\"machine\": {\"domain\": {\"disks\": [{\"target\": \"vda\", \"device\": "
+                   "\"disk\", \"storage\": \"file\", \"source\": \"/images/web.qcow2\", "
+                   "\"format\": \"qcow2\", \"cache\": \"writeback\"}]}}}"},
+         "san",                                                                                                "live",
+         "writeback"                                                                                                                             },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        json_t *plan = plan_of(&cases[i].m);
+        const char *why = cases[i].refused ? refusal(plan, cases[i].refused) : "";
+        if (strcmp(vm_text(plan, "type"), cases[i].want ? cases[i].want : "") != 0 || !why ||
+            (cases[i].why && !strstr(why, cases[i].why)))
+            print_message("%s: %s\n", cases[i].name, json_dumps(plan, JSON_INDENT(1)));
+        assert_string_equal(vm_text(plan, "type"), cases[i].want ? cases[i].want : "");
+        assert_non_null(why);
+        if (cases[i].why)
+            assert_non_null(strstr(why, cases[i].why));
+        assert_int_equal(vm_flag(plan, "ok"), cases[i].want != NULL);
+        json_decref(plan);
+    }
+}
+
+#define FINDING(id, text)                                                                          \
+    "{\"findings\": [{\"check\": \"" id                                                            \
+    "\", \"target\": \"\", \"result\": \"fail\", \"text\": \"" text "\"}]}"
+
+static void what_stops_every_way_names_its_remedy(void **state)
+{
+    static const struct {
+        const char *id;
+        unsigned point;
+        struct machine m;
+    } cases[] = {
+        {"known",          0,  {.patch = "{\"machine\": {\"domain\": {\"trouble\": \"malformed\"}}}"}              },
+        {"known",          0,  {.patch = "{\"open_move\": \"0123.1\"}"}                                            },
+        {"machine-type",   1,  {.patch_check = FINDING("machine-type", "no such machine")}                         },
+        {"hosts-distinct", 2,  {.patch_check = "{\"host\": {\"uuid\": \"AAAA\"}}"}                                 },
+        {"hosts-distinct", 2,  {.patch_check = "{\"host\": {\"hostname\": \"KVM1\"}}"}                             },
+        {"cpu-start",      3,  {.patch_check = FINDING("cpu-start", "missing features: svm")}                      },
+        {"memory",         4,  {.patch_check = "{\"host\": {\"memory_free_bytes\": 1000}}"}                        },
+        {"pages",          4,  {.patch_check = FINDING("pages", "none are free")}                                  },
+        {"storage",
+         5,                    {.patch = "{\"machine\": {\"domain\": {\"disks\": [{\"target\": \"vda\", \"device\": "
+                   "\"disk\", \"storage\": \"volume\", \"source\": \"web\"}]}}}"}                       },
+        {"physical-disk",
+         5,                    {.patch = "{\"machine\": {\"domain\": {\"disks\": [{\"target\": \"vda\", \"device\": "
+                   "\"lun\", \"storage\": \"block\", \"source\": \"/dev/sdb\"}]}}}"}                    },
+        {"pool",           5,  {.patch_check = FINDING("pool", "there is no pool fast")}                           },
+        {"disk-absent",    5,  {.patch_check = FINDING("disk-absent", "something else lies there")}                },
+        {"space",
+         5,                    {.patch_check = "{\"arrivals\": [{\"target\": \"vda\", \"path\": \"/images/web.qcow2\", "
+                         "\"free_bytes\": 1000, \"group\": \"1\"}]}"}                                   },
+        {"shared",
+         6,                    {.from_fs = "nfs",
+          .patch_check = "{\"arrivals\": [{\"target\": \"vda\", \"path\": \"/images/web.qcow2\", "
+                         "\"free_bytes\": 9000000000, \"group\": \"1\", \"exists\": true, "
+                         "\"shared\": true}]}"}                                                         },
+        {"chain",
+         7,                    {.patch = "{\"machine\": {\"disks\": [{\"target\": \"vda\", \"images\": [{\"path\": "
+                   "\"/images/web.qcow2\"}, {\"path\": \"/images/base.qcow2\", \"trouble\": \"No "
+                   "such file or directory\"}]}]}}"}                                                    },
+        {"image-header",
+         7,                    {.patch = "{\"machine\": {\"disks\": [{\"target\": \"vda\", \"images\": [{\"path\": "
+                   "\"/images/web.qcow2\", \"backing\": \"/etc/shadow\", \"backing_format\": "
+                   "\"raw\"}, {\"path\": \"/etc/shadow\"}]}]}}"}                                        },
+        {"image-header",
+         7,                    {.patch = "{\"machine\": {\"disks\": [{\"target\": \"vda\", \"images\": [{\"path\": "
+                   "\"/images/web.qcow2\", \"data_file\": \"/etc/shadow\"}]}]}}"}                       },
+        {"image-header",
+         7,                    {.patch = "{\"machine\": {\"disks\": [{\"target\": \"vda\", \"images\": [{\"path\": "
+                   "\"/images/web.qcow2\", \"backing\": \"base.qcow2\"}, {\"path\": "
+                   "\"/images/base.qcow2\"}]}]}}"}                                                      },
+        {"snapshots",
+         8,                    {.patch = "{\"machine\": {\"domain\": {\"snapshots\": 1}, \"disks\": [{\"target\": "
+                   "\"vda\", \"images\": [{\"path\": \"/images/web.qcow2\", \"backing\": \"b\", "
+                   "\"backing_format\": \"qcow2\"}, {\"path\": \"/images/b\"}]}]}}"}                    },
+        {"firmware",       9,  {.patch_check = FINDING("firmware", "there is no OVMF here")}                       },
+        {"tpm",            9,  {.patch_check = FINDING("tpm", "swtpm is not installed here")}                      },
+        {"secrets",        9,  {.patch = "{\"machine\": {\"secrets\": true}}"}                                     },
+        {"devices",
+         10,                   {.patch = "{\"machine\": {\"domain\": {\"host_devices\": [\"pci 0000:01:00.0\"]}}}"}},
+        {"folders",
+         10,                   {.patch = "{\"machine\": {\"domain\": {\"file_systems\": [\"/srv as data\"]}}}"}    },
+        {"networks",       11, {.patch_check = FINDING("networks", "bridge br0 is not here")}                      },
+        {"absent",         11, {.patch_check = FINDING("absent", "another machine of its name is here")}           },
+        {"quiet",          13, {.patch = "{\"machine\": {\"job\": \"a job\"}}"}                                    },
+        {"quiet",          13, {.patch = "{\"machine\": {\"domain\": {\"state\": \"paused\"}}}"}                   },
+        {"quiet",          13, {.patch = "{\"machine\": {\"domain\": {\"managed_save\": true}}}"}                  },
+        {"errors",         13, {.patch = "{\"machine\": {\"reason\": \"I/O error\"}}"}                             },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        json_t *plan = plan_of(&cases[i].m);
+        const json_t *check = vm_check_of(json_object_get(plan, "checks"), cases[i].id);
+        if (vm_flag(plan, "ok") || strcmp(vm_text(check, "result"), "pass") == 0)
+            print_message("%s: %s\n", cases[i].id, json_dumps(plan, JSON_INDENT(1)));
+        assert_false(vm_flag(plan, "ok"));
+        assert_true(strcmp(vm_text(check, "result"), "fail") == 0 ||
+                    strcmp(vm_text(check, "result"), "unknown") == 0);
+        assert_true(*vm_text(check, "evidence") && *vm_text(check, "remedy"));
+        assert_int_equal(vm_number(check, "point"), cases[i].point);
+        json_decref(plan);
+    }
+}
+
+static void a_check_can_be_overridden(void **state)
+{
+    struct machine m = {.patch = "{\"machine\": {\"secrets\": true}}",
+                        .options = "{\"override\": [\"secrets\"]}"};
+    (void)state;
+    json_t *plan = plan_of(&m);
+    assert_true(vm_flag(plan, "ok"));
+    assert_true(vm_flag(vm_check_of(json_object_get(plan, "checks"), "secrets"), "overridden"));
+    json_decref(plan);
+}
+
+static void a_silent_destination_stops_it(void **state)
+{
+    struct machine m = {.state = NULL};
+    (void)state;
+    json_t *look = look_of(&m), *options = json_object();
+    struct vm_question q = {
+        .word = "web", .facts = {.look = look, .options = options, .from = "kvm1", .to = "kvm2"}
+    };
+    json_t *plan = vm_plan(&q);
+    assert_false(vm_flag(plan, "ok"));
+    json_decref(plan);
+    json_decref(look);
+    json_decref(options);
+}
+
+static void a_plan_goes_stale_with_what_it_rests_on(void **state)
+{
+    static const struct {
+        struct machine m;
+        const char *why; /* NULL: it holds */
+    } cases[] = {
+        {{RUNNING},                                                                                       NULL                },
+        {{RUNNING,
+          .patch =
+              "{\"machine\": {\"dirty_rate\": 5000000, \"disks\": [{\"target\": \"vda\", "
+              "\"images\": [{\"path\": \"/images/web.qcow2\", \"real_bytes\": 300000000}]}]}}"},
+         NULL                                                                                                                 },
+        {{OFF},                                                                                           "started or stopped"},
+        {{RUNNING, .patch = "{\"machine\": {\"digest\": \"d2\"}}"},                                       "definition"        },
+        {{RUNNING, .patch = "{\"machine\": {\"domain\": {\"uuid\": \"x\"}}}"},                            "another machine"   },
+        {{RUNNING, .from_fs = "nfs", .to_fs = "nfs", .same = true},                                       "another way"       },
+        {{RUNNING, .patch = "{\"machine\": {\"secrets\": true}}"},                                        "may not move"      },
+    };
+    struct machine first = {RUNNING};
+    (void)state;
+    json_t *old = plan_of(&first);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        char why[128] = "";
+        json_t *now = plan_of(&cases[i].m);
+        assert_int_equal(vm_plan_stale(old, now, why, sizeof why), cases[i].why != NULL);
+        if (cases[i].why)
+            assert_non_null(strstr(why, cases[i].why));
+        json_decref(now);
+    }
+    json_decref(old);
+}
+
+static void what_was_seen_before_is_the_rate(void **state)
+{
+    static const struct {
+        const char *facts;
+        uint64_t rate;
+    } cases[] = {
+        {"{}",                                                                                  0       },
+        {"{\"vm\": {\"figures\": {\"bytes\": 1000}, \"rows\": {\"copy\": {\"took_ms\": 10}}}}", 0       },
+        {"{\"vm\": {\"figures\": {\"bytes\": 50000000}, \"rows\": {\"copy\": {\"took_ms\": "
+         "1000}}}}",                                                                   50000000},
+        {"{\"vm\": {\"figures\": {\"bytes\": 50000000}, \"rows\": {}}}",                        0       },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        json_t *facts = json_loads(cases[i].facts, 0, NULL);
+        assert_int_equal(vm_plan_rate(facts), cases[i].rate);
+        json_decref(facts);
+    }
+}
+
+static void each_way_costs_what_it_moves(void **state)
+{
+    const struct vm_load l = {.disk_bytes = 1000 << 20,
+                              .memory_bytes = 100 << 20,
+                              .rate = 100 << 20,
+                              .dirty_rate = 50 << 20,
+                              .runs = true};
+    static const struct {
+        const char *id;
+        uint64_t bytes_mib, seconds, outage_ms;
+    } cases[] = {
+        {"live",       200,  3,  150  },
+        {"live-vsm",   1200, 13, 150  },
+        {"quick",      100,  3,  2450 },
+        {"warm-quick", 1100, 13, 2450 },
+        {"san",        0,    21, 25000},
+        {"warm",       1000, 31, 21000},
+        {"cold",       1000, 31, 35000},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct vm_cost c = vm_type_cost(vm_type_named(cases[i].id), &l);
+        assert_true(c.ends);
+        assert_int_equal(c.bytes >> 20, cases[i].bytes_mib);
+        assert_int_equal(c.seconds, cases[i].seconds);
+        assert_int_equal(c.outage_ms, cases[i].outage_ms);
+    }
+    struct vm_load fast = l;
+    fast.dirty_rate = fast.rate;
+    assert_false(vm_type_cost(vm_type_named("live"), &fast).ends);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_matrix_of_storage_holds),
+        cmocka_unit_test(a_group_of_hosts_changes_nothing),
+        cmocka_unit_test(what_speaks_against_a_way_is_said),
+        cmocka_unit_test(what_stops_every_way_names_its_remedy),
+        cmocka_unit_test(a_check_can_be_overridden),
+        cmocka_unit_test(a_silent_destination_stops_it),
+        cmocka_unit_test(a_plan_goes_stale_with_what_it_rests_on),
+        cmocka_unit_test(what_was_seen_before_is_the_rate),
+        cmocka_unit_test(each_way_costs_what_it_moves),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
