@@ -124,9 +124,12 @@ static int remove_entry(struct removal *r, int dir, const char *name, int level)
     if (errno != EISDIR && errno != EPERM) /* POSIX names both for a folder */
         return -errno;
     int err = errno;
-    if (err == EPERM && attrs_unlock(dir, name) && unlinkat(dir, name, 0) == 0) {
-        r->removed++;
-        return 0;
+    if (err == EPERM) { /* free already: by another thread of ours */
+        (void)attrs_unlock(dir, name);
+        if (unlinkat(dir, name, 0) == 0) {
+            r->removed++;
+            return 0;
+        }
     }
     if (unlinkat(dir, name, AT_REMOVEDIR) == 0) {
         r->removed++;

@@ -320,6 +320,14 @@ static bool is_answered(struct changes *c, bool *retlost)
     return answered;
 }
 
+static bool has_more_to_ask(struct changes *c)
+{
+    (void)pthread_mutex_lock(&c->lock);
+    bool more = c->asked < c->ngroups;
+    (void)pthread_mutex_unlock(&c->lock);
+    return more;
+}
+
 int changes_close(struct worker *w)
 {
     struct sender *s = w->s;
@@ -328,6 +336,11 @@ int changes_close(struct worker *w)
     if (!c || !c->list || w->index != 0)
         return 0;
     size_t before = c->pushed;
+    /* What was sent of a folder is placed before that folder is listed again: else the destination
+     * would compare with what is about to be replaced. */
+    int placed = has_more_to_ask(c) ? worker_all_placed(w) : 0;
+    if (placed < 0)
+        return placed;
     while (ask_next(w, c) > 0) {
         int rc = worker_send(w, REC_FIND, &w->record);
         while (rc == 0 && !is_answered(c, &lost))

@@ -370,6 +370,8 @@ static int block_begin(struct rlane *l, const struct listing_head *h)
     if (!r->spec->options.dry_run) {
         int rc = place_spool_folder(r, h->folder, &h->meta, h->xattrs, !l->at.made);
         l->at.made = false;
+        if (rc == 0)
+            rc = durable_name_in(r, h->folder);
         if (rc < 0)
             return rc;
     }

@@ -196,8 +196,10 @@ static int temp_create(struct incoming *in)
 {
     int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
     in->fd = openat(in->folder_fd, in->temp, flags, 0600);
-    if (in->fd < 0 && errno == EPERM && attrs_unlock(in->folder_fd, NULL))
+    if (in->fd < 0 && errno == EPERM) {
+        (void)attrs_unlock(in->folder_fd, NULL); /* or another lane did so just now */
         in->fd = openat(in->folder_fd, in->temp, flags, 0600);
+    }
     if (in->fd < 0 && errno == EEXIST) {
         uint64_t removed = 0;
         (void)beneath_remove(in->folder_fd, in->temp, &removed);

@@ -1,12 +1,11 @@
 /* place: small entries into their folder: temporary name, content, metadata, rename. One lane's
- * thread. Not for files in pieces (incoming.c). */
+ * thread. Not for files in pieces (incoming.c), nor for the way to the folder (place_folder.c). */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "agent/store/attrs.h"
@@ -18,99 +17,6 @@
 #include "common/base/mem.h"
 
 #define SETID (S_ISUID | S_ISGID)
-
-/* An ordinary user cannot look into his own folder of mode 000 or write into one of 0555: it gets
- * its permissions back at the end, as every folder does. */
-static void folder_unlock(struct receiver *r, const char *path, size_t len)
-{
-    char proc[32];
-    struct stat st;
-    CLEANUP(fd_close) int fd = beneath_open(r->root, path, len, O_PATH | O_DIRECTORY, 0);
-    if (fd < 0 || fstat(fd, &st) < 0 || st.st_uid != r->euid)
-        return;
-    (void)snprintf(proc, sizeof proc, "/proc/self/fd/%d", fd);
-    (void)chmod(proc, (st.st_mode & 07777U) | 0700U);
-}
-
-/* Nothing can be made in an immutable folder; it gets its flags back with its metadata. */
-static void way_unlock(struct receiver *r, const char *path, size_t len)
-{
-    for (size_t i = 0; i <= len; i++) {
-        if (i < len && path[i] != '/')
-            continue;
-        CLEANUP(fd_close) int fd = beneath_open(r->root, path, i, O_RDONLY | O_DIRECTORY, 0);
-        if (fd >= 0)
-            (void)attrs_unlock_fd(fd);
-    }
-}
-
-int place_open_folder(struct receiver *r, const char *path, size_t len, bool make, bool *retmade)
-{
-    *retmade = false;
-    int fd = make ? beneath_mkdirs(r->root, path, len, true, retmade)
-                  : beneath_open(r->root, path, len, O_RDONLY | O_DIRECTORY, 0);
-    struct stat st;
-    if (fd == -EPERM && make && r->privileged) {
-        (void)attrs_unlock_fd(r->root);
-        way_unlock(r, path, len);
-        return beneath_mkdirs(r->root, path, len, true, retmade);
-    }
-    bool locked = fd == -EACCES || (fd >= 0 && make && !r->privileged && !*retmade &&
-                                    fstat(fd, &st) == 0 && (st.st_mode & 0700) != 0700);
-    if (!locked || r->spec->options.dry_run)
-        return fd;
-    if (fd >= 0)
-        (void)fd_close(fd);
-    for (size_t i = 0; i < len; i++) /* each folder on the way may be the one */
-        if (path[i] == '/')
-            folder_unlock(r, path, i);
-    folder_unlock(r, path, len);
-    return make ? beneath_mkdirs(r->root, path, len, true, retmade)
-                : beneath_open(r->root, path, len, O_RDONLY | O_DIRECTORY, 0);
-}
-
-bool place_inherits(int folder_fd)
-{
-    struct stat st;
-    if (fstat(folder_fd, &st) < 0 || (st.st_mode & S_ISGID) || attrs_inherited(folder_fd))
-        return true;
-    return fgetxattr(folder_fd, "system.posix_acl_default", NULL, 0) > 0;
-}
-
-void place_leave(struct rlane *l)
-{
-    if (l->at.fd >= 0)
-        (void)fd_close(l->at.fd);
-    l->at.fd = -1;
-    free(l->at.path);
-    l->at.path = NULL;
-}
-
-int place_enter(struct rlane *l, struct bytes folder, bool make)
-{
-    if (l->at.fd >= 0 && l->at.len == folder.n && memcmp(l->at.path, folder.p, folder.n) == 0)
-        return 0;
-    place_leave(l);
-    bool made = false;
-    int fd = place_open_folder(l->r, folder.p, folder.n, make, &made);
-    if (fd < 0)
-        return fd;
-    struct stat st;
-    int rc = fstat(fd, &st) == 0 ? written_note(l->r, fd, st.st_dev) : -errno;
-    if (rc < 0) {
-        (void)fd_close(fd);
-        return rc;
-    }
-    moves_touch(l->r, folder.p, folder.n);
-    l->at = (struct place_folder){.path = xmemdup(folder.p, folder.n),
-                                  .len = folder.n,
-                                  .fd = fd,
-                                  .inherits = place_inherits(fd),
-                                  .made = made,
-                                  .later = st.st_dev == l->r->root_dev ? l->r->root_later
-                                                                       : naming_waits(fd)};
-    return 0;
-}
 
 static unsigned count_bits(unsigned v)
 {
@@ -170,9 +76,11 @@ static int rename_over(const struct receiver *r, int folder_fd, const char *temp
 {
     if (renameat(folder_fd, temp, folder_fd, name) == 0)
         return 0;
-    if (errno == EPERM && attrs_unlock(folder_fd, name) &&
-        renameat(folder_fd, temp, folder_fd, name) == 0)
-        return 0;
+    if (errno == EPERM && r->privileged) {
+        (void)attrs_unlock(folder_fd, name);
+        if (renameat(folder_fd, temp, folder_fd, name) == 0)
+            return 0;
+    }
     if (errno != EISDIR && errno != ENOTEMPTY && errno != EEXIST)
         return -errno;
     int rc = folder_give_way(r, folder_fd, name);
@@ -400,7 +308,8 @@ static int place_only_meta(struct rlane *l, const struct batch_entry *e, char *n
      * another owner: somebody put a link to another file here. */
     bool foreign = l->r->privileged && st.st_nlink > 1 &&
                    (st.st_uid != e->meta.uid || st.st_gid != e->meta.gid);
-    if (st.st_nlink > e->meta.nlink || foreign)
+    bool other = S_ISREG(e->meta.mode) && (uint64_t)st.st_size != e->meta.size;
+    if (st.st_nlink > e->meta.nlink || foreign || other)
         return -EBUSY;
     int rc = place_meta(l, fd, &e->meta, e->xattrs, true);
     if (rc == 0)
@@ -433,14 +342,17 @@ static int place_one(struct rlane *l, const struct batch_entry *e, struct cursor
     return place_spool_link(l, e->name, &e->meta, e->target);
 }
 
-/* True: what refused was an immutable or append-only entry or folder of ours; it gets its flags
- * back at the end. */
-static bool place_unlock(int dir, const struct batch_entry *e)
+/* What refused may be an immutable or append-only entry or folder of ours; it gets its flags back
+ * at the end. True: to be tried again, also when there was nothing to free any more: another lane
+ * may have done so in between. */
+static bool place_unlock(const struct rlane *l, const struct batch_entry *e)
 {
     char name[NAME_BYTES_MAX + 1];
     memcpy(name, e->name.p, e->name.n);
     name[e->name.n] = '\0';
-    return attrs_unlock(dir, name);
+    if (l->r->privileged)
+        (void)attrs_unlock(l->at.fd, name);
+    return l->r->privileged;
 }
 
 static int entry_done(struct rlane *l, const struct batch_entry *e, int rc, const char *what)
@@ -504,7 +416,7 @@ static int batch_one(struct rlane *l, struct cursor *c, bool lost)
     if (!lost) {
         struct cursor from = *c;
         rc = place_one(l, &e, c, &what);
-        if (rc == -EPERM && place_unlock(l->at.fd, &e)) {
+        if (rc == -EPERM && place_unlock(l, &e)) {
             *c = from;
             rc = place_one(l, &e, c, &what);
         }

@@ -21,6 +21,7 @@
 #define GRANT_EVERY (2U << 20)
 #define INCOMING_MAX 256U
 #define WRITTEN_MAX 128U
+#define WAITS_WORDS 1024U
 
 struct receiver;
 
@@ -163,6 +164,9 @@ struct receiver {
     pthread_cond_t changed;
     struct placed pending; /* in place, not durable */
     bool named_waits;      /* for another sync */
+    /* A bit a folder, by hash: files in it wait for their names, in pending and in what is synced
+     * just now. */
+    uint64_t waits[WAITS_WORDS], waits_synced[WAITS_WORDS];
     struct written written;
     struct buf unsaid;     /* failures that no lane has told the source yet: each a blob */
     struct placed durable; /* its rows are not used */
@@ -202,11 +206,13 @@ int receiver_say_unsaid(struct rlane *l);
 void *receive_lane_run(void *arg);
 int receive_lane_reply(struct rlane *l, uint8_t type);
 
-/* place.c */
+/* place_folder.c */
 int place_enter(struct rlane *l, struct bytes folder, bool make);
 void place_leave(struct rlane *l);
 int place_open_folder(struct receiver *r, const char *path, size_t len, bool make, bool *retmade);
 bool place_inherits(int folder_fd);
+
+/* place.c */
 int place_batch(struct rlane *l, struct cursor *c);
 /* Sets metadata on a new entry's descriptor; counts what could not be kept. */
 int place_meta(struct rlane *l, int fd, const struct meta *m, struct bytes xattrs, bool inherits);
@@ -273,6 +279,8 @@ bool durable_is(struct receiver *r); /* nothing was placed since */
 int durable_flush(struct receiver *r);
 /* All that was placed has its name. */
 int durable_name(struct receiver *r);
+/* Of this folder at least: what is listed now is compared with what was placed last. */
+int durable_name_in(struct receiver *r, struct bytes folder);
 /* One sync: what had its name before is durable, what had not has its name now. */
 int durable_step(struct receiver *r);
 

@@ -193,6 +193,9 @@ void *worker_run(void *arg);
 int worker_pump(struct worker *w, int timeout_ms);
 /* b begins with LANE_HEADER_BYTES of room. */
 int worker_send(struct worker *w, uint8_t type, struct buf *b);
+/* What this worker sent is on its way, and the others, whose walk is over, have heard that theirs
+ * is in place. */
+int worker_all_placed(struct worker *w);
 void worker_head(struct buf *b); /* clears b and leaves that room */
 /* One failed item; the run goes on. */
 void worker_failed(struct worker *w, const struct folder *f, const char *name, int err,

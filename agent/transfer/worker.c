@@ -237,6 +237,14 @@ int worker_send(struct worker *w, uint8_t type, struct buf *b)
     return lane_send(w->lane, type, flags, out->data, out->len - LANE_HEADER_BYTES);
 }
 
+static bool all_drained(struct sender *s, unsigned but)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    bool all = s->ndrained + but >= s->nworkers;
+    (void)pthread_mutex_unlock(&s->lock);
+    return all;
+}
+
 /* ── the loop ── */
 
 /* rings: as it was before the caller looked and found nothing to do. A ring since then found this
@@ -249,6 +257,22 @@ static int wait_idle(struct worker *w, unsigned rings)
     atomic_fetch_sub(&w->s->nidle, 1);
     atomic_store(&w->idle, false);
     return rc;
+}
+
+static int wait_drained(struct worker *w, unsigned but)
+{
+    struct sender *s = w->s;
+    int rc = 0;
+    for (unsigned rings = atomic_load(&s->rings); rc == 0 && !all_drained(s, but);
+         rings = atomic_load(&s->rings))
+        rc = wait_idle(w, rings);
+    return rc;
+}
+
+int worker_all_placed(struct worker *w)
+{
+    int rc = batch_flush(w);
+    return rc == 0 ? wait_drained(w, 1) : rc;
 }
 
 static int answer_first(struct worker *w)
@@ -336,21 +360,10 @@ static int barrier(struct worker *w)
     return 0;
 }
 
-static bool all_drained(struct sender *s)
-{
-    (void)pthread_mutex_lock(&s->lock);
-    bool all = s->ndrained == s->nworkers;
-    (void)pthread_mutex_unlock(&s->lock);
-    return all;
-}
-
 static int finish(struct worker *w)
 {
     struct sender *s = w->s;
-    int rc = 0;
-    for (unsigned rings = atomic_load(&s->rings); rc == 0 && !all_drained(s);
-         rings = atomic_load(&s->rings))
-        rc = wait_idle(w, rings);
+    int rc = wait_drained(w, 0);
     if (rc < 0)
         return rc;
     (void)pthread_mutex_lock(&s->lock);

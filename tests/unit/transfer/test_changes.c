@@ -1,14 +1,10 @@
 /* test_changes: passes that look only where the change feed says so leave the same as full scans:
  * case by case, and with random changes while they run. Needs root; skips without. */
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,66 +12,13 @@
 #include "common/base/mem.h"
 #include "tests/lab/churn.h"
 #include "tests/unit/test.h"
-#include "tests/unit/transfer/harness.h"
-#include "tests/unit/transfer/trees.h"
+#include "tests/unit/transfer/passes.h"
 
-static struct feed *feed;
-static char looked[96]; /* what the last pass said of itself */
 static const struct transfer_options with_delete = {.delete_extras = true};
-
-/* On a file system of its own: nobody else's changes are in the list. */
-static int setup(void **state_)
-{
-    if (trees_setup(state_) != 0)
-        return -1;
-    char *inside = xasprintf("%s/source", source);
-    if (mount("none", source, "tmpfs", 0, "size=300m") < 0 || mkdir(inside, 0755) < 0)
-        return -1;
-    free(source);
-    source = inside;
-    return feed_new(&feed, state);
-}
-
-static int teardown(void **state_)
-{
-    feed = feed_free(feed);
-    *strrchr(source, '/') = '\0';
-    (void)umount2(source, MNT_DETACH);
-    return trees_teardown(state_);
-}
-
-static void sh(const char *text)
-{
-    char *script = xasprintf("set -e; cd '%s'; %s", source, text);
-    const char *const argv[] = {"sh", "-c", script, NULL};
-    assert_int_equal(trees_run(argv), 0);
-    free(script);
-}
-
-static void pass(struct both *b, const struct transfer_options *o)
-{
-    struct harness h = {.source = source,
-                        .destination = destination,
-                        .state = state,
-                        .feed = feed,
-                        .options = o ? *o : with_delete};
-    harness_run(&h, &b->sent, &b->received);
-    for (size_t i = 0; i < b->sent.ngroups; i++)
-        for (size_t k = 0; k < b->sent.groups[i].nexamples; k++)
-            print_message("source: %s %d %s\n", b->sent.groups[i].what, b->sent.groups[i].err,
-                          b->sent.groups[i].examples[k]);
-    for (size_t i = 0; i < b->received.ngroups; i++)
-        for (size_t k = 0; k < b->received.groups[i].nexamples; k++)
-            print_message("destination: %s %d %s\n", b->received.groups[i].what,
-                          b->received.groups[i].err, b->received.groups[i].examples[k]);
-    (void)snprintf(looked, sizeof looked, "%s", b->sent.scan);
-    step_result_done(&b->sent);
-    step_result_done(&b->received);
-}
 
 static void settle(struct both *b)
 {
-    pass(b, NULL);
+    pass(b, &with_delete);
     assert_done(b);
     assert_same_trees();
 }
@@ -218,7 +161,8 @@ static void another_destination_is_scanned_in_full(void **state_)
     settle(&b);
     expect_looked(0);
     char *gone = xasprintf("%s/b", destination), *back = xasprintf("%s/was", state);
-    assert_int_equal(rename(gone, back), 0); /* nobody tells us, until something changes there */
+    const char *const away[] = {"mv", gone, back, NULL};
+    assert_int_equal(trees_run(away), 0); /* nobody tells us, until something changes there */
     sh("echo x >> b/2");
     settle(&b);
     assert_int_equal(b.sent.counters.total_files, 3);
@@ -262,7 +206,7 @@ static void storm(uint64_t seed, unsigned rounds, unsigned links)
     for (unsigned i = 0; i < rounds; i++) {
         s.count = 500 + i % 3 * 2000;
         assert_int_equal(pthread_create(&s.thread, NULL, storm_run, &s), 0);
-        pass(&b, NULL);
+        pass(&b, &with_delete);
         (void)pthread_join(s.thread, NULL);
         if (i % 2)
             settle(&b);
@@ -275,9 +219,8 @@ static void storm(uint64_t seed, unsigned rounds, unsigned links)
 /* GODWIT_SEED repeats one; GODWIT_ALL=yes goes through more. */
 static void storms(uint64_t first, unsigned links)
 {
-    const char *seed = getenv("GODWIT_SEED"), *all = getenv("GODWIT_ALL");
-    bool longer = all && strcmp(all, "yes") == 0;
-    storm(seed ? strtoull(seed, NULL, 10) : first, longer ? 20 : 3, links);
+    const char *seed = getenv("GODWIT_SEED");
+    storm(seed ? strtoull(seed, NULL, 10) : first, passes_are_long() ? 20 : 3, links);
 }
 
 static void random_changes_while_passes_run(void **state_)
@@ -294,15 +237,14 @@ static void random_changes_with_hard_links(void **state_)
 
 int main(void)
 {
-#define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
+#define TEST(t) cmocka_unit_test_setup_teardown(t, passes_setup, passes_teardown)
     const struct CMUnitTest tests[] = {
         TEST(only_changed_folders_are_looked_at), TEST(what_failed_is_tried_again),
         TEST(hard_links_are_kept_across_folders), TEST(another_destination_is_scanned_in_full),
         TEST(changes_by_another_name_are_seen),   TEST(a_retry_keeps_hard_links),
         TEST(random_changes_while_passes_run),    TEST(random_changes_with_hard_links),
     };
-    if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 ||
-        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+    if (!passes_enter())
         return 77;
     cmocka_set_test_filter(getenv("GODWIT_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);

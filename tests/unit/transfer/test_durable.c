@@ -1,7 +1,9 @@
 /* test_durable: no file stands under its final name before a sync has seen its content; a file
  * system below the root that cannot keep what it took ends the transfer. */
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,9 +11,11 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include "agent/store/meta.h"
 #include "agent/transfer/record.h"
 #include "common/base/mem.h"
 #include "tests/unit/test.h"
+#include "tests/unit/transfer/byhand.h"
 #include "tests/unit/transfer/grounds.h"
 #include "tests/unit/transfer/harness.h"
 #include "tests/unit/transfer/trees.h"
@@ -167,8 +171,93 @@ static void a_file_system_below_that_cannot_sync_ends_it(void **state_)
     free(below);
 }
 
+/* A listing of one file of eight bytes; what the destination says to it. */
+static enum verdict listed(struct lane *l, const char *folder, const char *name, time_t mtime)
+{
+    struct lane_record r;
+    struct buf b;
+    struct meta m = {.mode = S_IFDIR | 0755, .nlink = 2};
+    struct listing_head head = {
+        .folder = {folder, strlen(folder)},
+          .flags = LISTING_FIRST | LISTING_LAST, .meta = m
+    };
+    struct listing_entry e = {
+        .name = {name, strlen(name)}
+    };
+    e.meta = (struct meta){
+        .mode = S_IFREG | 0644, .nlink = 1, .size = 8, .mtime = {mtime, 0}
+    };
+    e.xattrs_digest = xattrs_digest(NULL, 0);
+    buf_init(&b, LANE_RECORD_MAX);
+    listing_head_put(&b, &head);
+    buf_put_u32(&b, 1);
+    listing_entry_put(&b, &e);
+    assert_int_equal(lane_send_copy(l, REC_LISTING, 0, b.data, b.len), 0);
+    buf_done(&b);
+    byhand_wait(l, REC_WANT, &r);
+    struct cursor c = cursor_of(r.data, r.len);
+    assert_int_equal(cursor_u32(&c), 1);
+    return (enum verdict)cursor_u8(&c);
+}
+
+static void send_one(struct lane *l, const char *folder, const char *text, time_t mtime)
+{
+    struct buf b;
+    struct batch_head head = {
+        .folder = {folder, strlen(folder)}
+    };
+    buf_init(&b, LANE_RECORD_MAX);
+    batch_head_put(&b, &head);
+    byhand_put_file(&b, "f", text, mtime, 0);
+    assert_int_equal(lane_send_copy(l, REC_BATCH, 0, b.data, b.len), 0);
+    buf_done(&b);
+}
+
+/* A newer file waits for its name when its folder is listed again, and the source has the older one
+ * back: what waits counts, not what it is about to replace. */
+static void what_waits_is_what_a_second_listing_meets(void **state_)
+{
+    (void)state_;
+    if (!on_disk()) {
+        print_message("skipped: names wait for a sync on a disk only, and TMPDIR is in memory\n");
+        skip();
+    }
+    struct step_result received = {0};
+    struct lane_record r;
+    pthread_t thread;
+    struct both keys;
+    make_dir(source, "d");
+    put(source, "d/f", "version1", 8);
+    const struct timespec times[2] = {
+        {1000, 0},
+        {1000, 0}
+    };
+    IN_SOURCE(utimensat(AT_FDCWD, path, times, 0), "d/f");
+    transfer(&keys, NULL);
+    assert_done(&keys);
+    assert_int_equal(pthread_create(&thread, NULL, byhand_receive, &received), 0);
+    struct lane *l = byhand_lane();
+    assert_int_equal(listed(l, "d", "f", 2000), VERDICT_CHECK);
+    send_one(l, "d", "version2", 2000);
+    /* Not "check whether it is still version1": that one goes. */
+    assert_int_equal(listed(l, "d", "f", 1000), VERDICT_DATA);
+    send_one(l, "d", "version1", 1000);
+    assert_int_equal(lane_send_copy(l, REC_FINISH, 0, NULL, 0), 0);
+    byhand_wait(l, REC_FINISHED, &r);
+    assert_int_equal(lane_send_copy(l, REC_BYE, 0, NULL, 0), 0);
+    (void)pthread_join(thread, NULL);
+    (void)lane_free(l);
+    assert_int_equal(received.status, STEP_DONE);
+    step_result_done(&received);
+    char *script = xasprintf("test \"$(cat '%s/d/f')\" = version1", destination);
+    const char *const argv[] = {"sh", "-c", script, NULL};
+    assert_int_equal(trees_run(argv), 0);
+    free(script);
+}
+
 int main(void)
 {
+    port = (uint16_t)(20000 + getpid() % 12000);
     const char *const argv[] = {"sh", "-c", "command -v rsync >/dev/null", NULL};
     if (trees_run(argv) != 0) {
         (void)fprintf(stderr, "skipped: rsync is not installed\n");
@@ -178,6 +267,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_name_comes_after_the_content, setup, trees_teardown),
         cmocka_unit_test_setup_teardown(a_late_name_that_is_taken_costs_that_file, setup,
+                                        trees_teardown),
+        cmocka_unit_test_setup_teardown(what_waits_is_what_a_second_listing_meets, setup,
                                         trees_teardown),
         cmocka_unit_test_setup_teardown(a_file_system_below_that_cannot_sync_ends_it, setup,
                                         trees_teardown),

@@ -217,6 +217,7 @@ enum change {
     CHANGE_FLAGS = 64,
     CHANGE_MANY = 256,  /* the file has as many names at the source as the secret */
     CHANGE_EXTRA = 128, /* the source loses the folder in every second pass */
+    CHANGE_MOVE = 512,  /* the source has file and folder under other names in every second pass */
 };
 
 static void chmod_own(const char *name, unsigned mode)
@@ -247,6 +248,14 @@ static void flag_own(void)
     free(path);
 }
 
+static void rename_own(const char *a, const char *b, bool forth)
+{
+    char *from = in_tree(forth ? a : b), *to = in_tree(forth ? b : a);
+    (void)rename(from, to);
+    free(from);
+    free(to);
+}
+
 static void change(unsigned what, unsigned pass)
 {
     unsigned mode = pass % 2 ? 0644 : 0664;
@@ -274,6 +283,10 @@ static void change(unsigned what, unsigned pass)
     }
     if (what & CHANGE_FLAGS)
         flag_own();
+    if (what & CHANGE_MOVE) {
+        rename_own("file", "elsewhere", pass % 2);
+        rename_own("dir", "folder", pass % 2);
+    }
     if ((what & CHANGE_EXTRA) && pass % 2) {
         char *file = in_tree("dir/inside");
         (void)unlink(file);
@@ -302,26 +315,31 @@ static const struct race {
     const char *lure;
     unsigned change;
 } races[] = {
-    {"a link in the middle, read",        true,  TRICK_SYMLINK,   "dir",   secret_dir,  CHANGE_FRESH              },
-    {"a folder moved away, read",         true,  TRICK_FOLDER,    "dir",   secret_dir,  CHANGE_FRESH              },
-    {"a link on the final name, read",    true,  TRICK_SYMLINK,   "file",  inside,      CHANGE_FRESH              },
-    {"a link on a large file, read",      true,  TRICK_SYMLINK,   "large", inside,      CHANGE_FRESH              },
-    {"a hard link to a secret, read",     true,  TRICK_HARDLINK,  "file",  secret_file, CHANGE_FRESH              },
-    {"a link in the middle, written",     false, TRICK_SYMLINK,   "dir",   secret_dir,  CHANGE_INSIDE             },
-    {"a folder moved away, written",      false, TRICK_FOLDER,    "dir",   secret_dir,  CHANGE_INSIDE             },
-    {"a link on the final name, written", false, TRICK_SYMLINK,   "file",  inside,      CHANGE_DATA               },
-    {"mode and owner through a link",     false, TRICK_SYMLINK,   "file",  inside,      CHANGE_META               },
-    {"a hard link to a secret, written",  false, TRICK_HARDLINK,  "file",  secret_file, CHANGE_DATA               },
-    {"mode and owner of a hard link",     false, TRICK_HARDLINK,  "file",  secret_file, CHANGE_META               },
-    {"owner of a hard link among many",   false, TRICK_HARDLINK,  "file",  secret_file,
-     CHANGE_META | CHANGE_MANY                                                                                    },
-    {"flags of a hard link",              false, TRICK_HARDLINK,  "file",  secret_file, CHANGE_FLAGS              },
-    {"a link on the temporary name",      false, TRICK_TEMP,      NULL,    inside,      CHANGE_DATA | CHANGE_LARGE},
-    {"a hard link on the temporary name", false, TRICK_TEMP_HARD, NULL,    secret_file,
-     CHANGE_DATA | CHANGE_LARGE                                                                                   },
-    {"a link on a fifo's temporary name", false, TRICK_TEMP,      NULL,    secret_pipe, CHANGE_NODE               },
-    {"a hard link in a new fifo's place", false, TRICK_TEMP_HARD, NULL,    secret_pipe, CHANGE_NODE               },
-    {"extras behind a link",              false, TRICK_SYMLINK,   "dir",   secret_dir,  CHANGE_EXTRA              },
+    {"a link in the middle, read",          true,  TRICK_SYMLINK,   "dir",   secret_dir,  CHANGE_FRESH              },
+    {"a folder moved away, read",           true,  TRICK_FOLDER,    "dir",   secret_dir,  CHANGE_FRESH              },
+    {"a link on the final name, read",      true,  TRICK_SYMLINK,   "file",  inside,      CHANGE_FRESH              },
+    {"a link on a large file, read",        true,  TRICK_SYMLINK,   "large", inside,      CHANGE_FRESH              },
+    {"a hard link to a secret, read",       true,  TRICK_HARDLINK,  "file",  secret_file, CHANGE_FRESH              },
+    {"a link in the middle, written",       false, TRICK_SYMLINK,   "dir",   secret_dir,  CHANGE_INSIDE             },
+    {"a folder moved away, written",        false, TRICK_FOLDER,    "dir",   secret_dir,  CHANGE_INSIDE             },
+    {"a link on the final name, written",   false, TRICK_SYMLINK,   "file",  inside,      CHANGE_DATA               },
+    {"mode and owner through a link",       false, TRICK_SYMLINK,   "file",  inside,      CHANGE_META               },
+    {"a hard link to a secret, written",    false, TRICK_HARDLINK,  "file",  secret_file, CHANGE_DATA               },
+    {"mode and owner of a hard link",       false, TRICK_HARDLINK,  "file",  secret_file, CHANGE_META               },
+    {"owner of a hard link among many",     false, TRICK_HARDLINK,  "file",  secret_file,
+     CHANGE_META | CHANGE_MANY                                                                                      },
+    {"flags of a hard link",                false, TRICK_HARDLINK,  "file",  secret_file, CHANGE_FLAGS              },
+    {"a link on the temporary name",        false, TRICK_TEMP,      NULL,    inside,      CHANGE_DATA | CHANGE_LARGE},
+    {"a hard link on the temporary name",   false, TRICK_TEMP_HARD, NULL,    secret_file,
+     CHANGE_DATA | CHANGE_LARGE                                                                                     },
+    {"a link on a fifo's temporary name",   false, TRICK_TEMP,      NULL,    secret_pipe, CHANGE_NODE               },
+    {"a hard link in a new fifo's place",   false, TRICK_TEMP_HARD, NULL,    secret_pipe, CHANGE_NODE               },
+    {"extras behind a link",                false, TRICK_SYMLINK,   "dir",   secret_dir,  CHANGE_EXTRA              },
+    {"a link in a renamed folder's place",  false, TRICK_SYMLINK,   "dir",   secret_dir,  CHANGE_MOVE               },
+    {"a folder moved away and renamed",     false, TRICK_FOLDER,    "dir",   secret_dir,  CHANGE_MOVE               },
+    {"a link in a renamed file's place",    false, TRICK_SYMLINK,   "file",  inside,      CHANGE_MOVE               },
+    {"a hard link where a file is renamed", false, TRICK_HARDLINK,  "file",  secret_file,
+     CHANGE_MOVE                                                                                                    },
 };
 
 static pid_t attacker = -1;

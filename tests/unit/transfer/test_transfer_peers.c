@@ -15,71 +15,13 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "tests/unit/test.h"
+#include "tests/unit/transfer/byhand.h"
 #include "tests/unit/transfer/harness.h"
 #include "tests/unit/transfer/trees.h"
 
 static char fault_file[64];
 
 /* ── a peer with the right key that lies ── */
-
-static void *receive_run(void *arg)
-{
-    struct harness h = {.source = source, .destination = destination, .state = state, .port = port};
-    harness_receive(&h, arg);
-    return NULL;
-}
-
-static void put_file(struct buf *b, const char *name, const char *text, uint8_t flip)
-{
-    struct batch_entry e = {
-        .kind = BATCH_FILE, .name = {name, strlen(name)},
-             .nsegments = 1
-    };
-    e.meta = (struct meta){.mode = S_IFREG | 0644, .nlink = 1, .size = strlen(text)};
-    digest_bytes(text, strlen(text), e.digest);
-    e.digest[3] ^= flip;
-    batch_entry_put(b, &e);
-    buf_put_u64(b, 0);
-    buf_put_blob(b, text, strlen(text));
-}
-
-static struct lane *hand_made_lane(void)
-{
-    struct lane_identity *id = NULL, *peer = NULL;
-    struct lane *l = NULL;
-    struct lane_welcome w;
-    struct lane_hello hello = {
-        .id = "0123456789abcdef", .pair = "0123456789abcdef.1", .entry = {5, 0}
-    };
-    char *mine = xasprintf("%s/source.key", state), *other = xasprintf("%s/destination.key", state);
-    assert_int_equal(lane_identity_load_or_new(mine, &id), 0);
-    assert_int_equal(lane_identity_load_or_new(other, &peer), 0);
-    memset(hello.secret, 0x42, sizeof hello.secret);
-    char endpoint[32];
-    (void)snprintf(endpoint, sizeof endpoint, "127.0.0.1:%u", (unsigned)port);
-    int rc = -1;
-    for (int i = 0; i < 1000 && rc < 0; i++) {
-        rc = lane_connect(&l, id, endpoint, lane_identity_pin(peer), -1);
-        if (rc == 0 && ((rc = lane_hello_send(l, &hello)) < 0 ||
-                        (rc = lane_welcome_receive(l, 5000, &w, NULL)) < 0))
-            l = lane_free(l);
-        if (rc < 0)
-            (void)usleep(20000);
-    }
-    assert_int_equal(rc, 0);
-    (void)lane_identity_free(id);
-    (void)lane_identity_free(peer);
-    free(mine);
-    free(other);
-    return l;
-}
-
-static void wait_for(struct lane *l, uint8_t type, struct lane_record *ret)
-{
-    do
-        assert_int_equal(lane_receive(l, 5000, ret), 1);
-    while (ret->type != type);
-}
 
 static void a_wrong_digest_costs_its_file_alone(void **state_)
 {
@@ -92,24 +34,24 @@ static void a_wrong_digest_costs_its_file_alone(void **state_)
     struct both keys;
     transfer(&keys, &(struct transfer_options){.dry_run = true}); /* makes the keys: two threads
                                                                      would each make their own */
-    assert_int_equal(pthread_create(&thread, NULL, receive_run, &received), 0);
-    struct lane *l = hand_made_lane();
+    assert_int_equal(pthread_create(&thread, NULL, byhand_receive, &received), 0);
+    struct lane *l = byhand_lane();
     buf_init(&b, LANE_RECORD_MAX);
     struct batch_head head = {
         .folder = {"", 0}
     };
     batch_head_put(&b, &head);
-    put_file(&b, "good", "whole", 0);
-    put_file(&b, "bad", "whole", 1);
-    put_file(&b, "after", "whole", 0);
+    byhand_put_file(&b, "good", "whole", 0, 0);
+    byhand_put_file(&b, "bad", "whole", 0, 1);
+    byhand_put_file(&b, "after", "whole", 0, 0);
     assert_int_equal(lane_send_copy(l, REC_BATCH, 0, b.data, b.len), 0);
-    wait_for(l, REC_FAILED, &r);
+    byhand_wait(l, REC_FAILED, &r);
     struct cursor c = cursor_of(r.data, r.len);
     assert_int_equal(failed_get(&c, &failed), 0);
     assert_int_equal(failed.err, EBADMSG);
     assert_memory_equal(failed.path.p, "bad", 3);
     assert_int_equal(lane_send_copy(l, REC_FINISH, 0, NULL, 0), 0);
-    wait_for(l, REC_FINISHED, &r);
+    byhand_wait(l, REC_FINISHED, &r);
     assert_int_equal(lane_send_copy(l, REC_BYE, 0, NULL, 0), 0);
     (void)pthread_join(thread, NULL);
     (void)lane_free(l);
@@ -152,7 +94,7 @@ static void begin_large(struct lane *l, uint8_t flags, struct begun *ret)
     buf_init(&b, LANE_RECORD_MAX);
     begin_put(&b, &g);
     assert_int_equal(lane_send_copy(l, REC_BEGIN, 0, b.data, b.len), 0);
-    wait_for(l, REC_BEGUN, &r);
+    byhand_wait(l, REC_BEGUN, &r);
     struct cursor c = cursor_of(r.data, r.len);
     assert_int_equal(begun_get(&c, ret), 0);
     buf_done(&b);
@@ -178,7 +120,7 @@ static void send_piece(struct lane *l)
     piece_end_put(&b, &p);
     assert_int_equal(lane_send_copy(l, REC_PIECE_END, 0, b.data, b.len), 0);
     while (st.durable_bytes < PIECE_BYTES) {
-        wait_for(l, REC_STATUS, &r);
+        byhand_wait(l, REC_STATUS, &r);
         struct cursor c = cursor_of(r.data, r.len);
         assert_int_equal(status_get(&c, &st), 0);
     }
@@ -195,7 +137,7 @@ static void pieces_of_a_lost_file_are_not_believed(void **state_)
     for (unsigned i = 0; i < 3; i++) {
         struct begun g;
         pid_t pid = side_start(false);
-        struct lane *l = hand_made_lane();
+        struct lane *l = byhand_lane();
         begin_large(l, i == 1 ? BEGIN_FRESH : 0, &g);
         assert_int_equal(g.bitmap.n, 0);
         if (i == 0)
@@ -230,11 +172,11 @@ static void an_offer_that_nobody_asked_for_ends_the_lane(void **state_)
     struct sums s;
     transfer(&keys, &(struct transfer_options){.dry_run = true}); /* makes the keys */
     pid_t pid = side_start(false);
-    struct lane *l = hand_made_lane();
+    struct lane *l = byhand_lane();
     begin_large(l, 0, &g);
     assert_int_equal(g.old_size, 0);
     offer(l, 99);
-    wait_for(l, REC_SUMS, &r);
+    byhand_wait(l, REC_SUMS, &r);
     struct cursor c = cursor_of(r.data, r.len);
     assert_int_equal(sums_get(&c, &s), 0);
     assert_true(s.id == 99 && s.kind == SUMS_SAME);
