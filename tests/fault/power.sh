@@ -13,8 +13,8 @@ big_files "$src/big" 3 24
 odd_files "$src/odd"
 total=$(du -sb "$src" | cut -f1) used=$(du -sk "$src" | cut -f1)
 types="ext4"
-cuts="5 45"
-! long || { types="xfs ext4"; cuts="0 5 10 20 30 45 60 75 90"; }
+cuts="5 45" points="moved:2"
+! long || { types="xfs ext4"; cuts="0 5 10 20 30 45 60 75 90" points="moves-noted:1 moved:1 moved:3 moves-synced:1 moves-committed:1"; }
 
 check_of() { # TYPE IMAGE: as at boot; 0 and 1 are a sound file system
     case $1 in
@@ -45,6 +45,42 @@ END
 }
 test_used() { [ "$(du -sk "$1" 2>/dev/null | cut -f1)" -ge "$2" ]; } # FOLDER KIB
 
+# The power goes: what dst did not flush is gone, and dst is down.
+cut_power() { # TYPE
+    local victim
+    victim=$(pid_of dst)
+    touch "$work/dst.down"
+    kill -STOP "$victim"
+    until_true 10 "the agent is frozen" frozen "$victim"
+    xfs_io -x -c shutdown "$work/$1" >/dev/null || skip "this kernel cannot shut $1 down"
+    down dst
+    umount "$work/$1"
+    check_of "$1" "$work/$1.img"
+    disk_mount "$work/$1"
+}
+# While it renames what was renamed on the source, at POINT for the TIMES. time.
+cut_renaming() { # TYPE POINT TIMES
+    local type=$1 job=$1-$2-$3 dst=$work/$1/renamed from=$work/renamed
+    cp -a "$src" "$from"
+    job_start "$job" "$from" "$dst" --delete
+    job_end "$job" 60 done
+    mv "$from/small/d1" "$from/small/t" && mv "$from/small/d2" "$from/small/d1" && mv "$from/small/t" "$from/small/d2"
+    mv "$from/small/d3" "$from/big/d3" && mv "$from/big/big1" "$from/one" && mv "$from/odd" "$from/other"
+    halt dst "$2" "$3"
+    godwit job start "$job" >/dev/null
+    until_true 30 "dst stands still at $2" halted dst
+    cut_power "$type"
+    up dst
+    job_end "$job" 90 done
+    same "$from" "$dst" --filter="-x trusted.SGI_ACL_*"
+    no_temporaries "$dst"
+    godwit job start "$job" >/dev/null
+    job_end "$job" 60 done
+    [ "$(report "$job" .totals.files)" = 0 ] || fail "a pass over the same sends something"
+    passed "$type: power cut at $2 while it renames"
+    rm -rf "$dst" "$from"
+}
+
 for type in $types; do
     disk "$type" 400 "$type"
     state[dst]=$work/$type/state
@@ -61,15 +97,7 @@ for type in $types; do
         job_start "$job" "$src" "$dst"
         until_true 30 "the transfer has begun" test -d "$dst/small"
         until_true 30 "$percent% is there" test_used "$dst" $((used * percent / 100))
-        victim=$(pid_of dst)
-        touch "$work/dst.down"
-        kill -STOP "$victim"
-        until_true 10 "the agent is frozen" frozen "$victim"
-        xfs_io -x -c shutdown "$work/$type" >/dev/null || skip "this kernel cannot shut $type down"
-        down dst
-        umount "$work/$type"
-        check_of "$type" "$work/$type.img"
-        disk_mount "$work/$type"
+        cut_power "$type"
         whole=$(none_lies "$src" "$dst") || fail "something wrong stands under its final name"
         kept=$(du -sk "$dst" 2>/dev/null | cut -f1)
         up dst
@@ -79,6 +107,9 @@ for type in $types; do
         no_temporaries "$dst"
         passed "$type: power cut at $percent% (${kept:-0} KiB survived, $whole files under their names, each whole, sent again: $(report "$job" .totals.again_bytes) of $total bytes)"
         rm -rf "$dst"
+    done
+    for point in $points; do
+        cut_renaming "$type" "${point%:*}" "${point#*:}"
     done
     down dst
     rm -rf "$work/saved" && cp -a "${state[dst]}" "$work/saved"
