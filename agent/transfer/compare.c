@@ -370,8 +370,6 @@ static int block_begin(struct rlane *l, const struct listing_head *h)
     if (!r->spec->options.dry_run) {
         int rc = place_spool_folder(r, h->folder, &h->meta, h->xattrs, !l->at.made);
         l->at.made = false;
-        if (rc == 0)
-            rc = durable_name_in(r, h->folder);
         if (rc < 0)
             return rc;
     }
@@ -455,6 +453,15 @@ static int skip_all(struct rlane *l, const struct listing_head *h, int rc)
     return receive_lane_reply(l, REC_WANT);
 }
 
+/* Entries that no other listing of the folder has to do with: of a run of only what failed, or what
+ * was only asked about before. */
+static bool is_once(const struct rlane *l, struct cursor c, uint32_t count)
+{
+    struct listing_entry e;
+    return l->r->spec->options.only_failed ||
+           (count > 0 && listing_entry_get(&c, &e) == 0 && (e.flags & ENTRY_SETTLED));
+}
+
 int compare_listing(struct rlane *l, struct cursor *c)
 {
     struct listing_head h;
@@ -476,9 +483,12 @@ int compare_listing(struct rlane *l, struct cursor *c)
     if (absent)
         l->at = (struct place_folder){
             .path = xmemdup(h.folder.p, h.folder.n), .len = h.folder.n, .fd = -1};
-    if (h.flags & LISTING_FIRST)
+    /* Listed before in this session: it is compared with what was placed since. */
+    if ((h.flags & LISTING_FIRST) && !dry && !is_once(l, *c, h.count))
+        rc = durable_settle_in(l->r, h.folder);
+    if (rc == 0 && (h.flags & LISTING_FIRST))
         rc = block_begin(l, &h);
-    else
+    else if (rc == 0)
         compare_rows_renew(l);
     l->compare.absent = absent;
     for (uint32_t i = 0; rc == 0 && i < h.count; i++)

@@ -54,17 +54,10 @@ static bool is_empty(const struct placed *p)
     return p->rows.len == 0 && p->content == 0 && p->entries == 0;
 }
 
-/* ── folders with files that wait for their names ── */
-
-static uint64_t wait_bit(const char *folder, size_t len, size_t *retword)
-{
-    uint64_t h = XXH3_64bits(folder, len);
-    *retword = (h >> 6) % WAITS_WORDS;
-    return 1ULL << (h & 63);
-}
+/* ── folders with something new ── */
 
 /* Under lock. */
-static void waits_add(struct receiver *r, const struct buf *rows)
+static void news_add(struct receiver *r, const struct buf *rows)
 {
     struct cursor c = cursor_of(rows->data, rows->len);
     struct bytes last = {NULL, 0};
@@ -73,23 +66,32 @@ static void waits_add(struct receiver *r, const struct buf *rows)
         memcpy(&row, cursor_bytes(&c, sizeof row), sizeof row);
         struct bytes folder = {cursor_bytes(&c, row.folder_len), row.folder_len};
         (void)cursor_bytes(&c, row.name_len);
-        if (!row.temp || (last.p && last.n == folder.n && memcmp(last.p, folder.p, last.n) == 0))
+        if (last.p && last.n == folder.n && memcmp(last.p, folder.p, last.n) == 0)
             continue;
-        size_t word = 0;
-        uint64_t bit = wait_bit(folder.p, folder.n, &word);
-        r->waits[word] |= bit;
+        folderset_add(&r->new_pending, folder.p, folder.n);
         last = folder;
     }
 }
 
-int durable_name_in(struct receiver *r, struct bytes folder)
+/* A step is over: what it took has its names, or is in the catalogue like what had them before. */
+static void news_step(struct receiver *r, bool named)
 {
-    size_t word = 0;
-    uint64_t bit = wait_bit(folder.p, folder.n, &word);
     (void)pthread_mutex_lock(&r->lock);
-    bool waits = (r->waits[word] | r->waits_synced[word]) & bit;
+    folderset_clear(&r->new_named);
+    if (named)
+        folderset_take(&r->new_named, &r->new_synced);
+    folderset_clear(&r->new_synced);
     (void)pthread_mutex_unlock(&r->lock);
-    return waits ? durable_name(r) : 0;
+}
+
+int durable_settle_in(struct receiver *r, struct bytes folder)
+{
+    (void)pthread_mutex_lock(&r->lock);
+    bool some = folderset_has(&r->new_pending, folder.p, folder.n) ||
+                folderset_has(&r->new_synced, folder.p, folder.n) ||
+                folderset_has(&r->new_named, folder.p, folder.n);
+    (void)pthread_mutex_unlock(&r->lock);
+    return some ? durable_flush(r) : 0;
 }
 
 /* More than one flush takes, should it come: with rows names would be lost. */
@@ -109,8 +111,7 @@ int durable_note(struct rlane *l)
     if (is_empty(&r->pending))
         r->flushed_ms = clock_mono_ms(); /* the age of the oldest unflushed thing */
     buf_put(&r->pending.rows, l->placed.rows.data, l->placed.rows.len);
-    if (l->placed.waiting > 0)
-        waits_add(r, &l->placed.rows);
+    news_add(r, &l->placed.rows);
     add(&r->pending, &l->placed);
     bool much = r->pending.rows.len > ROWS_DUE || r->pending.content > FLUSH_BYTES;
     (void)pthread_mutex_unlock(&r->lock);
@@ -243,8 +244,7 @@ static struct placed pending_take(struct receiver *r)
     struct placed p = r->pending;
     r->pending = (struct placed){0};
     buf_init(&r->pending.rows, ROWS_MAX);
-    memcpy(r->waits_synced, r->waits, sizeof r->waits_synced);
-    memset(r->waits, 0, sizeof r->waits);
+    folderset_take(&r->new_synced, &r->new_pending);
     r->flushed_ms = clock_mono_ms();
     (void)pthread_mutex_unlock(&r->lock);
     return p;
@@ -314,9 +314,7 @@ static int step_locked(struct receiver *r)
         buf_done(&p.rows);
     }
     snapshots_free(partials);
-    (void)pthread_mutex_lock(&r->lock);
-    memset(r->waits_synced, 0, sizeof r->waits_synced);
-    (void)pthread_mutex_unlock(&r->lock);
+    news_step(r, rc == 0 && r->named.rows.len > 0);
     if (rc < 0) {
         struct fault f;
         (void)fault_set(&f, FAULT_STOP_JOB, -rc, "cannot make the destination durable: %s",

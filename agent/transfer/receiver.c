@@ -504,6 +504,9 @@ static void receiver_done(struct receiver *r)
     buf_done(&r->pending.rows);
     buf_done(&r->named.rows);
     buf_done(&r->unsaid);
+    folderset_clear(&r->new_pending);
+    folderset_clear(&r->new_synced);
+    folderset_clear(&r->new_named);
     (void)pthread_mutex_destroy(&r->cat_lock);
     (void)pthread_mutex_destroy(&r->flush_lock);
     (void)pthread_mutex_destroy(&r->lock);

@@ -12,6 +12,7 @@
 #include "agent/store/pairname.h"
 #include "agent/transfer/claims.h"
 #include "agent/transfer/faillist.h"
+#include "agent/transfer/folderset.h"
 #include "agent/transfer/record.h"
 #include "agent/transfer/spec.h"
 #include "agent/transfer/spool.h"
@@ -21,7 +22,6 @@
 #define GRANT_EVERY (2U << 20)
 #define INCOMING_MAX 256U
 #define WRITTEN_MAX 128U
-#define WAITS_WORDS 1024U
 
 struct receiver;
 
@@ -164,9 +164,9 @@ struct receiver {
     pthread_cond_t changed;
     struct placed pending; /* in place, not durable */
     bool named_waits;      /* for another sync */
-    /* A bit a folder, by hash: files in it wait for their names, in pending and in what is synced
-     * just now. */
-    uint64_t waits[WAITS_WORDS], waits_synced[WAITS_WORDS];
+    /* Folders of what is pending, of what is synced just now, and of what has its name and no row
+     * yet. */
+    struct folderset new_pending, new_synced, new_named;
     struct written written;
     struct buf unsaid;     /* failures that no lane has told the source yet: each a blob */
     struct placed durable; /* its rows are not used */
@@ -279,8 +279,8 @@ bool durable_is(struct receiver *r); /* nothing was placed since */
 int durable_flush(struct receiver *r);
 /* All that was placed has its name. */
 int durable_name(struct receiver *r);
-/* Of this folder at least: what is listed now is compared with what was placed last. */
-int durable_name_in(struct receiver *r, struct bytes folder);
+/* What was placed in this folder has its name, and its row is in the catalogue. */
+int durable_settle_in(struct receiver *r, struct bytes folder);
 /* One sync: what had its name before is durable, what had not has its name now. */
 int durable_step(struct receiver *r);
 

@@ -49,9 +49,8 @@ void assert_same_trees(void)
 {
     char *from = xasprintf("%s/", source), *to = xasprintf("%s/", destination);
     char *script =
-        xasprintf("test -z \"$(rsync -aHAXnc --delete --itemize-changes '%s' '%s' 2>&1 | "
-                  "tee -a /dev/stderr)\" && test -z \"$(find '%s' -name '.godwit-*' | tee -a "
-                  "/dev/stderr)\"",
+        xasprintf("all=$(rsync -aHAXnc --delete --itemize-changes '%s' '%s' 2>&1;"
+                  " find '%s' -name '.godwit-*'); printf '%%s' \"$all\" >&2; test -z \"$all\"",
                   from, to, destination);
     const char *const argv[] = {"sh", "-c", script, NULL};
     assert_int_equal(trees_run(argv), 0);
