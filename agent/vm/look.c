@@ -12,13 +12,6 @@
 #include "common/base/sha256.h"
 #include "common/base/text.h"
 
-/* None yet: machines are looked at. */
-const char *vm_stage_name(size_t i)
-{
-    (void)i;
-    return NULL;
-}
-
 void vm_tell_stages(char ***ret, size_t *retn)
 {
     size_t n = 0;

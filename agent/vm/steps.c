@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "agent/step.h"
+#include "agent/vm/stage.h"
 #include "agent/vm/vm.h"
 #include "common/base/mem.h"
 
@@ -91,10 +92,11 @@ static void see(struct step *s, struct step_result *ret)
 }
 
 const struct step_kind vm_steps[] = {
-    {"vm.inventory", inventory},
-    {"vm.look",      look     },
-    {"vm.check",     check    },
-    {"vm.mark",      mark     },
-    {"vm.see",       see      },
-    {NULL,           NULL     },
+    {"vm.inventory", inventory    },
+    {"vm.look",      look         },
+    {"vm.check",     check        },
+    {"vm.mark",      mark         },
+    {"vm.see",       see          },
+    {"vm.stage",     vm_stage_step},
+    {NULL,           NULL         },
 };

@@ -56,6 +56,25 @@ struct virt_kind {
     const char *emulator, *arch, *machine, *hypervisor;
 };
 
+/* A live move, as the source's hypervisor makes it. */
+struct virt_migration {
+    const char *peer;           /* URI of the other libvirt */
+    const char *memory, *disks; /* URIs of the streams; NULL: its own choice */
+    const char *live, *kept;    /* definitions there: of the run, of the next start */
+    const char *const *targets; /* disks whose content goes along */
+    size_t ntargets;
+    uint64_t mib_s;   /* at most; 0: no limit */
+    unsigned streams; /* of memory at once, compressed; 0: one, as it is */
+    bool post_copy;   /* may be switched to */
+};
+
+/* How far a job on a machine is. */
+struct virt_progress {
+    bool runs;
+    uint64_t memory_left, memory_done, disk_left, disk_done, dirty_rate, bytes_s;
+    uint64_t rounds, downtime_ms, elapsed_ms;
+};
+
 /* Errors: -errno with a fault of one sentence. */
 struct virt_ops {
     int (*host)(struct virt *v, Godwit__VmHost *ret, struct fault *reterr);
@@ -80,6 +99,37 @@ struct virt_ops {
     int (*capabilities)(struct virt *v, const struct virt_kind *k, char **ret,
                         struct fault *reterr);
     int (*dirty_rate)(struct virt *v, const char *uuid, uint64_t *ret, struct fault *reterr);
+
+    /* Acts, each on a machine by its UUID. */
+    int (*define)(struct virt *v, const char *xml, struct fault *reterr);
+    /* Variables of the firmware and the TPM's state stay; what is known of snapshots goes. */
+    int (*undefine)(struct virt *v, const char *uuid, struct fault *reterr);
+    int (*start)(struct virt *v, const char *uuid, struct fault *reterr);
+    int (*shutdown)(struct virt *v, const char *uuid, struct fault *reterr); /* asks, no more */
+    int (*destroy)(struct virt *v, const char *uuid, struct fault *reterr);
+    int (*suspend)(struct virt *v, const char *uuid, struct fault *reterr);
+    int (*resume)(struct virt *v, const char *uuid, struct fault *reterr);
+    int (*autostart)(struct virt *v, const char *uuid, bool on, struct fault *reterr);
+    /* Definitions of its snapshots, parents first; what take() returns below 0 ends it. */
+    int (*snapshots)(struct virt *v, const char *uuid,
+                     int (*take)(void *arg, const char *xml, bool current), void *arg,
+                     struct fault *reterr);
+    int (*put_snapshot)(struct virt *v, const char *uuid, const char *xml, bool current,
+                        struct fault *reterr); /* its definition alone */
+    int (*refresh)(struct virt *v, const char *pool);
+
+    /* Returns when it is over; the rest is for another connection meanwhile. What is true then,
+     * both hosts' sights say, not its return. */
+    int (*migrate)(struct virt *v, const char *uuid, const struct virt_migration *m,
+                   struct fault *reterr);
+    /* ended: of the job that was. */
+    int (*progress)(struct virt *v, const char *uuid, bool ended, struct virt_progress *ret);
+    int (*set_speed)(struct virt *v, const char *uuid, uint64_t mib_s); /* 0: no limit */
+    int (*set_downtime)(struct virt *v, const char *uuid, uint64_t ms);
+    int (*post_copy)(struct virt *v, const char *uuid);
+    int (*abort)(struct virt *v, const char *uuid);
+    /* A disk's stream that is stuck is torn, whatever the hypervisor waits for. */
+    int (*yank)(struct virt *v, const char *uuid, const char *target);
 
     void (*close)(struct virt *v);
 };

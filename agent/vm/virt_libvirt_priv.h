@@ -15,3 +15,29 @@ virConnectPtr real_conn(struct virt *v);
 int real_failed(struct fault *reterr, const char *doing);
 /* By UUID or name; NULL: real_failed() says why. */
 virDomainPtr real_machine(struct virt *v, const char *word);
+
+/* virt_libvirt_act.c: the acts among virt_ops. */
+int real_define(struct virt *v, const char *xml, struct fault *reterr);
+int real_undefine(struct virt *v, const char *uuid, struct fault *reterr);
+int real_start(struct virt *v, const char *uuid, struct fault *reterr);
+int real_shutdown(struct virt *v, const char *uuid, struct fault *reterr);
+int real_destroy(struct virt *v, const char *uuid, struct fault *reterr);
+int real_suspend(struct virt *v, const char *uuid, struct fault *reterr);
+int real_resume(struct virt *v, const char *uuid, struct fault *reterr);
+int real_autostart(struct virt *v, const char *uuid, bool on, struct fault *reterr);
+int real_snapshots(struct virt *v, const char *uuid,
+                   int (*take)(void *arg, const char *xml, bool current), void *arg,
+                   struct fault *reterr);
+int real_put_snapshot(struct virt *v, const char *uuid, const char *xml, bool current,
+                      struct fault *reterr);
+int real_refresh(struct virt *v, const char *pool);
+
+/* virt_libvirt_move.c: those of live moves. */
+int real_migrate(struct virt *v, const char *uuid, const struct virt_migration *m,
+                 struct fault *reterr);
+int real_progress(struct virt *v, const char *uuid, bool ended, struct virt_progress *ret);
+int real_set_speed(struct virt *v, const char *uuid, uint64_t mib_s);
+int real_set_downtime(struct virt *v, const char *uuid, uint64_t ms);
+int real_post_copy(struct virt *v, const char *uuid);
+int real_abort(struct virt *v, const char *uuid);
+int real_yank(struct virt *v, const char *uuid, const char *target);

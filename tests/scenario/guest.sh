@@ -2,6 +2,7 @@
 # guest: the machine by which all tests of moves judge, moved back and forth by libvirt alone: its heartbeat says how long
 # it was silent, and no record that it knew to be on its disk is missing there.
 # limit: 150
+# slow: libvirt alone; vmlive has the same machine move by Godwit
 VM_HOSTS="kvm1 kvm2"
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/machines.sh"

@@ -106,3 +106,46 @@ machine_check() { # HOST DISK [AT-LEAST]
     echo "$said"
 }
 machine_state() { on "$1" virsh -q domstate "$2" 2>/dev/null || echo absent; } # HOST NAME
+
+# ── single stages of a move, without orchestrator and agents: godwit-vmstage on kvm1 (source) and kvm2 ──
+
+stages_up() {
+    [ -x "$top/build/dev/bin/godwit-vmstage" ] ||
+        (cd "$top" && cmake --preset dev && cmake --build --preset dev --target godwit-vmstage) >/dev/null
+    local host
+    for host in kvm1 kvm2; do
+        # What runs lies in the lab's folder: another build may replace the file meanwhile.
+        lab push "$host" "$top/build/dev/bin/godwit-vmstage" /root
+        on "$host" mkdir -p /srv/state
+        eval "pin_$host=$(on "$host" /root/godwit-vmstage /srv/state pin)"
+    done
+}
+# stage SIDE STAGE ACTION: with the words of $move behind it; SIDE source, destination or both. Prints the answers.
+stage_source() { on kvm1 /root/godwit-vmstage /srv/state source "$@"; }
+stage_destination() { on kvm2 /root/godwit-vmstage /srv/state destination "$@"; }
+stage() {
+    local side=$1 name=$2 action=$3 rc=0 pid port=$((7410 + RANDOM % 500))
+    case $side in
+    source) stage_source "$name" "$action" "${move[@]}" ;;
+    destination) stage_destination "$name" "$action" "${move[@]}" ;;
+    both)
+        stage_destination "$name" "$action" "${move[@]}" "peer=$pin_kvm1" "listen=$port" &
+        pid=$!
+        [ "$action" != do ] || until_true 20 "the destination of stage $name listens" on kvm1 bash -c "exec 3<>/dev/tcp/$(lab ip kvm2)/$port" 2>/dev/null
+        stage_source "$name" "$action" "${move[@]}" "peer=$pin_kvm2" "to=$(lab ip kvm2):$port" || rc=$?
+        wait $pid || rc=$?
+        return $rc
+        ;;
+    esac
+}
+stages() { # "SIDE STAGE ACTION"…: all must go well
+    local one
+    for one; do
+        # shellcheck disable=SC2086
+        stage $one >"/tmp/stage.$LAB_NAME" || { cat "/tmp/stage.$LAB_NAME"; fail "stage '$one' failed"; }
+    done
+    rm -f "/tmp/stage.$LAB_NAME"
+}
+leftovers() { # HOST: what moves left there, by name
+    on "$1" sh -c "find /var/lib/libvirt /srv/state/vm /srv/state/catalogue -name '*godwit*' -o -path '/srv/state/vm/*' -o -path '/srv/state/catalogue/*' 2>/dev/null" | sort
+}

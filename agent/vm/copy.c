@@ -1,0 +1,191 @@
+/* copy: the stage "copy": a machine's images go through the transfer engine as any files do:
+ * sparse, compressed, checked, resumed where they were. Each pair of folders is one transfer from a
+ * folder of links to a folder of ours at the destination. Worker threads. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/lane/ticket.h"
+#include "agent/step.h"
+#include "agent/store/pairname.h"
+#include "agent/transfer/receiver.h"
+#include "agent/transfer/sender.h"
+#include "agent/transfer/spec.h"
+#include "agent/transfer/temp.h"
+#include "agent/vm/stage.h"
+#include "common/base/mem.h"
+
+#define ENDPOINTS_MAX 16
+
+static bool same_folder(const char *a, const char *b)
+{
+    size_t n = (size_t)(strrchr(a, '/') - a);
+    return n == (size_t)(strrchr(b, '/') - b) && memcmp(a, b, n) == 0;
+}
+
+/* Is it the first of the disks that share both its folders? Each such opens a part. */
+static bool opens_part(const Godwit__VmMovePlan *p, size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (vm_disk_moves(p->disks[k]) && same_folder(p->disks[k]->source, p->disks[i]->source) &&
+            same_folder(p->disks[k]->path, p->disks[i]->path))
+            return false;
+    return vm_disk_moves(p->disks[i]);
+}
+
+/* ── the source: links to the images, under their targets' names ── */
+
+static int link_one(struct vm_stage_run *r, const Godwit__VmMoveDisk *d, const char *beside)
+{
+    CLEANUP(mem_free) char *to = vm_staged(r, beside, d->target);
+    struct stat st;
+    if (lstat(d->source, &st) < 0)
+        return vm_stage_failed(r, -errno, "cannot read", d->source);
+    if (!S_ISREG(st.st_mode))
+        return vm_stage_failed(r, -EOPNOTSUPP, "is no file, so it cannot be copied so:", d->source);
+    (void)unlink(to);
+    if (link(d->source, to) < 0)
+        return vm_stage_failed(r, -errno, "cannot link", d->source);
+    return 0;
+}
+
+static int stage_part(struct vm_stage_run *r, size_t first)
+{
+    const Godwit__VmMoveDisk *f = r->plan->disks[first];
+    CLEANUP(mem_free) char *folder = vm_staging_of(r, f->source);
+    int rc = note_add(r->note, NOTE_FOLDER, folder, NULL, NULL);
+    if (rc < 0)
+        return vm_stage_failed(r, rc, "cannot note", folder);
+    if (mkdir(folder, 0700) < 0 && errno != EEXIST)
+        return vm_stage_failed(r, -errno, "cannot make the folder", folder);
+    for (size_t i = first; rc == 0 && i < r->plan->n_disks; i++) {
+        const Godwit__VmMoveDisk *d = r->plan->disks[i];
+        if (vm_disk_moves(d) && same_folder(d->source, f->source) && same_folder(d->path, f->path))
+            rc = link_one(r, d, f->source);
+    }
+    return rc;
+}
+
+/* ── one transfer ── */
+
+static void add(struct counters *to, const struct counters *c)
+{
+    to->files += c->files;
+    to->bytes += c->bytes;
+    to->entries += c->entries;
+    to->sent_bytes += c->sent_bytes;
+    to->wire_bytes += c->wire_bytes;
+    to->total_files += c->total_files;
+    to->total_bytes += c->total_bytes;
+    to->again_bytes += c->again_bytes;
+    to->elapsed_ms += c->elapsed_ms;
+    to->lanes = c->lanes;
+    to->total_known = c->total_known;
+}
+
+/* What a part's transfer says as the stage's: one file that did not arrive is all. */
+static int outcome(struct vm_stage_run *r, struct step_result *part)
+{
+    add(&r->result->counters, &part->counters);
+    if (part->status == STEP_DONE)
+        return 0;
+    if (part->status == STEP_STOPPED)
+        return -ECANCELED;
+    if (part->fault.what_next == FAULT_NONE) {
+        const struct failure_group *g = part->ngroups ? &part->groups[0] : NULL;
+        return fault_set(r->reterr, FAULT_STOP_JOB, g && g->err ? g->err : EIO,
+                         "an image was not copied: %s %s: %s", g ? g->what : "",
+                         g && g->nexamples ? g->examples[0] : "", g ? strerror(g->err) : "");
+    }
+    *r->reterr = part->fault;
+    return part->fault.err ? -part->fault.err : -EIO;
+}
+
+static int run_part(struct vm_stage_run *r, size_t first, unsigned part)
+{
+    const Godwit__VmMoveOrder *o = r->order;
+    const Godwit__VmMoveDisk *d = r->plan->disks[first];
+    bool source = vm_stage_is_source(r);
+    struct step_result mine = {.status = STEP_FAILED};
+    CLEANUP(mem_free) char *folder = vm_staging_of(r, source ? d->source : d->path);
+    CLEANUP(mem_free) char *id = xasprintf("%s.%u", o->ticket_id, part);
+    CLEANUP(mem_free) char *pair = xasprintf("%s.%u", o->move, part);
+    const struct transfer_spec spec = {.path = folder,
+                                       .path_len = strlen(folder),
+                                       .is_snapshot = true, /* of links: nobody watches it */
+                                       .ticket_id = id,
+                                       .secret = o->ticket_secret.data,
+                                       .not_after_ms = o->not_after_ms,
+                                       .peer_pin = o->peer_pin.data,
+                                       .pair = pair,
+                                       .options = {.full_scan = true},
+                                       .endpoints = o->peer_endpoints,
+                                       .nendpoints = o->n_peer_endpoints};
+    if (strlen(id) > TICKET_ID_MAX || !pair_valid(pair))
+        return fault_set(r->reterr, FAULT_STOP_JOB, EBADMSG, "the order's names are too long");
+    if (source)
+        sender_run(r->step, &spec, &mine);
+    else
+        receiver_run(r->step, &spec, &mine);
+    int rc = outcome(r, &mine);
+    step_result_done(&mine);
+    return rc;
+}
+
+static int check(struct vm_stage_run *r)
+{
+    const Godwit__VmMoveOrder *o = r->order;
+    bool ok = *o->ticket_id && o->ticket_secret.len == LANE_SECRET_BYTES &&
+              o->peer_pin.len == LANE_PIN_BYTES && o->n_peer_endpoints <= ENDPOINTS_MAX &&
+              vm_stage_is_source(r) == (o->n_peer_endpoints > 0);
+    return ok ? 0 : fault_set(r->reterr, FAULT_STOP_JOB, EBADMSG, "the order has no ticket");
+}
+
+/* Only of a machine that is off: an image that is written meanwhile would be of no moment. */
+static int is_off(struct vm_stage_run *r)
+{
+    struct virt_sight s;
+    int rc = r->virt->ops->sight(r->virt, r->plan->uuid, &s, r->reterr);
+    if (rc == 0 && s.is != VIRT_OFF && s.is != VIRT_SAVED && s.is != VIRT_ABSENT)
+        rc = fault_set(r->reterr, FAULT_STOP_JOB, EBUSY, "the machine is not off: %s", s.reason);
+    return rc;
+}
+
+int vm_copy(struct vm_stage_run *r)
+{
+    unsigned part = 0;
+    int rc = check(r);
+    if (rc == 0)
+        rc = is_off(r);
+    for (size_t i = 0; rc == 0 && i < r->plan->n_disks; i++) {
+        if (!opens_part(r->plan, i))
+            continue;
+        rc = vm_stage_is_source(r) ? stage_part(r, i) : 0;
+        if (rc == 0)
+            rc = run_part(r, i, part++);
+    }
+    return rc < 0 ? rc : 1;
+}
+
+/* What transfers keep of a pair beside the images. */
+void vm_copy_forget(struct vm_stage_run *r)
+{
+    static const char *const kept[] = {"failed", "sent", "seen"};
+    for (unsigned part = 0; part < STAGE_DISKS_MAX; part++) {
+        CLEANUP(mem_free) char *pair = xasprintf("%s.%u", r->order->move, part);
+        CLEANUP(mem_free) char *db = pair_catalogue_path(r->state_dir, pair);
+        CLEANUP(mem_free) char *wal = xasprintf("%s-wal", db);
+        CLEANUP(mem_free) char *shm = xasprintf("%s-shm", db);
+        (void)unlink(db);
+        (void)unlink(wal);
+        (void)unlink(shm);
+        for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
+            CLEANUP(mem_free) char *path = temp_state_path(r->state_dir, pair, kept[i]);
+            (void)unlink(path);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+/* disks: where a machine's images are: room for them at the destination, out of reach at the
+ * source, put in place. Nothing that is there is ever replaced. Worker threads. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/store/pairname.h"
+#include "agent/vm/image_new.h"
+#include "agent/vm/stage.h"
+#include "common/base/fault_point.h"
+#include "common/base/file.h"
+#include "common/base/mem.h"
+
+bool vm_disk_moves(const Godwit__VmMoveDisk *d)
+{
+    return d->how == GODWIT__VM_MOVE_DISK__HOW__COPY || d->how == GODWIT__VM_MOVE_DISK__HOW__SEEDED;
+}
+
+static bool is_live(const struct vm_stage_run *r)
+{
+    return r->plan->type == GODWIT__VM_MOVE_TYPE__VM_MOVE_LIVE_VSM;
+}
+
+/* ── reserve ── */
+
+static int make_staging(struct vm_stage_run *r, const char *path)
+{
+    CLEANUP(mem_free) char *folder = vm_staging_of(r, path);
+    int rc = note_add(r->note, NOTE_FOLDER, folder, NULL, NULL);
+    if (rc < 0)
+        return vm_stage_failed(r, rc, "cannot note", folder);
+    FAULT_POINT("vm.reserve.noted");
+    if (mkdir(folder, 0700) < 0 && errno != EEXIST)
+        return vm_stage_failed(r, -errno, "cannot make the folder", folder);
+    return 0;
+}
+
+int vm_place_file(struct vm_stage_run *r, const char *staged, const char *path)
+{
+    CLEANUP(mem_free) char *is = note_identity(staged);
+    CLEANUP(mem_free) char *there = note_identity(path);
+    if (!is && there && note_has(r->note, NOTE_PLACED, path))
+        return 0; /* before a crash */
+    if (!is)
+        return vm_stage_failed(r, -ENOENT, "did not arrive:", path);
+    int rc = note_add(r->note, NOTE_PLACED, path, is, NULL);
+    if (rc < 0)
+        return vm_stage_failed(r, rc, "cannot note", path);
+    FAULT_POINT("vm.place.noted");
+    if (renameat2(AT_FDCWD, staged, AT_FDCWD, path, RENAME_NOREPLACE) < 0)
+        return vm_stage_failed(r, -errno, "cannot put in place", path);
+    return 1;
+}
+
+/* A running machine's storage is written by the hypervisor into an image that is there, empty. */
+static int reserve_live(struct vm_stage_run *r, const Godwit__VmMoveDisk *d)
+{
+    CLEANUP(mem_free) char *staged = vm_staged(r, d->path, d->target);
+    if (note_has(r->note, NOTE_PLACED, d->path) && access(d->path, F_OK) == 0)
+        return 0;
+    (void)unlink(staged);
+    int rc = image_new(staged, d->format, d->virtual_bytes);
+    if (rc < 0)
+        return vm_stage_failed(r, rc, "cannot make the image", staged);
+    return vm_place_file(r, staged, d->path);
+}
+
+int vm_reserve(struct vm_stage_run *r)
+{
+    int rc = 0;
+    for (size_t i = 0; rc >= 0 && i < r->plan->n_disks; i++) {
+        const Godwit__VmMoveDisk *d = r->plan->disks[i];
+        if (!vm_disk_moves(d))
+            continue;
+        if (access(d->path, F_OK) == 0 && !note_has(r->note, NOTE_PLACED, d->path))
+            return vm_stage_failed(r, -EEXIST, "something is there already:", d->path);
+        rc = make_staging(r, d->path);
+        if (rc >= 0 && is_live(r))
+            rc = reserve_live(r, d);
+    }
+    if (rc >= 0 && is_live(r))
+        vm_refresh_pools(r);
+    return rc < 0 ? rc : 1;
+}
+
+/* libvirt's list of what a pool holds is as old as the last look. */
+void vm_refresh_pools(struct vm_stage_run *r)
+{
+    for (size_t i = 0; i < r->plan->n_disks; i++)
+        if (vm_disk_moves(r->plan->disks[i]) && *r->plan->disks[i]->pool)
+            (void)r->virt->ops->refresh(r->virt, r->plan->disks[i]->pool);
+}
+
+int vm_place_disks(struct vm_stage_run *r)
+{
+    int rc = 0;
+    for (size_t i = 0; rc >= 0 && i < r->plan->n_disks; i++) {
+        const Godwit__VmMoveDisk *d = r->plan->disks[i];
+        if (!vm_disk_moves(d) || is_live(r))
+            continue;
+        CLEANUP(mem_free) char *staged = vm_staged(r, d->path, d->target);
+        rc = vm_place_file(r, staged, d->path);
+    }
+    if (rc >= 0)
+        vm_refresh_pools(r);
+    return rc;
+}
+
+/* ── fence ── */
+
+static char *fenced_name(const struct vm_stage_run *r, const char *path)
+{
+    char token[PAIR_TOKEN_LEN + 1];
+    const char *slash = strrchr(path, '/');
+    pair_token(r->order->move, token);
+    return xasprintf("%.*s/.godwit-fenced-%s-%s", (int)(slash - path), path, token, slash + 1);
+}
+
+static int fence_one(struct vm_stage_run *r, const char *path)
+{
+    CLEANUP(mem_free) char *to = fenced_name(r, path);
+    struct stat st;
+    if (lstat(path, &st) < 0)
+        return errno == ENOENT && access(to, F_OK) == 0
+                   ? 0
+                   : vm_stage_failed(r, -errno, "cannot fence", path);
+    if (!S_ISREG(st.st_mode))
+        return 0; /* a device: it stays what it is */
+    char mode[16];
+    (void)snprintf(mode, sizeof mode, "%o", (unsigned)(st.st_mode & 07777));
+    int rc = note_add(r->note, NOTE_MOVED, path, to, mode);
+    if (rc < 0)
+        return vm_stage_failed(r, rc, "cannot note", path);
+    FAULT_POINT("vm.fence.noted");
+    if (renameat2(AT_FDCWD, path, AT_FDCWD, to, RENAME_NOREPLACE) < 0 || chmod(to, 0400) < 0)
+        return vm_stage_failed(r, -errno, "cannot fence", path);
+    return 1;
+}
+
+/* A machine that runs here has its images open: they are not taken from under it. */
+int vm_fence(struct vm_stage_run *r)
+{
+    struct virt_sight s;
+    int rc = r->virt->ops->sight(r->virt, r->plan->uuid, &s, r->reterr);
+    if (rc < 0)
+        return rc;
+    if (s.is == VIRT_RUNNING || s.is == VIRT_PAUSED)
+        return fault_set(r->reterr, FAULT_STOP_JOB, EBUSY,
+                         "the machine runs on the source: its images are not fenced");
+    for (size_t i = 0; i < r->plan->n_disks && rc >= 0; i++)
+        if (vm_disk_moves(r->plan->disks[i]) && !r->plan->disks[i]->read_only)
+            rc = fence_one(r, r->plan->disks[i]->source);
+    if (rc >= 0)
+        vm_stage_after(r, xstrdup("the source's images have other names and are read-only"));
+    return rc < 0 ? rc : 1;
+}
+
+int vm_fence_probe(struct vm_stage_run *r)
+{
+    bool some = false;
+    for (size_t i = 0; i < r->plan->n_disks; i++) {
+        const Godwit__VmMoveDisk *d = r->plan->disks[i];
+        if (!vm_disk_moves(d) || d->read_only)
+            continue;
+        CLEANUP(mem_free) char *to = fenced_name(r, d->source);
+        if (access(to, F_OK) < 0 || access(d->source, F_OK) == 0)
+            return 0;
+        some = true;
+    }
+    return some;
+}
+
+int vm_drop_fenced(struct vm_stage_run *r)
+{
+    for (size_t i = 0; i < r->plan->n_disks; i++) {
+        const Godwit__VmMoveDisk *d = r->plan->disks[i];
+        CLEANUP(mem_free) char *to = vm_disk_moves(d) ? fenced_name(r, d->source) : NULL;
+        if (to && unlink(to) < 0 && errno != ENOENT)
+            return vm_stage_failed(r, -errno, "cannot remove", to);
+    }
+    return 1;
+}

@@ -1,0 +1,203 @@
+/* life: a machine is stopped, started, seen to run, let go of. Worker threads. */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/step.h"
+#include "agent/vm/domain_xml.h"
+#include "agent/vm/stage.h"
+#include "agent/vm/state.h"
+#include "common/base/clock.h"
+#include "common/base/fault_point.h"
+#include "common/base/mem.h"
+
+#define LOOK_MS 200
+#define START_MS 30000
+#define STEADY_MS 1000 /* it runs, and still does that much later */
+
+static int sight(struct vm_stage_run *r, struct virt_sight *ret)
+{
+    return r->virt->ops->sight(r->virt, r->plan->uuid, ret, r->reterr);
+}
+
+static int pause_a_moment(struct vm_stage_run *r)
+{
+    struct pollfd p = {.fd = step_cancel_fd(r->step), .events = POLLIN};
+    return poll(&p, 1, LOOK_MS) > 0 ? -ECANCELED : 0;
+}
+
+/* 0: it is so. -ETIMEDOUT. */
+static int wait_until(struct vm_stage_run *r, enum virt_is want, int64_t ms)
+{
+    int64_t until = clock_mono_ms() + ms;
+    struct virt_sight s;
+    for (;;) {
+        int rc = sight(r, &s);
+        if (rc < 0 || s.is == want)
+            return rc;
+        if (clock_mono_ms() >= until)
+            return -ETIMEDOUT;
+        rc = pause_a_moment(r);
+        if (rc < 0)
+            return fault_set(r->reterr, FAULT_RETRY, ECANCELED, "it was asked to stop");
+    }
+}
+
+/* ── stop ── */
+
+static int shut_down(struct vm_stage_run *r)
+{
+    int rc = r->virt->ops->shutdown(r->virt, r->plan->uuid, r->reterr);
+    if (rc == 0)
+        rc = wait_until(r, VIRT_OFF, (int64_t)r->plan->shutdown_s * 1000);
+    if (rc != -ETIMEDOUT)
+        return rc;
+    if (!r->plan->force_off)
+        return fault_set(r->reterr, FAULT_STOP_JOB, ETIMEDOUT,
+                         "the machine did not shut down within %u s", r->plan->shutdown_s);
+    vm_stage_after(r, xstrdup("it did not shut down in time and was switched off"));
+    rc = r->virt->ops->destroy(r->virt, r->plan->uuid, r->reterr);
+    return rc < 0 ? rc : wait_until(r, VIRT_OFF, START_MS);
+}
+
+int vm_stop(struct vm_stage_run *r)
+{
+    struct virt_sight s;
+    int rc = sight(r, &s);
+    if (rc < 0 || s.is == VIRT_OFF)
+        return rc;
+    if (s.is != VIRT_RUNNING)
+        return fault_set(r->reterr, FAULT_STOP_JOB, EBUSY, "the machine does not run: %s",
+                         s.reason);
+    rc = note_add(r->note, NOTE_RAN, r->plan->uuid, NULL, NULL);
+    if (rc < 0)
+        return vm_stage_failed(r, rc, "cannot note", r->plan->name);
+    FAULT_POINT("vm.stop.noted");
+    rc = shut_down(r);
+    return rc < 0 ? rc : 1;
+}
+
+/* ── start ── */
+
+int vm_runs_probe(struct vm_stage_run *r)
+{
+    struct virt_sight s;
+    int rc = sight(r, &s);
+    return rc < 0 ? rc : s.is == VIRT_RUNNING;
+}
+
+int vm_start(struct vm_stage_run *r)
+{
+    int rc = note_add(r->note, NOTE_STARTED, r->plan->uuid, NULL, NULL);
+    if (rc < 0)
+        return vm_stage_failed(r, rc, "cannot note", r->plan->name);
+    FAULT_POINT("vm.start.noted");
+    rc = r->virt->ops->start(r->virt, r->plan->uuid, r->reterr);
+    if (rc == 0)
+        rc = wait_until(r, VIRT_RUNNING, START_MS);
+    if (rc == -ETIMEDOUT)
+        return fault_set(r->reterr, FAULT_STOP_JOB, ETIMEDOUT, "the machine does not come to run");
+    return rc < 0 ? rc : 1;
+}
+
+/* It runs, and a moment later it still does: what crashes at once has not answered. */
+int vm_answers(struct vm_stage_run *r)
+{
+    int64_t until = clock_mono_ms() + STEADY_MS;
+    do {
+        int is = vm_runs_probe(r);
+        if (is <= 0)
+            return is < 0 ? is
+                          : fault_set(r->reterr, FAULT_STOP_JOB, ENOTCONN,
+                                      "the machine does not run at the destination");
+        if (pause_a_moment(r) < 0)
+            return fault_set(r->reterr, FAULT_RETRY, ECANCELED, "it was asked to stop");
+    } while (clock_mono_ms() < until);
+    return 1;
+}
+
+/* ── the end ── */
+
+int vm_drop_probe(struct vm_stage_run *r)
+{
+    struct virt_sight s;
+    int rc = sight(r, &s);
+    return rc < 0 ? rc : s.is == VIRT_ABSENT && note_fact(r->note, "dropped") != NULL;
+}
+
+/* Where what libvirt leaves behind is, said before the definition goes that knows it. */
+static int note_files(struct vm_stage_run *r)
+{
+    CLEANUP(domain_free) Godwit__VmDomain *d = NULL;
+    char *xml = NULL;
+    int rc = r->virt->ops->definition(r->virt, r->plan->uuid, VIRT_XML_KEPT, &xml, r->reterr);
+    if (rc < 0)
+        return rc;
+    rc = domain_xml_read(xml, strlen(xml), &d);
+    free(xml);
+    if (rc == 0 && *d->nvram)
+        rc = note_add(r->note, NOTE_FACT, "nvram", d->nvram, NULL);
+    if (rc == 0 && strcmp(d->tpm, "emulator") == 0) {
+        CLEANUP(mem_free) char *home = xasprintf("%s/%s", VM_TPM_HOME, r->plan->uuid);
+        rc = note_add(r->note, NOTE_FACT, "tpm", home, NULL);
+    }
+    return rc < 0 ? vm_stage_failed(r, rc, "cannot note the files of", r->plan->name) : 0;
+}
+
+/* Variables of the firmware and the TPM's state stay: libvirt would delete them unasked. */
+int vm_drop(struct vm_stage_run *r)
+{
+    struct virt_sight s;
+    int rc = sight(r, &s);
+    if (rc == 0 && (s.is == VIRT_RUNNING || s.is == VIRT_PAUSED))
+        return fault_set(r->reterr, FAULT_STOP_JOB, EBUSY,
+                         "the machine runs on the source: it is not let go of");
+    if (rc == 0 && s.is != VIRT_ABSENT)
+        rc = note_files(r);
+    if (rc == 0)
+        rc = note_add(r->note, NOTE_FACT, "dropped", r->plan->uuid, NULL);
+    FAULT_POINT("vm.drop.noted");
+    if (rc == 0 && s.is != VIRT_ABSENT)
+        rc = r->virt->ops->undefine(r->virt, r->plan->uuid, r->reterr);
+    return rc < 0 ? rc : 1;
+}
+
+static int remove_files(struct vm_stage_run *r, const struct note *dropped)
+{
+    static const char *const which[] = {"nvram", "tpm"};
+    for (size_t i = 0; i < ARRAY_SIZE(which); i++) {
+        const char *path = note_fact(dropped, which[i]);
+        int rc = path && vm_is_state_file(path) ? note_remove_tree(path) : 0;
+        if (rc < 0)
+            return vm_stage_failed(r, rc, "cannot remove", path);
+    }
+    return 0;
+}
+
+/* At the source, once it let go: its images as well, but where the plan keeps them as a seed. */
+int vm_forget(struct vm_stage_run *r)
+{
+    CLEANUP(note_free) struct note *dropped = NULL;
+    int rc = note_open(r->state_dir, r->order->move, "drop", &dropped);
+    if (rc < 0)
+        return vm_stage_failed(r, rc, "cannot read the note of", "drop");
+    bool gone = note_fact(dropped, "dropped") != NULL;
+    if (vm_stage_is_source(r) && gone && r->plan->seed_s == 0) {
+        rc = vm_drop_fenced(r);
+        if (rc >= 0)
+            rc = remove_files(r, dropped);
+    }
+    for (size_t i = 0; rc >= 0 && i < r->plan->n_disks; i++) {
+        const Godwit__VmMoveDisk *d = r->plan->disks[i];
+        CLEANUP(note_free) struct note *links = NULL;
+        if (vm_disk_moves(d) && note_open(r->state_dir, r->order->move, "copy", &links) == 0)
+            rc = note_undo(links, r->virt, r->reterr);
+    }
+    if (rc < 0)
+        return rc;
+    vm_copy_forget(r);
+    rc = note_forget(r->state_dir, r->order->move);
+    return rc < 0 ? vm_stage_failed(r, rc, "cannot forget", r->order->move) : 1;
+}

@@ -1,0 +1,88 @@
+/* stage: one act of moving a machine, as an order asks for it: done, probed or undone. The table is
+ * in stages.c. Worker threads, one stage of a move at a time. */
+#pragma once
+#include <stdbool.h>
+
+#include "agent/vm/note.h"
+#include "agent/vm/virt.h"
+#include "common/base/fault.h"
+#include "proto/vm_move.pb-c.h"
+
+#define STAGE_DISKS_MAX 64
+
+struct step;
+struct step_result;
+struct ticket;
+
+struct vm_stage_run {
+    struct step *step;
+    const char *state_dir;
+    const Godwit__VmMoveOrder *order;
+    const Godwit__VmMovePlan *plan; /* never NULL */
+    struct virt *virt;
+    struct note *note;
+    Godwit__VmMoveAnswer *answer;
+    struct step_result *result; /* counters */
+    struct fault *reterr;
+};
+
+/* One that does something: 1: acted, 0: was so already, -errno with the fault. May run again after
+ * a crash at any point. probe: 1: it is so; 0: not. NULL probe: nobody knows; NULL undo: by the
+ * note alone. */
+struct vm_stage {
+    const char *name;
+    Godwit__VmMoveRole role; /* UNSPECIFIED: both */
+    int (*act)(struct vm_stage_run *r);
+    int (*probe)(struct vm_stage_run *r);
+    int (*undo)(struct vm_stage_run *r); /* before what the note says */
+};
+
+/* One order, with all of r but plan and note filled in. 1: acted; 0; -errno with the fault. */
+int vm_stage_run(struct vm_stage_run *r);
+void vm_stage_step(struct step *s, struct step_result *ret); /* the step "vm.stage" */
+
+/* For a stage's answer: takes text over. */
+void vm_stage_after(struct vm_stage_run *r, char *text);
+int vm_stage_failed(struct vm_stage_run *r, int rc, const char *doing, const char *what);
+bool vm_stage_is_source(const struct vm_stage_run *r);
+
+/* A folder of ours beside path, for this move; malloc'd. */
+char *vm_staging_of(const struct vm_stage_run *r, const char *path);
+char *vm_staged(const struct vm_stage_run *r, const char *path, const char *name);
+
+/* disks.c */
+int vm_reserve(struct vm_stage_run *r);
+int vm_fence(struct vm_stage_run *r);
+int vm_fence_probe(struct vm_stage_run *r);
+int vm_place_disks(struct vm_stage_run *r); /* from staging to where they are to be */
+int vm_drop_fenced(struct vm_stage_run *r); /* the source's images, by the fence's note */
+void vm_refresh_pools(struct vm_stage_run *r);
+/* From staged to path, noted as placed: an existing file there is never replaced. */
+int vm_place_file(struct vm_stage_run *r, const char *staged, const char *path);
+bool vm_disk_moves(const Godwit__VmMoveDisk *d); /* its content goes along */
+
+/* copy.c */
+int vm_copy(struct vm_stage_run *r);
+void vm_copy_forget(struct vm_stage_run *r);
+
+/* state.c */
+int vm_state(struct vm_stage_run *r);
+/* define.c */
+int vm_define(struct vm_stage_run *r);
+int vm_define_probe(struct vm_stage_run *r);
+int vm_adopt(struct vm_stage_run *r);
+
+/* life.c */
+int vm_stop(struct vm_stage_run *r);
+int vm_start(struct vm_stage_run *r);
+int vm_runs_probe(struct vm_stage_run *r);
+int vm_answers(struct vm_stage_run *r);
+int vm_drop(struct vm_stage_run *r);
+int vm_drop_probe(struct vm_stage_run *r);
+int vm_forget(struct vm_stage_run *r);
+
+/* migrate.c */
+int vm_migrate(struct vm_stage_run *r);
+int vm_migrate_undo(struct vm_stage_run *r);
+/* state.c: as the order says it. */
+int vm_stage_ticket(struct vm_stage_run *r, struct ticket *ret);

@@ -1,0 +1,240 @@
+/* fake_virt: see fake_virt.h. */
+#include "tests/unit/vm/fake_virt.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/mem.h"
+
+struct fake {
+    struct virt base;
+    struct fake_host *host;
+};
+
+static struct fake_host *host_of(struct virt *v)
+{
+    return ((struct fake *)v)->host;
+}
+
+struct fake_machine *fake_machine(struct fake_host *h, const char *uuid)
+{
+    for (size_t i = 0; i < h->n; i++)
+        if (strcmp(h->machines[i].uuid, uuid) == 0)
+            return &h->machines[i];
+    return NULL;
+}
+
+struct fake_machine *fake_define(struct fake_host *h, const char *uuid, const char *xml)
+{
+    struct fake_machine *m = fake_machine(h, uuid);
+    if (!m && h->n == FAKE_MACHINES_MAX)
+        return NULL;
+    if (!m) {
+        m = &h->machines[h->n++];
+        *m = (struct fake_machine){.is = VIRT_OFF};
+        (void)snprintf(m->uuid, sizeof m->uuid, "%s", uuid);
+    }
+    free(m->xml);
+    m->xml = xstrdup(xml);
+    m->defined = true;
+    return m;
+}
+
+void fake_done(struct fake_host *h)
+{
+    for (size_t i = 0; i < h->n; i++)
+        free(h->machines[i].xml);
+    *h = (struct fake_host){.n = 0};
+}
+
+/* Does this act fail? Then it does nothing, or all the same. */
+static bool fails(struct fake_host *h, const char *name)
+{
+    h->calls++;
+    return h->calls == h->fail_at || (h->fail_named && strcmp(h->fail_named, name) == 0);
+}
+
+/* One act on a machine: rc 0, or the failure that was asked for. */
+#define ACT(h, name, reterr, what)                                                                 \
+    do {                                                                                           \
+        bool bad = fails(h, name);                                                                 \
+        if (!bad || (h)->done_anyway) {                                                            \
+            what;                                                                                  \
+        }                                                                                          \
+        if (bad)                                                                                   \
+            return fault_set(reterr, FAULT_STOP_JOB, EIO, "%s fails here", name);                  \
+    } while (0)
+
+static struct fake_machine *need(struct fake_host *h, const char *uuid, struct fault *reterr)
+{
+    struct fake_machine *m = fake_machine(h, uuid);
+    if (!m)
+        (void)fault_set(reterr, FAULT_STOP_JOB, ENOENT, "no such machine");
+    return m;
+}
+
+static int fake_sight(struct virt *v, const char *uuid, struct virt_sight *ret,
+                      struct fault *reterr)
+{
+    const struct fake_machine *m = fake_machine(host_of(v), uuid);
+    (void)reterr;
+    *ret = (struct virt_sight){.is = m ? m->is : VIRT_ABSENT, .defined = m && m->defined};
+    return 0;
+}
+
+static int fake_find(struct virt *v, const char *word, struct virt_domain *ret,
+                     struct fault *reterr)
+{
+    const struct fake_machine *m = need(host_of(v), word, reterr);
+    if (!m)
+        return -ENOENT;
+    *ret = (struct virt_domain){.name = xstrdup(m->name),
+                                .uuid = xstrdup(m->uuid),
+                                .xml = xstrdup(m->xml),
+                                .autostart = m->autostart,
+                                .persistent = m->defined};
+    return 0;
+}
+
+static int fake_definition(struct virt *v, const char *uuid, unsigned flags, char **ret,
+                           struct fault *reterr)
+{
+    const struct fake_machine *m = need(host_of(v), uuid, reterr);
+    (void)flags;
+    if (!m)
+        return -ENOENT;
+    *ret = xstrdup(m->xml);
+    return 0;
+}
+
+static int act_define(struct virt *v, const char *xml, struct fault *reterr)
+{
+    const char *at = strstr(xml, "<uuid>");
+    char uuid[40] = "";
+    if (at)
+        (void)snprintf(uuid, sizeof uuid, "%.36s", at + 6);
+    ACT(host_of(v), "define", reterr, (void)fake_define(host_of(v), uuid, xml));
+    return 0;
+}
+
+static int act_undefine(struct virt *v, const char *uuid, struct fault *reterr)
+{
+    struct fake_machine *m = need(host_of(v), uuid, reterr);
+    if (!m)
+        return -ENOENT;
+    ACT(
+        host_of(v), "undefine", reterr, m->defined = false; if (m->is != VIRT_RUNNING) {
+            free(m->xml);
+            struct fake_host *h = host_of(v);
+            *m = h->machines[--h->n];
+        });
+    return 0;
+}
+
+static int become(struct virt *v, const char *uuid, const char *name, enum virt_is is,
+                  struct fault *reterr)
+{
+    struct fake_machine *m = need(host_of(v), uuid, reterr);
+    if (!m)
+        return -ENOENT;
+    ACT(host_of(v), name, reterr, m->is = is);
+    return 0;
+}
+
+static int act_start(struct virt *v, const char *uuid, struct fault *reterr)
+{
+    return become(v, uuid, "start", VIRT_RUNNING, reterr);
+}
+
+static int act_shutdown(struct virt *v, const char *uuid, struct fault *reterr)
+{
+    return become(v, uuid, "shutdown", VIRT_OFF, reterr);
+}
+
+static int act_destroy(struct virt *v, const char *uuid, struct fault *reterr)
+{
+    return become(v, uuid, "destroy", VIRT_OFF, reterr);
+}
+
+static int act_suspend(struct virt *v, const char *uuid, struct fault *reterr)
+{
+    return become(v, uuid, "suspend", VIRT_PAUSED, reterr);
+}
+
+static int act_resume(struct virt *v, const char *uuid, struct fault *reterr)
+{
+    return become(v, uuid, "resume", VIRT_RUNNING, reterr);
+}
+
+static int act_autostart(struct virt *v, const char *uuid, bool on, struct fault *reterr)
+{
+    struct fake_machine *m = need(host_of(v), uuid, reterr);
+    if (!m)
+        return -ENOENT;
+    ACT(host_of(v), "autostart", reterr, m->autostart = on);
+    return 0;
+}
+
+static int act_snapshots(struct virt *v, const char *uuid,
+                         int (*take)(void *arg, const char *xml, bool current), void *arg,
+                         struct fault *reterr)
+{
+    (void)uuid;
+    (void)take;
+    (void)arg;
+    (void)v;
+    (void)reterr;
+    return 0;
+}
+
+static int act_put_snapshot(struct virt *v, const char *uuid, const char *xml, bool current,
+                            struct fault *reterr)
+{
+    struct fake_machine *m = need(host_of(v), uuid, reterr);
+    (void)xml;
+    (void)current;
+    if (!m)
+        return -ENOENT;
+    ACT(host_of(v), "put_snapshot", reterr, m->snapshots++);
+    return 0;
+}
+
+static int act_refresh(struct virt *v, const char *pool)
+{
+    (void)v;
+    (void)pool;
+    return 0;
+}
+
+static void fake_close(struct virt *v)
+{
+    free(v);
+}
+
+static const struct virt_ops ops = {
+    .sight = fake_sight,
+    .find = fake_find,
+    .definition = fake_definition,
+    .define = act_define,
+    .undefine = act_undefine,
+    .start = act_start,
+    .shutdown = act_shutdown,
+    .destroy = act_destroy,
+    .suspend = act_suspend,
+    .resume = act_resume,
+    .autostart = act_autostart,
+    .snapshots = act_snapshots,
+    .put_snapshot = act_put_snapshot,
+    .refresh = act_refresh,
+    .close = fake_close,
+};
+
+struct virt *fake_virt(struct fake_host *h)
+{
+    struct fake *f = xcalloc(1, sizeof *f);
+    f->base.ops = &ops;
+    f->host = h;
+    return &f->base;
+}

@@ -1,0 +1,30 @@
+/* fake_virt: hosts of machines in memory behind virt.h, for tests: fails at any call, also after it
+ * was done. One thread. */
+#pragma once
+#include "agent/vm/virt.h"
+
+#define FAKE_MACHINES_MAX 8
+
+struct fake_machine {
+    char uuid[40], name[40];
+    enum virt_is is;
+    bool defined, autostart;
+    char *xml;
+    unsigned snapshots; /* that were put here */
+};
+
+struct fake_host {
+    struct fake_machine machines[FAKE_MACHINES_MAX];
+    size_t n;
+    unsigned calls;         /* of acts, so far */
+    unsigned fail_at;       /* this act fails; 0: none */
+    const char *fail_named; /* every act of this name fails; NULL: none */
+    bool done_anyway;       /* what fails was done */
+};
+
+/* Borrows the host; closed with virt_close(). */
+struct virt *fake_virt(struct fake_host *h);
+struct fake_machine *fake_machine(struct fake_host *h, const char *uuid); /* NULL: none */
+/* Defined and off; xml is copied. */
+struct fake_machine *fake_define(struct fake_host *h, const char *uuid, const char *xml);
+void fake_done(struct fake_host *h);

@@ -1,0 +1,375 @@
+/* Stages of a move against hosts in memory and real files: what is done twice, what fails at each
+ * call and is taken back by its note alone, what is in the way, and orders that are not well
+ * formed.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "agent/step.h"
+#include "agent/vm/image_new.h"
+#include "agent/vm/redefine.h"
+#include "agent/vm/stage.h"
+#include "agent/vm/state.h"
+#include "agent/vm/vm.h"
+#include "common/base/file.h"
+#include "common/base/mem.h"
+#include "tests/unit/files/step_stub.h"
+#include "tests/unit/test.h"
+#include "tests/unit/vm/fake_virt.h"
+
+#define UUID "11111111-2222-4333-8444-555555555501"
+#define DO GODWIT__VM_MOVE_ACTION__VM_MOVE_DO
+#define UNDO GODWIT__VM_MOVE_ACTION__VM_MOVE_UNDO
+#define SOURCE GODWIT__VM_MOVE_ROLE__VM_MOVE_SOURCE
+#define DESTINATION GODWIT__VM_MOVE_ROLE__VM_MOVE_DESTINATION
+
+struct world {
+    char dir[64];
+    char *state, *from, *to, *staged;
+    struct fake_host host;
+    Godwit__VmMovePlan plan;
+    Godwit__VmMoveDisk disk, *disks[1];
+    struct fault fault;
+};
+
+static char uuid_text[] = UUID, web[] = "web", vda[] = "vda", raw[] = "raw", move_text[] = "job.0";
+
+static const char xml[] = "<domain><name>web</name><uuid>" UUID "</uuid><devices>"
+                          "<disk type='volume'><source pool='p' volume='v'/><backingStore/>"
+                          "<target dev='vda'/></disk>"
+                          "<interface><source bridge='br0'/><target dev='vnet7'/></interface>"
+                          "</devices></domain>";
+
+static struct world *world_new(void)
+{
+    struct world *w = xcalloc(1, sizeof *w);
+    (void)snprintf(w->dir, sizeof w->dir, "/tmp/vmstage.XXXXXX");
+    assert_non_null(mkdtemp(w->dir));
+    w->state = xasprintf("%s/state", w->dir);
+    w->from = xasprintf("%s/source/web.raw", w->dir);
+    w->to = xasprintf("%s/images/web.raw", w->dir);
+    CLEANUP(mem_free) char *source = xasprintf("%s/source", w->dir);
+    CLEANUP(mem_free) char *images = xasprintf("%s/images", w->dir);
+    assert_int_equal(file_mkdirs(source, 0700), 0);
+    assert_int_equal(file_mkdirs(images, 0700), 0);
+    assert_int_equal(file_mkdirs(w->state, 0700), 0);
+    assert_int_equal(file_write(w->from, 0640, "content", 7), 0);
+    godwit__vm_move_plan__init(&w->plan);
+    godwit__vm_move_disk__init(&w->disk);
+    w->disk.target = vda;
+    w->disk.how = GODWIT__VM_MOVE_DISK__HOW__COPY;
+    w->disk.source = w->from;
+    w->disk.path = w->to;
+    w->disk.format = raw;
+    w->disk.virtual_bytes = 1 << 20;
+    w->disks[0] = &w->disk;
+    w->plan.disks = w->disks;
+    w->plan.n_disks = 1;
+    w->plan.type = GODWIT__VM_MOVE_TYPE__VM_MOVE_COLD;
+    w->plan.uuid = uuid_text;
+    w->plan.name = web;
+    return w;
+}
+
+static void world_free(struct world *w)
+{
+    fake_done(&w->host);
+    assert_int_equal(note_remove_tree(w->dir), 0);
+    free(w->state);
+    free(w->from);
+    free(w->to);
+    free(w->staged);
+    free(w);
+}
+
+static int order(struct world *w, Godwit__VmMoveRole role, const char *stage,
+                 Godwit__VmMoveAction action)
+{
+    struct step *step = step_stub_new(w->state, "", 0);
+    struct step_result result = {.status = STEP_FAILED};
+    Godwit__VmMoveOrder o = GODWIT__VM_MOVE_ORDER__INIT;
+    Godwit__VmMoveAnswer *a = xcalloc(1, sizeof *a);
+    CLEANUP(virt_close) struct virt *v = fake_virt(&w->host);
+    CLEANUP(mem_free) char *name = xstrdup(stage);
+    godwit__vm_move_answer__init(a);
+    o.move = move_text;
+    o.role = role;
+    o.stage = name;
+    o.action = action;
+    o.plan = &w->plan;
+    w->fault = (struct fault){.err = 0};
+    struct vm_stage_run r = {.step = step,
+                             .state_dir = w->state,
+                             .order = &o,
+                             .virt = v,
+                             .answer = a,
+                             .result = &result,
+                             .reterr = &w->fault};
+    int rc = vm_stage_run(&r);
+    godwit__vm_move_answer__free_unpacked(a, NULL);
+    (void)step_stub_free(step);
+    return rc;
+}
+
+/* As the transfer and the lane leave it. */
+static void arrived(struct world *w)
+{
+    CLEANUP(mem_free) char *folder = note_folder(w->state, move_text);
+    CLEANUP(mem_free) char *at = xasprintf("%s/state", folder);
+    Godwit__VmState s = GODWIT__VM_STATE__INIT;
+    uint8_t packed[2048];
+    CLEANUP(mem_free) char *definition = xstrdup(xml);
+    s.definition = (ProtobufCBinaryData){.data = (uint8_t *)definition, .len = sizeof xml - 1};
+    s.autostart = true;
+    assert_true(godwit__vm_state__get_packed_size(&s) < sizeof packed);
+    size_t n = godwit__vm_state__pack(&s, packed);
+    assert_int_equal(file_mkdirs(folder, 0700), 0);
+    assert_int_equal(file_write(at, 0600, packed, n), 0);
+    const struct vm_stage_run r = {.order = &(Godwit__VmMoveOrder){.move = move_text}};
+    CLEANUP(mem_free) char *staged = vm_staged(&r, w->to, "vda");
+    assert_int_equal(file_write(staged, 0600, "content", 7), 0);
+}
+
+static bool there(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+static void test_there_and_back(void **unused)
+{
+    (void)unused;
+    struct world *w = world_new();
+    assert_non_null(fake_define(&w->host, UUID, xml));
+    assert_int_equal(order(w, SOURCE, "fence", DO), 1);
+    assert_false(there(w->from));
+    assert_int_equal(order(w, SOURCE, "fence", DO), 0); /* it is so */
+    assert_int_equal(order(w, SOURCE, "fence", UNDO), 1);
+    assert_true(there(w->from));
+    struct stat st;
+    assert_int_equal(stat(w->from, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0640);
+    assert_int_equal(order(w, SOURCE, "fence", UNDO), 0);
+    world_free(w);
+}
+
+static void test_running_is_not_fenced(void **unused)
+{
+    (void)unused;
+    struct world *w = world_new();
+    fake_define(&w->host, UUID, xml)->is = VIRT_RUNNING;
+    assert_int_equal(order(w, SOURCE, "fence", DO), -EBUSY);
+    assert_true(there(w->from));
+    assert_int_equal(order(w, SOURCE, "drop", DO), -EBUSY);
+    assert_non_null(fake_machine(&w->host, UUID));
+    world_free(w);
+}
+
+static const char *const forth[] = {"reserve", "define", "start"};
+
+static int go(struct world *w)
+{
+    int rc = 0;
+    for (size_t i = 0; rc >= 0 && i < ARRAY_SIZE(forth); i++) {
+        rc = order(w, DESTINATION, forth[i], DO);
+        if (i == 0 && rc >= 0)
+            arrived(w);
+    }
+    return rc;
+}
+
+static void back(struct world *w)
+{
+    for (size_t i = ARRAY_SIZE(forth); i-- > 0;)
+        assert_true(order(w, DESTINATION, forth[i], UNDO) >= 0);
+    assert_int_equal(order(w, DESTINATION, "forget", DO), 1);
+}
+
+/* Each act fails once, undone or done all the same; the way back leaves nothing of either. */
+static void test_fails_at_each_act(void **unused)
+{
+    (void)unused;
+    for (unsigned at = 1; at <= 3; at++)
+        for (int done = 0; done < 2; done++) {
+            struct world *w = world_new();
+            CLEANUP(mem_free) char *images = xasprintf("%s/images", w->dir);
+            w->host.fail_at = at;
+            w->host.done_anyway = done;
+            int rc = go(w);
+            assert_int_equal(rc < 0, at <= 2); /* define, start */
+            w->host.fail_at = 0;
+            back(w);
+            assert_null(fake_machine(&w->host, UUID));
+            assert_int_equal(rmdir(images), 0); /* it is empty */
+            world_free(w);
+        }
+}
+
+/* As after a crash: each stage is ordered again. */
+static void test_twice(void **unused)
+{
+    (void)unused;
+    struct world *w = world_new();
+    assert_true(go(w) >= 0);
+    assert_int_equal(order(w, DESTINATION, "start", DO), 0);
+    assert_int_equal(fake_machine(&w->host, UUID)->is, VIRT_RUNNING);
+    assert_true(strstr(fake_machine(&w->host, UUID)->xml, w->to) != NULL);
+    assert_false(fake_machine(&w->host, UUID)->autostart);
+    assert_int_equal(order(w, DESTINATION, "adopt", DO), 1);
+    assert_true(fake_machine(&w->host, UUID)->autostart);
+    assert_int_equal(order(w, DESTINATION, "forget", DO), 1);
+    assert_true(there(w->to));
+    CLEANUP(mem_free) char *notes = note_folder(w->state, move_text);
+    assert_false(there(notes));
+    world_free(w);
+}
+
+static void test_in_the_way(void **unused)
+{
+    (void)unused;
+    struct world *w = world_new();
+    assert_int_equal(file_write(w->to, 0600, "mine", 4), 0);
+    assert_int_equal(order(w, DESTINATION, "reserve", DO), -EEXIST);
+    assert_true(order(w, DESTINATION, "reserve", UNDO) >= 0);
+    assert_true(there(w->to));
+    assert_int_equal(unlink(w->to), 0);
+    /* Somebody else's machine of that UUID. */
+    assert_int_equal(order(w, DESTINATION, "reserve", DO), 1);
+    arrived(w);
+    assert_non_null(fake_define(&w->host, UUID, "<domain/>"));
+    assert_int_equal(order(w, DESTINATION, "define", DO), -EEXIST);
+    assert_true(order(w, DESTINATION, "define", UNDO) >= 0);
+    assert_non_null(fake_machine(&w->host, UUID));
+    world_free(w);
+}
+
+/* A file that took the place of ours meanwhile is not removed. */
+static void test_undo_removes_only_ours(void **unused)
+{
+    (void)unused;
+    struct world *w = world_new();
+    assert_int_equal(order(w, DESTINATION, "reserve", DO), 1);
+    arrived(w);
+    assert_int_equal(order(w, DESTINATION, "define", DO), 1);
+    assert_int_equal(file_write(w->to, 0600, "another", 7), 0); /* another inode */
+    assert_true(order(w, DESTINATION, "define", UNDO) >= 0);
+    assert_true(there(w->to));
+    world_free(w);
+}
+
+static void test_bad_orders(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *target, *path, *uuid, *stage;
+        Godwit__VmMoveRole role;
+        int want;
+    } cases[] = {
+        {"vda",    "/srv/../etc/x", UUID,     "reserve", DESTINATION, -EBADMSG   },
+        {"vda",    "relative",      UUID,     "reserve", DESTINATION, -EBADMSG   },
+        {"vda",    "/srv/a\nb",     UUID,     "reserve", DESTINATION, -EBADMSG   },
+        {"../vda", "/srv/x",        UUID,     "reserve", DESTINATION, -EBADMSG   },
+        {"vda",    "/srv/x",        "a' or ", "reserve", DESTINATION, -EBADMSG   },
+        {"vda",    "/srv/x",        UUID,     "reserve", SOURCE,      -EOPNOTSUPP},
+        {"vda",    "/srv/x",        UUID,     "nothing", DESTINATION, -EOPNOTSUPP},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct world *w = world_new();
+        CLEANUP(mem_free) char *target = xstrdup(cases[i].target);
+        CLEANUP(mem_free) char *path = xstrdup(cases[i].path);
+        CLEANUP(mem_free) char *uuid = xstrdup(cases[i].uuid);
+        w->disk.target = target;
+        w->disk.path = path;
+        w->plan.uuid = uuid;
+        assert_int_equal(order(w, cases[i].role, cases[i].stage, DO), cases[i].want);
+        world_free(w);
+    }
+    assert_string_equal(vm_stage_name(0), "reserve");
+    assert_null(vm_stage_name(1000));
+}
+
+static void test_redefine(void **unused)
+{
+    (void)unused;
+    struct world *w = world_new();
+    static char br0[] = "br0", br7[] = "br7", vdz[] = "vdz";
+    Godwit__VmMoveNetwork net = GODWIT__VM_MOVE_NETWORK__INIT, *nets[] = {&net};
+    char *out = NULL;
+    net.from = br0;
+    net.to = br7;
+    w->plan.networks = nets;
+    w->plan.n_networks = 1;
+    assert_int_equal(redefine(xml, sizeof xml - 1, &w->plan, &out), 0);
+    assert_non_null(strstr(out, "bridge=\"br7\""));
+    assert_non_null(strstr(out, "type=\"file\""));
+    assert_non_null(strstr(out, w->to));
+    assert_null(strstr(out, "volume=\"v\""));
+    assert_null(strstr(out, "vnet7"));
+    assert_null(strstr(out, "backingStore"));
+    free(out);
+    w->disk.target = vdz; /* the plan knows a disk that is not in it */
+    assert_int_equal(redefine(xml, sizeof xml - 1, &w->plan, &out), -ENOENT);
+    static const char *const bad[] = {"", "<domain>", "<network/>",
+                                      "<!DOCTYPE d [<!ENTITY e 'x'>]><domain>&e;</domain>"};
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        assert_int_equal(redefine(bad[i], strlen(bad[i]), &w->plan, &out), -EBADMSG);
+    world_free(w);
+}
+
+static void test_damaged_note(void **unused)
+{
+    (void)unused;
+    struct world *w = world_new();
+    CLEANUP(mem_free) char *folder = note_folder(w->state, move_text);
+    CLEANUP(mem_free) char *path = xasprintf("%s/fence.note", folder);
+    assert_int_equal(file_mkdirs(folder, 0700), 0);
+    static const char *const bad[] = {"nonsense\ta\tb\tc\n", "moved\t/a\t/b\t600"};
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        assert_int_equal(file_write(path, 0600, bad[i], strlen(bad[i])), 0);
+        assert_int_equal(order(w, SOURCE, "fence", UNDO), -EBADMSG);
+    }
+    world_free(w);
+}
+
+static void test_image_new(void **unused)
+{
+    (void)unused;
+    struct world *w = world_new();
+    static const struct {
+        const char *format;
+        uint64_t bytes;
+        int want;
+    } cases[] = {
+        {"raw",   1 << 20,    0          },
+        {"qcow2", 1 << 20,    0          },
+        {"qcow2", 1ULL << 44, 0          },
+        {"qcow2", 1000,       -EINVAL    },
+        {"qcow2", 0,          -EINVAL    },
+        {"raw",   1ULL << 60, -EINVAL    },
+        {"vmdk",  1 << 20,    -EOPNOTSUPP},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct stat st;
+        assert_int_equal(image_new(w->to, cases[i].format, cases[i].bytes), cases[i].want);
+        if (cases[i].want == 0) {
+            assert_int_equal(image_new(w->to, cases[i].format, cases[i].bytes), -EEXIST);
+            assert_int_equal(stat(w->to, &st), 0);
+            assert_true(st.st_blocks < 1000); /* thin */
+            assert_int_equal(unlink(w->to), 0);
+        }
+    }
+    world_free(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_there_and_back),    cmocka_unit_test(test_running_is_not_fenced),
+        cmocka_unit_test(test_fails_at_each_act), cmocka_unit_test(test_twice),
+        cmocka_unit_test(test_in_the_way),        cmocka_unit_test(test_undo_removes_only_ours),
+        cmocka_unit_test(test_bad_orders),        cmocka_unit_test(test_redefine),
+        cmocka_unit_test(test_damaged_note),      cmocka_unit_test(test_image_new),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
