@@ -4,7 +4,7 @@
 # Lines "SHOW: …" of a scenario are repeated by tests/run.
 set -euo pipefail
 top=$(readlink -f "$(dirname "${BASH_SOURCE[0]}")/../..")
-scenario=$(basename "$0" .sh)
+scenario=$(basename "$0" .sh | tr _ -)
 # Two checkouts may run the same scenario at once.
 export LAB_NAME=${LAB_NAME:-$scenario-$(cksum <<<"$top" | cut -c1-4)}
 GODWIT_DEBS=${GODWIT_DEBS:-$top/build/packages}
