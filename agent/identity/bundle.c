@@ -28,25 +28,49 @@ static const char *const caches[] = {"state/winbindd_cache.tdb", "cache/winbindd
                                      "lock/winbindd_cache.tdb",  "private/netlogon_creds_cli.tdb",
                                      "lock/gencache.tdb",        "cache/gencache.tdb"};
 
-char *bundle_place(const struct site *v, const char *name)
+static const struct {
+    const char *folder, *parameter, *usual;
+} rows[] = {
+    {"private/", "private dir",     "/var/lib/samba/private"},
+    {"state/",   "state directory", "/var/lib/samba"        },
+    {"cache/",   "cache directory", "/var/cache/samba"      },
+    {"lock/",    "lock directory",  "/run/samba"            },
+};
+
+/* Samba's folders on this host; asked for once, for each question costs a process. */
+struct places {
+    const struct site *site;
+    char *at[ARRAY_SIZE(rows)]; /* NULL: not asked yet */
+};
+
+static void places_done(struct places *p)
 {
-    static const struct {
-        const char *folder, *parameter, *usual;
-    } rows[] = {
-        {"private/", "private dir",     "/var/lib/samba/private"},
-        {"state/",   "state directory", "/var/lib/samba"        },
-        {"cache/",   "cache directory", "/var/cache/samba"      },
-        {"lock/",    "lock directory",  "/run/samba"            },
-    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        free(p->at[i]);
+}
+
+/* Where that is on this host; malloc'd. */
+static char *place_of(struct places *p, const char *name)
+{
+    const char *root = p->site->root;
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         size_t n = strlen(rows[i].folder);
         if (strncmp(name, rows[i].folder, n) != 0)
             continue;
-        CLEANUP(mem_free) char *said = names_ask_conf(v, rows[i].parameter);
-        return xasprintf("%s%s/%s", v->root, *said == '/' ? said : rows[i].usual, name + n);
+        if (!p->at[i])
+            p->at[i] = names_ask_conf(p->site, rows[i].parameter);
+        return xasprintf("%s%s/%s", root, p->at[i][0] == '/' ? p->at[i] : rows[i].usual, name + n);
     }
-    return strncmp(name, "ssh/", 4) == 0 ? xasprintf("%s/etc/ssh/%s", v->root, name + 4)
-                                         : xasprintf("%s/%s", v->root, name);
+    return strncmp(name, "ssh/", 4) == 0 ? xasprintf("%s/etc/ssh/%s", root, name + 4)
+                                         : xasprintf("%s/%s", root, name);
+}
+
+char *bundle_place(const struct site *v, const char *name)
+{
+    struct places places = {.site = v};
+    char *path = place_of(&places, name);
+    places_done(&places);
+    return path;
 }
 
 /* What comes from the other host may name nothing else. */
@@ -64,10 +88,9 @@ static bool name_known(const char *name)
     return false;
 }
 
-static int add_file(const struct site *v, const char *name, Godwit__UndoBundle *b,
-                    struct fault *reterr)
+static int add_file(struct places *v, const char *name, Godwit__UndoBundle *b, struct fault *reterr)
 {
-    CLEANUP(mem_free) char *path = bundle_place(v, name);
+    CLEANUP(mem_free) char *path = place_of(v, name);
     struct stat st = {.st_mode = 0};
     char *data = NULL;
     size_t len = 0;
@@ -95,7 +118,7 @@ static void wipe(Godwit__UndoBundle *b)
     godwit__undo_bundle__free_unpacked(b, NULL);
 }
 
-static int add_ssh(const struct site *v, Godwit__UndoBundle *b, struct fault *reterr)
+static int add_ssh(struct places *v, Godwit__UndoBundle *b, struct fault *reterr)
 {
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(ssh_kinds); i++) {
@@ -112,13 +135,14 @@ int bundle_make(const struct site *v, const Godwit__IdentityPlan *p, uint8_t **r
                 struct fault *reterr)
 {
     Godwit__UndoBundle *b = xmalloc(sizeof *b);
+    struct places places = {.site = v};
     int rc = 0;
     godwit__undo_bundle__init(b);
     b->files = xcalloc(BUNDLE_FILES, sizeof(Godwit__UndoFile *));
     for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(databases); i++)
-        rc = add_file(v, databases[i], b, reterr);
+        rc = add_file(&places, databases[i], b, reterr);
     if (rc == 0 && p->ssh_keys)
-        rc = add_ssh(v, b, reterr);
+        rc = add_ssh(&places, b, reterr);
     if (rc == 0 && b->n_files == 0)
         rc = fault_set(reterr, FAULT_STOP_JOB, ENOENT,
                        "no database of Samba is where it ought to be: nothing to take over");
@@ -128,6 +152,7 @@ int bundle_make(const struct site *v, const Godwit__IdentityPlan *p, uint8_t **r
         (void)godwit__undo_bundle__pack(b, *ret);
     }
     wipe(b);
+    places_done(&places);
     return rc;
 }
 
@@ -166,10 +191,10 @@ static int holds(const char *path, const Godwit__UndoFile *f)
     return same;
 }
 
-static int drop_caches(const struct site *v)
+static int drop_caches(struct places *v)
 {
     for (size_t i = 0; i < ARRAY_SIZE(caches); i++) {
-        CLEANUP(mem_free) char *path = bundle_place(v, caches[i]);
+        CLEANUP(mem_free) char *path = place_of(v, caches[i]);
         if (unlink(path) < 0 && errno != ENOENT)
             return -errno;
     }
@@ -177,13 +202,13 @@ static int drop_caches(const struct site *v)
 }
 
 /* A key is nobody's but root's; a database has the owner that it had: root, there as here. */
-static int put_file(const struct site *v, const Godwit__UndoFile *f)
+static int put_file(struct places *v, const Godwit__UndoFile *f)
 {
-    CLEANUP(mem_free) char *path = bundle_place(v, f->path);
+    CLEANUP(mem_free) char *path = place_of(v, f->path);
     CLEANUP(mem_free) char *folder = xmemdup(path, (size_t)(strrchr(path, '/') - path));
     if (holds(path, f))
         return 0;
-    int rc = undo_keep_file(v->undo, path);
+    int rc = undo_keep_file(v->site->undo, path);
     if (rc == 0)
         rc = file_mkdirs(folder, 0700);
     if (rc == 0)
@@ -194,16 +219,18 @@ static int put_file(const struct site *v, const Godwit__UndoFile *f)
 int bundle_install(const struct site *v, struct fault *reterr)
 {
     Godwit__UndoBundle *b = NULL;
+    struct places places = {.site = v};
     int changed = 0, rc = load(v, &b, reterr);
     if (rc < 0)
         return rc;
     for (size_t i = 0; rc >= 0 && i < b->n_files; i++) {
-        rc = put_file(v, b->files[i]);
+        rc = put_file(&places, b->files[i]);
         changed = changed || rc > 0;
     }
     if (rc >= 0)
-        rc = drop_caches(v);
+        rc = drop_caches(&places);
     wipe(b);
+    places_done(&places);
     return rc < 0 ? fault_set(reterr, FAULT_STOP_JOB, -rc, "cannot install a database: %s",
                               strerror(-rc))
                   : changed;
@@ -212,28 +239,33 @@ int bundle_install(const struct site *v, struct fault *reterr)
 int bundle_installed(const struct site *v, struct fault *reterr)
 {
     Godwit__UndoBundle *b = NULL;
+    struct places places = {.site = v};
     int rc = load(v, &b, reterr);
     if (rc < 0)
         return 0;
     bool all = true;
     for (size_t i = 0; all && i < b->n_files; i++) {
-        CLEANUP(mem_free) char *path = bundle_place(v, b->files[i]->path);
+        CLEANUP(mem_free) char *path = place_of(&places, b->files[i]->path);
         all = holds(path, b->files[i]);
     }
     wipe(b);
+    places_done(&places);
     return all;
 }
 
 int bundle_forget_secrets(const struct site *v, struct fault *reterr)
 {
     static const char *const secrets[] = {"private/secrets.tdb", "etc/krb5.keytab"};
-    for (size_t i = 0; i < ARRAY_SIZE(secrets); i++) {
-        CLEANUP(mem_free) char *path = bundle_place(v, secrets[i]);
-        int rc = undo_shred(path);
+    struct places places = {.site = v};
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(secrets); i++) {
+        CLEANUP(mem_free) char *path = place_of(&places, secrets[i]);
+        rc = undo_shred(path);
         if (rc < 0)
-            return fault_set(reterr, FAULT_STOP_JOB, -rc, "cannot shred %.120s", path);
+            rc = fault_set(reterr, FAULT_STOP_JOB, -rc, "cannot shred %.120s", path);
     }
-    return 0;
+    places_done(&places);
+    return rc;
 }
 
 int bundle_probe(struct stage_run *r)

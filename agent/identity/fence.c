@@ -12,6 +12,7 @@
 #include "agent/share/samba.h"
 #include "common/base/buf.h"
 #include "common/base/cleanup.h"
+#include "common/base/file.h"
 #include "common/base/mem.h"
 #include "common/base/program.h"
 #include "common/base/text.h"
@@ -87,14 +88,36 @@ void fence_reload(const struct site *v)
         (void)service_tool(v, close_all, 10000, &unused);
 }
 
-int fence_raise(const struct site *v, bool closed, struct fault *reterr)
+/* What was written when the shares were made read-only has it all already; users wait. */
+static char *from_own(const struct site *v, bool closed)
+{
+    CLEANUP(mem_free) char *path = xasprintf("%s" NAMES_CONF, v->root);
+    CLEANUP(mem_free) char *now = NULL;
+    CLEANUP(smbconf_free) struct smbconf *conf = NULL;
+    struct fault unused = {.err = 0};
+    size_t len = 0;
+    if (file_read(path, SMBCONF_MAX, &now, &len) < 0 || strncmp(now, MARK, sizeof MARK - 1) != 0 ||
+        smbconf_parse(now, len, &conf, &unused) < 0)
+        return NULL;
+    return fence_render(conf, closed);
+}
+
+static int from_samba(const struct site *v, bool closed, char **ret, struct fault *reterr)
 {
     struct server server = {.search = v->search, .scratch = v->folder, .cancel_fd = -1};
     CLEANUP(samba_free) struct samba *s = NULL;
     int rc = samba_ask(&server, NULL, &s, reterr);
+    if (rc == 0)
+        *ret = fence_render(s->conf, closed);
+    return rc;
+}
+
+int fence_raise(const struct site *v, bool closed, struct fault *reterr)
+{
+    CLEANUP(mem_free) char *text = from_own(v, closed);
+    int rc = text ? 0 : from_samba(v, closed, &text, reterr);
     if (rc < 0)
         return rc;
-    CLEANUP(mem_free) char *text = fence_render(s->conf, closed);
     rc = names_write(v, NAMES_CONF, text, 0644);
     if (rc < 0)
         return fault_set(reterr, FAULT_STOP_JOB, -rc, "cannot write %s: %s", NAMES_CONF,

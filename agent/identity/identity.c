@@ -156,7 +156,11 @@ static int run_bundle(struct step *s, const char *home, const Godwit__IdentityOr
     const struct site v = {.root = "", .folder = folder};
     if (o->action != GODWIT__IDENTITY_ACTION__IDENTITY_DO)
         return run_stage(home, o, ret, reterr);
-    int rc = run_stage(home, o, ret, reterr); /* renews the timer; refuses when it has run out */
+    Godwit__IdentityResult *r = xmalloc(sizeof *r);
+    godwit__identity_result__init(r);
+    *ret = r;
+    int rc =
+        stage_do(home, "", NULL, o, r, reterr); /* renews the timer; refuses when it has run out */
     if (rc == 0)
         rc = bundle_exchange(s, &v, o, reterr);
     if (rc == 0 && *ret)

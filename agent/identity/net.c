@@ -423,10 +423,24 @@ static int make(const struct site *v, const struct net_want *w, struct fault *re
     if (!now)
         rc = fault_set(reterr, FAULT_STOP_JOB, ENODEV,
                        "no interface here has the address %.20s (%.20s)", w->mac, w->name);
-    if (rc == 0)
+    if (rc == 0 && !w->free)
         rc = nobody_has(v, now, w->add, w->nadd, reterr);
     if (rc == 0)
         rc = change(v, now, w, reterr);
+    net_free(n);
+    return rc;
+}
+
+int net_await_free(const struct site *v, const struct net_want *w, int wait_ms,
+                   struct fault *reterr)
+{
+    int64_t until = clock_mono_ms() + wait_ms;
+    Godwit__UndoNetwork *n = NULL;
+    int rc = net_look(v, &n, reterr);
+    const Godwit__UndoInterface *now = rc == 0 ? net_find(n, w->mac, w->name) : NULL;
+    while (now && (rc = nobody_has(v, now, w->add, w->nadd, reterr)) == -EADDRINUSE &&
+           clock_mono_ms() < until)
+        (void)poll(NULL, 0, 10);
     net_free(n);
     return rc;
 }

@@ -37,6 +37,7 @@ struct net_want {
     char **routes; /* "default via 192.0.2.1"; a default one takes the place of another */
     size_t nroutes;
     unsigned mtu; /* 0: as it is */
+    bool free;    /* somebody asked just now: nobody else has what is added */
 };
 bool net_route_valid(const char *text);
 /* Every text of it, for it comes from elsewhere. */
@@ -45,6 +46,9 @@ int net_want_valid(const struct net_want *w, struct fault *reterr);
 /* Lines for `ip -batch`: what is missing is added before what is too much goes; "" when nothing is
  * to do. malloc'd. */
 char *net_commands(const Godwit__UndoInterface *now, const struct net_want *want);
+/* Until nobody answers for what is to be added and is not here yet. 0, -EADDRINUSE. */
+int net_await_free(const struct site *v, const struct net_want *want, int wait_ms,
+                   struct fault *reterr);
 /* Makes one interface so; 1 when something was changed, 0 when it was so already. An address that
  * another machine answers for is -EADDRINUSE, and nothing is changed. */
 int net_make(const struct site *v, const struct net_want *want, struct fault *reterr);

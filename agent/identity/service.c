@@ -22,6 +22,7 @@
 
 #define UNITS "smbd.service", "nmbd.service", "winbind.service"
 #define SMB_PORT 445
+#define UNITS_MAX 16 /* of a note */
 #define STOP_MS 40000
 #define GONE_MS 10000
 
@@ -44,7 +45,7 @@ Godwit__UndoUnits *service_parse(const char *text)
     godwit__undo_units__init(u);
     for (const char *line = text; *line;) {
         size_t n = strcspn(line, "\n");
-        if (n > 3 && memcmp(line, "Id=", 3) == 0 && u->n_units < 16) {
+        if (n > 3 && memcmp(line, "Id=", 3) == 0 && u->n_units < UNITS_MAX) {
             at = xmalloc(sizeof *at);
             godwit__undo_unit__init(at);
             own(&at->name, line + 3, n - 3);
@@ -67,6 +68,15 @@ void service_free(Godwit__UndoUnits *u)
         godwit__undo_units__free_unpacked(u, NULL);
 }
 
+/* Masked for the next start, whether or not systemd has read it yet. */
+static bool on_disk(const struct site *v, const char *unit)
+{
+    char to[16];
+    CLEANUP(mem_free) char *path = xasprintf("%s/etc/systemd/system/%s", v->root, unit);
+    ssize_t n = readlink(path, to, sizeof to);
+    return n == 9 && memcmp(to, "/dev/null", 9) == 0;
+}
+
 int service_look(const struct site *v, Godwit__UndoUnits **ret, struct fault *reterr)
 {
     static const char *const argv[] = {"systemctl", "show", "--property=Id,ActiveState,LoadState",
@@ -78,6 +88,8 @@ int service_look(const struct site *v, Godwit__UndoUnits **ret, struct fault *re
         return rc;
     *ret = service_parse(o.out);
     program_done(&o);
+    for (size_t i = 0; i < (*ret)->n_units; i++)
+        (*ret)->units[i]->masked = (*ret)->units[i]->masked || on_disk(v, (*ret)->units[i]->name);
     return 0;
 }
 
@@ -172,7 +184,8 @@ static int end_helpers(struct fault *reterr)
 
 int service_stop(const struct site *v, struct fault *reterr)
 {
-    static const char *const mask[] = {"systemctl", "mask", "--quiet", UNITS, NULL};
+    /* Not read anew here, which takes long with many units: the mask is for a restart. */
+    static const char *const mask[] = {"systemctl", "--no-reload", "mask", "--quiet", UNITS, NULL};
     static const char *const stop[] = {"systemctl", "stop", UNITS, NULL};
     Godwit__UndoUnits *u = NULL;
     int rc = service_look(v, &u, reterr);
@@ -195,13 +208,14 @@ int service_stop(const struct site *v, struct fault *reterr)
 
 int service_start(const struct site *v, bool smbd, bool nmbd, bool winbind, struct fault *reterr)
 {
-    const char *unmask[8] = {"systemctl", "unmask", "--quiet"}, *start[8] = {"systemctl", "start"};
+    const char *unmask[9] = {"systemctl", "--no-reload", "unmask", "--quiet"};
+    const char *start[8] = {"systemctl", "start"};
     const char *const names[] = {"winbind.service", "smbd.service", "nmbd.service"};
     const bool yes[] = {winbind, smbd, nmbd};
     size_t n = 0;
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
         if (yes[i]) {
-            unmask[3 + n] = names[i];
+            unmask[4 + n] = names[i];
             start[2 + n] = names[i];
             n++;
         }
@@ -209,21 +223,55 @@ int service_start(const struct site *v, bool smbd, bool nmbd, bool winbind, stru
     return rc < 0 || !n ? rc : service_tool(v, start, STOP_MS, reterr);
 }
 
+static int all_of(const struct site *v, const Godwit__UndoUnits *was, const char *const *verb,
+                  bool (*pick)(const Godwit__UndoUnit *u), struct fault *reterr)
+{
+    const char *argv[UNITS_MAX + 5] = {"systemctl"};
+    size_t n = 1, verbs = 0;
+    for (; *verb; verb++, verbs++)
+        argv[n++] = *verb;
+    for (size_t i = 0; i < was->n_units && i < UNITS_MAX; i++)
+        if (pick(was->units[i]))
+            argv[n++] = was->units[i]->name;
+    return n == 1 + verbs ? 0 : service_tool(v, argv, STOP_MS, reterr);
+}
+
+static bool was_idle(const Godwit__UndoUnit *u)
+{
+    return !u->active;
+}
+
+static bool was_active(const Godwit__UndoUnit *u)
+{
+    return u->active;
+}
+
+static bool was_masked(const Godwit__UndoUnit *u)
+{
+    return u->masked;
+}
+
+static bool was_open(const Godwit__UndoUnit *u)
+{
+    return !u->masked;
+}
+
 /* Stopped while it is still as it is: of a unit that is not installed systemd knows only the mask.
  */
-static int restore_unit(const struct site *v, const Godwit__UndoUnit *u, struct fault *reterr)
+static int restore_units(const struct site *v, const Godwit__UndoUnits *was, struct fault *reterr)
 {
-    const char *const mask[] = {"systemctl", u->masked ? "mask" : "unmask", "--quiet", u->name,
-                                NULL};
-    const char *const start[] = {"systemctl", "start", u->name, NULL};
-    const char *const stop[] = {"systemctl", "stop", u->name, NULL};
+    static const char *const stop[] = {"stop", NULL}, *const start[] = {"start", NULL};
+    static const char *const mask[] = {"mask", "--quiet", NULL};
+    static const char *const unmask[] = {"unmask", "--quiet", NULL};
     struct fault unused = {.err = 0};
-    if (u->name[0] == '-' || !strstr(u->name, ".service"))
-        return fault_set(reterr, FAULT_STOP_JOB, EBADMSG, "the note names no unit");
-    if (!u->active)
-        (void)service_tool(v, stop, STOP_MS, &unused);
-    int rc = service_tool(v, mask, STOP_MS, reterr);
-    return rc < 0 || !u->active ? rc : service_tool(v, start, STOP_MS, reterr);
+    for (size_t i = 0; i < was->n_units; i++)
+        if (was->units[i]->name[0] == '-' || !strstr(was->units[i]->name, ".service"))
+            return fault_set(reterr, FAULT_STOP_JOB, EBADMSG, "the note names no unit");
+    (void)all_of(v, was, stop, was_idle, &unused);
+    int rc = all_of(v, was, mask, was_masked, reterr);
+    if (rc == 0)
+        rc = all_of(v, was, unmask, was_open, reterr);
+    return rc < 0 ? rc : all_of(v, was, start, was_active, reterr);
 }
 
 static int none_too_many(const struct site *v, const Godwit__UndoUnits *was, struct fault *reterr)
@@ -237,15 +285,10 @@ static int none_too_many(const struct site *v, const Godwit__UndoUnits *was, str
     return rc;
 }
 
-/* winbind before smbd: the note has them in another order. */
 int service_restore(const struct site *v, const Godwit__UndoUnits *was, struct fault *reterr)
 {
-    int first = 0;
-    for (size_t i = was->n_units; i-- > 0;) {
-        int rc = restore_unit(v, was->units[i], reterr);
-        first = first ? first : rc;
-    }
-    return first ? first : none_too_many(v, was, reterr);
+    int rc = restore_units(v, was, reterr);
+    return rc < 0 ? rc : none_too_many(v, was, reterr);
 }
 
 bool service_answers(const char *address, int timeout_ms)

@@ -24,7 +24,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 
-#define LET_GO_MS 20000 /* how long others have to let go of our addresses */
+#define STAGES_MAX 16 /* of one order */
 
 bool stage_is_source(const struct stage_run *r)
 {
@@ -91,7 +91,7 @@ static int put_back(struct stage_run *r, const Godwit__UndoRecord *rec)
     if (rec->host_name[0])
         rc = names_restore_host(&r->site, rec->host_name);
     for (size_t i = 0; rec->network && rc >= 0 && i < rec->network->n_interfaces; i++)
-        rc = net_restore(&r->site, rec->network->interfaces[i], LET_GO_MS, r->reterr);
+        rc = net_restore(&r->site, rec->network->interfaces[i], STAGE_LET_GO_MS, r->reterr);
     return rc;
 }
 
@@ -188,18 +188,61 @@ static int run_row(struct stage_run *r, const struct stage_row *w)
     return rc;
 }
 
+static int one_stage(struct stage_run *r)
+{
+    const struct stage_row *w = find_row(r->order);
+    return w ? run_row(r, w)
+             : fault_set(r->reterr, FAULT_STOP_JOB, ENOTSUP, "no stage '%.30s' of this host",
+                         r->order->stage);
+}
+
+/* The texts of the stage that was just done become its part's. */
+static void end_part(struct stage_run *r, int64_t began)
+{
+    Godwit__IdentityResult *out = r->result;
+    Godwit__IdentityPart *p = xmalloc(sizeof *p);
+    godwit__identity_part__init(p);
+    stage_text(&p->stage, xstrdup(r->order->stage));
+    p->before = out->before;
+    p->after = out->after;
+    p->acted = out->acted;
+    p->took_ms = (uint64_t)(clock_mono_ms() - began);
+    out->before = out->after = (char *)(uintptr_t)protobuf_c_empty_string;
+    out->parts = xrealloc(out->parts, (out->n_parts + 1) * sizeof(Godwit__IdentityPart *));
+    out->parts[out->n_parts++] = p;
+}
+
+/* One after another, so that none of them waits for who sends the orders. */
+static int run_stages(struct stage_run *r)
+{
+    const Godwit__IdentityOrder *o = r->order;
+    int rc = 0;
+    bool acted = false;
+    for (size_t i = 0; i <= o->n_then && rc >= 0; i++) {
+        int64_t began = clock_mono_ms();
+        Godwit__IdentityOrder one = *o;
+        one.stage = i == 0 ? o->stage : o->then[i - 1];
+        r->order = &one;
+        rc = one_stage(r);
+        if (rc >= 0 && o->n_then)
+            end_part(r, began);
+        acted = acted || r->result->acted;
+    }
+    r->order = o;
+    r->result->acted = acted;
+    return rc;
+}
+
 static int run_order(struct stage_run *r)
 {
     const Godwit__IdentityOrder *o = r->order;
-    const struct stage_row *w = find_row(o);
     bool all = !*o->stage && o->action == GODWIT__IDENTITY_ACTION__IDENTITY_UNDO;
-    if (!w && !all)
-        return fault_set(r->reterr, FAULT_STOP_JOB, ENOTSUP, "no stage '%.30s' of this host",
-                         o->stage);
+    if (o->n_then > STAGES_MAX)
+        return fault_set(r->reterr, FAULT_STOP_JOB, EBADMSG, "the order is not readable");
     r->result->sprung = guard_sprung(r->site.folder);
     if (!r->result->sprung && guard_renew(r->site.folder, o->silence_s) < 0)
         return fault_set(r->reterr, FAULT_STOP_JOB, EIO, "the timer cannot be written");
-    int rc = all ? undo_all(r) : run_row(r, w);
+    int rc = all ? undo_all(r) : run_stages(r);
     r->result->silence_left_s = guard_left_s(r->site.folder);
     return rc;
 }
@@ -220,7 +263,7 @@ int stage_do(const char *home, const char *root, const char *search, const Godwi
              Godwit__IdentityResult *ret, struct fault *reterr)
 {
     int64_t began = clock_mono_ms();
-    if (!pair_valid(o->cutover) || o->role > GODWIT__IDENTITY_ROLE__IDENTITY_DESTINATION)
+    if (!pair_valid(o->cutover) || o->role > GODWIT__IDENTITY_ROLE__IDENTITY_WITNESS)
         return fault_set(reterr, FAULT_STOP_JOB, EBADMSG, "the order is not readable");
     CLEANUP(mem_free) char *folder = stage_folder(home, o->cutover);
     struct stage_run r = {

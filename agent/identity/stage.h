@@ -32,6 +32,9 @@ extern const struct stage_row stage_rows[]; /* in the order of a transplant; end
 #define STAGE_DESTINATION (1U << GODWIT__IDENTITY_ROLE__IDENTITY_DESTINATION)
 #define STAGE_BOTH (STAGE_SOURCE | STAGE_DESTINATION)
 
+#define STAGE_WITNESS (1U << GODWIT__IDENTITY_ROLE__IDENTITY_WITNESS)
+#define STAGE_LET_GO_MS 20000 /* how long others have to let go of our addresses */
+
 /* Runs the order; with stage "" and UNDO: all that this host has notes of, newest first. root,
  * search: as in a site. 0 or -errno; the result is filled in either case. */
 int stage_do(const char *home, const char *root, const char *search, const Godwit__IdentityOrder *o,

@@ -62,7 +62,8 @@ static int raise(struct stage_run *r, bool closed)
     Godwit__IdentityOpenFile **open = NULL;
     size_t n = 0, count = 0;
     struct fault unused = {.err = 0};
-    if (fence_open_files(&r->site, OPEN_SHOWN, &open, &n, &count, &unused) == 0)
+    /* Who had what open when it began is what counts; asked again it would cost users time. */
+    if (!closed && fence_open_files(&r->site, OPEN_SHOWN, &open, &n, &count, &unused) == 0)
         stage_text(&r->result->before, xasprintf("%zu files open by clients%s%s", count,
                                                  n ? ", the first: " : "", n ? open[0]->path : ""));
     for (size_t i = 0; i < n; i++)
@@ -252,7 +253,12 @@ static int note_network(struct stage_run *r, const Godwit__IdentityPlan *p,
 static int make_one(struct stage_run *r, struct wanted *want, const char *name)
 {
     want->w.name = name;
-    int kept = keep_write(&r->site, &want->w, r->reterr);
+    /* The source may be about to let go of them. */
+    int kept =
+        net_await_free(&r->site, &want->w, stage_is_source(r) ? 0 : STAGE_LET_GO_MS, r->reterr);
+    want->w.free = kept == 0;
+    if (kept == 0)
+        kept = keep_write(&r->site, &want->w, r->reterr);
     if (kept < 0)
         return kept;
     FAULT_POINT("identity.address");
@@ -422,7 +428,10 @@ static int lockout_probe(struct stage_run *r)
 
 static int lockout_act(struct stage_run *r)
 {
-    int rc = stop_probe(r);
+    static const char *const reload[] = {"systemctl", "daemon-reload", NULL};
+    int rc = service_tool(&r->site, reload, ANSWER_MS, r->reterr);
+    if (rc == 0)
+        rc = stop_probe(r);
     return rc == 0 ? stop_act(r) : rc < 0 ? rc : 0;
 }
 
@@ -435,7 +444,8 @@ static int yes(struct stage_run *r)
 /* The exchange itself is the agent's; here it is certain that nothing writes the databases. */
 static int bundle_ready(struct stage_run *r)
 {
-    if (!*r->site.root && service_count() > 0)
+    /* "stop" saw to it that no process is left; this one may not see those of others. */
+    if (!*r->site.root && (service_count() > 0 || service_answers("127.0.0.1", 200)))
         return fault_set(r->reterr, FAULT_STOP_JOB, EBUSY,
                          "Samba runs: its databases cannot be taken as they are");
     return 0;
@@ -456,25 +466,25 @@ static int forgotten_probe(struct stage_run *r)
 }
 
 const struct stage_row stage_rows[] = {
-    {"connect",   STAGE_BOTH,        stage_capture,  yes,                NULL,                false},
-    {"check",     STAGE_BOTH,        stage_check,    yes,                NULL,                false},
-    {"guard",     STAGE_BOTH,        guard_act,      guard_probe,        guard_gone,          true },
-    {"fence",     STAGE_SOURCE,      fence_act,      noted_probe,        fence_undone,        false},
-    {"close",     STAGE_SOURCE,      close_act,      noted_probe,        fence_undone,        false},
-    {"stop",      STAGE_BOTH,        stop_act,       stop_probe,         NULL,                false},
-    {"bundle",    STAGE_BOTH,        bundle_ready,   bundle_probe,       bundle_gone,         true },
-    {"leave",     STAGE_BOTH,        rejoin_leave,   rejoin_leave_probe, rejoin_leave_undone, false},
-    {"collect",   STAGE_SOURCE,      stage_capture,  yes,                NULL,                false},
-    {"addresses", STAGE_BOTH,        addresses_act,  addresses_probe,    addresses_undone,    false},
-    {"names",     STAGE_BOTH,        names_act,      names_probe,        NULL,                false},
-    {"join",      STAGE_BOTH,        stage_join,     stage_join_probe,   rejoin_join_undone,  false},
-    {"start",     STAGE_BOTH,        start_act,      start_probe,        NULL,                false},
-    {"users",     STAGE_SOURCE,      stage_users,    stage_users,        NULL,                false},
-    {"lockout",   STAGE_SOURCE,      lockout_act,    lockout_probe,      NULL,                false},
-    {"dns",       STAGE_BOTH,        dns_stage,      dns_probe,          dns_undone,          false},
-    {"tidy",      STAGE_DESTINATION, dns_tidy,       yes,                dns_undone,          false},
-    {"unguard",   STAGE_BOTH,        guard_gone,     unguard_probe,      NULL,                false},
-    {"commit",    STAGE_BOTH,        stage_commit,   forgotten_probe,    NULL,                false},
-    {"forget",    STAGE_BOTH,        stage_drop_all, forgotten_probe,    NULL,                false},
-    {NULL,        0,                 NULL,           NULL,               NULL,                false},
+    {"connect",   STAGE_BOTH,                   stage_capture,  yes,                NULL,                false},
+    {"check",     STAGE_BOTH,                   stage_check,    yes,                NULL,                false},
+    {"guard",     STAGE_BOTH,                   guard_act,      guard_probe,        guard_gone,          true },
+    {"fence",     STAGE_SOURCE,                 fence_act,      noted_probe,        fence_undone,        false},
+    {"close",     STAGE_SOURCE,                 close_act,      noted_probe,        fence_undone,        false},
+    {"stop",      STAGE_BOTH,                   stop_act,       stop_probe,         NULL,                false},
+    {"bundle",    STAGE_BOTH,                   bundle_ready,   bundle_probe,       bundle_gone,         true },
+    {"leave",     STAGE_BOTH,                   rejoin_leave,   rejoin_leave_probe, rejoin_leave_undone, false},
+    {"collect",   STAGE_BOTH,                   stage_capture,  yes,                NULL,                false},
+    {"addresses", STAGE_BOTH,                   addresses_act,  addresses_probe,    addresses_undone,    false},
+    {"names",     STAGE_BOTH,                   names_act,      names_probe,        NULL,                false},
+    {"join",      STAGE_BOTH,                   stage_join,     stage_join_probe,   rejoin_join_undone,  false},
+    {"start",     STAGE_BOTH,                   start_act,      start_probe,        NULL,                false},
+    {"users",     STAGE_SOURCE | STAGE_WITNESS, stage_users,    stage_users,        NULL,                false},
+    {"lockout",   STAGE_SOURCE,                 lockout_act,    lockout_probe,      NULL,                false},
+    {"dns",       STAGE_BOTH,                   dns_stage,      dns_probe,          dns_undone,          false},
+    {"tidy",      STAGE_DESTINATION,            dns_tidy,       yes,                dns_undone,          false},
+    {"unguard",   STAGE_BOTH,                   guard_gone,     unguard_probe,      NULL,                false},
+    {"commit",    STAGE_BOTH,                   stage_commit,   forgotten_probe,    NULL,                false},
+    {"forget",    STAGE_BOTH,                   stage_drop_all, forgotten_probe,    NULL,                false},
+    {NULL,        0,                            NULL,           NULL,               NULL,                false},
 };

@@ -13,12 +13,17 @@
 #include "agent/identity/net.h"
 #include "agent/identity/service.h"
 #include "agent/identity/stage.h"
+#include "agent/identity/undo.h"
 #include "common/base/cleanup.h"
+#include "common/base/file.h"
 #include "common/base/mem.h"
 #include "common/base/program.h"
 #include "common/base/text.h"
 
-#define CREDENTIALS "/etc/godwit/cutover.cred"
+#define CREDENTIALS "/etc/godwit/probe.cred" /* as smbclient -A takes it */
+#define CREDENTIALS_MAX 4096
+#define PROBE_FILE ".godwit-probe"
+#define SHARES_MAX 50
 #define ANSWER_MS 5000
 
 static void add(struct stage_run *r, const char *check, const char *target, bool passed,
@@ -57,48 +62,180 @@ static bool credentials_fit(void)
     return stat(CREDENTIALS, &st) == 0 && st.st_uid == 0 && (st.st_mode & 077) == 0;
 }
 
-/* Lists the shares as a client, by that name. at: where it is, or NULL: as the name resolves. */
-static void ask_name(struct stage_run *r, const char *name, const char *at)
+static bool as_somebody(const struct stage_run *r)
 {
-    const char *argv[12] = {"smbclient", "-g", "-L"};
-    size_t n = 3;
-    bool user = *r->order->plan->probe_user && credentials_fit();
-    argv[n++] = name;
-    argv[n++] = user ? "-A" : "-N";
-    if (user)
-        argv[n++] = CREDENTIALS;
+    return *r->order->plan->probe_user && credentials_fit();
+}
+
+struct asking {
+    const char *check, *target; /* for the finding */
+    const char *argv[20];
+    const char *const *env;
+};
+
+/* -1: the program did not run; else its exit code, with its words. malloc'd. */
+static int ask(const struct stage_run *r, const struct asking *a, char **retwords, bool *retdenied)
+{
+    const struct program_call c = {
+        .argv = a->argv, .search = r->site.search, .env = a->env, .timeout_ms = 15000};
+    struct program_output o;
+    struct fault why = {.err = 0};
+    if (program_run(&c, &o, &why) < 0) {
+        *retwords = xstrdup(why.text);
+        return -1;
+    }
+    /* smbclient ends with 0 also where one of its commands was refused. */
+    bool refused = strstr(o.out, "NT_STATUS_") || strstr(o.err, "NT_STATUS_");
+    int code = o.code ? o.code : refused ? 1 : 0;
+    *retdenied =
+        strstr(o.out, "NT_STATUS_ACCESS_DENIED") || strstr(o.err, "NT_STATUS_ACCESS_DENIED");
+    *retwords = program_words(&o);
+    program_done(&o);
+    return code;
+}
+
+static size_t add_place(const char **argv, size_t n, const char *at)
+{
     if (at) {
         argv[n++] = "-I";
         argv[n++] = at;
     }
-    const struct program_call c = {.argv = argv, .search = r->site.search, .timeout_ms = 15000};
-    struct program_output o;
-    struct fault why = {.err = 0};
+    return n;
+}
+
+/* Lists the shares as a client, by that name. at: where it is, or NULL: as the name resolves. */
+static void ask_name(struct stage_run *r, const char *name, const char *at)
+{
+    bool user = as_somebody(r), denied = false;
+    struct asking a = {
+        .argv = {"smbclient", "-g", "-L", name, user ? "-A" : "-N", user ? CREDENTIALS : NULL}
+    };
+    (void)add_place(a.argv, user ? 6 : 5, at);
     if (!names_full_valid(name) && !names_netbios_valid(name)) {
         add(r, "name", name, false, "this is no name of a host");
         return;
     }
-    if (program_run(&c, &o, &why) < 0) {
-        add(r, "name", name, false, why.text);
-        return;
-    }
-    CLEANUP(mem_free) char *words = program_words(&o);
+    CLEANUP(mem_free) char *words = NULL;
+    int code = ask(r, &a, &words, &denied);
     /* A server that keeps strangers from its list has answered by this name too. */
-    bool heard = o.code == 0 || (!user && strstr(o.out, "NT_STATUS_ACCESS_DENIED")) ||
-                 (!user && strstr(o.err, "NT_STATUS_ACCESS_DENIED"));
+    bool heard = code == 0 || (code > 0 && !user && denied);
     add(r, user ? "user" : "name", name, heard, heard ? "answers" : words);
+}
+
+/* ── shares: opened, written, read, deleted ── */
+
+#define TICKETS "/run/godwit-probe"
+
+/* The user's ticket, from the password in the file of credentials; 0 or -errno. */
+static int take_ticket(struct stage_run *r)
+{
+    CLEANUP(mem_free) char *text = NULL;
+    size_t len = 0;
+    const Godwit__IdentityPlan *p = r->order->plan;
+    if (!p->domain || !p->account || !*p->account->realm ||
+        file_read(CREDENTIALS, CREDENTIALS_MAX, &text, &len) < 0)
+        return -ENOENT;
+    CLEANUP(mem_free) char *password = NULL;
+    for (const char *at = text; *at; at += strcspn(at, "\n"), at += *at == '\n') {
+        size_t key = strcspn(at, " \t=\n"), n = strcspn(at, "\n");
+        if (key != 8 || strncasecmp(at, "password", 8) != 0 || !memchr(at, '=', n))
+            continue;
+        const char *value = (const char *)memchr(at, '=', n) + 1;
+        value += strspn(value, " \t");
+        password = xasprintf("%.*s\n", (int)(at + n - value), value);
+    }
+    explicit_bzero(text, len);
+    CLEANUP(mem_free) char *who = xasprintf("%s@%s", p->probe_user, p->account->realm);
+    const char *const argv[] = {"kinit", "-c", TICKETS, "--", who, NULL};
+    const struct program_call c = {.argv = argv,
+                                   .search = r->site.search,
+                                   .input = password,
+                                   .input_len = password ? strlen(password) : 0,
+                                   .timeout_ms = 15000};
+    struct program_output o;
+    struct fault unused = {.err = 0};
+    int rc = password ? program_run(&c, &o, &unused) : -ENOENT;
+    if (password)
+        explicit_bzero(password, strlen(password));
+    if (rc < 0)
+        return rc;
+    rc = o.code ? -EACCES : 0;
     program_done(&o);
+    return rc;
+}
+
+static void ask_share(struct stage_run *r, const char *name, const char *at, const char *share,
+                      bool kerberos)
+{
+    static const char *const env[] = {"KRB5CCNAME=" TICKETS, NULL};
+    CLEANUP(mem_free) char *place = xasprintf("//%s/%s", name, share);
+    CLEANUP(mem_free) char *check = xasprintf("%s by %s", share, kerberos ? "Kerberos" : "NTLM");
+    CLEANUP(mem_free)
+    char *commands = xasprintf("put /etc/hostname %s; get %s /dev/null; rm %s", PROBE_FILE,
+                               PROBE_FILE, PROBE_FILE);
+    struct asking a = {
+        .argv = {"smbclient", place, kerberos ? "--use-kerberos=required" : "-A",
+                 kerberos ? "--use-krb5-ccache=" TICKETS : CREDENTIALS, "-c", commands},
+        .env = kerberos ? env : NULL
+    };
+    bool denied = false;
+    CLEANUP(mem_free) char *words = NULL;
+    (void)add_place(a.argv, 6, at);
+    int code = ask(r, &a, &words, &denied);
+    add(r, check, name, code == 0, code == 0 ? "opened, written, read, deleted" : words);
+}
+
+static bool share_valid(const char *name)
+{
+    return *name && strlen(name) <= 80 && name[0] != '-' && !strpbrk(name, "/\\\"'`;$\n\r\t");
+}
+
+/* Each share by each name: what a user does all day. */
+static void ask_shares(struct stage_run *r, const char *name, const char *at)
+{
+    const Godwit__IdentityPlan *p = r->order->plan;
+    if (!as_somebody(r) || (!names_full_valid(name) && !names_netbios_valid(name)))
+        return;
+    for (size_t i = 0; i < p->n_shares && i < SHARES_MAX; i++) {
+        if (!share_valid(p->shares[i]->name))
+            continue;
+        ask_share(r, name, at, p->shares[i]->name, false);
+        if (p->domain)
+            ask_share(r, name, at, p->shares[i]->name, true);
+    }
+}
+
+static void ask_one(struct stage_run *r, const char *name, const char *at)
+{
+    ask_name(r, name, at);
+    ask_shares(r, name, at);
 }
 
 static void ask_names(struct stage_run *r, const Godwit__IdentityPlan *p, const char *at)
 {
     const Godwit__IdentityNames *n = p->old;
+    bool tickets = as_somebody(r) && p->domain && names_host_valid(p->probe_user);
+    if (tickets && take_ticket(r) < 0)
+        add(r, "ticket", p->probe_user, false, "no ticket for this user: kinit says why");
     if (*n->netbios)
-        ask_name(r, n->netbios, at);
+        ask_one(r, n->netbios, at);
     for (size_t i = 0; i < n->n_aliases; i++)
-        ask_name(r, n->aliases[i], at);
+        ask_one(r, n->aliases[i], at);
     for (size_t i = 0; i < n->n_dns_names; i++)
-        ask_name(r, n->dns_names[i], NULL);
+        ask_one(r, n->dns_names[i], NULL);
+    if (tickets)
+        (void)undo_shred(TICKETS);
+}
+
+/* By itself a third host judges nothing: what worked before has to work afterwards. */
+static int judge(struct stage_run *r)
+{
+    for (size_t i = 0; i < r->result->n_findings; i++)
+        if (!r->result->findings[i]->passed &&
+            r->order->role != GODWIT__IDENTITY_ROLE__IDENTITY_WITNESS)
+            return fault_set(r->reterr, FAULT_RETRY, ENOTCONN, "users do not reach %.60s: %.120s",
+                             r->result->findings[i]->target, r->result->findings[i]->text);
+    return 1;
 }
 
 int stage_users(struct stage_run *r)
@@ -120,9 +257,5 @@ int stage_users(struct stage_run *r)
         }
     net_free(net);
     ask_names(r, p, at);
-    for (size_t i = 0; i < r->result->n_findings; i++)
-        if (!r->result->findings[i]->passed)
-            return fault_set(r->reterr, FAULT_RETRY, ENOTCONN, "users do not reach %.60s: %.120s",
-                             r->result->findings[i]->target, r->result->findings[i]->text);
-    return 1;
+    return judge(r);
 }

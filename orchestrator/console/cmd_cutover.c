@@ -10,9 +10,10 @@
 #include "orchestrator/console/show.h"
 
 struct cutover_opts {
-    char *method, *new_name, *source_address, *map, *probe_user;
-    bool name_only, ssh_keys, accept_failures, wait;
-    uint64_t max_outage_ms, silence_ms, timeout_ms;
+    char *method, *new_name, *source_address, *map, *probe_user, *probe_host;
+    bool name_only, ssh_keys, accept_failures, wait, destination_off;
+    uint64_t max_outage_ms, silence_ms, timeout_ms, soak_ms;
+    uint32_t at_once, budget;
 };
 
 /* ── what there is to see ── */
@@ -87,14 +88,41 @@ static void set_lines(json_t *o, const char *key, const char *lines)
     (void)json_object_set_new(o, key, list);
 }
 
+/* "VALUE" for all pairs, "HOST=VALUE" for the one with that source. */
+static void set_by_host(json_t *o, const char *key, const char *lines)
+{
+    json_t *by = json_object();
+    for (const char *s = lines ? lines : ""; *s;) {
+        size_t n = strcspn(s, "\n"), host = strcspn(s, "=\n");
+        CLEANUP(mem_free)
+        char *value = xmemdup(host < n ? s + host + 1 : s, n - (host < n ? host + 1 : 0));
+        CLEANUP(mem_free) char *name = xmemdup(s, host < n ? host : 0);
+        (void)json_object_set_new(by, name, json_string(value));
+        s += n + (s[n] == '\n');
+    }
+    if (json_object_size(by) > 0)
+        (void)json_object_set(o, key, by);
+    json_decref(by);
+}
+
+static void set_number(json_t *o, const char *key, uint64_t n)
+{
+    if (n)
+        (void)json_object_set_new(o, key, json_integer((json_int_t)n));
+}
+
 /* malloc'd; NULL: nothing was said. */
 static char *settings_of(const struct cutover_opts *o)
 {
     json_t *s = json_object();
     set_text(s, "method", o->method);
-    set_text(s, "new_name", o->new_name);
-    set_text(s, "source_address", o->source_address);
+    set_by_host(s, "new_names", o->new_name);
+    set_by_host(s, "source_addresses", o->source_address);
     set_text(s, "probe_user", o->probe_user);
+    set_text(s, "probe_host", o->probe_host);
+    set_number(s, "soak", o->soak_ms / 1000);
+    set_number(s, "at_once", o->at_once);
+    set_number(s, "budget", o->budget);
     set_lines(s, "map", o->map);
     if (o->name_only)
         (void)json_object_set_new(s, "name_only", json_true());
@@ -166,7 +194,9 @@ static bool all_back(struct run *r)
 
 static int cutover_rollback(struct run *r)
 {
-    int rc = do_phase(r, "cutover rollback", NULL);
+    const struct cutover_opts *o = r->opts;
+    int rc =
+        do_phase(r, "cutover rollback", o->destination_off ? "{\"destination_off\":true}" : NULL);
     return rc == EXIT_FAILED && all_back(r) ? EXIT_DONE : rc;
 }
 
@@ -251,6 +281,17 @@ static const struct option_row wait_options[] = {
     {.name = NULL},
 };
 
+static const struct option_row rollback_options[] = {
+    {.name = "destination-is-off",
+     .kind = OPT_BOOL,
+     .off = offsetof(struct cutover_opts, destination_off),
+     .def = "no",
+     .help = "A destination that does not answer is switched off for certain: the source does not "
+             "wait for it."},
+    WAIT_ROWS,
+    {.name = NULL},
+};
+
 static const struct option_row watch_options[] = {
     {.name = "timeout",
      .kind = OPT_DURATION,
@@ -269,12 +310,14 @@ static const struct option_row run_options[] = {
     {.name = "new-name",
      .kind = OPT_STRING,
      .off = offsetof(struct cutover_opts, new_name),
-     .value = "NAME",
+     .value = "[HOST=]NAME",
+     .repeat = true,
      .help = "What the source is called afterwards; default: its own with four random digits."},
     {.name = "source-address",
      .kind = OPT_STRING,
      .off = offsetof(struct cutover_opts, source_address),
-     .value = "ADDRESS/PREFIX",
+     .value = "[HOST=]ADDRESS/PREFIX",
+     .repeat = true,
      .help = "At which its administrators reach the source afterwards; one of its own stays, "
              "another is added."},
     {.name = "map",
@@ -300,6 +343,31 @@ static const struct option_row run_options[] = {
      .value = "USER",
      .help = "As whom the new server is tried before it counts; docs/CUTOVER.md says where its "
              "password lies."},
+    {.name = "probe-host",
+     .kind = OPT_STRING,
+     .off = offsetof(struct cutover_opts, probe_host),
+     .value = "HOST",
+     .help = "A third host with an agent, from which users are played before and after; what "
+             "worked before has to work afterwards."},
+    {.name = "soak",
+     .kind = OPT_DURATION,
+     .off = offsetof(struct cutover_opts, soak_ms),
+     .help = "Commits by itself so long after 100 %, unless it was taken back. Default: never."},
+    {.name = "at-once",
+     .kind = OPT_UINT,
+     .def = "0",
+     .max = 10000,
+     .value = "N",
+     .off = offsetof(struct cutover_opts, at_once),
+     .help = "Of a job with many servers, how many are cut over at the same time."},
+    {.name = "budget",
+     .kind = OPT_UINT,
+     .def = "0",
+     .max = 10000,
+     .value = "N",
+     .off = offsetof(struct cutover_opts, budget),
+     .help =
+         "How many of them may fail until those that have not begun are left alone; default 0."},
     {.name = "max-outage",
      .kind = OPT_DURATION,
      .off = offsetof(struct cutover_opts, max_outage_ms),
@@ -315,12 +383,14 @@ static const struct option_row run_options[] = {
      .def = "no",
      .help = "Goes on although the final pass left files out."},
     WAIT_ROWS,
-    {.name = NULL                                                                                        },
+    {.name = NULL                     },
 };
 
 static const char *const run_examples[] = {
     "godwit cutover prepare wave1 --source-address 192.0.2.77/24   # changes nothing",
     "godwit cutover run wave1 --max-outage 60s",
+    "godwit cutover run wave1 --at-once 2 --soak 4h --source-address fs1=192.0.2.77/24 "
+    "--source-address fs2=192.0.2.78/24",
     "godwit cutover rollback wave1                                 # the source serves again",
     NULL,
 };
@@ -346,7 +416,7 @@ const struct command cutover_commands[] = {
     JOB_ROW("watch", cutover_watch, watch_options, "Follows a cutover, stage by stage.", NULL),
     JOB_ROW("resume", cutover_resume, wait_options,
             "Goes on where a cutover was stopped; what is done is not done again.", NULL),
-    JOB_ROW("rollback", cutover_rollback, wait_options,
+    JOB_ROW("rollback", cutover_rollback, rollback_options,
             "Takes back what was done: the source serves again as before.",
             "While a cutover runs, and afterwards until `cutover commit`."),
     JOB_ROW("commit", cutover_commit, wait_options,

@@ -31,11 +31,14 @@ static void say_pair(struct following *f, size_t i, const json_t *pair)
     char elapsed[32];
     int64_t ms = show_int(pair, "elapsed_ms");
     const char *state = show_str(pair, "pair_state"), *doing = show_str(pair, "doing");
-    bool on = strcmp(state, "running") == 0 || strcmp(state, "waiting") == 0;
+    bool waits = strcmp(state, "waiting") == 0, on = waits || strcmp(state, "running") == 0;
+    const char *why = waits || !on ? show_str(pair, "pair_reason") : "";
+    /* How long it still waits changes all the time: not a line for each second. */
+    CLEANUP(mem_free) char *shown = xmemdup(why, strcspn(why, "0123456789"));
     CLEANUP(mem_free)
     char *line = xasprintf("%s to %s: %s%s%s", show_str(pair, "source_host"),
-                           show_str(pair, "destination_host"), on ? doing : state, on ? "" : "  ",
-                           on ? "" : show_str(pair, "pair_reason"));
+                           show_str(pair, "destination_host"), on ? doing : state, *why ? ": " : "",
+                           waits ? shown : why);
     if (i >= PAIRS_MAX || (f->shown[i] && strcmp(f->shown[i], line) == 0))
         return;
     show_duration((uint64_t)(ms > 0 ? ms : 0), elapsed);

@@ -80,14 +80,17 @@ static int check_hosts(const struct job *j, const struct entry *en, struct fault
 static int admit_all(const struct job *j, const char *phase, const json_t *settings,
                      struct entry *en, struct fault *reterr)
 {
-    unsigned none = (unsigned)j->workload->nstages, n = 0;
+    unsigned none = (unsigned)j->workload->nstages, n = 0, mistakes = 0;
     for (unsigned i = 0; i < j->npairs; i++) {
         int rc = stage_admit(&j->pairs[i], phase, settings, reterr);
         if (rc < 0)
             return rc;
+        mistakes += rc == 2;
         en->stage[i] = rc == 0 ? stage_enter(&j->pairs[i], phase) : none;
         n += en->stage[i] < none;
     }
+    if (n == 0 && mistakes)
+        return -reterr->err;
     if (n == 0)
         return fault_set(reterr, FAULT_STOP_JOB, EALREADY, "nothing is left to be done");
     return j->workload->whole_hosts ? check_hosts(j, en, reterr) : 0;
@@ -141,35 +144,68 @@ int engine_job_enter(struct engine *e, const char *job, const char *phase, const
 
 /* ── back ── */
 
-static unsigned turn_back(struct job *j)
+static bool pick_rest(const struct pair *p, struct pair_change *c, const void *arg)
 {
-    struct fault why = {.what_next = FAULT_STOP_JOB, .err = ECANCELED};
+    if (p->state != PAIR_WAITING || p->attempt > 0 || p->job->workload->stages[p->stage].loose)
+        return false;
+    *c = pair_change_of(p, PAIR_EV_STOP, arg);
+    return true;
+}
+
+/* Those that are under way, and not on their way back yet. */
+static unsigned take_back(struct job *j, const struct fault *why)
+{
     unsigned n = 0;
-    (void)snprintf(why.text, sizeof why.text, "taken back by the operator");
     for (unsigned i = 0; i < j->npairs; i++) {
         struct pair *p = &j->pairs[i];
         bool active = p->state == PAIR_RUNNING || p->state == PAIR_WAITING;
-        if (!active || !j->workload->stages[p->stage].apart || p->flags & PAIR_BACK)
+        const struct stage *s = &j->workload->stages[p->stage];
+        if (!active || p->attempt == 0 || !s->apart || s->loose || p->flags & PAIR_BACK)
             continue;
         n++;
         if (p->state == PAIR_RUNNING)
-            stage_close(p, CLOSE_FAIL, &why);
+            stage_close(p, CLOSE_FAIL, why);
         else
-            stage_lose(p, p->stage, &why);
+            stage_lose(p, p->stage, why);
     }
     return n;
 }
 
-int engine_job_back(struct engine *e, const char *job, const char *phase, json_t **ret,
-                    struct fault *reterr)
+static unsigned turn_back(struct job *j)
+{
+    struct fault why = {.what_next = FAULT_STOP_JOB, .err = ECANCELED};
+    (void)snprintf(why.text, sizeof why.text, "taken back by the operator");
+    unsigned n = take_back(j, &why);
+    /* What has not begun does not begin. */
+    (void)job_handle(j, NULL, pick_rest, why.text);
+    return n;
+}
+
+/* For those that are on their way back already. True when somebody took them. */
+static bool tell_all(struct job *j, const char *phase, const char *settings)
+{
+    struct fault unused = {.err = 0};
+    json_t *object = settings ? json_loads(settings, 0, NULL) : NULL;
+    bool told = false;
+    for (unsigned i = 0; object && i < j->npairs; i++)
+        if (stage_admit(&j->pairs[i], phase, object, &unused) == 0)
+            told = true;
+    json_decref(object);
+    schedule_soon(j->engine);
+    return told;
+}
+
+int engine_job_back(struct engine *e, const char *job, const char *phase, const char *settings,
+                    json_t **ret, struct fault *reterr)
 {
     struct job *j = NULL;
     int rc = need_job(e, job, &j, reterr);
     if (rc < 0)
         return rc;
     if (j->state != JOB_RUNNING)
-        return engine_job_enter(e, job, phase, NULL, ret, reterr);
-    if (turn_back(j) == 0)
+        return engine_job_enter(e, job, phase, settings, ret, reterr);
+    bool told = tell_all(j, phase, settings);
+    if (turn_back(j) == 0 && !told)
         return fault_set(reterr, FAULT_STOP_JOB, EALREADY,
                          "nothing of job %s runs that is not on its way back", j->name);
     job_settle(j);
@@ -190,6 +226,12 @@ static bool is_over(const struct pair *p, int64_t now_ms, struct fault *retwhy)
     return true;
 }
 
+/* On the way back hosts are waited for, however it was begun. */
+static bool is_back(const struct pair *p)
+{
+    return p->flags & PAIR_BACK || p->job->workload->stages[p->stage].loose;
+}
+
 static void check_running(struct engine *e, int64_t now_ms)
 {
     struct pair *p, *next;
@@ -198,7 +240,7 @@ static void check_running(struct engine *e, int64_t now_ms)
         next = TAILQ_NEXT(p, link);
         if (p->closing != CLOSE_NO || !is_over(p, now_ms, &why))
             continue;
-        bool back = (p->flags & PAIR_BACK) != 0;
+        bool back = is_back(p);
         why.what_next = back ? FAULT_RETRY : FAULT_STOP_JOB;
         p->entered_ms = now_ms;
         stage_close(p, back ? CLOSE_AGAIN : CLOSE_FAIL, &why);
@@ -213,11 +255,70 @@ static void check_waiting(struct job *j, int64_t now_ms)
     struct fault why;
     for (p = TAILQ_FIRST(&j->waiting); p; p = next) {
         next = TAILQ_NEXT(p, link);
-        if (p->flags & PAIR_BACK || !is_over(p, now_ms, &why))
+        if (is_back(p) || !is_over(p, now_ms, &why))
             continue;
         p->entered_ms = now_ms;
         stage_lose(p, p->stage, &why);
         return;
+    }
+}
+
+/* ── waves ── */
+
+unsigned apart_at_once(const struct job *j)
+{
+    unsigned once = 0, budget = 0;
+    if (j->workload->wave && is_apart(j, j->phase))
+        j->workload->wave(j->pairs[0].facts, j->phase, &once, &budget);
+    return once;
+}
+
+/* So many pairs of this run have failed or are on their way back that the others are as before:
+ * what has not begun does not, what is half done is taken back. What users are served by stays. */
+void apart_halt(struct job *j)
+{
+    unsigned once = 0, budget = 0, bad = 0, left = 0;
+    struct fault why = {.what_next = FAULT_STOP_JOB, .err = ECANCELED};
+    if (!j->workload->wave || !is_apart(j, j->phase))
+        return;
+    j->workload->wave(j->pairs[0].facts, j->phase, &once, &budget);
+    for (unsigned i = 0; i < j->npairs; i++) {
+        const struct pair *p = &j->pairs[i];
+        bool active = p->state == PAIR_WAITING || p->state == PAIR_RUNNING;
+        bad += (active && p->flags & PAIR_BACK) ||
+               (p->state == PAIR_FAILED && p->ended_ms > j->started_ms);
+        left += active && !(p->flags & PAIR_BACK);
+    }
+    if (bad <= budget || left == 0)
+        return;
+    (void)snprintf(why.text, sizeof why.text, "halted: %u of the others failed, and %u may", bad,
+                   budget);
+    (void)take_back(j, &why);
+    if (job_handle(j, NULL, pick_rest, why.text) == 0)
+        job_settle(j);
+}
+
+/* ── what comes by itself ── */
+
+#define DUE_MS 1000
+
+static void check_due(struct engine *e, int64_t now_ms)
+{
+    struct job *j, *next;
+    struct fault why = {.err = 0};
+    if (now_ms - e->due_ms < DUE_MS)
+        return;
+    e->due_ms = now_ms;
+    for (j = TAILQ_FIRST(&e->jobs); j; j = next) {
+        const char *phase = NULL;
+        json_t *unused = NULL;
+        next = TAILQ_NEXT(j, link);
+        if (!j->workload->due || job_next(j->state, JOB_EV_START) < 0)
+            continue;
+        for (unsigned i = 0; i < j->npairs && !phase; i++)
+            phase = j->workload->due(j->pairs[i].facts, clock_wall_ms());
+        if (phase && begin(j, phase, NULL, &unused, &why) == 0)
+            json_decref(unused);
     }
 }
 
@@ -226,6 +327,7 @@ void apart_tick(struct engine *e, int64_t now_ms)
     struct job *j;
     if (e->draining || e->trouble[0])
         return;
+    check_due(e, now_ms);
     check_running(e, now_ms);
     TAILQ_FOREACH(j, &e->jobs, link)
     {
@@ -252,7 +354,10 @@ int engine_job_outline(struct engine *e, const char *job, json_t **ret, struct f
             (void)json_object_set_new(o, "destination_host", json_string(p->host[1]->name));
             (void)json_object_set_new(o, "pair_state", json_string(pair_state_name(p->state)));
             (void)json_object_set_new(o, "doing", json_string(j->workload->stages[p->stage].name));
-            (void)json_object_set_new(o, "pair_reason", json_string(p->reason));
+            char waits[FAULT_TEXT_MAX + 64] = "";
+            if (p->state == PAIR_WAITING)
+                schedule_reason(p, waits, sizeof waits);
+            (void)json_object_set_new(o, "pair_reason", json_string(*waits ? waits : p->reason));
             (void)json_object_set_new(
                 o, "elapsed_ms", json_integer(p->entered_ms ? clock_mono_ms() - p->entered_ms : 0));
         }

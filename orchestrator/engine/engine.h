@@ -127,8 +127,8 @@ int engine_job_report(struct engine *e, const char *job, unsigned run, json_t **
 int engine_job_enter(struct engine *e, const char *job, const char *phase, const char *settings,
                      json_t **ret, struct fault *reterr);
 /* What runs is ended and taken back; when nothing runs the phase is entered. */
-int engine_job_back(struct engine *e, const char *job, const char *phase, json_t **ret,
-                    struct fault *reterr);
+int engine_job_back(struct engine *e, const char *job, const char *phase, const char *settings,
+                    json_t **ret, struct fault *reterr);
 /* Every stage of every pair's way, and where it is. */
 int engine_job_outline(struct engine *e, const char *job, json_t **ret, struct fault *reterr);
 /* Rows after this sequence number, at most 1000. verifying: the chain was sound as far as it was

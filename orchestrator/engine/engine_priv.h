@@ -23,7 +23,8 @@
 #define HOST_GONE_MS INT64_C(86400000) /* a lease lost for so long fails its pairs */
 #define RETURN_MS INT64_C(900000)      /* after a start hosts have so long to come back */
 #define CANCEL_LOST_MS 60000           /* how long a cancelled step on a lost host is waited for */
-#define LONELY_MS 60000                /* one side is over, the other does not move */
+#define CANCEL_APART_MS 5000 /* … of a phase with a way back, which that host knows too */
+#define LONELY_MS 60000      /* one side is over, the other does not move */
 #define STALL_MS 30000
 #define SAMPLE_MS 5000
 #define ORDER_MS INT64_C(3600000) /* an order that is older is refused by the agent */
@@ -174,7 +175,7 @@ struct engine {
     zhash_t *asks;    /* of askshares.c, by op_id */
     char trouble[256];
     int64_t trouble_ms, probe_ms;
-    int64_t started_ms, sample_ms, slow_ms, gone_ms, schedule_ms;
+    int64_t started_ms, sample_ms, slow_ms, gone_ms, schedule_ms, due_ms;
     bool schedule_due, draining;
     struct journal_mark verified;
     bool verifying; /* the walk to the chain's end is not over */
@@ -221,6 +222,7 @@ typedef bool (*pair_pick)(const struct pair *p, struct pair_change *c, const voi
 int job_handle(struct job *j, const struct job_change *c, pair_pick pick, const void *arg);
 /* When no pair is left to wait for: the run's report and the job's final state. */
 void job_settle(struct job *j);
+unsigned stage_first(const struct job *j); /* of the run's phase */
 struct job *job_find(struct engine *e, const char *name);
 struct job *job_of_id(struct engine *e, const char *id); /* NULL: none */
 struct job *job_new(struct engine *e);
@@ -301,7 +303,6 @@ void stage_judge(struct pair *p); /* after a result, and at recovery */
 void stage_close(struct pair *p, enum closing how, const struct fault *why);
 void stage_result(struct step *s, Godwit__Result *r); /* takes r */
 void stage_gone(struct step *s, const char *why);     /* a result that will never come */
-unsigned stage_first(const struct job *j);
 int stage_plan_map(const struct pair *p, const char *after, struct planned_step *ret,
                    struct fault *reterr);
 int stage_plan_probe(const struct pair *p, bool way, struct planned_step ret[2]);
@@ -312,6 +313,12 @@ int stage_plan_access(const struct pair *p, enum step_side side, const json_t *a
 /* The next that this pair wants, in the run's phase; the number of stages when there is none. */
 unsigned stage_after(const struct pair *p, unsigned stage);
 unsigned stage_enter(const struct pair *p, const char *phase); /* the first of that phase */
+/* Are the hosts there that it needs? why: what it waits for, unchanged when the workload does not
+ * say. */
+bool stage_ready(const struct pair *p, unsigned stage, char *why, size_t size);
+/* The stage, or of a loose phase the one whose turn it is; the number of stages: nothing is left.
+ */
+unsigned stage_turn(const struct pair *p, unsigned stage);
 /* What was done so far is taken back where the workload knows how; else the pair has failed. */
 void stage_lose(struct pair *p, unsigned stage, const struct fault *why);
 /* Journal rows of the stages between the pair's own and that one, in an open transaction. */
@@ -323,7 +330,9 @@ json_t *stage_outline(const struct pair *p);
 /* ── apart.c ── */
 /* May job start or retry run its stages? A workload may say that it is too late. */
 int apart_check(const struct job *j, const char *phase, struct fault *reterr);
-void apart_tick(struct engine *e, int64_t now_ms); /* stages over their limit */
+void apart_tick(struct engine *e, int64_t now_ms); /* stages over their limit, and what is due */
+unsigned apart_at_once(const struct job *j);       /* pairs at once in this run; 0: as ever */
+void apart_halt(struct job *j);                    /* what has not begun is not begun any more */
 
 /* ── endpoints.c ── */
 struct endpoint {

@@ -167,6 +167,15 @@ void job_settle(struct job *j)
         job_apply(j, &c);
 }
 
+unsigned stage_first(const struct job *j)
+{
+    unsigned i = 0;
+    while (j->phase[0] && i < j->workload->nstages &&
+           strcmp(j->workload->stages[i].phase, j->phase) != 0)
+        i++;
+    return i < j->workload->nstages ? i : 0;
+}
+
 struct job *job_find(struct engine *e, const char *name)
 {
     struct job *j;

@@ -141,7 +141,7 @@ static int load_step(void *arg, const struct step_row *r)
     struct loading *l = arg;
     struct pair *p = find_pair(l, r->job, r->n);
     int state = step_state_parse(r->state);
-    if (!p || p->nsteps >= 2 || r->side > 1 || state < 0)
+    if (!p || p->nsteps >= 2 || r->side > SIDE_WITNESS || state < 0)
         return damaged(l, "step", r->op_id);
     struct step *s = step_new(l->engine, p, r->op_id);
     p->steps[p->nsteps++] = s;

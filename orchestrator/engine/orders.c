@@ -324,11 +324,12 @@ static bool give_up_waiting(struct step *s, int64_t now_ms)
     const struct step *other = step_sibling(s);
     const struct host *h = step_host(s);
     bool again = s->pair->closing == CLOSE_AGAIN;
-    bool limited = s->pair->job->workload->stages[s->pair->stage].limit_s > 0;
+    const struct stage *stage = &s->pair->job->workload->stages[s->pair->stage];
+    bool limited = stage->limit_s > 0;
+    int64_t most_ms = stage->apart && !h->online ? CANCEL_APART_MS : CANCEL_LOST_MS;
     if (s->result || s->unsaved)
         return false;
-    if (s->cancelled && (limited || (!h->online && !again)) &&
-        now_ms - s->cancelled_ms > CANCEL_LOST_MS) {
+    if (s->cancelled && (limited || (!h->online && !again)) && now_ms - s->cancelled_ms > most_ms) {
         stage_gone(s, h->online ? "it does not end" : "its host is lost");
         return true;
     }

@@ -10,7 +10,8 @@
 
 static unsigned job_limit(const struct job *j)
 {
-    return j->limit ? j->limit : j->engine->limits.pairs_per_job;
+    unsigned once = apart_at_once(j);
+    return once ? once : j->limit ? j->limit : j->engine->limits.pairs_per_job;
 }
 
 static bool host_full(const struct engine *e, const struct host *h)
@@ -18,10 +19,11 @@ static bool host_full(const struct engine *e, const struct host *h)
     return h->running >= e->limits.pairs_per_host;
 }
 
-static bool may_start(const struct engine *e, const struct pair *p, int64_t now_ms)
+static bool may_start(const struct engine *e, const struct pair *p, unsigned at, int64_t now_ms)
 {
     const struct host *a = p->host[SIDE_SOURCE], *b = p->host[SIDE_DESTINATION];
-    return p->not_before_ms <= now_ms && a->online && b->online && !host_full(e, a) &&
+    char why[FAULT_TEXT_MAX];
+    return p->not_before_ms <= now_ms && stage_ready(p, at, why, sizeof why) && !host_full(e, a) &&
            !host_full(e, b);
 }
 
@@ -35,8 +37,9 @@ static void start_some(struct job *j, int64_t now_ms)
             e->trouble[0] || j->state != JOB_RUNNING)
             return;
         next = TAILQ_NEXT(p, link);
-        if (may_start(e, p, now_ms))
-            stage_launch(p, p->stage);
+        unsigned at = stage_turn(p, p->stage);
+        if (at < j->workload->nstages && may_start(e, p, at, now_ms))
+            stage_launch(p, at);
     }
 }
 
@@ -55,6 +58,7 @@ void schedule_run(struct engine *e)
     e->schedule_ms = now;
     for (j = TAILQ_FIRST(&e->jobs); j; j = next) {
         next = TAILQ_NEXT(j, link);
+        apart_halt(j);
         if (j->state == JOB_RUNNING)
             start_some(j, now);
     }
@@ -81,6 +85,9 @@ void schedule_reason(const struct pair *p, char *ret, size_t size)
     else if (wait_ms > 0)
         (void)snprintf(ret, size, "tries again in %lld s: %s", (long long)(wait_ms + 999) / 1000,
                        p->reason);
+    else if (p->job->workload->stages[p->stage].loose &&
+             !stage_ready(p, stage_turn(p, p->stage), ret, size) && ret[0])
+        return;
     else if (host_reason(e, p->host[SIDE_SOURCE], ret, size) ||
              host_reason(e, p->host[SIDE_DESTINATION], ret, size))
         return;

@@ -22,15 +22,6 @@ struct view {
     char endpoint_address[256];
 };
 
-unsigned stage_first(const struct job *j)
-{
-    unsigned i = 0;
-    while (j->phase[0] && i < j->workload->nstages &&
-           strcmp(j->workload->stages[i].phase, j->phase) != 0)
-        i++;
-    return i < j->workload->nstages ? i : 0;
-}
-
 static void fill_host(struct view *w, const struct pair *p, int side)
 {
     struct fleet_host *h = &w->host[side];
@@ -90,6 +81,9 @@ static void fill_view(struct view *w, const struct pair *p)
                            .dry_run = (p->job->flags & JOB_DRY) != 0,
                            .from = &w->host[SIDE_SOURCE],
                            .to = &w->host[SIDE_DESTINATION]};
+    for (int side = 0; side < 2; side++)
+        w->v.away_ms[side] =
+            p->host[side]->online ? 0 : clock_mono_ms() - p->host[side]->since_ms + 1;
     fill_endpoint(w, p);
 }
 
@@ -178,9 +172,40 @@ static bool is_last(const struct pair *p)
     return stage_after(p, p->stage) == p->job->workload->nstages;
 }
 
-static bool hosts_there(const struct pair *p)
+bool stage_ready(const struct pair *p, unsigned stage, char *why, size_t size)
 {
-    return p->host[SIDE_SOURCE]->online && p->host[SIDE_DESTINATION]->online;
+    const struct workload *k = p->job->workload;
+    struct view w = {.host = {{.name = NULL}}};
+    if (!k->ready || !k->stages[stage].apart)
+        return p->host[SIDE_SOURCE]->online && p->host[SIDE_DESTINATION]->online;
+    fill_view(&w, p);
+    w.v.stage = &k->stages[stage];
+    return k->ready(&w.v, why, size);
+}
+
+/* Of a phase whose order gives way to who is there: the first that can be done, else the first that
+ * waits. */
+static unsigned first_loose(const struct pair *p, const char *phase)
+{
+    const struct workload *k = p->job->workload;
+    unsigned waits = (unsigned)k->nstages;
+    struct view w = {.host = {{.name = NULL}}};
+    char why[FAULT_TEXT_MAX];
+    fill_view(&w, p);
+    for (unsigned i = 0; i < k->nstages; i++) {
+        if (strcmp(k->stages[i].phase, phase) != 0 || !is_wanted(&w, k, i))
+            continue;
+        if (stage_ready(p, i, why, sizeof why))
+            return i;
+        waits = waits < k->nstages ? waits : i;
+    }
+    return waits;
+}
+
+unsigned stage_turn(const struct pair *p, unsigned stage)
+{
+    const struct stage *s = &p->job->workload->stages[stage];
+    return s->loose ? first_loose(p, s->phase) : stage;
 }
 
 static int64_t back_off(unsigned tries)
@@ -190,6 +215,15 @@ static int64_t back_off(unsigned tries)
 }
 
 static void pair_again(struct pair *p, unsigned at, const struct fault *why);
+
+static void launch_or_wait(struct pair *p, unsigned at)
+{
+    struct fault wait = {.what_next = FAULT_NONE, .text = "waits for its hosts"};
+    if (stage_ready(p, at, wait.text, sizeof wait.text))
+        stage_launch(p, at);
+    else
+        pair_again(p, at, &wait);
+}
 
 static void pair_fail(struct pair *p, const struct fault *why)
 {
@@ -226,12 +260,7 @@ void stage_lose(struct pair *p, unsigned stage, const struct fault *why)
     (void)json_object_set_new(p->facts, "went_back", json_string(why->text));
     p->flags |= PAIR_BACK;
     p->tries = 0;
-    if (hosts_there(p)) {
-        stage_launch(p, at);
-        return;
-    }
-    struct fault wait = {.what_next = FAULT_NONE, .text = "waits for its hosts, to go back"};
-    pair_again(p, at, &wait);
+    launch_or_wait(p, stage_turn(p, at));
 }
 
 /* Did this attempt bring anything into place? Then the count of failures in a row starts again. */
@@ -247,11 +276,14 @@ static bool made_progress(const struct pair *p)
 /* The stage is run again after a pause; not without end. at: the stage that waits. */
 static void pair_again(struct pair *p, unsigned at, const struct fault *why)
 {
-    bool hurry = p->job->workload->stages[at].limit_s > 0;
+    const struct stage *s = &p->job->workload->stages[at];
+    bool hurry = s->limit_s > 0;
     struct fault last = *why;
     struct pair_change c = pair_change_of(p, PAIR_EV_AGAIN, why->text);
     c.stage = at;
     c.tries = made_progress(p) ? 1 : p->tries + 1;
+    if (c.tries > TRIES_MAX && s->loose)
+        c.tries = TRIES_MAX;
     if (c.tries > TRIES_MAX) {
         (void)snprintf(last.text, sizeof last.text,
                        "gave up after %d attempts without progress: %.180s", TRIES_MAX, why->text);
@@ -259,7 +291,7 @@ static void pair_again(struct pair *p, unsigned at, const struct fault *why)
         return;
     }
     c.back_off_ms = why->what_next == FAULT_RETRY ? back_off(c.tries) : 0;
-    if (hurry && c.back_off_ms > BACKOFF_HURRY_MS)
+    if (hurry && c.tries < TRIES_MAX && c.back_off_ms > BACKOFF_HURRY_MS)
         c.back_off_ms = BACKOFF_HURRY_MS;
     (void)pair_handle(p, &c);
 }
@@ -374,17 +406,15 @@ static void pair_rest(struct pair *p, enum closing how, unsigned at)
 
 static void pair_advance(struct pair *p, enum closing how)
 {
-    unsigned next = stage_after(p, p->stage);
+    const struct stage *s = &p->job->workload->stages[p->stage];
+    unsigned next = s->loose ? first_loose(p, s->phase) : stage_after(p, p->stage);
     p->tries = 0;
     if (next == p->job->workload->nstages) {
         pair_end(p);
     } else if (how == CLOSE_PAUSE || how == CLOSE_STOP) {
         pair_rest(p, how, next);
-    } else if (hosts_there(p)) {
-        stage_launch(p, next);
     } else {
-        struct fault why = {.what_next = FAULT_NONE, .text = "waits for its hosts"};
-        pair_again(p, next, &why);
+        launch_or_wait(p, next);
     }
 }
 

@@ -34,7 +34,13 @@ struct step *step_free(struct engine *e, struct step *s)
 
 struct host *step_host(const struct step *s)
 {
-    return s->pair->host[s->side];
+    const struct pair *p = s->pair;
+    if (s->side == SIDE_WITNESS) {
+        const struct workload *k = p->job->workload;
+        const char *name = k->witness ? k->witness(p->facts) : NULL;
+        return name ? host_get(p->job->engine, name) : p->host[SIDE_SOURCE];
+    }
+    return p->host[s->side];
 }
 
 const struct step *step_sibling(const struct step *s)

@@ -41,7 +41,7 @@ static void vm_back(struct serve *s, const Godwit__ConsoleRequest *req, struct s
     json_t *json = NULL;
     if (!serve_args(req, "job", 1, ret))
         return;
-    int rc = engine_job_back(s->engine, serve_arg(req, "job"), "rollback", &json, &why);
+    int rc = engine_job_back(s->engine, serve_arg(req, "job"), "rollback", NULL, &json, &why);
     serve_answer(ret, rc, json, &why);
 }
 

@@ -72,6 +72,21 @@ bool cutover_has_begun(const json_t *facts)
     return false;
 }
 
+const char *cutover_witness(const json_t *pair_facts)
+{
+    const json_t *settings = json_object_get(json_object_get(pair_facts, "cutover"), "settings");
+    return json_string_value(json_object_get(settings, "probe_host"));
+}
+
+const char *cutover_not(const json_t *facts, unsigned row)
+{
+    const struct cutover_row *r = &cutover_rows[row];
+    if (r->on == ON_WITNESS && !json_object_get(json_object_get(facts, "settings"), "probe_host"))
+        return "no third computer was named (--probe-host)";
+    /* Whether it is in a domain is known when both have answered: the first rows hold for both. */
+    return cutover_why_not(r, cutover_method_of(facts), cutover_in_domain(facts));
+}
+
 /* ── which stages ── */
 
 static bool wants_do(const struct pair_view *p, const json_t *facts, unsigned row)
@@ -79,8 +94,7 @@ static bool wants_do(const struct pair_view *p, const json_t *facts, unsigned ro
     const struct cutover_row *r = &cutover_rows[row];
     if (way_of(p->stage) != cutover_method_of(facts))
         return false;
-    /* Whether it is in a domain is known when both have answered: the first rows hold for both. */
-    if (r->commit || cutover_why_not(r, way_of(p->stage), cutover_in_domain(facts)))
+    if (r->commit || cutover_not(facts, row))
         return false;
     if (r->by == DOER_VERIFY && !files_wants_look(p))
         return false;
@@ -101,7 +115,7 @@ static bool is_wanted(const struct pair_view *p)
         return way_of(p->stage) == cutover_method_of(facts) && cutover_rows[row].undo &&
                cutover_kept(facts, row);
     case DEED_FORGET:
-        return json_is_true(json_object_get(facts, "noted"));
+        return json_is_true(json_object_get(facts, "noted")) && !cutover_has_begun(facts);
     case DEED_COMMIT:
         return !cutover_is_done(facts, row);
     }
@@ -115,7 +129,7 @@ const char *cutover_passed(const struct pair_view *p)
     if (!p->stage->apart || deed_of(p->stage) != DEED_DO || r->commit ||
         way_of(p->stage) != cutover_method_of(facts))
         return NULL;
-    const char *why = cutover_why_not(r, way_of(p->stage), cutover_in_domain(facts));
+    const char *why = cutover_not(facts, row_of(p->stage));
     if (!why && r->by == DOER_VERIFY)
         why = "the job has no verification";
     return why ? why : "done before";
@@ -157,6 +171,7 @@ static void put(struct stage *s, enum deed d, enum cutover_method m, unsigned ro
                         .resumes = r->by == DOER_COPY,
                         .lanes = r->by == DOER_COPY || strcmp(r->id, "bundle") == 0,
                         .apart = true,
+                        .loose = d == DEED_UNDO || d == DEED_FORGET,
                         .limit_s = r->limit_s,
                         .waits = r->waits,
                         .tag = tag_of(d, m, row)};
@@ -191,6 +206,7 @@ void cutover_lay_out(struct stage *ret, unsigned base)
     }
     put(&ret[n], DEED_FORGET, METHOD_TRANSPLANT, cutover_find("idle"), "rollback");
     ret[n].limit_s = 60;
+    ret[n].lanes = false;
     ret[n++].waits = "both agents";
     put(&ret[n++], DEED_COMMIT, METHOD_TRANSPLANT, cutover_find("destination.commit"), "commit");
     put(&ret[n++], DEED_COMMIT, METHOD_TRANSPLANT, cutover_find("source.commit"), "commit");

@@ -15,7 +15,12 @@ int cutover_admit(const struct pair_view *p, const char *phase, const json_t *se
                   struct fault *reterr);
 unsigned cutover_back(const struct pair_view *p, const struct fault *why);
 const char *cutover_passed(const struct pair_view *p);
-json_t *cutover_outline(const struct pair_view *p); /* cutover_show.c */
+json_t *cutover_outline(const struct pair_view *p);                    /* cutover_show.c */
+bool cutover_ready(const struct pair_view *p, char *why, size_t size); /* cutover_away.c */
+const char *cutover_witness(const json_t *pair_facts);
+void cutover_wave(const json_t *pair_facts, const char *phase, unsigned *retonce,
+                  unsigned *retbudget);
+const char *cutover_due(const json_t *pair_facts, int64_t wall_ms);
 
 /* ── for its own files ── */
 json_t *cutover_facts(const struct pair_view *p); /* made when there are none */
@@ -24,5 +29,7 @@ bool cutover_in_domain(const json_t *facts);
 const char *cutover_state_of(const json_t *facts); /* "", "prepared", "running", "going back" … */
 /* What is kept of a row: NULL, or {"state": "begun" or "done", …}. */
 json_t *cutover_kept(const json_t *facts, unsigned row);
+/* NULL: the row applies to this pair; else why not. */
+const char *cutover_not(const json_t *facts, unsigned row);
 /* Milliseconds from the closing of shares until users are served again. */
 int64_t cutover_predict(const json_t *facts);

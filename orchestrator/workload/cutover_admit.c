@@ -44,17 +44,32 @@ static int check_settings(const json_t *s, struct fault *reterr)
     return 0;
 }
 
+/* Of what is said by source, "" being all of them, what is this one's. */
+static void take_own(const struct pair_view *p, json_t *settings, const char *by, const char *key)
+{
+    json_t *all = json_object_get(settings, by);
+    json_t *own = json_object_get(all, p->source_host);
+    own = own ? own : json_object_get(all, "");
+    if (own)
+        (void)json_object_set(settings, key, own);
+    (void)json_object_del(settings, by);
+}
+
 /* The job's own come first, then what was said before, then what is said now. */
 static int take_settings(const struct pair_view *p, json_t *facts, const json_t *now,
                          struct fault *reterr)
 {
     json_t *settings = json_object_get(facts, "settings");
     char name[16];
-    int rc = now ? check_settings(now, reterr) : 0;
+    json_t *own = now ? json_deep_copy(now) : json_object();
+    take_own(p, own, "new_names", "new_name");
+    take_own(p, own, "source_addresses", "source_address");
+    int rc = check_settings(own, reterr);
+    if (rc == 0)
+        (void)json_object_update(settings, own);
+    json_decref(own);
     if (rc < 0)
         return rc;
-    if (now)
-        (void)json_object_update(settings, (json_t *)(uintptr_t)now);
     if (!cutover_has_begun(facts)) /* another is made of what is said now */
         (void)json_object_del(facts, "plan");
     if (!json_object_get(settings, "new_name")) {
@@ -120,12 +135,19 @@ int cutover_admit(const struct pair_view *p, const char *phase, const json_t *se
     if (strcmp(phase, "rollback") == 0) {
         if (strcmp(state, "committed") == 0)
             return wrong_state(facts, "taken back", reterr);
+        if (json_is_true(json_object_get(settings, "destination_off")))
+            (void)json_object_set_new(facts, "destination_off", json_true());
         return json_is_true(json_object_get(facts, "noted")) ? 0 : 1;
     }
     if (strcmp(phase, "commit") == 0) {
         static const char *const may[] = {"cut over", "committed", NULL};
-        if (!is_in(state, may))
+        static const char *const under_way[] = {"running", "going back", NULL};
+        if (is_in(state, under_way))
             return wrong_state(facts, "committed", reterr);
+        if (!is_in(state, may)) {
+            (void)wrong_state(facts, "committed", reterr);
+            return 2; /* of a wave some may be */
+        }
         return strcmp(state, "committed") == 0 ? 1 : 0;
     }
     return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "there is no phase %.32s", phase);

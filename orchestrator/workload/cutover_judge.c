@@ -16,6 +16,7 @@
 
 #define BODY_MAX (256U << 10)
 #define CHECKS_MAX 500
+#define FINDINGS_MAX 500
 
 static enum verdict unreadable(struct fault *reterr)
 {
@@ -40,15 +41,54 @@ static void keep_texts(json_t *kept, const Godwit__IdentityResult *b)
         (void)json_object_set_new(kept, "acted", json_true());
 }
 
-static enum verdict check_findings(json_t *facts, const Godwit__IdentityResult *b,
+/* What a third host could not do before, it need not be able to do now. */
+static bool was_so(const json_t *before, const Godwit__IdentityFinding *f)
+{
+    size_t i;
+    const json_t *one;
+    json_array_foreach(before, i, one)
+    {
+        const char *check = json_string_value(json_object_get(one, "check"));
+        const char *target = json_string_value(json_object_get(one, "target"));
+        if (check && target && strcmp(check, f->check) == 0 && strcmp(target, f->target) == 0)
+            return !json_is_true(json_object_get(one, "passed"));
+    }
+    return false;
+}
+
+/* Before anything is changed: is there anything that this user can do? */
+static enum verdict keep_before(json_t *facts, const Godwit__IdentityResult *b,
+                                struct fault *reterr)
+{
+    json_t *list = json_array();
+    size_t good = 0;
+    for (size_t i = 0; i < b->n_findings && i < FINDINGS_MAX; i++) {
+        (void)json_array_append_new(list, message_json(&b->findings[i]->base));
+        good += b->findings[i]->passed;
+    }
+    (void)json_object_set_new(facts, "findings_before", list);
+    if (good > 0)
+        return VERDICT_NEXT;
+    (void)fault_set(reterr, FAULT_STOP_JOB, EREMOTEIO,
+                    "the third computer reaches the source by no name and no address: %.200s",
+                    b->n_findings ? b->findings[0]->text : "it tried nothing");
+    return VERDICT_FAIL;
+}
+
+static enum verdict check_findings(json_t *facts, unsigned row, const Godwit__IdentityResult *b,
                                    struct fault *reterr)
 {
     enum verdict v = VERDICT_NEXT;
-    json_t *list = json_array();
-    for (size_t i = 0; i < b->n_findings && i < 200; i++) {
+    bool witness = cutover_rows[row].on == ON_WITNESS;
+    if (strcmp(cutover_rows[row].id, "witness.before") == 0)
+        return keep_before(facts, b, reterr);
+    const json_t *before = witness ? json_object_get(facts, "findings_before") : NULL;
+    json_t *list = witness ? json_incref(json_object_get(facts, "findings")) : json_array();
+    list = list ? list : json_array();
+    for (size_t i = 0; i < b->n_findings && i < FINDINGS_MAX; i++) {
         const Godwit__IdentityFinding *f = b->findings[i];
         (void)json_array_append_new(list, message_json(&f->base));
-        if (f->passed || v == VERDICT_FAIL)
+        if (f->passed || v == VERDICT_FAIL || (witness && was_so(before, f)))
             continue;
         CLEANUP(mem_free) char *what = text_printable(f->check, strnlen(f->check, 64));
         CLEANUP(mem_free) char *target = text_printable(f->target, strnlen(f->target, 128));
@@ -136,29 +176,36 @@ static enum verdict make_plan(json_t *facts, struct fault *reterr)
     return VERDICT_NEXT;
 }
 
-static enum verdict took_row(const struct pair_view *p, json_t *facts, unsigned row,
-                             struct fault *reterr)
+static void note_took(json_t *facts, unsigned row, int64_t ms)
 {
     json_t *kept = cutover_kept(facts, row), *took = json_object_get(facts, "took");
-    int64_t now = clock_wall_ms(), at = number_of(kept, "at_ms");
     if (!took) {
         took = json_object();
         (void)json_object_set_new(facts, "took", took);
     }
-    if (kept) {
-        (void)json_object_set_new(kept, "state", json_string("done"));
-        (void)json_object_set_new(kept, "took_ms", json_integer(now > at ? now - at : 0));
-        (void)json_object_set_new(took, cutover_rows[row].id,
-                                  json_integer(now > at ? now - at : 0));
-    }
+    if (!kept)
+        return;
+    (void)json_object_set_new(kept, "state", json_string("done"));
+    (void)json_object_set_new(kept, "took_ms", json_integer(ms));
+    (void)json_object_set_new(took, cutover_rows[row].id, json_integer(ms));
+}
+
+/* Users are served again. */
+static void note_outage(json_t *facts)
+{
+    int64_t from = number_of(cutover_kept(facts, cutover_find("source.close")), "at_ms");
+    json_t *outage = json_object_get(facts, "outage");
+    if (outage && from)
+        (void)json_object_set_new(outage, "measured_ms", json_integer(clock_wall_ms() - from));
+}
+
+static enum verdict took_row(const struct pair_view *p, json_t *facts, unsigned row,
+                             struct fault *reterr)
+{
+    int64_t now = clock_wall_ms(), at = number_of(cutover_kept(facts, row), "at_ms");
+    note_took(facts, row, now > at ? now - at : 0);
     if (strcmp(cutover_rows[row].id, "destination.connect") == 0 && !cutover_has_begun(facts))
         return make_plan(facts, reterr);
-    if (strcmp(cutover_rows[row].id, "users") == 0) {
-        int64_t from = number_of(cutover_kept(facts, cutover_find("source.close")), "at_ms");
-        json_t *outage = json_object_get(facts, "outage");
-        if (outage && from)
-            (void)json_object_set_new(outage, "measured_ms", json_integer(now - from));
-    }
     (void)p;
     return VERDICT_NEXT;
 }
@@ -173,8 +220,8 @@ static enum verdict take_result(const struct pair_view *p, unsigned row, const G
     Godwit__IdentityResult *b = godwit__identity_result__unpack(NULL, r->body.len, r->body.data);
     if (!b)
         return unreadable(reterr);
-    enum verdict v = check_findings(facts, b, reterr);
-    if (v == VERDICT_NEXT && !b->is) {
+    enum verdict v = check_findings(facts, row, b, reterr);
+    if (v == VERDICT_NEXT && !b->is && cutover_rows[row].on != ON_WITNESS) {
         (void)fault_set(reterr, FAULT_STOP_JOB, EREMOTEIO, "it is not so");
         v = VERDICT_FAIL;
     }
@@ -218,6 +265,62 @@ static enum verdict judge_copy(const struct pair_view *p, const Godwit__Result *
     return VERDICT_FAIL;
 }
 
+/* The rows of one order, from the parts of its answer. */
+static enum verdict take_parts(const struct pair_view *p, const Godwit__Result *r, unsigned side,
+                               struct fault *reterr)
+{
+    json_t *facts = cutover_facts(p);
+    size_t i;
+    const json_t *id;
+    Godwit__IdentityResult *b =
+        r->body.len <= BODY_MAX ? godwit__identity_result__unpack(NULL, r->body.len, r->body.data)
+                                : NULL;
+    if (!b)
+        return unreadable(reterr);
+    json_array_foreach(json_object_get(facts, "group"), i, id)
+    {
+        unsigned row = cutover_find(json_string_value(id));
+        const Godwit__IdentityPart *part = NULL;
+        if ((unsigned)cutover_rows[row].on != side)
+            continue;
+        for (size_t k = 0; k < b->n_parts && !part; k++)
+            if (strcmp(b->parts[k]->stage, cutover_rows[row].stage) == 0)
+                part = b->parts[k];
+        Godwit__IdentityResult one = *b;
+        if (part) {
+            one.before = part->before;
+            one.after = part->after;
+            one.acted = part->acted;
+        }
+        keep_texts(cutover_kept(facts, row), &one);
+        note_took(facts, row, part ? (int64_t)part->took_ms : (int64_t)b->took_ms);
+    }
+    godwit__identity_result__free_unpacked(b, NULL);
+    return VERDICT_NEXT;
+}
+
+static enum verdict judge_group(const struct pair_view *p, const Godwit__Result *const results[2],
+                                struct fault *reterr)
+{
+    json_t *facts = cutover_facts(p);
+    unsigned on = 0;
+    size_t i;
+    const json_t *id;
+    json_array_foreach(json_object_get(facts, "group"), i, id)
+    {
+        on |= (unsigned)cutover_rows[cutover_find(json_string_value(id))].on;
+    }
+    enum verdict v = judge_sides(results, on == ON_BOTH, reterr);
+    if (v != VERDICT_NEXT)
+        return v;
+    v = take_parts(p, results[0], on == ON_BOTH ? ON_DESTINATION : on, reterr);
+    if (v == VERDICT_NEXT && on == ON_BOTH)
+        v = take_parts(p, results[1], ON_SOURCE, reterr);
+    if (v == VERDICT_NEXT && cutover_is_done(facts, cutover_find("destination.start")))
+        note_outage(facts);
+    return v;
+}
+
 static enum verdict judge_do(const struct pair_view *p, const Godwit__Result *const results[2],
                              struct fault *reterr)
 {
@@ -226,6 +329,8 @@ static enum verdict judge_do(const struct pair_view *p, const Godwit__Result *co
     json_t *facts = cutover_facts(p);
     bool both = r->on == ON_BOTH; /* the destination's comes first */
     const char *side = r->on == ON_DESTINATION ? "destination" : "source";
+    if (json_array_size(json_object_get(facts, "group")) > 0)
+        return judge_group(p, results, reterr);
     if (r->by != DOER_IDENTITY) {
         enum verdict c = judge_copy(p, results, reterr);
         return c == VERDICT_NEXT || c == VERDICT_PARTIAL ? took_row(p, facts, row, reterr) : c;
@@ -247,8 +352,14 @@ static enum verdict judge_undo(const struct pair_view *p, const Godwit__Result *
                                struct fault *reterr)
 {
     unsigned row = row_of(p->stage);
-    enum verdict v = judge_sides(results, cutover_rows[row].on == ON_BOTH, reterr);
-    if (v == VERDICT_NEXT)
+    json_t *kept = cutover_kept(cutover_facts(p), row);
+    unsigned doing = (unsigned)number_of(kept, "undoing");
+    unsigned done = (unsigned)number_of(kept, "undone") | doing;
+    enum verdict v = judge_sides(results, doing == ON_BOTH, reterr);
+    if (v != VERDICT_NEXT)
+        return v;
+    (void)json_object_set_new(kept, "undone", json_integer(done));
+    if (done == (unsigned)cutover_rows[row].on)
         (void)json_object_del(json_object_get(cutover_facts(p), "rows"), cutover_rows[row].id);
     return v;
 }
@@ -262,6 +373,8 @@ static enum verdict judge_forget(const struct pair_view *p, const Godwit__Result
         return v;
     (void)json_object_set_new(facts, "rows", json_object());
     (void)json_object_set_new(facts, "noted", json_false());
+    (void)json_object_del(facts, "destination_off");
+    (void)json_object_del(facts, "group");
     cutover_set_state(facts, "rolled back");
     return v;
 }
@@ -274,10 +387,16 @@ static unsigned last_row(const json_t *facts)
     cutover_order(m, order);
     for (unsigned i = 0; i < CUTOVER_ROWS; i++) {
         const struct cutover_row *r = &cutover_rows[order[i]];
-        if (!r->commit && !cutover_why_not(r, m, cutover_in_domain(facts)))
+        if (!r->commit && !cutover_not(facts, order[i]))
             last = order[i];
     }
     return last;
+}
+
+static void cut_over(json_t *facts)
+{
+    cutover_set_state(facts, "cut over");
+    (void)json_object_set_new(facts, "cut_over_ms", json_integer(clock_wall_ms()));
 }
 
 enum verdict cutover_judge_stage(const struct pair_view *p, const Godwit__Result *const results[2],
@@ -296,7 +415,7 @@ enum verdict cutover_judge_stage(const struct pair_view *p, const Godwit__Result
     if (d == DEED_PREPARE && strcmp(id, "check") == 0)
         cutover_set_state(facts, "prepared");
     if (d == DEED_DO && row_of(p->stage) == last_row(facts))
-        cutover_set_state(facts, "cut over");
+        cut_over(facts);
     if (d == DEED_COMMIT && strcmp(id, "source.commit") == 0)
         cutover_set_state(facts, "committed");
     return v;

@@ -21,6 +21,8 @@ struct ordering {
     Godwit__IdentityOrder order;
     uint8_t secret[32];
     char pair[32], endpoint[300], *endpoints[1];
+    char *then[2][CUTOVER_ROWS]; /* further stages, by enum step_side */
+    size_t nthen[2];
 };
 
 static uint32_t silence_of(const json_t *facts, const struct stage *s, enum step_side side)
@@ -33,7 +35,8 @@ static uint32_t silence_of(const json_t *facts, const struct stage *s, enum step
     bool over = cutover_is_done(facts, cutover_find("destination.unguard")) ||
                 cutover_is_done(facts, cutover_find("source.unguard")) ||
                 cutover_is_done(facts, cutover_find("source.unguard.late"));
-    if (!armed || over || deed_of(s) == DEED_COMMIT || deed_of(s) == DEED_FORGET)
+    if (!armed || over || side == SIDE_WITNESS || deed_of(s) == DEED_COMMIT ||
+        deed_of(s) == DEED_FORGET)
         return 0;
     json_int_t given = number_of(settings, "silence");
     uint32_t silence = given > 0 ? (uint32_t)given : SILENCE_S;
@@ -61,6 +64,13 @@ static void plan_side(const struct pair_view *p, struct ordering *o, enum step_s
     o->order.role = side == SIDE_SOURCE ? GODWIT__IDENTITY_ROLE__IDENTITY_SOURCE
                                         : GODWIT__IDENTITY_ROLE__IDENTITY_DESTINATION;
     o->order.silence_s = silence_of(facts, p->stage, side);
+    if (side == SIDE_WITNESS)
+        o->order.role = GODWIT__IDENTITY_ROLE__IDENTITY_WITNESS;
+    else if (o->nthen[side]) {
+        o->order.stage = o->then[side][0];
+        o->order.then = o->then[side] + 1;
+        o->order.n_then = o->nthen[side] - 1;
+    }
     if (ticket)
         o->order.peer_pin = files_bytes(peer->lane_pin, 32);
     o->order.n_peer_endpoints = ticket && side == SIDE_SOURCE ? 1 : 0;
@@ -76,7 +86,25 @@ static int send_sides(const struct pair_view *p, struct ordering *o, enum cutove
         plan_side(p, o, SIDE_DESTINATION, &ret[n++]);
     if (on == ON_SOURCE || on == ON_BOTH)
         plan_side(p, o, SIDE_SOURCE, &ret[n++]);
+    if (on == ON_WITNESS)
+        plan_side(p, o, SIDE_WITNESS, &ret[n++]);
     return n;
+}
+
+/* The rows that go in one order with the row at hand, which is the first of them. */
+static enum cutover_side add_group(const json_t *facts, struct ordering *o, enum cutover_side on)
+{
+    unsigned all = 0;
+    size_t i;
+    const json_t *id;
+    json_array_foreach(json_object_get(facts, "group"), i, id)
+    {
+        const struct cutover_row *r = &cutover_rows[cutover_find(json_string_value(id))];
+        enum step_side side = r->on == ON_SOURCE ? SIDE_SOURCE : SIDE_DESTINATION;
+        o->then[side][o->nthen[side]++] = files_text(r->stage);
+        all |= (unsigned)r->on;
+    }
+    return all ? (enum cutover_side)all : on;
 }
 
 static int plan_order(const struct pair_view *p, const char *stage, Godwit__IdentityAction action,
@@ -85,6 +113,8 @@ static int plan_order(const struct pair_view *p, const char *stage, Godwit__Iden
     json_t *facts = cutover_facts(p);
     struct ordering o = {.secret = {0}};
     godwit__identity_order__init(&o.order);
+    if (action == GODWIT__IDENTITY_ACTION__IDENTITY_DO)
+        on = add_group(facts, &o, on);
     files_pair_name(p, o.pair);
     o.order.cutover = o.pair;
     o.order.stage = files_text(stage);
@@ -127,8 +157,7 @@ int64_t cutover_predict(const json_t *facts)
     int64_t sum = number_of(json_object_get(facts, "took"), "final");
     for (unsigned i = 0; i < CUTOVER_ROWS; i++) {
         unsigned at = cutover_percent(&cutover_rows[i], m);
-        if (at >= from && at <= to && cutover_rows[i].by == DOER_IDENTITY &&
-            !cutover_why_not(&cutover_rows[i], m, cutover_in_domain(facts)))
+        if (at >= from && at <= to && cutover_rows[i].by == DOER_IDENTITY && !cutover_not(facts, i))
             sum += typical(facts, i);
     }
     return sum;
@@ -160,12 +189,39 @@ static void note_begun(json_t *facts, unsigned row)
             json_pack("{s:s,s:I}", "state", "begun", "at_ms", (json_int_t)clock_wall_ms()));
 }
 
+/* Rows of the swap that stand behind each other and are not done: users wait for the last of them,
+ * so that no order waits for the answer to another. */
+static void make_group(json_t *facts, unsigned row)
+{
+    enum cutover_method m = cutover_method_of(facts);
+    unsigned order[CUTOVER_ROWS], i = 0;
+    json_t *list = json_array();
+    cutover_order(m, order);
+    while (order[i] != row)
+        i++;
+    for (; i < CUTOVER_ROWS; i++) {
+        const struct cutover_row *r = &cutover_rows[order[i]];
+        if (r->commit || cutover_not(facts, order[i]) || cutover_is_done(facts, order[i]))
+            continue;
+        if (!r->swap)
+            break;
+        (void)json_array_append_new(list, json_string(r->id));
+        note_begun(facts, order[i]);
+    }
+    (void)json_object_set_new(facts, "group", list);
+}
+
 static int plan_row(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr)
 {
     unsigned row = row_of(p->stage);
     const struct cutover_row *r = &cutover_rows[row];
     json_t *facts = cutover_facts(p);
+    Godwit__IdentityAction action = strcmp(r->id, "witness.before") == 0
+                                        ? GODWIT__IDENTITY_ACTION__IDENTITY_PROBE
+                                        : GODWIT__IDENTITY_ACTION__IDENTITY_DO;
     int n = 0;
+    if (r->swap && deed_of(p->stage) == DEED_DO)
+        make_group(facts, row);
     if (strcmp(r->id, "source.close") == 0 && !cutover_kept(facts, row) &&
         check_outage(facts, reterr) < 0)
         return -ETIMEDOUT;
@@ -174,7 +230,7 @@ static int plan_row(const struct pair_view *p, struct planned_step ret[2], struc
     else if (r->by == DOER_VERIFY)
         n = files_plan_verify(p, ret, reterr);
     else
-        n = plan_order(p, r->stage, GODWIT__IDENTITY_ACTION__IDENTITY_DO, r->on, ret, reterr);
+        n = plan_order(p, r->stage, action, r->on, ret, reterr);
     if (n > 0 && deed_of(p->stage) != DEED_PREPARE) {
         if (deed_of(p->stage) == DEED_DO)
             cutover_set_state(facts, "running");
@@ -185,9 +241,16 @@ static int plan_row(const struct pair_view *p, struct planned_step ret[2], struc
 
 static int plan_undo(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr)
 {
-    const struct cutover_row *r = &cutover_rows[row_of(p->stage)];
-    cutover_set_state(cutover_facts(p), "going back");
-    return plan_order(p, r->stage, GODWIT__IDENTITY_ACTION__IDENTITY_UNDO, r->on, ret, reterr);
+    unsigned row = row_of(p->stage);
+    json_t *facts = cutover_facts(p);
+    char why[FAULT_TEXT_MAX] = "its host is away";
+    unsigned now = cutover_undo_now(p, row, why, sizeof why);
+    cutover_set_state(facts, "going back");
+    if (!now)
+        return fault_set(reterr, FAULT_RETRY, EHOSTDOWN, "%s", why);
+    (void)json_object_set_new(cutover_kept(facts, row), "undoing", json_integer(now));
+    return plan_order(p, cutover_rows[row].stage, GODWIT__IDENTITY_ACTION__IDENTITY_UNDO,
+                      (enum cutover_side)now, ret, reterr);
 }
 
 static int plan_forget(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr)
@@ -197,6 +260,7 @@ static int plan_forget(const struct pair_view *p, struct planned_step ret[2], st
 
 int cutover_plan_stage(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr)
 {
+    (void)json_object_del(cutover_facts(p), "group"); /* of an earlier stage */
     switch (deed_of(p->stage)) {
     case DEED_UNDO:
         return plan_undo(p, ret, reterr);

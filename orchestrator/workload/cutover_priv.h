@@ -26,6 +26,8 @@ static inline json_int_t number_of(const json_t *o, const char *key)
 }
 
 bool cutover_is_done(const json_t *facts, unsigned row);
+/* Which sides of a row that is taken back can be reached now: bits of enum cutover_side. */
+unsigned cutover_undo_now(const struct pair_view *p, unsigned row, char *why, size_t size);
 bool cutover_has_begun(const json_t *facts); /* anything that a rollback has to know of */
 void cutover_set_state(json_t *facts, const char *state);
 

@@ -5,7 +5,7 @@
 #include "common/base/clock.h"
 #include "orchestrator/workload/cutover.h"
 
-static const char *const sides[] = {"", "source", "destination", "both"};
+static const char *const sides[] = {"", "source", "destination", "both", "witness"};
 
 static void copy(json_t *to, const json_t *from, const char *key)
 {
@@ -27,7 +27,7 @@ static json_t *row_json(const struct pair_view *p, const json_t *facts, unsigned
     enum cutover_method m = cutover_method_of(facts);
     bool known = json_object_get(facts, "plan") != NULL;
     const json_t *kept = cutover_kept(facts, row);
-    const char *why = cutover_why_not(r, m, known ? cutover_in_domain(facts) : true);
+    const char *why = known ? cutover_not(facts, row) : cutover_why_not(r, m, true);
     const char *state = json_string_value(json_object_get(kept, "state"));
     json_t *o = json_object();
     if (why)
@@ -56,9 +56,9 @@ static json_t *row_json(const struct pair_view *p, const json_t *facts, unsigned
 
 json_t *cutover_outline(const struct pair_view *p)
 {
-    static const char *const shown[] = {"settings",    "checks",   "plan",
-                                        "why",         "outage",   "source",
-                                        "destination", "findings", "source.collect"};
+    static const char *const shown[] = {
+        "settings", "checks",          "plan",          "why", "outage", "source", "destination",
+        "findings", "findings_before", "source.collect"};
     const json_t *facts = json_object_get(p->facts, "cutover");
     enum cutover_method m = cutover_method_of(facts);
     unsigned order[CUTOVER_ROWS];

@@ -6,7 +6,8 @@
 
 enum cutover_method { METHOD_TRANSPLANT, METHOD_REJOIN, METHODS };
 
-enum cutover_side { ON_NONE, ON_SOURCE, ON_DESTINATION, ON_BOTH };
+/* Bits. */
+enum cutover_side { ON_NONE, ON_SOURCE, ON_DESTINATION, ON_BOTH, ON_WITNESS };
 
 /* Who does it. */
 enum cutover_doer {
@@ -36,13 +37,14 @@ struct cutover_row {
     unsigned when;         /* enum cutover_when */
     const char *otherwise; /* why it is passed over where it does not apply */
     bool undo;             /* leaves something that a rollback takes back */
+    bool swap;             /* with those of its kind beside it in one go: users wait meanwhile */
     bool commit;           /* not before `godwit cutover commit` */
     unsigned limit_s;      /* after which it fails with what it waits for; 0: as long as it takes */
     const char *waits;     /* for what */
 };
 
 extern const struct cutover_row cutover_rows[];
-#define CUTOVER_ROWS 62
+#define CUTOVER_ROWS 65
 #define CUTOVER_NO_ROW CUTOVER_ROWS
 
 /* NULL: it applies; else why not. */

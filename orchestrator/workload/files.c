@@ -585,6 +585,10 @@ const struct workload workload_files = {
     .whole_hosts = true,
     .admit = cutover_admit,
     .back = cutover_back,
+    .ready = cutover_ready,
+    .witness = cutover_witness,
+    .wave = cutover_wave,
+    .due = cutover_due,
     .passed = cutover_passed,
     .outline = cutover_outline,
 };

@@ -34,9 +34,10 @@ struct pair_view {
     const struct sign_key *signer;      /* the orchestrator's own; NULL: it signs nothing */
     const char *realm;                  /* what it signs by */
     const struct stage *stage;          /* which is asked about; NULL: none */
+    int64_t away_ms[2]; /* since when a host is not there, by enum step_side; 0: it is */
 };
 
-enum step_side { SIDE_SOURCE, SIDE_DESTINATION };
+enum step_side { SIDE_SOURCE, SIDE_DESTINATION, SIDE_WITNESS }; /* the last: witness() */
 
 /* What one stage sends. Freed by the engine with planned_step_done(). */
 struct planned_step {
@@ -60,10 +61,11 @@ struct stage {
     const char *phase; /* "inventory", "transfer" */
     const char *name;  /* "Counting files" */
     bool resumes;      /* what one attempt did stays done: the next goes on from there */
-    bool aside;       /* looks at what is done: the run's counters stay those of the stage before */
-    bool lanes;       /* its steps hold where the destination's lanes are, and both sides' keys */
-    bool apart;       /* only in a run of its phase, and where back() leads */
-    unsigned limit_s; /* after which it fails; 0: as long as it takes */
+    bool aside; /* looks at what is done: the run's counters stay those of the stage before */
+    bool lanes; /* its steps hold where the destination's lanes are, and both sides' keys */
+    bool apart; /* only in a run of its phase, and where back() leads */
+    bool loose; /* with ready(): while its host is away others of its phase go on; never given up */
+    unsigned limit_s;  /* after which it fails; 0: as long as it takes */
     const char *waits; /* with limit_s: for what, "the source's agent" */
     unsigned tag;      /* the workload's own */
     /* Up to 2 steps that run side by side. Returns how many, or -errno with a fault. */
@@ -148,12 +150,22 @@ struct workload {
     const char *commands; /* of these phases: "godwit cutover" */
     bool whole_hosts;     /* they change what is the host's: one pair for each */
     /* May this pair go into that phase? Takes the settings into its facts. 0; 1: nothing is left to
-     * be done for it; -errno with a fault. */
+     * be done for it; 2: likewise, and a mistake if it is so for all, with a fault; -errno with a
+     * fault. */
     int (*admit)(const struct pair_view *p, const char *phase, const json_t *settings,
                  struct fault *reterr);
     /* p->stage failed: the stage that begins to take back what was done, beyond all stages when
      * there is nothing. */
     unsigned (*back)(const struct pair_view *p, const struct fault *why);
+    /* May p->stage begin, as its hosts are? why: else, what it waits for. NULL: with both there. */
+    bool (*ready)(const struct pair_view *p, char *why, size_t size);
+    /* The host that sees both others from outside; NULL: the pair has none. */
+    const char *(*witness)(const json_t *facts);
+    /* Of the pairs of such a run: how many at once (0: as the job says), and how many may fail
+     * until those that have not begun are left alone. */
+    void (*wave)(const json_t *facts, const char *phase, unsigned *retonce, unsigned *retbudget);
+    /* The phase that this pair is due to enter by itself; NULL: none. */
+    const char *(*due)(const json_t *facts, int64_t wall_ms);
     /* Why a stage that was not wanted is passed over, for the journal; NULL: it is not told. */
     const char *(*passed)(const struct pair_view *p);
     /* Every stage of the pair's way through such a phase, and where it is. New reference. */

@@ -8,7 +8,7 @@
 packages
 SAMBA_HOSTS="fs1 new1 cl" lab_up orch fs1 new1 cl
 orchestrator_up
-agents_up fs1 new1
+agents_up fs1 new1 cl
 
 say "a workgroup server with two shares and two users, one more name; its successor"
 users_on fs1 alice:3001 bob:3002
@@ -24,8 +24,9 @@ on fs1 sh -c 'echo late >/srv/data/sales/late'
 before=$(identity_of fs1; identity_of new1)
 
 say "prepare changes nothing"
-watch_arguments fs1 new1 orch
-godwit cutover prepare move --source-address "$(admin_of fs1)/24" --new-name fs1-old >/run/prepare.$$ 2>&1 ||
+watch_arguments fs1 new1 orch cl
+printf 'username = alice\npassword = pw-alice\n' | on cl sh -c 'umask 077; cat >/etc/godwit/probe.cred'
+godwit cutover prepare move --probe-host cl --probe-user alice --source-address "$(admin_of fs1)/24" --new-name fs1-old >/run/prepare.$$ 2>&1 ||
     { cat /run/prepare.$$; godwit cutover report move; fail "prepare failed"; }
 rm -f /run/prepare.$$
 diff <(echo "$before") <(identity_of fs1; identity_of new1) || fail "prepare changed something"
@@ -33,6 +34,10 @@ diff <(echo "$before") <(identity_of fs1; identity_of new1) || fail "prepare cha
 say "run to 100 %"
 godwit cutover run move || { godwit cutover report move; fail "the cutover failed"; }
 [ "$(cut_job move '.pairs[0].cutover')" = "cut over" ] || fail "it is $(cut_job move '.pairs[0].cutover')"
+for share in sales crew; do # alice, from the third host, by each name
+    [ "$(cut_job move "[.pairs[0].findings[] | select(.check == \"$share by NTLM\" and .passed)] | length")" = 2 ] ||
+        { godwit cutover report move; fail "the third host did not try $share"; }
+done
 for name in fs1 files "$(lab ip fs1)"; do
     for share in sales crew; do
         must_use cl "$name" $share alice
@@ -65,6 +70,7 @@ for h in fs1 new1 orch; do on "$h" sh -c '[ -s /run/arguments ]' || fail "nobody
 for hash in $(on new1 pdbedit -Lw | cut -d: -f4); do
     no_secret "$hash" orch fs1 new1
 done
+no_secret pw-alice orch fs1 new1
 [ -z "$(on new1 ls -A /var/lib/godwit/agent/cutover 2>/dev/null | grep -v lock | grep -v run)" ] || fail "the destination keeps $(on new1 ls -A /var/lib/godwit/agent/cutover)"
 
 say "both restart"

@@ -91,6 +91,10 @@ static void take_identity(struct fake_op *op, const Godwit__Order *o)
     if (!i)
         abort();
     (void)snprintf(op->stage, sizeof op->stage, "%s", i->stage);
+    for (size_t k = 0; k < i->n_then; k++) {
+        size_t n = strlen(op->stage);
+        (void)snprintf(op->stage + n, sizeof op->stage - n, "+%s", i->then[k]);
+    }
     op->action = (int)i->action;
     op->source = i->role == GODWIT__IDENTITY_ROLE__IDENTITY_SOURCE;
     op->silence_s = i->silence_s;

@@ -16,7 +16,7 @@
 struct fake_op {
     char op_id[17], host[64], kind[32], only_cause[32];
     unsigned orders; /* how often it was ordered */
-    char stage[24];  /* of identity.stage and vm.stage */
+    char stage[128]; /* of identity.stage and vm.stage; several with + between them */
     int action;
     bool source, planned; /* planned: the order has a plan with moves */
     uint32_t silence_s;

@@ -12,120 +12,28 @@
 #include "common/base/mem.h"
 #include "proto/identity.pb-c.h"
 #include "tests/unit/engine/bench.h"
+#include "tests/unit/engine/cutting.h"
 #include "tests/unit/test.h"
 
 #define SETTINGS "{\"source_address\":\"192.0.2.77/24\"}"
 #define UNDO GODWIT__IDENTITY_ACTION__IDENTITY_UNDO
 
-/* Who fails, and how: by side and stage. */
-static struct {
-    const char *stage;
-    bool source, silent;
-    enum fault_class next;
-    int err, action;
-    unsigned times; /* 0: always */
-} bad;
-static unsigned failed;
-
-static struct fake_answer agents(const struct fake_op *op, unsigned nth)
-{
-    struct fake_answer a = {.silent = false};
-    (void)nth;
-    if (!bad.stage || strcmp(op->stage, bad.stage) != 0 || op->source != bad.source ||
-        op->action != bad.action || (bad.times && failed >= bad.times))
-        return a;
-    failed++;
-    if (bad.silent)
-        return (struct fake_answer){.silent = true};
-    a.status = GODWIT__RESULT__STATUS__FAILED;
-    a.next = bad.next;
-    a.err = bad.err ? bad.err : EIO;
-    a.text = "it will not";
-    return a;
-}
-
-static void fail_at(const char *stage, bool source, enum fault_class next)
-{
-    memset(&bad, 0, sizeof bad);
-    bad.stage = stage;
-    bad.source = source;
-    bad.next = next;
-    bad.action = GODWIT__IDENTITY_ACTION__IDENTITY_DO;
-    failed = 0;
-}
-
-static int enter(struct bench *b, const char *phase, const char *settings)
-{
-    struct fault why = {.err = 0};
-    json_t *json = NULL;
-    int rc = engine_job_enter(b->engine, "wave", phase, settings, &json, &why);
-    json_decref(json);
-    return rc;
-}
-
-static int back(struct bench *b)
-{
-    struct fault why = {.err = 0};
-    json_t *json = NULL;
-    int rc = engine_job_back(b->engine, "wave", "rollback", &json, &why);
-    json_decref(json);
-    return rc;
-}
-
-/* "cut over", … */
-static const char *cutover_state(struct bench *b)
-{
-    static char ret[32];
-    struct fault why = {.err = 0};
-    json_t *json = NULL;
-    assert_int_equal(engine_job_outline(b->engine, "wave", &json, &why), 0);
-    const json_t *pair = json_array_get(json_object_get(json, "pairs"), 0);
-    (void)snprintf(ret, sizeof ret, "%s", json_string_value(json_object_get(pair, "cutover")));
-    json_decref(json);
-    return ret;
-}
-
-static void copied(struct bench *b)
-{
-    fail_at(NULL, false, FAULT_NONE);
-    bench_job(b, "wave", 1);
-    bench_run(b, agents, 60);
-    assert_string_equal(bench_state(b, "wave"), "done");
-}
-
-/* "stop/D do" … in the order in which they were sent; repeats are one. */
-static char *story(const struct bench *b)
-{
-    char *all = xstrdup("");
-    for (size_t i = 0; i < b->fleet->nops; i++) {
-        const struct fake_op *op = &b->fleet->ops[i];
-        if (!op->stage[0])
-            continue;
-        char *more = xasprintf("%s%s%s.%c ", all, op->action == UNDO ? "-" : "", op->stage,
-                               op->source ? 'S' : 'D');
-        free(all);
-        all = more;
-    }
-    return all;
-}
-
 #define FORTH                                                                                      \
-    "connect.S connect.D check.D check.S guard.S guard.D collect.S fence.S close.S stop.D stop.S " \
-    "bundle.D "                                                                                    \
-    "bundle.S addresses.S addresses.D names.D join.D start.D names.S users.S unguard.D "           \
+    "connect.S connect.D check.D check.S guard.S guard.D collect.S fence.S stop.D close.S stop.S " \
+    "bundle.D bundle.S names+join+addresses+start.D addresses.S names.S users.S unguard.D "        \
     "unguard.S lockout.S tidy.D "
 
 static void a_cutover_runs_to_its_end_and_is_committed(void **state)
 {
     struct bench *b = *state;
-    copied(b);
-    assert_int_equal(enter(b, "commit", NULL), -EPROTO);
-    assert_int_equal(enter(b, "rollback", NULL), -EALREADY);
-    assert_int_equal(enter(b, "cutover", SETTINGS), 0);
-    bench_run(b, agents, 200);
+    cutting_copied(b);
+    assert_int_equal(cutting_enter(b, "commit", NULL), -EPROTO);
+    assert_int_equal(cutting_enter(b, "rollback", NULL), -EALREADY);
+    assert_int_equal(cutting_enter(b, "cutover", SETTINGS), 0);
+    bench_run(b, cutting_agents, 200);
     assert_string_equal(bench_state(b, "wave"), "done");
-    assert_string_equal(cutover_state(b), "cut over");
-    CLEANUP(mem_free) char *told = story(b);
+    assert_string_equal(cutting_state(b), "cut over");
+    CLEANUP(mem_free) char *told = cutting_story(b);
     assert_string_equal(told, FORTH);
     assert_int_equal(fake_count(b->fleet, "files.send"), 3);
     /* Nothing may be copied over what users write now, and nothing is done twice. */
@@ -134,12 +42,12 @@ static void a_cutover_runs_to_its_end_and_is_committed(void **state)
     struct fault why = {.err = 0};
     json_t *json = NULL;
     assert_int_equal(engine_job_start(b->engine, "wave", &how, &json, &why), -EPROTO);
-    assert_int_equal(enter(b, "cutover", NULL), -EALREADY);
-    assert_int_equal(enter(b, "commit", NULL), 0);
-    bench_run(b, agents, 60);
-    assert_string_equal(cutover_state(b), "committed");
-    assert_int_equal(enter(b, "commit", NULL), -EALREADY);
-    assert_int_equal(enter(b, "rollback", NULL), -EPROTO);
+    assert_int_equal(cutting_enter(b, "cutover", NULL), -EALREADY);
+    assert_int_equal(cutting_enter(b, "commit", NULL), 0);
+    bench_run(b, cutting_agents, 60);
+    assert_string_equal(cutting_state(b), "committed");
+    assert_int_equal(cutting_enter(b, "commit", NULL), -EALREADY);
+    assert_int_equal(cutting_enter(b, "rollback", NULL), -EPROTO);
     assert_string_equal(fake_last(b->fleet, "identity.stage")->stage, "commit");
     assert_true(fake_last(b->fleet, "identity.stage")->source);
 }
@@ -147,13 +55,13 @@ static void a_cutover_runs_to_its_end_and_is_committed(void **state)
 static void orders_have_the_plan_and_renew_the_timer(void **state)
 {
     struct bench *b = *state;
-    copied(b);
-    assert_int_equal(enter(b, "cutover", SETTINGS), 0);
-    bench_run(b, agents, 200);
+    cutting_copied(b);
+    assert_int_equal(cutting_enter(b, "cutover", SETTINGS), 0);
+    bench_run(b, cutting_agents, 200);
     bool armed = false;
     for (size_t i = 0; i < b->fleet->nops; i++) {
         const struct fake_op *op = &b->fleet->ops[i];
-        if (strcmp(op->stage, "addresses") == 0) {
+        if (cutting_has_stage(op, "addresses")) {
             assert_true(op->planned);
             assert_int_equal(op->silence_s, op->source ? 180 : 120);
             armed = true;
@@ -169,42 +77,42 @@ static void orders_have_the_plan_and_renew_the_timer(void **state)
 static void prepare_changes_nothing_and_a_bad_plan_is_told(void **state)
 {
     struct bench *b = *state;
-    assert_int_equal(enter(b, "prepare", SETTINGS), -ENOENT);
-    copied(b);
-    assert_int_equal(enter(b, "prepare", "{\"new_name\":\"a.b\"}"), -EINVAL);
-    assert_int_equal(enter(b, "prepare", "[]"), -EINVAL);
-    assert_int_equal(enter(b, "prepare", "{\"new_name\":\"NEW1\"}"), 0);
-    bench_run(b, agents, 60);
+    assert_int_equal(cutting_enter(b, "prepare", SETTINGS), -ENOENT);
+    cutting_copied(b);
+    assert_int_equal(cutting_enter(b, "prepare", "{\"new_name\":\"a.b\"}"), -EINVAL);
+    assert_int_equal(cutting_enter(b, "prepare", "[]"), -EINVAL);
+    assert_int_equal(cutting_enter(b, "prepare", "{\"new_name\":\"NEW1\"}"), 0);
+    bench_run(b, cutting_agents, 60);
     assert_string_equal(bench_state(b, "wave"), "failed");
-    assert_int_equal(enter(b, "prepare",
-                           "{\"new_name\":\"OLD1\",\"source_address\":"
-                           "\"192.0.2.77/24\"}"),
+    assert_int_equal(cutting_enter(b, "prepare",
+                                   "{\"new_name\":\"OLD1\",\"source_address\":"
+                                   "\"192.0.2.77/24\"}"),
                      0);
-    bench_run(b, agents, 60);
-    assert_string_equal(cutover_state(b), "prepared");
-    CLEANUP(mem_free) char *told = story(b);
+    bench_run(b, cutting_agents, 60);
+    assert_string_equal(cutting_state(b), "prepared");
+    CLEANUP(mem_free) char *told = cutting_story(b);
     assert_string_equal(told, "connect.S connect.D connect.S connect.D check.D check.S ");
 }
 
 static void a_rollback_takes_all_back_in_reverse_order(void **state)
 {
     struct bench *b = *state;
-    copied(b);
-    assert_int_equal(enter(b, "cutover", SETTINGS), 0);
-    bench_run(b, agents, 200);
-    assert_int_equal(back(b), 0);
-    bench_run(b, agents, 200);
+    cutting_copied(b);
+    assert_int_equal(cutting_enter(b, "cutover", SETTINGS), 0);
+    bench_run(b, cutting_agents, 200);
+    assert_int_equal(cutting_back(b), 0);
+    bench_run(b, cutting_agents, 200);
     assert_string_equal(bench_state(b, "wave"), "done");
-    assert_string_equal(cutover_state(b), "rolled back");
-    CLEANUP(mem_free) char *told = story(b);
+    assert_string_equal(cutting_state(b), "rolled back");
+    CLEANUP(mem_free) char *told = cutting_story(b);
     assert_string_equal(told,
-                        FORTH "-tidy.D -lockout.S -names.S -start.D -join.D -names.D -addresses.D "
-                              "-addresses.S -bundle.D -bundle.S -stop.D -stop.S -close.S -fence.S "
+                        FORTH "-tidy.D -lockout.S -names.S -start.D -addresses.D -join.D -names.D "
+                              "-addresses.S -bundle.D -bundle.S -stop.S -close.S -stop.D -fence.S "
                               "-guard.D -guard.S forget.D forget.S ");
     /* And forth once more. */
-    assert_int_equal(enter(b, "cutover", NULL), 0);
-    bench_run(b, agents, 200);
-    assert_string_equal(cutover_state(b), "cut over");
+    assert_int_equal(cutting_enter(b, "cutover", NULL), 0);
+    bench_run(b, cutting_agents, 200);
+    assert_string_equal(cutting_state(b), "cut over");
 }
 
 /* Every note that an agent made is taken back; a stage that failed is undone too. */
@@ -215,11 +123,11 @@ static void check_undone(const struct bench *b, const char *at)
         static const char *const lasting[] = {"fence", "close", "stop",  "bundle", "addresses",
                                               "names", "join",  "start", "guard",  "lockout"};
         for (size_t k = 0; k < ARRAY_SIZE(lasting); k++) {
-            if (strcmp(op->stage, lasting[k]) != 0 || op->action == UNDO)
+            if (!cutting_has_stage(op, lasting[k]) || op->action == UNDO)
                 continue;
             bool undone = false;
             for (size_t n = i + 1; n < b->fleet->nops; n++)
-                undone = undone || (strcmp(b->fleet->ops[n].stage, op->stage) == 0 &&
+                undone = undone || (strcmp(b->fleet->ops[n].stage, lasting[k]) == 0 &&
                                     b->fleet->ops[n].source == op->source &&
                                     b->fleet->ops[n].action == UNDO && b->fleet->ops[n].over);
             if (!undone)
@@ -259,52 +167,52 @@ static void a_failure_at_any_stage_goes_back_by_itself(void **state)
         void *own = NULL;
         (void)bench_set_up(&own);
         struct bench *b = own;
-        copied(b);
-        fail_at(stages[i].stage, stages[i].source, FAULT_STOP_JOB);
-        assert_int_equal(enter(b, "cutover", SETTINGS), 0);
-        bench_run(b, agents, 200);
+        cutting_copied(b);
+        cutting_fail_at(stages[i].stage, stages[i].source, FAULT_STOP_JOB);
+        assert_int_equal(cutting_enter(b, "cutover", SETTINGS), 0);
+        bench_run(b, cutting_agents, 200);
         assert_string_equal(bench_state(b, "wave"), "failed");
-        assert_string_equal(cutover_state(b), "rolled back");
+        assert_string_equal(cutting_state(b), "rolled back");
         if (!strstr(bench_pair(b, "wave", 1, "reason"), "taken back: it will not"))
             fail_msg("%s: %s", stages[i].stage, bench_pair(b, "wave", 1, "reason"));
         check_undone(b, stages[i].stage);
         (void)bench_tear_down(&own);
     }
-    fail_at(NULL, false, FAULT_NONE);
+    cutting_fail_at(NULL, false, FAULT_NONE);
 }
 
 static void a_passing_trouble_is_tried_again(void **state)
 {
     struct bench *b = *state;
-    copied(b);
-    fail_at("addresses", false, FAULT_RETRY);
-    bad.times = 2;
-    assert_int_equal(enter(b, "cutover", SETTINGS), 0);
-    bench_run(b, agents, 200);
-    assert_string_equal(cutover_state(b), "cut over");
-    assert_int_equal(failed, 2);
+    cutting_copied(b);
+    cutting_fail_at("addresses", false, FAULT_RETRY);
+    cutting_bad.times = 2;
+    assert_int_equal(cutting_enter(b, "cutover", SETTINGS), 0);
+    bench_run(b, cutting_agents, 200);
+    assert_string_equal(cutting_state(b), "cut over");
+    assert_int_equal(cutting_failed, 2);
     /* On the way back too: there it is never given up so soon. */
-    fail_at("addresses", true, FAULT_RETRY);
-    bad.action = UNDO;
-    bad.times = 5;
-    assert_int_equal(back(b), 0);
-    bench_run(b, agents, 200);
-    assert_string_equal(cutover_state(b), "rolled back");
+    cutting_fail_at("addresses", true, FAULT_RETRY);
+    cutting_bad.action = UNDO;
+    cutting_bad.times = 5;
+    assert_int_equal(cutting_back(b), 0);
+    bench_run(b, cutting_agents, 200);
+    assert_string_equal(cutting_state(b), "rolled back");
 }
 
 static void a_stage_over_its_limit_goes_back(void **state)
 {
     struct bench *b = *state;
-    copied(b);
-    fail_at("start", false, FAULT_NONE);
-    bad.silent = true;
-    assert_int_equal(enter(b, "cutover", SETTINGS), 0);
+    cutting_copied(b);
+    cutting_fail_at("start", false, FAULT_NONE);
+    cutting_bad.silent = true;
+    assert_int_equal(cutting_enter(b, "cutover", SETTINGS), 0);
     for (int i = 0; i < 150; i++) {
         bench_clock_ms += 1100;
         engine_tick(b->engine);
-        (void)fake_pump(b->fleet, agents);
+        (void)fake_pump(b->fleet, cutting_agents);
     }
-    assert_string_equal(cutover_state(b), "rolled back");
+    assert_string_equal(cutting_state(b), "rolled back");
     assert_non_null(strstr(bench_pair(b, "wave", 1, "reason"), "over its limit of 60 s, waiting"));
     check_undone(b, "start");
 }
@@ -312,73 +220,73 @@ static void a_stage_over_its_limit_goes_back(void **state)
 static void a_host_that_stays_away_is_not_waited_for_without_end(void **state)
 {
     struct bench *b = *state;
-    copied(b);
-    fail_at("addresses", true, FAULT_NONE);
-    bad.silent = true;
-    assert_int_equal(enter(b, "cutover", SETTINGS), 0);
-    bench_run(b, agents, 60);
+    cutting_copied(b);
+    cutting_fail_at("addresses", true, FAULT_NONE);
+    cutting_bad.silent = true;
+    assert_int_equal(cutting_enter(b, "cutover", SETTINGS), 0);
+    bench_run(b, cutting_agents, 60);
     fake_lost(b->fleet, "s1");
     for (int i = 0; i < 200; i++) {
         bench_clock_ms += 1100;
         engine_tick(b->engine);
-        (void)fake_pump(b->fleet, agents);
+        (void)fake_pump(b->fleet, cutting_agents);
     }
-    assert_string_equal(cutover_state(b), "going back");
+    assert_string_equal(cutting_state(b), "going back");
     assert_string_equal(bench_state(b, "wave"), "running");
     fake_online(b->fleet, "s1");
-    bench_run(b, agents, 200);
-    assert_string_equal(cutover_state(b), "rolled back");
+    bench_run(b, cutting_agents, 200);
+    assert_string_equal(cutting_state(b), "rolled back");
     check_undone(b, "addresses");
 }
 
 static void a_predicted_outage_that_is_too_long_stops_it_in_time(void **state)
 {
     struct bench *b = *state;
-    copied(b);
-    assert_int_equal(enter(b, "cutover", "{\"source_address\":\"192.0.2.77/24\",\"max_outage\":1}"),
-                     0);
-    bench_run(b, agents, 200);
-    assert_string_equal(cutover_state(b), "rolled back");
+    cutting_copied(b);
+    assert_int_equal(
+        cutting_enter(b, "cutover", "{\"source_address\":\"192.0.2.77/24\",\"max_outage\":1}"), 0);
+    bench_run(b, cutting_agents, 200);
+    assert_string_equal(cutting_state(b), "rolled back");
     assert_non_null(strstr(bench_pair(b, "wave", 1, "reason"), "--max-outage"));
-    CLEANUP(mem_free) char *told = story(b);
+    CLEANUP(mem_free) char *told = cutting_story(b);
     assert_null(strstr(told, "close"));
-    assert_null(strstr(told, "stop"));
+    assert_null(strstr(told, "stop.S"));
 }
 
 static void an_operator_stops_resumes_and_takes_back(void **state)
 {
     struct bench *b = *state;
-    copied(b);
-    fail_at("addresses", false, FAULT_NONE);
-    bad.silent = true;
-    assert_int_equal(enter(b, "cutover", SETTINGS), 0);
-    bench_run(b, agents, 30);
+    cutting_copied(b);
+    cutting_fail_at("addresses", false, FAULT_NONE);
+    cutting_bad.silent = true;
+    assert_int_equal(cutting_enter(b, "cutover", SETTINGS), 0);
+    bench_run(b, cutting_agents, 30);
     assert_int_equal(bench_call(b, engine_job_stop, "wave"), 0);
-    bench_run(b, agents, 60);
+    bench_run(b, cutting_agents, 60);
     assert_string_equal(bench_state(b, "wave"), "stopped");
-    assert_int_equal(enter(b, "cutover", SETTINGS), -EPROTO); /* it has its settings */
-    fail_at(NULL, false, FAULT_NONE);
-    assert_int_equal(enter(b, "cutover", NULL), 0);
-    bench_run(b, agents, 200);
-    assert_string_equal(cutover_state(b), "cut over");
-    CLEANUP(mem_free) char *told = story(b);
+    assert_int_equal(cutting_enter(b, "cutover", SETTINGS), -EPROTO); /* it has its settings */
+    cutting_fail_at(NULL, false, FAULT_NONE);
+    assert_int_equal(cutting_enter(b, "cutover", NULL), 0);
+    bench_run(b, cutting_agents, 200);
+    assert_string_equal(cutting_state(b), "cut over");
+    CLEANUP(mem_free) char *told = cutting_story(b);
     const char *first = strstr(told, "stop.S");
     assert_non_null(first);
     assert_null(strstr(first + 1, "stop.S")); /* what is done is not done again */
-    assert_int_equal(back(b), 0);
-    bench_run(b, agents, 5);
-    assert_int_equal(back(b), -EALREADY);
-    bench_run(b, agents, 200);
-    assert_string_equal(cutover_state(b), "rolled back");
+    assert_int_equal(cutting_back(b), 0);
+    bench_run(b, cutting_agents, 5);
+    assert_int_equal(cutting_back(b), -EALREADY);
+    bench_run(b, cutting_agents, 200);
+    assert_string_equal(cutting_state(b), "rolled back");
 }
 
 static void folders_of_one_server_are_one_pair(void **state)
 {
     struct bench *b = *state;
-    fail_at(NULL, false, FAULT_NONE);
+    cutting_fail_at(NULL, false, FAULT_NONE);
     bench_job(b, "wave", 2);
-    bench_run(b, agents, 60);
-    assert_int_equal(enter(b, "cutover", SETTINGS), -EINVAL);
+    bench_run(b, cutting_agents, 60);
+    assert_int_equal(cutting_enter(b, "cutover", SETTINGS), -EINVAL);
 }
 
 /* ── kill -9 of the orchestrator ── */
@@ -397,11 +305,11 @@ static int live(struct bench *b)
     bench_start(b);
     fake_online(b->fleet, "s1");
     fake_online(b->fleet, "d1");
-    if (!*cutover_state(b))
-        (void)enter(b, "cutover", SETTINGS);
-    bench_run(b, agents, 300);
-    const char *end = cutover_state(b);
-    bool good = strcmp(end, bad.stage ? "rolled back" : "cut over") == 0;
+    if (!*cutting_state(b))
+        (void)cutting_enter(b, "cutover", SETTINGS);
+    bench_run(b, cutting_agents, 300);
+    const char *end = cutting_state(b);
+    bool good = strcmp(end, cutting_bad.stage ? "rolled back" : "cut over") == 0;
     bench_end(b);
     return good ? 0 : 3;
 }
@@ -439,9 +347,9 @@ static unsigned kill_everywhere(const char *failing)
         void *own = NULL;
         (void)bench_set_up(&own);
         struct bench *b = own;
-        copied(b);
+        cutting_copied(b);
         bench_end(b);
-        fail_at(failing, false, FAULT_STOP_JOB);
+        cutting_fail_at(failing, false, FAULT_STOP_JOB);
         rc = in_child(b, (int)n);
         if (rc == -SIGKILL)
             assert_int_equal(in_child(b, 0), 0);
@@ -459,7 +367,7 @@ static void a_kill_at_any_commit_goes_on_where_it_was(void **state)
     (void)state;
     assert_true(kill_everywhere(NULL) > 40);
     assert_true(kill_everywhere("start") > 50);
-    fail_at(NULL, false, FAULT_NONE);
+    cutting_fail_at(NULL, false, FAULT_NONE);
 }
 
 int main(void)

@@ -281,7 +281,7 @@ static void what_has_arrived_is_not_taken_back(void **state)
     w->here = SIGHT(MIGRATED);
     w->there = SIGHT(RUNNING);
     bad.stage = NULL;
-    assert_int_equal(engine_job_back(b->engine, "wave", "rollback", &json, &why), 0);
+    assert_int_equal(engine_job_back(b->engine, "wave", "rollback", NULL, &json, &why), 0);
     json_decref(json);
     bench_run(b, agents, 300);
     assert_string_equal(state_of(b), "half done");
@@ -326,7 +326,7 @@ static void an_operator_takes_it_back(void **state)
     assert_int_equal(enter(b, "move"), 0);
     bench_run(b, agents, 60);
     bad.stage = NULL;
-    assert_int_equal(engine_job_back(b->engine, "wave", "rollback", &json, &why), 0);
+    assert_int_equal(engine_job_back(b->engine, "wave", "rollback", NULL, &json, &why), 0);
     json_decref(json);
     bench_run(b, agents, 300);
     assert_string_equal(state_of(b), "went back");
