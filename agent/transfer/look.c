@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include "agent/store/attrs.h"
 #include "agent/store/meta.h"
@@ -14,12 +16,29 @@
 
 #define NAME_MAX_BYTES 255
 
+static _Thread_local bool own_cwd; /* nobody else's working folder moves with this thread's */
+
+bool look_detach(void)
+{
+    own_cwd = unshare(CLONE_FS) == 0;
+    return own_cwd;
+}
+
+/* There is no listxattrat() before Linux 6.13. The way over /proc takes two thirds of the time of a
+ * full scan's looks; from the thread's own working folder there is no way to walk. */
+static ssize_t list_at(int dir, const char *name)
+{
+    char path[32 + NAME_MAX_BYTES + 1];
+    if (own_cwd && fchdir(dir) == 0)
+        return llistxattr(name, NULL, 0);
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d/%s", dir, name);
+    return llistxattr(path, NULL, 0);
+}
+
 static int look(int dir, const char *name, uint32_t shown, const struct meta *m,
                 const struct idmap *map, uint64_t *ret)
 {
-    char path[32 + NAME_MAX_BYTES + 1];
-    (void)snprintf(path, sizeof path, "/proc/self/fd/%d/%s", dir, name);
-    ssize_t n = llistxattr(path, NULL, 0);
+    ssize_t n = list_at(dir, name);
     *ret = 0;
     if (!shown && (n == 0 || (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS))))
         return 0;

@@ -1,9 +1,15 @@
 /* look: the digest of an entry's attributes, cheap when it has none. Any thread. */
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
 struct idmap;
 struct meta;
+
+/* A thread that only looks and places gets a working folder of its own, and a look takes half the
+ * time. From then on it lies wherever it looked last: no relative path is safe in this thread. It
+ * goes with the thread. False: it may not have one. */
+bool look_detach(void);
 
 /* Does not follow name when it is a link. shown: its flags, of which those that both sides can see
  * without an open are part of it. 0 in *ret: no attributes. */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent/store/remap.h"
+#include "agent/transfer/look.h"
 #include "agent/transfer/sender_priv.h"
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
@@ -419,6 +420,8 @@ void *worker_run(void *arg)
     buf_init(&w->packed, LANE_RECORD_MAX + (LANE_RECORD_MAX / 128));
     buf_init(&w->xattrs, XATTRS_MAX + 1);
     w->hash = XXH3_createState();
+    if (step_env(w->s->step)->state_dir[0] == '/') /* spools are made by their paths */
+        (void)look_detach();
     int rc = w->s->source ? w->s->source->begin(w) : 0;
     if (rc == 0)
         rc = walk(w);
