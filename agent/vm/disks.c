@@ -184,3 +184,16 @@ int vm_drop_fenced(struct vm_stage_run *r)
     }
     return 1;
 }
+
+int vm_note_fenced(struct vm_stage_run *r, struct note *n)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < r->plan->n_disks; i++) {
+        const Godwit__VmMoveDisk *d = r->plan->disks[i];
+        CLEANUP(mem_free) char *to = vm_disk_moves(d) ? fenced_name(r, d->source) : NULL;
+        CLEANUP(mem_free) char *is = to ? note_identity(to) : NULL;
+        if (is)
+            rc = note_add(n, NOTE_PLACED, to, is, NULL);
+    }
+    return rc;
+}

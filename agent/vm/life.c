@@ -1,4 +1,5 @@
 /* life: a machine is stopped, started, seen to run, let go of. Worker threads. */
+#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include "agent/vm/state.h"
 #include "common/base/clock.h"
 #include "common/base/fault_point.h"
+#include "common/base/log.h"
 #include "common/base/mem.h"
 
 #define LOOK_MS 200
@@ -176,6 +178,47 @@ static int remove_files(struct vm_stage_run *r, const struct note *dropped)
     return 0;
 }
 
+/* What the source keeps for a while stands in a note of its own, which outlives the move's. */
+static int keep_for(struct vm_stage_run *r, const struct note *dropped)
+{
+    CLEANUP(note_free) struct note *n = NULL;
+    int64_t until = clock_wall_ms() + (int64_t)r->plan->seed_s * 1000;
+    CLEANUP(mem_free) char *when = xasprintf("%lld", (long long)until);
+    int rc = note_open(r->state_dir, VM_KEPT, r->order->move, &n);
+    if (rc == 0 && !note_fact(n, "until"))
+        rc = note_add(n, NOTE_FACT, "until", when, NULL);
+    if (rc == 0)
+        rc = vm_note_fenced(r, n);
+    const char *nvram = note_fact(dropped, "nvram"), *tpm = note_fact(dropped, "tpm");
+    CLEANUP(mem_free) char *is = nvram ? note_identity(nvram) : NULL;
+    if (rc == 0 && is && vm_is_state_file(nvram))
+        rc = note_add(n, NOTE_PLACED, nvram, is, NULL);
+    if (rc == 0 && tpm && vm_is_state_file(tpm))
+        rc = note_add(n, NOTE_FOLDER, tpm, NULL, NULL);
+    return rc < 0 ? vm_stage_failed(r, rc, "cannot note what is kept of", r->plan->name) : 0;
+}
+
+void vm_sweep(const char *state_dir)
+{
+    CLEANUP(mem_free) char *folder = note_folder(state_dir, VM_KEPT);
+    DIR *d = opendir(folder);
+    for (const struct dirent *e; d && (e = readdir(d)) != NULL;) {
+        CLEANUP(note_free) struct note *n = NULL;
+        struct fault why = {.err = 0};
+        size_t len = strlen(e->d_name);
+        if (len <= 5 || strcmp(e->d_name + len - 5, ".note") != 0)
+            continue;
+        CLEANUP(mem_free) char *move = xasprintf("%.*s", (int)(len - 5), e->d_name);
+        const char *until =
+            note_open(state_dir, VM_KEPT, move, &n) == 0 ? note_fact(n, "until") : NULL;
+        if (until && strtoll(until, NULL, 10) < clock_wall_ms() && note_undo(n, NULL, &why) < 0)
+            log_warning("move=%s: what was kept of a machine cannot be removed: %s", move,
+                        why.text);
+    }
+    if (d)
+        (void)closedir(d);
+}
+
 /* At the source, once it let go: its images as well, but where the plan keeps them as a seed. */
 int vm_forget(struct vm_stage_run *r)
 {
@@ -188,6 +231,8 @@ int vm_forget(struct vm_stage_run *r)
         rc = vm_drop_fenced(r);
         if (rc >= 0)
             rc = remove_files(r, dropped);
+    } else if (vm_stage_is_source(r) && gone) {
+        rc = keep_for(r, dropped);
     }
     for (size_t i = 0; rc >= 0 && i < r->plan->n_disks; i++) {
         const Godwit__VmMoveDisk *d = r->plan->disks[i];

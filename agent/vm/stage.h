@@ -55,7 +55,8 @@ int vm_reserve(struct vm_stage_run *r);
 int vm_fence(struct vm_stage_run *r);
 int vm_fence_probe(struct vm_stage_run *r);
 int vm_place_disks(struct vm_stage_run *r); /* from staging to where they are to be */
-int vm_drop_fenced(struct vm_stage_run *r); /* the source's images, by the fence's note */
+int vm_drop_fenced(struct vm_stage_run *r); /* the source's images */
+int vm_note_fenced(struct vm_stage_run *r, struct note *n); /* as placed: undone, they are gone */
 void vm_refresh_pools(struct vm_stage_run *r);
 /* From staged to path, noted as placed: an existing file there is never replaced. */
 int vm_place_file(struct vm_stage_run *r, const char *staged, const char *path);
@@ -80,6 +81,8 @@ int vm_answers(struct vm_stage_run *r);
 int vm_drop(struct vm_stage_run *r);
 int vm_drop_probe(struct vm_stage_run *r);
 int vm_forget(struct vm_stage_run *r);
+#define VM_KEPT "kept"                /* the folder of notes on what sources keep for a while */
+void vm_sweep(const char *state_dir); /* what was kept long enough goes */
 
 /* migrate.c */
 int vm_migrate(struct vm_stage_run *r);

@@ -164,6 +164,8 @@ int vm_stage_run(struct vm_stage_run *r)
         r->answer->figures = xcalloc(1, sizeof *r->answer->figures);
         godwit__vm_move_figures__init(r->answer->figures);
     }
+    if (!r->answer->figures->bytes)
+        r->answer->figures->bytes = r->result->counters.wire_bytes;
     r->answer->figures->took_ms = (uint64_t)(clock_mono_ms() - began);
     r->note = note_free(r->note);
     return rc;
@@ -178,6 +180,7 @@ void vm_stage_step(struct step *s, struct step_result *ret)
     CLEANUP(virt_close) struct virt *v = NULL;
     godwit__vm_move_answer__init(a);
     ret->status = STEP_FAILED;
+    vm_sweep(step_env(s)->state_dir);
     struct vm_stage_run r = {.step = s,
                              .state_dir = step_env(s)->state_dir,
                              .order = o,

@@ -50,7 +50,9 @@ static void look(struct step *s, struct step_result *ret)
     CLEANUP(virt_close) struct virt *v = NULL;
     Godwit__VmLookOrder *o = (void *)order_of(s, &godwit__vm_look_order__descriptor, ret);
     Godwit__VmLook *l = empty(&godwit__vm_look__descriptor);
-    if (o && virt_open(&v, VIRT_URI, o->measure, &ret->fault) == 0 &&
+    vm_sweep(step_env(s)->state_dir);
+    /* What would go to another host is told to those alone that may act. */
+    if (o && virt_open(&v, VIRT_URI, *o->machine != '\0', &ret->fault) == 0 &&
         vm_look_at(v, o, l, &ret->fault) == 0)
         answer(&l->base, ret);
     godwit__vm_look__free_unpacked(l, NULL);

@@ -317,6 +317,34 @@ static void test_redefine(void **unused)
     world_free(w);
 }
 
+/* What the source keeps goes when its time is over, and not before. */
+static void test_kept_for_a_while(void **unused)
+{
+    (void)unused;
+    struct world *w = world_new();
+    CLEANUP(mem_free) char *source = xasprintf("%s/source", w->dir);
+    CLEANUP(mem_free) char *note = xasprintf("%s/vm/kept/job.0.note", w->state);
+    CLEANUP(mem_free) char *text = NULL;
+    size_t len = 0;
+    assert_non_null(fake_define(&w->host, UUID, xml));
+    w->plan.seed_s = 1000;
+    assert_int_equal(order(w, SOURCE, "fence", DO), 1);
+    assert_int_equal(order(w, SOURCE, "drop", DO), 1);
+    assert_int_equal(order(w, SOURCE, "forget", DO), 1);
+    assert_int_equal(order(w, SOURCE, "forget", DO), 1);
+    vm_sweep(w->state);
+    assert_true(rmdir(source) < 0); /* it is kept */
+    assert_int_equal(file_read(note, 4096, &text, &len), 0);
+    char *until = strstr(text, "until\t");
+    assert_non_null(until);
+    until[6] = '0';
+    assert_int_equal(file_write(note, 0600, text, len), 0);
+    vm_sweep(w->state);
+    assert_int_equal(rmdir(source), 0);
+    assert_false(there(note));
+    world_free(w);
+}
+
 static void test_damaged_note(void **unused)
 {
     (void)unused;
@@ -369,7 +397,8 @@ int main(void)
         cmocka_unit_test(test_fails_at_each_act), cmocka_unit_test(test_twice),
         cmocka_unit_test(test_in_the_way),        cmocka_unit_test(test_undo_removes_only_ours),
         cmocka_unit_test(test_bad_orders),        cmocka_unit_test(test_redefine),
-        cmocka_unit_test(test_damaged_note),      cmocka_unit_test(test_image_new),
+        cmocka_unit_test(test_kept_for_a_while),  cmocka_unit_test(test_damaged_note),
+        cmocka_unit_test(test_image_new),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
