@@ -198,6 +198,17 @@ static void take_answer(const struct pair_view *p, unsigned row, const json_t *a
         add_figures(facts, json_object_get(a, "figures"));
 }
 
+/* What goes by the transfer engine is counted as transfers are. */
+static void add_counters(json_t *facts, const Godwit__Counters *c)
+{
+    json_t *to = json_object_get(facts, "figures");
+    uint64_t bytes = c->sent_bytes ? c->sent_bytes : c->bytes;
+    if (bytes > INT64_MAX / 2)
+        bytes = 0;
+    (void)json_object_set_new(to, "bytes",
+                              json_integer((json_int_t)(vm_number(to, "bytes") + bytes)));
+}
+
 static enum verdict read_answer(const struct pair_view *p, unsigned row, const Godwit__Result *r,
                                 bool counts, struct fault *reterr)
 {
@@ -206,6 +217,8 @@ static enum verdict read_answer(const struct pair_view *p, unsigned row, const G
     if (!a)
         return fail(reterr, EBADMSG, "an agent's answer is not readable");
     take_answer(p, row, a, counts);
+    if (counts && r->counters && !vm_number(json_object_get(a, "figures"), "bytes"))
+        add_counters(vm_facts_of(p), r->counters);
     if (vm_flag(a, "cancelled"))
         v = fail(reterr, ETIMEDOUT,
                  *vm_text(a, "after") ? vm_text(a, "after")

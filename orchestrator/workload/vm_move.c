@@ -97,6 +97,10 @@ static unsigned back(const struct pair_view *p, const struct fault *why)
     json_t *facts = vm_facts_of(p);
     (void)json_object_set_new(facts, "why", json_string(why->text));
     bool forth = p->stage && vm_deed_of(p->stage) == VM_DEED_DO;
+    if (forth && !vm_flag(facts, "touched")) {
+        (void)json_object_set_new(facts, "state", json_string("refused"));
+        return VM_STAGES;
+    }
     if (!forth || is_there(facts) || vm_flag(facts, "frozen")) {
         (void)json_object_set_new(facts, "state",
                                   json_string(is_there(facts) ? "half done" : "needs a person"));
