@@ -16,6 +16,7 @@ const struct step_kind files_steps[] = {
     {"files.verify",    files_verify   },
     {"files.sign",      files_sign     },
     {"files.seal",      files_seal     },
+    {"files.push",      files_push     },
     {"endpoint.shares", endpoint_shares},
     {NULL,              NULL           },
 };

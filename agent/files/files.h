@@ -12,6 +12,7 @@ void files_prepare(struct step *s, struct step_result *ret);   /* prepare.c */
 void files_map(struct step *s, struct step_result *ret);       /* mapping.c */
 void files_receive(struct step *s, struct step_result *ret);   /* receive.c */
 void files_send(struct step *s, struct step_result *ret);      /* send.c */
+void files_push(struct step *s, struct step_result *ret);      /* push.c */
 void files_verify(struct step *s, struct step_result *ret);    /* verify.c */
 void files_sign(struct step *s, struct step_result *ret);      /* sign.c */
 void files_seal(struct step *s, struct step_result *ret);      /* sign.c */

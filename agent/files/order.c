@@ -59,7 +59,7 @@ static int map_of(ProtobufCBinaryData text, struct idmap **ret)
     return idmap_parse((const char *)text.data, text.len, ret, &e);
 }
 
-static int options(const Godwit__TransferOptions *o, struct transfer_options *ret)
+int order_options(const Godwit__TransferOptions *o, struct transfer_options *ret)
 {
     *ret = (struct transfer_options){0};
     if (!o)
@@ -100,7 +100,7 @@ int order_of_send(const Godwit__SendOrder *o, struct transfer_spec *ret, struct 
     struct transfer_spec s = {.endpoints = o->peer_endpoints, .nendpoints = o->n_peer_endpoints};
     bool ok = s.nendpoints > 0 && s.nendpoints <= ENDPOINTS_MAX;
     ok = ok && common(o->ticket, o->peer_pin, o->pair, &s) == 0 && path(o->path, &s) == 0 &&
-         options(o->options, &s.options) == 0;
+         order_options(o->options, &s.options) == 0;
     if (!ok) {
         order_done(&s);
         return refuse(reterr);
@@ -113,7 +113,7 @@ int order_of_receive(const Godwit__ReceiveOrder *o, struct transfer_spec *ret, s
 {
     struct transfer_spec s = {0};
     if (common(o->ticket, o->peer_pin, o->pair, &s) < 0 || path(o->path, &s) < 0 ||
-        options(o->options, &s.options) < 0) {
+        order_options(o->options, &s.options) < 0) {
         order_done(&s);
         return refuse(reterr);
     }

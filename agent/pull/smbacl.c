@@ -19,6 +19,7 @@
 
 #define SLOTS 65536U /* different descriptors; later ones are looked at each time */
 #define PROBES 16U
+#define SD_MAX (64U << 10) /* of a descriptor */
 
 struct known {
     uint8_t of[SHA256_LEN];
@@ -165,6 +166,18 @@ static void keep_spare(struct smbacl *n, const void *p)
     n->spare[n->nspare++] = (void *)(uintptr_t)p;
 }
 
+/* What was found anew is kept, if there is room in the table. */
+static void keep(struct smbacl *n, struct known *k, const uint8_t of[SHA256_LEN], bool folder,
+                 const struct smbacl_look *look)
+{
+    if (!k) {
+        keep_spare(n, look->xattrs);
+        return;
+    }
+    *k = (struct known){.folder = folder, .used = true, .look = *look};
+    memcpy(k->of, of, SHA256_LEN);
+}
+
 int smbacl_look(struct smbacl *n, const void *descriptor, size_t len, bool folder,
                 struct smbacl_look *ret)
 {
@@ -179,13 +192,84 @@ int smbacl_look(struct smbacl *n, const void *descriptor, size_t len, bool folde
         *ret = (struct smbacl_look){.mode = folder ? 0700 : 0600};
     } else {
         rc = look_anew(n, descriptor, len, folder, ret);
-        if (rc == 0 && k) {
-            *k = (struct known){.folder = folder, .used = true, .look = *ret};
-            memcpy(k->of, of, sizeof of);
-        } else if (rc == 0) {
-            keep_spare(n, ret->xattrs);
-        }
+        if (rc == 0)
+            keep(n, k, of, folder, ret);
     }
     (void)pthread_mutex_unlock(&n->lock);
+    return rc;
+}
+
+/* ── what smbd reads of an entry ── */
+
+/* Owner, mode and the attributes that a descriptor is made of, in one piece: the table's key. */
+static void put_key(const struct meta *m, const void *xattrs, size_t len, struct buf *attributes,
+                    struct buf *key)
+{
+    struct cursor c = cursor_of(xattrs, len);
+    struct xattr_view x;
+    while (xattrs_next(&c, &x)) {
+        if (!is_of_descriptor(&x))
+            continue;
+        buf_put_blob(attributes, x.name, x.name_len);
+        buf_put_blob(attributes, x.value, x.value_len);
+    }
+    buf_put_u32(key, m->mode);
+    buf_put_u32(key, m->uid);
+    buf_put_u32(key, m->gid);
+    buf_put(key, attributes->data, attributes->len);
+}
+
+static int tell_anew(struct smbacl *n, const struct meta *m, const struct buf *attributes,
+                     struct smbacl_look *ret)
+{
+    uint8_t sd[SD_MAX];
+    size_t len = 0;
+    unsigned losses = 0;
+    bool folder = S_ISDIR(m->mode);
+    uint32_t number = ++n->number;
+    CLEANUP(mem_free) char *path = xasprintf("%s/%u", n->scratch, number);
+    *ret = (struct smbacl_look){.mode = m->mode & 07777};
+    (void)(folder ? rmdir(path) : unlink(path));
+    int rc = make_scratch(n, path, folder);
+    CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (rc == 0 && fd < 0)
+        rc = -errno;
+    if (rc == 0)
+        rc = meta_apply(fd, m, attributes->data, attributes->len, true, &losses);
+    if (rc == 0)
+        rc = ret->err = smbacl_helper_get(n->helper, number, sd, sizeof sd, &len);
+    (void)(folder ? rmdir(path) : unlink(path));
+    if (rc == 0) {
+        ret->known = true;
+        ret->xattrs = xmemdup(sd, len);
+        ret->xattrs_len = len;
+    }
+    return rc == -EINVAL ? 0 : rc;
+}
+
+int smbacl_tell(struct smbacl *n, const struct meta *m, const void *xattrs, size_t len,
+                struct smbacl_look *ret)
+{
+    uint8_t of[SHA256_LEN];
+    struct buf attributes, key;
+    buf_init(&attributes, XATTRS_MAX + 1);
+    buf_init(&key, XATTRS_MAX + 64);
+    put_key(m, xattrs, len, &attributes, &key);
+    sha256_of(key.data, key.len, of);
+    int rc = 0;
+    (void)pthread_mutex_lock(&n->lock);
+    struct known *k = find(n, of, S_ISDIR(m->mode));
+    if (k && k->used) {
+        *ret = k->look;
+    } else if (!n->helper) {
+        *ret = (struct smbacl_look){.mode = m->mode & 07777};
+    } else {
+        rc = tell_anew(n, m, &attributes, ret);
+        if (rc == 0)
+            keep(n, k, of, S_ISDIR(m->mode), ret);
+    }
+    (void)pthread_mutex_unlock(&n->lock);
+    buf_done(&attributes);
+    buf_done(&key);
     return rc;
 }

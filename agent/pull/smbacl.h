@@ -29,5 +29,11 @@ struct smbacl *smbacl_free(struct smbacl *n);
 DEFINE_CLEANUP(smbacl_free, struct smbacl *)
 bool smbacl_is_there(const struct smbacl *n);
 
+/* The other way: the descriptor that smbd reads of an entry with this owner, mode and attributes,
+ * in look's xattrs, borrowed likewise. Needs root. */
+struct meta;
+int smbacl_tell(struct smbacl *n, const struct meta *m, const void *xattrs, size_t len,
+                struct smbacl_look *ret);
+
 int smbacl_look(struct smbacl *n, const void *descriptor, size_t len, bool folder,
                 struct smbacl_look *ret);

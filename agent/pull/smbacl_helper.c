@@ -1,5 +1,6 @@
 /* smbacl_helper: starts the process and talks to it: {u32 number, u32 length, descriptor} in, {u8
- * code, u32 length, text} out. Its answers are bounded like a stranger's. */
+ * code, u32 length, text} out; a length of 0 asks for the descriptor. Its answers are bounded like
+ * a stranger's. */
 #include "agent/pull/smbacl_helper.h"
 
 #include <errno.h>
@@ -34,7 +35,7 @@ static const char script[] =
     "from samba.samba3 import param, smbd\n"
     "from samba.auth_util import system_session_unix\n"
     "from samba.dcerpc import security\n"
-    "from samba.ndr import ndr_unpack\n"
+    "from samba.ndr import ndr_pack, ndr_unpack\n"
     "conf, place, scratch = sys.argv[1:4]\n"
     "fd = os.memfd_create('conf')\n"
     "os.write(fd, b'[global]\\nforce unknown acl user = yes\\ninclude = ' + os.fsencode(conf) + "
@@ -68,6 +69,9 @@ static const char script[] =
     "    number, length = struct.unpack('<II', exactly(8))\n"
     "    data = exactly(length)\n"
     "    try:\n"
+    "        if length == 0:\n"
+    "            answer(0, ndr_pack(smbd.get_nt_acl('%d' % number, ALL, session, service=best)))\n"
+    "            continue\n"
     "        smbd.set_nt_acl('%d' % number, ALL, ndr_unpack(security.descriptor, data), session, "
     "service=best)\n"
     "        answer(0, b'')\n"
@@ -93,25 +97,38 @@ static int exactly(int fd, void *to, size_t n)
     return 0;
 }
 
-/* Its text goes to the log at debug level. */
-static int take_answer(int fd, uint8_t *retcode)
+/* How much follows. */
+static int take_head(int fd, uint8_t *retcode, size_t *retlen)
 {
     uint8_t head[5];
-    char text[TEXT_MAX_BYTES];
     int rc = exactly(fd, head, sizeof head);
     if (rc < 0)
         return rc;
-    size_t n =
+    *retcode = head[0];
+    *retlen =
         (size_t)head[1] | (size_t)head[2] << 8 | (size_t)head[3] << 16 | (size_t)head[4] << 24;
+    return 0;
+}
+
+/* Its text goes to the log at debug level. */
+static int take_text(int fd, size_t n)
+{
+    char text[TEXT_MAX_BYTES];
     if (n > sizeof text)
         return -EBADMSG;
-    rc = exactly(fd, text, n);
+    int rc = exactly(fd, text, n);
     if (rc == 0 && n > 0) {
         CLEANUP(mem_free) char *shown = text_printable(text, n);
         log_line(LOG_DEBUG, NULL, "samba says %s", shown);
     }
-    *retcode = head[0];
     return rc;
+}
+
+static int take_answer(int fd, uint8_t *retcode)
+{
+    size_t n = 0;
+    int rc = take_head(fd, retcode, &n);
+    return rc == 0 ? take_text(fd, n) : rc;
 }
 
 static int start(struct smbacl_helper *h, int theirs, const char *destination, const char *scratch)
@@ -186,16 +203,43 @@ struct smbacl_helper *smbacl_helper_free(struct smbacl_helper *h)
     return NULL;
 }
 
-int smbacl_helper_set(struct smbacl_helper *h, uint32_t number, const void *descriptor, size_t len)
+static int ask(struct smbacl_helper *h, uint32_t number, const void *descriptor, size_t len)
 {
-    uint8_t head[8], code = 1;
+    uint8_t head[8];
     for (unsigned i = 0; i < 4; i++) {
         head[i] = (uint8_t)(number >> (8 * i));
         head[4 + i] = (uint8_t)(len >> (8 * i));
     }
     if (send(h->fd, head, sizeof head, MSG_NOSIGNAL) != (ssize_t)sizeof head ||
-        send(h->fd, descriptor, len, MSG_NOSIGNAL) != (ssize_t)len)
+        (len > 0 && send(h->fd, descriptor, len, MSG_NOSIGNAL) != (ssize_t)len))
         return -EPIPE;
-    int rc = take_answer(h->fd, &code);
+    return 0;
+}
+
+int smbacl_helper_set(struct smbacl_helper *h, uint32_t number, const void *descriptor, size_t len)
+{
+    uint8_t code = 1;
+    if (len == 0)
+        return -EINVAL;
+    int rc = ask(h, number, descriptor, len);
+    if (rc == 0)
+        rc = take_answer(h->fd, &code);
+    return rc < 0 ? rc : code ? -EINVAL : 0;
+}
+
+int smbacl_helper_get(struct smbacl_helper *h, uint32_t number, void *to, size_t size,
+                      size_t *retlen)
+{
+    uint8_t code = 1;
+    size_t n = 0;
+    int rc = ask(h, number, "", 0);
+    if (rc == 0)
+        rc = take_head(h->fd, &code, &n);
+    if (rc == 0 && code != 0)
+        rc = take_text(h->fd, n);
+    else if (rc == 0)
+        rc = n == 0 || n > size ? -EBADMSG : exactly(h->fd, to, n);
+    if (rc == 0 && code == 0)
+        *retlen = n;
     return rc < 0 ? rc : code ? -EINVAL : 0;
 }

@@ -17,3 +17,6 @@ struct smbacl_helper *smbacl_helper_free(struct smbacl_helper *h);
 DEFINE_CLEANUP(smbacl_helper_free, struct smbacl_helper *)
 /* On the entry of scratch that is called by this number. -EINVAL: smbd does not take it. */
 int smbacl_helper_set(struct smbacl_helper *h, uint32_t number, const void *descriptor, size_t len);
+/* What smbd reads there; *retlen at most size. */
+int smbacl_helper_get(struct smbacl_helper *h, uint32_t number, void *to, size_t size,
+                      size_t *retlen);

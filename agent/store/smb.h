@@ -1,6 +1,6 @@
 /* smb: one connection to one share of a server without an agent, by SMB 2.1 to 3.1.1. Opens with
  * backup intent; reads names, attributes, content, streams and whole security descriptors, many
- * requests under way at once. Every answer is signed. Reads only. One thread a connection. */
+ * requests under way at once; and writes them. Every answer is signed. One thread a connection. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -68,6 +68,29 @@ int smb_put_read(struct smb_call *c, const struct smb_handle *h, uint64_t at, ui
 int smb_put_list(struct smb_call *c, const struct smb_handle *h, bool first);
 int smb_put_close(struct smb_call *c, const struct smb_handle *h);
 
+/* ── writing ── */
+enum smb_make {
+    SMB_MAKE_FILE,     /* an empty one, whatever was there */
+    SMB_MAKE_FOLDER,   /* a new one; -EEXIST */
+    SMB_MAKE_CHANGE,   /* what is there */
+    SMB_MAKE_WRITABLE, /* the same, for its attributes alone */
+    SMB_MAKE_GONE,     /* the same, for smb_put_remove() */
+};
+int smb_put_make(struct smb_call *c, const char *path, size_t len, enum smb_make how);
+int smb_put_write(struct smb_call *c, const struct smb_handle *h, uint64_t at, const void *data,
+                  uint32_t n); /* at most smb_write_max() */
+uint32_t smb_write_max(const struct smb *s);
+/* Times (zero: as it is) and attributes (0: likewise). */
+int smb_put_basic(struct smb_call *c, const struct smb_handle *h, const struct smb_info *i);
+#define SMB_SD_OWNER 1U
+#define SMB_SD_ALL 0xfU /* the audit ACL only when smb_has_audit() */
+int smb_put_set_descriptor(struct smb_call *c, const struct smb_handle *h, const void *sd,
+                           size_t len, uint32_t what);
+int smb_put_rename(struct smb_call *c, const struct smb_handle *h, const char *path, size_t len,
+                   bool replace);
+int smb_put_remove(struct smb_call *c, const struct smb_handle *h); /* when it is closed */
+int smb_get_done(const struct smb_call *c, unsigned n);             /* part n: 0 or -errno */
+
 int smb_send(struct smb_call *c); /* waits until the server takes it */
 int smb_wait(struct smb_call *c); /* until all parts are answered; -errno of the connection */
 
@@ -95,6 +118,10 @@ struct smb_stream {
 };
 int smb_stream_next(struct cursor *c, struct smb_stream *ret);
 
+/* Can a path of SMB hold this name: is it UTF-8 of at most 255 units? */
+bool smb_name_good(const char *name, size_t len);
 /* The value of user.DOSATTRIB as smbd keeps it. */
 void smb_dosattrib(const struct smb_info *i, struct buf *ret);
+/* Takes attributes and time of creation out of such a value (versions 3 to 5). -EBADMSG. */
+int smb_dosattrib_take(const void *value, size_t len, struct smb_info *ret);
 int smb_errno(uint32_t status); /* -errno, 0 for success */

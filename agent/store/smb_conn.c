@@ -309,7 +309,7 @@ struct smb_call *smb_call_new(struct smb *s)
 {
     struct smb_call *c = xcalloc(1, sizeof *c);
     c->s = s;
-    buf_init(&c->out, 256U << 10);
+    buf_init(&c->out, SMB_READ_MAX + (256U << 10));
     buf_put_u32(&c->out, 0);
     return c;
 }
@@ -368,6 +368,11 @@ struct smb *smb_close(struct smb *s)
 bool smb_has_audit(const struct smb *s)
 {
     return s->audit;
+}
+
+uint32_t smb_write_max(const struct smb *s)
+{
+    return s->max_write;
 }
 
 bool smb_is_lost(const struct smb *s)

@@ -14,8 +14,10 @@ enum smb_command {
     SMB_CREATE = 5,
     SMB_CLOSE = 6,
     SMB_READ = 8,
+    SMB_WRITE = 9,
     SMB_QUERY_DIRECTORY = 14,
     SMB_QUERY_INFO = 16,
+    SMB_SET_INFO = 17,
     SMB_OPLOCK_BREAK = 18,
 };
 enum { SMB_FLAG_RESPONSE = 1, SMB_FLAG_ASYNC = 2, SMB_FLAG_RELATED = 4, SMB_FLAG_SIGNED = 8 };
@@ -63,7 +65,7 @@ struct smb {
     uint16_t dialect;
     enum smb_signing signing;
     bool can_seal;
-    uint32_t max_read, max_transact, tree;
+    uint32_t max_read, max_write, max_transact, tree;
     uint64_t session, mid, seal_nonce;
     uint32_t credits;
     uint8_t sign_key[SMB_KEY], seal_key[SMB_KEY], open_key[SMB_KEY];

@@ -122,11 +122,12 @@ static int negotiate(struct smb *s, const struct smb_place *p, struct fault *ret
                          "%s does not speak SMB 2.1 or later", p->address);
     s->dialect = le16(body + 4);
     s->max_read = least(le32(body + 32), SMB_READ_MAX);
+    s->max_write = least(le32(body + 36), SMB_READ_MAX);
     s->max_transact = least(le32(body + 28), SMB_READ_MAX);
     s->signing = s->dialect < 0x0300 ? SMB_SIGN_HMAC : SMB_SIGN_CMAC;
     bool known = s->dialect == 0x0210 || s->dialect == 0x0300 || s->dialect == 0x0302 ||
                  s->dialect == 0x0311;
-    if (!known || s->max_read < 65536 || s->max_transact < 65536)
+    if (!known || s->max_read < 65536 || s->max_write < 65536 || s->max_transact < 65536)
         return fault_set(reterr, FAULT_STOP_JOB, EPROTONOSUPPORT,
                          "%s chose dialect %04x, which was not offered", p->address, s->dialect);
     if (s->dialect != 0x0311)

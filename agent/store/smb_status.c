@@ -23,6 +23,13 @@ static const struct {
     {0xC00000BAU, EISDIR      },
     {0xC0000103U, ENOTDIR     },
     {0xC00000BBU, EOPNOTSUPP  },
+    {0xC0000035U, EEXIST      },
+    {0xC0000101U, ENOTEMPTY   },
+    {0xC0000121U, EACCES      }, /* may not be deleted: read only */
+    {0xC00000A2U, EROFS       },
+    {0xC000007FU, ENOSPC      },
+    {0xC0000044U, EDQUOT      },
+    {0xC000005AU, EPERM       }, /* that owner may not be given */
     {0xC000006DU, EKEYREJECTED},
     {0xC000006EU, EKEYREJECTED}, /* the account may not log on so */
     {0xC0000072U, EKEYREJECTED}, /* disabled */

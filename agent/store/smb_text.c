@@ -81,3 +81,12 @@ size_t smb_utf8(const uint8_t *le, size_t bytes, char *ret, size_t max)
     }
     return len;
 }
+
+bool smb_name_good(const char *name, size_t len)
+{
+    struct buf b;
+    buf_init(&b, 2048);
+    bool good = smb_utf16(name, len, &b) == 0 && !b.overflow && b.len > 0 && b.len <= 510;
+    buf_done(&b);
+    return good;
+}

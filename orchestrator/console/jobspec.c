@@ -331,7 +331,7 @@ int jobspec_add(struct jobspec *s, const char *source, const char *destination, 
         s->pairs = json_array();
         s->destinations = json_object();
     }
-    if (dpath[0] != '/')
+    if (dpath[0] == '\0') /* without a slash it is a share of an endpoint */
         return refuse(reterr, "the path ", dpath, " does not start with /");
     json_t *from = place_json(shost, spath), *to = place_json(dhost, dpath);
     int rc = from && to ? add_checked(s, from, to, where, reterr)
@@ -353,19 +353,26 @@ int jobspec_read_map(struct jobspec *s, const char *from, struct fault *reterr)
     return mapfile_read(path, &s->map_text, reterr);
 }
 
-int pair_split(const char *text, size_t *ret)
+/* slash: what follows the host is a path of it; else it may be a share of an endpoint. */
+static int split_at(const char *text, bool slash, size_t *ret)
 {
     for (const char *eq = strchr(text, '='); eq; eq = strchr(eq + 1, '=')) {
         const char *colon = strchr(eq, ':');
         if (!colon)
             return -EINVAL;
         CLEANUP(mem_free) char *host = xmemdup(eq + 1, (size_t)(colon - eq - 1));
-        if (colon[1] != '/' || !text_is_name(host, LIMIT_HOST_NAME))
+        if (colon[1] == '\0' || (slash && colon[1] != '/') || !text_is_name(host, LIMIT_HOST_NAME))
             continue;
         *ret = (size_t)(eq - text);
         return 0;
     }
     return -EINVAL;
+}
+
+int pair_split(const char *text, size_t *ret)
+{
+    int rc = split_at(text, true, ret);
+    return rc == 0 ? 0 : split_at(text, false, ret);
 }
 
 char *jobspec_name_of(const char *path)

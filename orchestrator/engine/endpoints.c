@@ -153,6 +153,11 @@ int engine_endpoint_show(struct engine *e, const char *name, json_t **ret, struc
     return 0;
 }
 
+static bool is_of(const char *endpoint, const char *name)
+{
+    return endpoint && strcmp(endpoint, name) == 0;
+}
+
 /* A job that is not over needs it. */
 static const struct job *user_of(const struct engine *e, const char *name)
 {
@@ -160,7 +165,7 @@ static const struct job *user_of(const struct engine *e, const char *name)
     TAILQ_FOREACH(j, &e->jobs, link)
     {
         for (unsigned i = 0; i < j->npairs; i++)
-            if (j->pairs[i].endpoint && strcmp(j->pairs[i].endpoint, name) == 0)
+            if (is_of(j->pairs[i].endpoint, name) || is_of(j->pairs[i].to_endpoint, name))
                 return j;
     }
     return NULL;
@@ -308,6 +313,8 @@ bool endpoint_open(struct engine *e, const struct step *s, struct opened *ret)
 {
     *ret = (struct opened){.user = NULL};
     bool reads = strcmp(s->kind, "files.send") == 0 || strcmp(s->kind, "files.inventory") == 0;
+    if (s->pair->to_endpoint && strcmp(s->kind, "files.push") == 0)
+        return endpoint_credential(e, s->pair->to_endpoint, ret);
     return s->pair->endpoint && s->side == SIDE_SOURCE && reads &&
            endpoint_credential(e, s->pair->endpoint, ret);
 }
@@ -326,27 +333,35 @@ void engine_set_vault(struct engine *e, const struct vault *v)
 
 /* ── a job that names one ── */
 
-static int resolve_side(struct engine *e, json_t *source, const json_t *destination,
+/* side: of a pair, other: its other one. */
+static int resolve_side(struct engine *e, json_t *side, const json_t *other, bool writes,
                         struct fault *reterr)
 {
-    const char *name = json_string_value(json_object_get(source, "host"));
-    const char *path = json_string_value(json_object_get(source, "path"));
-    const char *to = json_string_value(json_object_get(destination, "host"));
+    const char *name = json_string_value(json_object_get(side, "host"));
+    const char *path = json_string_value(json_object_get(side, "path"));
+    const char *host = json_string_value(json_object_get(other, "host"));
     struct endpoint p;
-    if (!name || !path || !to || json_object_get(source, "endpoint"))
+    if (!name || !path || !host || json_object_get(side, "endpoint"))
         return 0; /* spec.c says what is wrong */
     if (endpoint_find(e, name, &p) < 0)
         return *path == '/' ? 0 : endpoint_missing(name, reterr);
     CLEANUP(mem_free) char *share = xasprintf("%s%s", *path == '/' ? "" : "/", path);
-    (void)json_object_set_new(source, "endpoint", json_string(p.name));
-    (void)json_object_set_new(source, "host", json_string(*p.proxy ? p.proxy : to));
-    (void)json_object_set_new(source, "path", json_string(share));
+    bool elsewhere = writes && *p.proxy && strcmp(p.proxy, host) != 0;
+    (void)json_object_set_new(side, "endpoint", json_string(p.name));
+    (void)json_object_set_new(side, "host", json_string(*p.proxy && !writes ? p.proxy : host));
+    (void)json_object_set_new(side, "path", json_string(share));
     endpoint_done(&p);
+    if (elsewhere)
+        return fault_set(reterr, FAULT_STOP_JOB, EINVAL,
+                         "an endpoint is written by the source's own agent: add it without a "
+                         "proxy, or with the source as its proxy");
+    if (writes && json_object_get(other, "endpoint"))
+        return fault_set(reterr, FAULT_STOP_JOB, EINVAL,
+                         "one side of a pair is an endpoint, the other a host: copy by way of one");
     if (share[1])
         return 0;
     return fault_set(reterr, FAULT_STOP_JOB, EINVAL,
-                     "a source that is an endpoint names a share: ENDPOINT:SHARE or "
-                     "ENDPOINT:SHARE/FOLDER");
+                     "an endpoint goes with a share: ENDPOINT:SHARE or ENDPOINT:SHARE/FOLDER");
 }
 
 /* Only where a pair names paths can its source be a share. */
@@ -364,9 +379,11 @@ int endpoints_resolve(struct engine *e, const char *text, char **ret, struct fau
     int rc = 0;
     json_array_foreach(json_object_get(root, "pairs"), i, pair)
     {
+        json_t *from = json_object_get(pair, "source"), *to = json_object_get(pair, "destination");
         if (rc == 0 && names_paths(root))
-            rc = resolve_side(e, json_object_get(pair, "source"),
-                              json_object_get(pair, "destination"), reterr);
+            rc = resolve_side(e, from, to, false, reterr);
+        if (rc == 0 && names_paths(root))
+            rc = resolve_side(e, to, from, true, reterr);
     }
     if (rc == 0)
         *ret = root ? json_dumps(root, JSON_COMPACT) : xstrdup(text);

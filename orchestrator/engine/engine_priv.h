@@ -103,7 +103,8 @@ struct pair {
     unsigned n;
     struct host *host[2]; /* by enum step_side */
     char *path[2];        /* bytes */
-    char *endpoint;       /* the source is a share of it, read by host[SIDE_SOURCE]; NULL: none */
+    /* That side is a share of it, reached by host[] of that side; NULL: none. One side at most. */
+    char *endpoint, *to_endpoint;
     enum pair_state state;
     char *reason; /* never NULL */
     unsigned stage, attempt, tries, flags;
@@ -412,8 +413,8 @@ void tally_take(struct tally *t, const Godwit__Counters *now);
 
 /* ── spec.c ── */
 struct spec_pair {
-    char *host[2], *path[2]; /* by enum step_side; paths as bytes */
-    char *endpoint;          /* of the source; NULL: none */
+    char *host[2], *path[2];      /* by enum step_side; paths as bytes */
+    char *endpoint, *to_endpoint; /* of source and destination; NULL: none */
 };
 struct spec {
     char *name;

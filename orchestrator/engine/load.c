@@ -39,6 +39,7 @@ void load_pairs(struct job *j, const struct spec *s)
             p->path[side] = xstrdup(s->pairs[i].path[side]);
         }
         p->endpoint = xstrdup(s->pairs[i].endpoint);
+        p->to_endpoint = xstrdup(s->pairs[i].to_endpoint);
     }
 }
 

@@ -281,6 +281,7 @@ void pair_done(struct pair *p)
     free(p->path[0]);
     free(p->path[1]);
     free(p->endpoint);
+    free(p->to_endpoint);
     free(p->reason);
     json_decref(p->facts);
     json_decref(p->failures);

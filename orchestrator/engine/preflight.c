@@ -205,6 +205,7 @@ static enum check_result check_pair(const struct pair *p, size_t i, char *text, 
 {
     json_t *source = source_of(p);
     struct check_pair about = {.endpoint = p->endpoint != NULL,
+                               .to_endpoint = p->to_endpoint != NULL,
                                .facts = p->facts,
                                .options = p->job->options,
                                .source = source,

@@ -130,8 +130,9 @@ static json_t *place_json(const struct pair *p, int side)
     json_t *j = json_object();
     (void)json_object_set_new(j, "host", json_string(p->host[side]->name));
     (void)json_object_set_new(j, "path", shown_path(p->path[side]));
-    if (side == SIDE_SOURCE && p->endpoint)
-        (void)json_object_set_new(j, "endpoint", json_string(p->endpoint));
+    const char *endpoint = side == SIDE_SOURCE ? p->endpoint : p->to_endpoint;
+    if (endpoint)
+        (void)json_object_set_new(j, "endpoint", json_string(endpoint));
     return j;
 }
 

@@ -137,10 +137,9 @@ static int read_side(json_t *v, const struct side_at *at, struct spec_pair *ret,
 {
     const char *where = at->where;
     enum step_side side = at->side;
-    static const char *const source[] = {"host", "path", "", "endpoint", NULL};
-    static const char *const destination[] = {"host", "path", NULL};
+    static const char *const keys[] = {"host", "path", "", "endpoint", NULL};
     char **rethost = &ret->host[side], **retpath = &ret->path[side];
-    int rc = check_keys(v, where, side == SIDE_SOURCE ? source : destination, reterr);
+    int rc = check_keys(v, where, keys, reterr);
     if (rc < 0)
         return rc;
     const char *host = json_string_value(json_object_get(v, "host"));
@@ -151,7 +150,8 @@ static int read_side(json_t *v, const struct side_at *at, struct spec_pair *ret,
     rc = read_path(json_object_get(v, "path"), path_at, at->workload, retpath, reterr);
     if (rc == 0)
         *rethost = xstrdup(host);
-    return rc == 0 ? read_endpoint(json_object_get(v, "endpoint"), &ret->endpoint, reterr) : rc;
+    char **endpoint = side == SIDE_SOURCE ? &ret->endpoint : &ret->to_endpoint;
+    return rc == 0 ? read_endpoint(json_object_get(v, "endpoint"), endpoint, reterr) : rc;
 }
 
 static int read_pair(json_t *v, unsigned i, const struct workload *k, struct spec_pair *ret,
@@ -244,7 +244,11 @@ int spec_check_pairs(const struct spec *s, struct fault *reterr)
     CLEANUP(mem_free) const char **sources = xcalloc(s->npairs + 1, sizeof *sources);
     for (unsigned i = 0; i < s->npairs; i++)
         sources[i] = s->pairs[i].endpoint ? NULL : s->pairs[i].host[SIDE_SOURCE];
-    return s->workload->check_pairs(options, sources, s->npairs, reterr);
+    int rc = s->workload->check_pairs(options, sources, s->npairs, reterr);
+    for (unsigned i = 0; rc == 0 && s->workload->check_to_endpoint && i < s->npairs; i++)
+        if (s->pairs[i].to_endpoint)
+            rc = s->workload->check_to_endpoint(options, reterr);
+    return rc;
 }
 
 static json_t *side_json(const struct spec_pair *p, enum step_side side)
@@ -252,8 +256,9 @@ static json_t *side_json(const struct spec_pair *p, enum step_side side)
     json_t *j = json_object();
     (void)json_object_set_new(j, "host", json_string(p->host[side]));
     (void)json_object_set_new(j, "path", shown_path(p->path[side]));
-    if (side == SIDE_SOURCE && p->endpoint)
-        (void)json_object_set_new(j, "endpoint", json_string(p->endpoint));
+    const char *endpoint = side == SIDE_SOURCE ? p->endpoint : p->to_endpoint;
+    if (endpoint)
+        (void)json_object_set_new(j, "endpoint", json_string(endpoint));
     return j;
 }
 
@@ -349,6 +354,7 @@ void spec_done(struct spec *s)
             free(s->pairs[i].path[side]);
         }
         free(s->pairs[i].endpoint);
+        free(s->pairs[i].to_endpoint);
     }
     free(s->pairs);
     free(s->name);

@@ -49,9 +49,11 @@ static void fill_host(struct view *w, const struct pair *p, int side)
 static void fill_endpoint(struct view *w, const struct pair *p)
 {
     struct endpoint e;
+    const char *name = p->endpoint ? p->endpoint : p->to_endpoint;
     w->v.endpoint = p->endpoint;
+    w->v.to_endpoint = p->to_endpoint;
     w->v.address = w->endpoint_address;
-    if (!p->endpoint || endpoint_find(p->job->engine, p->endpoint, &e) < 0)
+    if (!name || endpoint_find(p->job->engine, name, &e) < 0)
         return;
     (void)snprintf(w->endpoint_address, sizeof w->endpoint_address, "%s", e.address);
     endpoint_done(&e);

@@ -69,21 +69,11 @@ static uint32_t number_of(const struct pair_view *p, const char *name, uint32_t 
     return n > 0 ? (uint32_t)n : otherwise;
 }
 
-/* "/SHARE/folder" of an endpoint. share: at least as long as the path. */
 static Godwit__SmbSource *fill_smb(const struct pair_view *p, Godwit__SmbSource *ret, char *share)
 {
-    godwit__smb_source__init(ret);
     if (!p->endpoint)
         return NULL;
-    const char *path = p->source + strspn(p->source, "/");
-    size_t n = strcspn(path, "/");
-    memcpy(share, path, n);
-    share[n] = '\0';
-    path += n + (path[n] == '/');
-    ret->endpoint = files_text(p->endpoint);
-    ret->address = files_text(p->address);
-    ret->share = share;
-    ret->folder = files_bytes(path, strlen(path));
+    files_fill_share(p, p->endpoint, p->source, ret, share);
     ret->lock_tries = number_of(p, "lock_tries", LOCK_TRIES);
     ret->lock_wait_ms = number_of(p, "lock_wait", LOCK_WAIT) * 1000;
     if (strcmp(p->source_host, p->destination_host) == 0)
@@ -104,6 +94,8 @@ static int plan_inventory(const struct pair_view *p, struct planned_step ret[2],
     CLEANUP(mem_free) char *share = xmalloc(strlen(p->source) + 1);
     o.smb = fill_smb(p, &smb, share);
     files_plan_step(&ret[0], SIDE_SOURCE, "files.inventory", &o.base);
+    if (p->to_endpoint)
+        return 1;
     Godwit__HostOrder h = GODWIT__HOST_ORDER__INIT;
     h.path = files_bytes(p->destination, strlen(p->destination));
     files_plan_step(&ret[1], SIDE_DESTINATION, "host.inventory", &h.base);
@@ -116,7 +108,7 @@ void files_pair_name(const struct pair_view *p, char ret[32])
 }
 
 /* What is lost for certain has to be accepted before anything moves; a dry run only tells. */
-static int check_losses(const struct pair_view *p, struct fault *reterr)
+int files_check_losses(const struct pair_view *p, struct fault *reterr)
 {
     char open[120];
     if (files_is_dry(p) || contract_open(p->facts, p->options, open, sizeof open) == 0)
@@ -153,7 +145,7 @@ static char *aside_name(const struct pair_view *p)
 
 static int plan_prepare(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr)
 {
-    int rc = check_losses(p, reterr);
+    int rc = files_check_losses(p, reterr);
     if (rc == 0)
         rc = files_need_identities(p, reterr);
     if (rc < 0)
@@ -171,7 +163,7 @@ static int plan_prepare(const struct pair_view *p, struct planned_step ret[2], s
     return 1;
 }
 
-static void fill_options(const struct pair_view *p, Godwit__TransferOptions *o)
+void files_fill_options(const struct pair_view *p, Godwit__TransferOptions *o)
 {
     godwit__transfer_options__init(o);
     o->delete_extras = option_on(p, "delete") || has_choice(p, "pre_existing", "mirror");
@@ -241,6 +233,8 @@ static void plan_send(const struct pair_view *p, struct transfer *t, struct plan
 
 int files_plan_transfer(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr)
 {
+    if (p->to_endpoint)
+        return files_plan_push(p, &ret[0], reterr);
     int rc = files_check_ways(p, reterr);
     if (rc == 0)
         rc = files_check_map_known(p, reterr);
@@ -254,7 +248,7 @@ int files_plan_transfer(const struct pair_view *p, struct planned_step ret[2], s
     t.ticket.id = ret[0].op_id;
     t.ticket.secret = files_bytes(t.secret, sizeof t.secret);
     t.ticket.not_after_ms = clock_wall_ms() + TICKET_MS;
-    fill_options(p, &t.options);
+    files_fill_options(p, &t.options);
     t.options.filter = files_filter(p->options, &t.filter);
     t.options.delete_excluded = option_on(p, "delete_excluded");
     plan_receive(p, &t, &ret[0]);
@@ -369,14 +363,14 @@ static enum verdict judge_inventory(const struct pair_view *p,
                                     const Godwit__Result *const results[2], struct fault *reterr)
 {
     enum verdict v = files_verdict(results[0], reterr);
-    if (v != VERDICT_FAIL && v != VERDICT_AGAIN && !results[1])
+    if (v != VERDICT_FAIL && v != VERDICT_AGAIN && !results[1] && !p->to_endpoint)
         return VERDICT_WAIT;
     if (v != VERDICT_NEXT && v != VERDICT_PARTIAL)
         return v;
     /* One that could not look just now (its disk is full) is waited for: checks go by what it says.
      */
     struct fault theirs = {.err = 0};
-    if (files_verdict(results[1], &theirs) == VERDICT_AGAIN) {
+    if (results[1] && files_verdict(results[1], &theirs) == VERDICT_AGAIN) {
         *reterr = theirs;
         return VERDICT_AGAIN;
     }
@@ -397,7 +391,9 @@ static enum verdict judge_inventory(const struct pair_view *p,
     if (body->host)
         (void)json_object_set_new(p->facts, "source_host", message_json(&body->host->base));
     godwit__inventory_result__free_unpacked(body, NULL);
-    take_destination(p, results[1]);
+    (void)json_object_set_new(p->facts, "to_endpoint", json_boolean(p->to_endpoint != NULL));
+    if (results[1])
+        take_destination(p, results[1]);
     return v;
 }
 
@@ -474,6 +470,8 @@ static void keep_scan(const struct pair_view *p, const Godwit__Result *source)
 enum verdict files_judge_transfer(const struct pair_view *p, const Godwit__Result *const results[2],
                                   struct fault *reterr)
 {
+    if (p->to_endpoint)
+        return files_verdict(results[0], reterr);
     enum verdict v = files_worse_of(results, reterr);
     if (v != VERDICT_NEXT && v != VERDICT_PARTIAL)
         return v;
@@ -513,6 +511,11 @@ static int files_clean(const struct pair_view *p, bool whole, struct planned_ste
     return 2;
 }
 
+static bool to_host(const struct pair_view *p)
+{
+    return !p->to_endpoint; /* an endpoint is looked at by who writes there */
+}
+
 #define STAGE(percent_, phase_, name_, plan_, judge_, ...)                                         \
     {                                                                                              \
         .percent = (percent_), .phase = (phase_), .name = (name_), .plan = (plan_),                \
@@ -529,7 +532,7 @@ static const struct stage own_stages[] = {
           WHEN(files_wants_identities)),
     STAGE(15, "inventory", "Reading shares", shares_plan_list, shares_judge_list,
           WHEN(shares_wants_list)),
-    STAGE(20, "transfer", "Checking the destination", plan_prepare, judge_prepare, ALWAYS),
+    STAGE(20, "transfer", "Checking the destination", plan_prepare, judge_prepare, WHEN(to_host)),
     STAGE(21, "transfer", "Reading accounts", files_plan_accounts, files_judge_accounts,
           ASIDE(files_wants_accounts)),
     STAGE(22, "transfer", "Creating accounts", files_plan_accounts_apply,
@@ -566,6 +569,7 @@ const struct workload workload_files = {
     .nstages = ARRAY_SIZE(stages),
     .check_options = files_check_options,
     .check_pairs = files_check_pairs,
+    .check_to_endpoint = files_check_to_endpoint,
     .inventory = files_inventory,
     .host = files_host,
     .contract = contract_json,

@@ -62,6 +62,41 @@ static const struct class
     {"locked-now",      NOTE,        NULL,           "somebody works in them: let them end before the last pass"  },
 };
 
+/* Written over SMB. */
+static const struct class at_endpoint[] = {
+    {"posix-acl",       TRANSLATED, NULL, "as the NT ACL that this host's Samba shows" },
+    {"nfs4-acl",        LOST,       NULL, "SMB does not write them"                    },
+    {"nt-acl",          KEPT,       NULL, NULL                                         },
+    {"dos-attributes",  KEPT,       NULL, NULL                                         },
+    {"streams",         KEPT,       NULL, NULL                                         },
+    {"xattr-user",      LOST,       NULL, "only streams and DOS attributes are written"},
+    {"xattr-trusted",   LOST,       NULL, "SMB has no such attributes"                 },
+    {"xattr-security",  LOST,       NULL, "SMB has no such attributes"                 },
+    {"capabilities",    LOST,       NULL, "SMB has none"                               },
+    {"owners",          TRANSLATED, NULL, "as the SIDs that this host's Samba shows"   },
+    {"inode-flags",     LOST,       NULL, "SMB has none of these"                      },
+    {"project-ids",     LOST,       NULL, "SMB has none"                               },
+    {"set-id",          LOST,       NULL, "SMB has no such modes"                      },
+    {"hard-links",      TRANSLATED, NULL, "each name becomes a file of its own"        },
+    {"sparse",          TRANSLATED, NULL, "holes are written as zeros"                 },
+    {"devices",         LOST,       NULL, "SMB makes none"                             },
+    {"fifos-sockets",   LOST,       NULL, "SMB makes none"                             },
+    {"names-not-utf8",  LOST,       NULL, "SMB cannot say such a name"                 },
+    {"case-collisions", LOST,       NULL, "one of them arrives"                        },
+    {"smb-names",       LOST,       NULL, "no server of Windows takes such a name"     },
+    {"dangling-links",  LOST,       NULL, "symbolic links are not written"             },
+    {"birth-time",      TRANSLATED, NULL, "the one that Samba keeps in DOS attributes" },
+    {"owners-unknown",  NOTE,       NULL, "Samba shows a SID of their number"          },
+};
+
+static const struct class *class_at_endpoint(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(at_endpoint); i++)
+        if (strcmp(at_endpoint[i].name, name) == 0)
+            return &at_endpoint[i];
+    return NULL;
+}
+
 static const struct class *class_of(const char *name)
 {
     for (size_t i = 0; i < ARRAY_SIZE(classes); i++)
@@ -123,7 +158,10 @@ static json_t *one_json(const json_t *trait, const json_t *facts, const json_t *
 {
     static const struct class unknown = {"", NOTE, NULL, "this version does not know the class"};
     const char *name = json_string_value(json_object_get(trait, "name"));
-    const struct class *c = class_of(name ? name : "");
+    const struct class *c = json_is_true(json_object_get(facts, "to_endpoint"))
+                                ? class_at_endpoint(name ? name : "")
+                                : NULL;
+    c = c ? c : class_of(name ? name : "");
     const char *verdict = verdict_of(c ? c : &unknown, json_object_get(facts, "place"));
     const char *why = (c ? c : &unknown)->why;
     bool kept = strcmp(verdict, "kept") == 0;
@@ -177,7 +215,9 @@ unsigned contract_open(const json_t *facts, const json_t *options, char *ret, si
 int contract_check_class(const char *name, struct fault *reterr)
 {
     const struct class *c = class_of(name);
-    if (strcmp(name, "all") == 0 || (c && c->rule != NOTE && c->rule != KEPT))
+    const struct class *there = class_at_endpoint(name);
+    if (strcmp(name, "all") == 0 || (c && c->rule != NOTE && c->rule != KEPT) ||
+        (there && there->rule == LOST))
         return 0;
     CLEANUP(mem_free) char *shown = text_quote(name, strnlen(name, 40));
     return fault_set(

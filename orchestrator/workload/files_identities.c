@@ -71,7 +71,7 @@ static const json_t *list_of(const json_t *facts, const char *key)
 
 bool files_wants_identities(const struct pair_view *p)
 {
-    return json_array_size(list_of(p->facts, "identities")) > 0;
+    return !p->to_endpoint && json_array_size(list_of(p->facts, "identities")) > 0;
 }
 
 int files_plan_identities(const struct pair_view *p, struct planned_step ret[2],

@@ -117,3 +117,15 @@ enum verdict files_judge_sign(const struct pair_view *p, const Godwit__Result *c
                               struct fault *reterr);
 enum verdict files_judge_seal(const struct pair_view *p, const Godwit__Result *const results[2],
                               struct fault *reterr);
+
+/* files.c, for files_push.c */
+struct Godwit__SmbSource;
+struct Godwit__TransferOptions;
+/* place: "/SHARE/folder" of an endpoint. share: at least as long. */
+void files_fill_share(const struct pair_view *p, const char *endpoint, const char *place,
+                      struct Godwit__SmbSource *ret, char *share);
+void files_fill_options(const struct pair_view *p, struct Godwit__TransferOptions *o);
+int files_check_losses(const struct pair_view *p, struct fault *reterr);
+/* files_push.c: 1 step */
+int files_plan_push(const struct pair_view *p, struct planned_step *ret, struct fault *reterr);
+int files_check_to_endpoint(const json_t *options, struct fault *reterr);

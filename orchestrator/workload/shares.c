@@ -70,13 +70,14 @@ static uint32_t want(const struct pair_view *p, const char *option)
 
 static bool moves(const struct pair_view *p)
 {
-    return !p->endpoint && (want(p, "shares") >= WANT_PAIR || want(p, "nfs") >= WANT_PAIR);
+    return !p->endpoint && !p->to_endpoint &&
+           (want(p, "shares") >= WANT_PAIR || want(p, "nfs") >= WANT_PAIR);
 }
 
 /* A job that only lists them asks when somebody asked for the inventory. */
 bool shares_wants_list(const struct pair_view *p)
 {
-    if (p->endpoint)
+    if (p->endpoint || p->to_endpoint)
         return false; /* its proxy's own shares are not the source's */
     bool lists = want(p, "shares") == WANT_LIST || want(p, "nfs") == WANT_LIST;
     return moves(p) || (lists && p->phase && strcmp(p->phase, "inventory") == 0);

@@ -22,7 +22,8 @@ struct pair_view {
     unsigned run;
     unsigned n; /* number of the pair in its job */
     const char *source_host, *destination_host;
-    const char *endpoint, *address;   /* the source is a share of it; NULL: a folder of its host */
+    /* The source, or the destination, is a share of it; NULL: a folder of its host. */
+    const char *endpoint, *to_endpoint, *address;
     const char *source, *destination; /* paths for files; printable escapes decoded to bytes */
     const json_t *options;            /* of the job, validated */
     json_t *facts; /* what earlier stages left for later ones; kept by the engine */
@@ -91,7 +92,8 @@ struct check_info {
 struct check_pair {
     const json_t *facts, *options;
     const json_t *source, *destination;
-    bool endpoint; /* the source is read by a proxy, which the source's probe is of */
+    bool endpoint;    /* the source is read by a proxy, which the source's probe is of */
+    bool to_endpoint; /* the destination is written by the source, and not probed */
 };
 
 /* Which page of the list of what failed in a pair. */
@@ -109,6 +111,8 @@ struct workload {
      * -EINVAL with a fault. */
     int (*check_pairs)(const json_t *options, const char *const *sources, unsigned n,
                        struct fault *reterr);
+    /* The same for a job that writes to an endpoint. */
+    int (*check_to_endpoint)(const json_t *options, struct fault *reterr);
     /* The inventory body of a pair as JSON, from facts. New reference. */
     json_t *(*inventory)(const json_t *facts);
     /* What is known of the pair's host on that side; NULL: nothing. New reference. */

@@ -197,6 +197,67 @@ static void what_is_sealed_opens_only_whole(void **state)
     buf_done(&b);
 }
 
+static void dos_attributes_are_read_as_smbd_wrote_them(void **state)
+{
+    (void)state;
+    struct buf b;
+    const struct smb_info want = {
+        .attributes = 0x22, .birth = {.tv_sec = 1700000000, .tv_nsec = 1234500}
+    };
+    struct smb_info got = {.attributes = 0};
+    buf_init(&b, 64);
+    smb_dosattrib(&want, &b);
+    assert_int_equal(smb_dosattrib_take(b.data, b.len, &got), 0);
+    assert_int_equal(got.attributes, want.attributes);
+    assert_int_equal(got.birth.tv_sec, want.birth.tv_sec);
+    assert_int_equal(got.birth.tv_nsec, want.birth.tv_nsec);
+    for (size_t n = 0; n < b.len; n++)
+        assert_int_equal(smb_dosattrib_take(b.data, n, &got), -EBADMSG);
+    b.data[2] = 9; /* a version that nobody knows */
+    assert_int_equal(smb_dosattrib_take(b.data, b.len, &got), -EBADMSG);
+    assert_int_equal(smb_dosattrib_take("0x22", 4, &got), -EBADMSG);
+    buf_done(&b);
+}
+
+static void a_file_goes_as_one_message(void **state)
+{
+    (void)state;
+    struct smb s = {
+        .fd = -1, .cancel_fd = -1, .max_write = SMB_READ_MAX, .audit = false, .lost = true};
+    const struct smb_info info = {.attributes = 0x20, .write = {.tv_sec = 1700000000}};
+    struct smb_call *c = smb_call_new(&s);
+    uint8_t sd[20] = {1, 0, 4, 0x84};
+    assert_int_equal(smb_put_make(c, "a/t", 3, SMB_MAKE_FILE), 0);
+    assert_int_equal(smb_put_write(c, NULL, 7, "content", 7), 0);
+    assert_int_equal(smb_put_set_descriptor(c, NULL, sd, sizeof sd, SMB_SD_ALL), 0);
+    assert_int_equal(smb_put_rename(c, NULL, "a/name", 6, true), 0);
+    assert_int_equal(smb_put_basic(c, NULL, &info), 0);
+    assert_int_equal(smb_put_close(c, NULL), 0);
+    static const unsigned commands[] = {SMB_CREATE,   SMB_WRITE,    SMB_SET_INFO,
+                                        SMB_SET_INFO, SMB_SET_INFO, SMB_CLOSE};
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+        assert_int_equal(le16(c->out.data + c->parts[i].at + 12), commands[i]);
+    const uint8_t *w = c->out.data + c->parts[1].at;
+    assert_int_equal(le32(w + SMB_HEADER + 4), 7);
+    assert_int_equal(le64(w + SMB_HEADER + 8), 7);
+    assert_memory_equal(w + le16(w + SMB_HEADER + 2), "content", 7);
+    const uint8_t *d = c->out.data + c->parts[2].at + SMB_HEADER;
+    assert_int_equal(le32(d + 4), sizeof sd);
+    assert_int_equal(le32(d + 12), 7); /* who may not write the audit ACL leaves it out */
+    const uint8_t *r = c->out.data + c->parts[3].at + SMB_HEADER;
+    assert_int_equal(r[3], 10);
+    assert_int_equal(le32(r + 4), 20 + 12);
+    assert_int_equal(r[32], 1);
+    assert_int_equal(le32(r + 32 + 16), 12);
+    assert_memory_equal(r + 32 + 20, "a\0\\\0n\0a\0m\0e\0", 12);
+    const uint8_t *b = c->out.data + c->parts[4].at + SMB_HEADER;
+    assert_int_equal(le64(b + 32), 0); /* a time that nobody knows stays as it is */
+    assert_int_equal(le64(b + 32 + 16), 116444736000000000ULL + 17000000000000000ULL);
+    assert_int_equal(smb_put_close(c, NULL), -EMSGSIZE);
+    assert_int_equal(smb_put_write(c, NULL, 0, "", SMB_READ_MAX + 1), -EINVAL);
+    (void)smb_call_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +269,8 @@ int main(void)
         cmocka_unit_test(every_open_is_for_backup),
         cmocka_unit_test(a_signature_is_of_every_byte),
         cmocka_unit_test(what_is_sealed_opens_only_whole),
+        cmocka_unit_test(dos_attributes_are_read_as_smbd_wrote_them),
+        cmocka_unit_test(a_file_goes_as_one_message),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

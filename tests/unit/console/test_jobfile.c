@@ -233,7 +233,9 @@ static void pairs_split_where_a_place_starts(void **state)
         {"a:/x=b:/y",     0,       4},
         {"a:/x=1=b:/y",   0,       6},
         {"a:/x=b c=b:/y", 0,       8},
-        {"a:/x=b:y",      -EINVAL, 0},
+        {"a:/x=b:y",      0,       4}, /* a share of an endpoint */
+        {"a:/x=b:y=c:/z", 0,       8},
+        {"a:/x=b:",       -EINVAL, 0},
         {"a:/x",          -EINVAL, 0},
         {"=b:/y",         0,       0},
         {"",              -EINVAL, 0},
