@@ -165,6 +165,12 @@ static int cutover_prepare(struct run *r)
     return do_phase(r, "cutover prepare", settings);
 }
 
+static int cutover_rehearse(struct run *r)
+{
+    CLEANUP(mem_free) char *settings = settings_of(r->opts);
+    return do_phase(r, "cutover rehearse", settings);
+}
+
 static int cutover_run(struct run *r)
 {
     CLEANUP(mem_free) char *settings = settings_of(r->opts);
@@ -409,6 +415,12 @@ const struct command cutover_commands[] = {
     JOB_ROW("prepare", cutover_prepare, run_options,
             "Asks both hosts what they are, makes the plan and checks it; changes nothing.",
             "What it was told is kept for `cutover run`; `cutover report` shows plan and checks."),
+    JOB_ROW(
+        "rehearse", cutover_rehearse, run_options,
+        "Checks as prepare does, and lets the destination play its part apart from the network.",
+        "Samba starts there under the source's names and addresses, in a network without a way "
+        "out and on copies in memory; nothing is changed on either host or in the directory. "
+        "`cutover report` lists what would fail, and the outage to expect."),
     JOB_ROW("run", cutover_run, run_options,
             "Fences the writers, copies what changed, and moves the identity.",
             "When a stage fails or is over its limit, all is taken back and the source serves as "

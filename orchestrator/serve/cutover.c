@@ -32,6 +32,12 @@ static void cutover_prepare(struct serve *s, const Godwit__ConsoleRequest *req,
     enter(s, req, "prepare", ret);
 }
 
+static void cutover_rehearse(struct serve *s, const Godwit__ConsoleRequest *req,
+                             struct serve_reply *ret)
+{
+    enter(s, req, "rehearse", ret);
+}
+
 static void cutover_run(struct serve *s, const Godwit__ConsoleRequest *req, struct serve_reply *ret)
 {
     enter(s, req, "cutover", ret);
@@ -58,6 +64,7 @@ static void cutover_rollback(struct serve *s, const Godwit__ConsoleRequest *req,
 const struct serve_command serve_cutover_commands[] = {
     {"cutover show",     cutover_show    },
     {"cutover prepare",  cutover_prepare },
+    {"cutover rehearse", cutover_rehearse},
     {"cutover run",      cutover_run     },
     {"cutover commit",   cutover_commit  },
     {"cutover rollback", cutover_rollback},

@@ -108,6 +108,7 @@ static bool is_wanted(const struct pair_view *p)
     unsigned row = row_of(p->stage);
     switch (deed_of(p->stage)) {
     case DEED_PREPARE:
+    case DEED_REHEARSE:
         return true;
     case DEED_DO:
         return wants_do(p, facts, row);
@@ -149,7 +150,7 @@ unsigned cutover_back(const struct pair_view *p, const struct fault *why)
         return base_of_stages + CUTOVER_STAGES;
     cutover_set_state(facts, "going back");
     /* The first row that undoes with this method; the engine goes on from there. */
-    unsigned at = base_of_stages + CUTOVER_PREPARES + 2 * CUTOVER_ROWS;
+    unsigned at = base_of_stages + CUTOVER_FIRST + 2 * CUTOVER_ROWS;
     return at;
 }
 
@@ -190,8 +191,14 @@ void cutover_lay_out(struct stage *ret, unsigned base)
 {
     unsigned n = 0, order[CUTOVER_ROWS];
     base_of_stages = base;
-    for (; n < CUTOVER_PREPARES; n++)
-        put(&ret[n], DEED_PREPARE, METHOD_TRANSPLANT, cutover_find(prepares[n]), "prepare");
+    for (unsigned i = 0; i < CUTOVER_PREPARES; i++)
+        put(&ret[n++], DEED_PREPARE, METHOD_TRANSPLANT, cutover_find(prepares[i]), "prepare");
+    for (unsigned i = 0; i < CUTOVER_PREPARES; i++)
+        put(&ret[n++], DEED_PREPARE, METHOD_TRANSPLANT, cutover_find(prepares[i]), "rehearse");
+    put(&ret[n], DEED_REHEARSE, METHOD_TRANSPLANT, cutover_find("destination.start"), "rehearse");
+    ret[n].name = "Playing the source's part, apart from the network...";
+    ret[n].limit_s = 200;
+    ret[n++].waits = "the destination's rehearsal";
     for (unsigned m = 0; m < METHODS; m++) {
         cutover_order((enum cutover_method)m, order);
         for (unsigned i = 0; i < CUTOVER_ROWS; i++)

@@ -5,8 +5,9 @@
 #include "orchestrator/workload/workload.h"
 
 #define CUTOVER_PREPARES 3U
-/* Prepare, both methods forth and back, forgetting after a rollback, commit (2). */
-#define CUTOVER_STAGES (4U * CUTOVER_ROWS + CUTOVER_PREPARES + 3U)
+#define CUTOVER_FIRST (2U * CUTOVER_PREPARES + 1U) /* prepare; rehearse, which has one more */
+/* These, both methods forth and back, forgetting after a rollback, commit (2). */
+#define CUTOVER_STAGES (4U * CUTOVER_ROWS + CUTOVER_FIRST + 3U)
 
 /* Writes them where they follow the first `base` stages of the workload. */
 void cutover_lay_out(struct stage *ret, unsigned base);

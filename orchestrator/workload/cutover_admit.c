@@ -85,7 +85,7 @@ static int admit_forth(const struct pair_view *p, json_t *facts, const char *pha
     static const char *const not_again[] = {"cut over", "committed", NULL};
     static const char *const not_now[] = {"going back", NULL};
     const char *state = cutover_state_of(facts);
-    bool prepare = strcmp(phase, "prepare") == 0;
+    bool prepare = strcmp(phase, "cutover") != 0; /* or a rehearsal: neither changes anything */
     if (p->endpoint)
         return fault_set(reterr, FAULT_STOP_JOB, ENOTSUP,
                          "pair %u is read from a server without an agent, whose identity cannot "
@@ -130,7 +130,8 @@ int cutover_admit(const struct pair_view *p, const char *phase, const json_t *se
         return admit_copy(p, reterr);
     json_t *facts = cutover_facts(p);
     const char *state = cutover_state_of(facts);
-    if (strcmp(phase, "prepare") == 0 || strcmp(phase, "cutover") == 0)
+    if (strcmp(phase, "prepare") == 0 || strcmp(phase, "rehearse") == 0 ||
+        strcmp(phase, "cutover") == 0)
         return admit_forth(p, facts, phase, settings, reterr);
     if (strcmp(phase, "rollback") == 0) {
         if (strcmp(state, "committed") == 0)

@@ -348,6 +348,32 @@ static enum verdict judge_do(const struct pair_view *p, const Godwit__Result *co
     return v == VERDICT_NEXT ? took_row(p, facts, row, reterr) : v;
 }
 
+/* How long it took to serve is what the outage is reckoned with from now on. */
+static enum verdict judge_rehearsal(const struct pair_view *p,
+                                    const Godwit__Result *const results[2], struct fault *reterr)
+{
+    json_t *facts = cutover_facts(p);
+    enum verdict v = files_verdict(results[0], reterr);
+    if (v != VERDICT_NEXT)
+        return v;
+    if (results[0]->body.len > BODY_MAX)
+        return unreadable(reterr);
+    Godwit__IdentityResult *b =
+        godwit__identity_result__unpack(NULL, results[0]->body.len, results[0]->body.data);
+    if (!b)
+        return unreadable(reterr);
+    take_checks(facts, b, "destination");
+    if (!json_object_get(facts, "took"))
+        (void)json_object_set_new(facts, "took", json_object());
+    if (b->took_ms > 0 && b->took_ms < 600000)
+        (void)json_object_set_new(json_object_get(facts, "took"), "destination.start",
+                                  json_integer((json_int_t)b->took_ms));
+    godwit__identity_result__free_unpacked(b, NULL);
+    (void)json_object_set_new(
+        facts, "outage", json_pack("{s:I}", "predicted_ms", (json_int_t)cutover_predict(facts)));
+    return check_checks(facts, reterr);
+}
+
 static enum verdict judge_undo(const struct pair_view *p, const Godwit__Result *const results[2],
                                struct fault *reterr)
 {
@@ -408,6 +434,8 @@ enum verdict cutover_judge_stage(const struct pair_view *p, const Godwit__Result
         return judge_undo(p, results, reterr);
     if (d == DEED_FORGET)
         return judge_forget(p, results, reterr);
+    if (d == DEED_REHEARSE)
+        return judge_rehearsal(p, results, reterr);
     enum verdict v = judge_do(p, results, reterr);
     const char *id = cutover_rows[row_of(p->stage)].id;
     if (v != VERDICT_NEXT)

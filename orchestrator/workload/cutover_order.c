@@ -140,13 +140,21 @@ static int plan_order(const struct pair_view *p, const char *stage, Godwit__Iden
 
 #define TYPICAL_MS 200
 #define TYPICAL_START_MS 800
+#define TYPICAL_JOIN_MS 1800 /* rejoin: the directory is asked and written */
+#define TYPICAL_LEAVE_MS 500
 
 static int64_t typical(const json_t *facts, unsigned row)
 {
     json_int_t took = number_of(json_object_get(facts, "took"), cutover_rows[row].id);
     if (took > 0)
         return took;
-    return strcmp(cutover_rows[row].id, "destination.start") == 0 ? TYPICAL_START_MS : TYPICAL_MS;
+    const char *stage = cutover_rows[row].stage;
+    bool rejoin = cutover_method_of(facts) == METHOD_REJOIN && cutover_in_domain(facts);
+    if (rejoin && strcmp(stage, "join") == 0)
+        return TYPICAL_JOIN_MS;
+    if (strcmp(stage, "leave") == 0)
+        return TYPICAL_LEAVE_MS;
+    return strcmp(stage, "start") == 0 ? TYPICAL_START_MS : TYPICAL_MS;
 }
 
 int64_t cutover_predict(const json_t *facts)
@@ -266,6 +274,9 @@ int cutover_plan_stage(const struct pair_view *p, struct planned_step ret[2], st
         return plan_undo(p, ret, reterr);
     case DEED_FORGET:
         return plan_forget(p, ret, reterr);
+    case DEED_REHEARSE:
+        return plan_order(p, "rehearse", GODWIT__IDENTITY_ACTION__IDENTITY_DO, ON_DESTINATION, ret,
+                          reterr);
     case DEED_PREPARE:
     case DEED_DO:
     case DEED_COMMIT:

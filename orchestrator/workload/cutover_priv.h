@@ -3,7 +3,7 @@
 #include "orchestrator/workload/cutover.h"
 
 /* What a stage of the engine does with its row. */
-enum deed { DEED_PREPARE, DEED_DO, DEED_UNDO, DEED_FORGET, DEED_COMMIT };
+enum deed { DEED_PREPARE, DEED_DO, DEED_UNDO, DEED_FORGET, DEED_COMMIT, DEED_REHEARSE };
 
 static inline enum deed deed_of(const struct stage *s)
 {

@@ -1,7 +1,7 @@
 #!/bin/bash
 # rejoin: a member of a domain moves by joining anew: a join account that lacks a right is refused before anything changes;
 # with the rights the cutover ends at 100 % with the same SID, groups and service names, users work under the old name, the
-# outage is measured by a client that tries every 50 ms; back, and it is as before.
+# outage is measured by a client that tries every 50 ms; back, and it is as before. ROUNDS=10: so often, and the median.
 # limit: 240
 # slow
 . "$(dirname "$0")/lib.sh"
@@ -71,16 +71,22 @@ diff <(echo "$hosts") <(identity_of fs1; identity_of new1) || fail "prepare chan
 
 say "run to 100 %, a client trying every 50 ms"
 lab push cl "$top/tests/lab/outage.py" /root
-on cl systemd-run -q --unit=outage python3 /root/outage.py "$(lab ip fs1)" sales 'LAB\alice' Lab-Passw0rd /run/outage
-until_true 20 "the client works" on cl grep -q ok /run/outage
-godwit cutover run move || { godwit cutover report move; fail "the cutover failed"; }
-[ "$(cut_job move '.pairs[0].cutover')" = "cut over" ] || fail "it is $(cut_job move '.pairs[0].cutover')"
-uses_fs1() { uses cl fs1 sales 'LAB\alice' Lab-Passw0rd; }
-until_true 20 "alice uses fs1" lab as cl alice smbclient //fs1/sales --use-kerberos=required -c 'put /etc/hostname probe; get probe /run/probe; rm probe'
-sleep 1; on cl systemctl stop outage
-ms=$(on cl python3 /root/outage.py --gap /run/outage)
+cut_over() { # sets ms
+    on cl rm -f /run/outage
+    on cl systemd-run -q --collect --unit=outage python3 /root/outage.py "$(lab ip fs1)" sales 'LAB\alice' Lab-Passw0rd /run/outage
+    until_true 20 "the client works" on cl grep -q ok /run/outage
+    godwit cutover run move || { godwit cutover report move; fail "the cutover failed"; }
+    on cl rm -f /run/lab-ticket-alice
+    until_true 20 "alice uses fs1" lab as cl alice smbclient //fs1/sales --use-kerberos=required -c 'put /etc/hostname probe; get probe /run/probe; rm probe'
+    until_true 20 "the client works again" on cl sh -c 'tail -1 /run/outage | grep -q ok'
+    on cl systemctl stop outage
+    ms=$(on cl python3 /root/outage.py --gap /run/outage)
+}
+cut_over
 show "rejoin: users were without their server for $ms ms, by a client that tried every 50 ms"
-[ "$ms" -lt 20000 ] || fail "an outage of $ms ms"
+gaps=$ms
+[ "$ms" -lt 60000 ] || fail "an outage of $ms ms"
+[ "$(cut_job move '.pairs[0].cutover')" = "cut over" ] || fail "it is $(cut_job move '.pairs[0].cutover')"
 diff <(echo "$was") <(account) || fail "the account is another one"
 [ "$(on new1 hostname) $(on fs1 hostname)" = "fs1 fs1-old" ] || fail "names: $(on new1 hostname) $(on fs1 hostname)"
 [[ $(lab as cl bob smbclient //fs1/sales --use-kerberos=required -c 'ls' 2>&1) == *ACCESS_DENIED* ]] || fail "bob sees what he may not"
@@ -98,6 +104,13 @@ until_true 20 "alice uses fs1" lab as cl alice smbclient //fs1/sales --use-kerbe
 on fs1 wbinfo -t >/dev/null || fail "the domain does not trust the source"
 until_true 20 "the domain trusts new1" on new1 wbinfo -t
 ! on dc1 ldbsearch -H /var/lib/samba/private/sam.ldb '(sAMAccountName=FS1-OLD$)' dn | grep -q '^dn: CN' || fail "the account for the new name is left"
+
+for ((round = 2; round <= ${ROUNDS:-1}; round++)); do
+    cut_over >/dev/null
+    gaps+=" $ms"
+    godwit cutover rollback move >/dev/null
+done
+[ "${ROUNDS:-1}" = 1 ] || show "rejoin: median outage of $ROUNDS: $(tr ' ' '\n' <<<"$gaps" | sort -n | sed -n "$(((ROUNDS + 1) / 2))p") ms (all: $gaps)"
 
 say "once more, and for good"
 godwit cutover run move >/dev/null || { godwit cutover report move; fail "the second cutover failed"; }

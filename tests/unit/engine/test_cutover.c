@@ -94,6 +94,29 @@ static void prepare_changes_nothing_and_a_bad_plan_is_told(void **state)
     assert_string_equal(told, "connect.S connect.D connect.S connect.D check.D check.S ");
 }
 
+static void a_rehearsal_changes_nothing_and_foretells(void **state)
+{
+    struct bench *b = *state;
+    cutting_copied(b);
+    assert_int_equal(cutting_enter(b, "rehearse", SETTINGS), 0);
+    bench_run(b, cutting_agents, 60);
+    assert_string_equal(bench_state(b, "wave"), "done");
+    assert_string_equal(cutting_state(b), "prepared");
+    CLEANUP(mem_free) char *told = cutting_story(b);
+    assert_string_equal(told, "connect.S connect.D check.D check.S rehearse.D ");
+    assert_int_equal(cutting_enter(b, "rollback", NULL),
+                     -EALREADY); /* there is nothing to take back */
+    cutting_fail_at("rehearse", false, FAULT_STOP_JOB);
+    assert_int_equal(cutting_enter(b, "rehearse", NULL), 0);
+    bench_run(b, cutting_agents, 60);
+    assert_string_equal(bench_state(b, "wave"), "failed");
+    cutting_fail_at(NULL, false, FAULT_NONE);
+    assert_int_equal(cutting_enter(b, "cutover", NULL), 0);
+    bench_run(b, cutting_agents, 200);
+    assert_string_equal(cutting_state(b), "cut over");
+    assert_int_equal(cutting_enter(b, "rehearse", NULL), -EPROTO);
+}
+
 static void a_rollback_takes_all_back_in_reverse_order(void **state)
 {
     struct bench *b = *state;
@@ -377,6 +400,7 @@ int main(void)
         CASE(a_cutover_runs_to_its_end_and_is_committed),
         CASE(orders_have_the_plan_and_renew_the_timer),
         CASE(prepare_changes_nothing_and_a_bad_plan_is_told),
+        CASE(a_rehearsal_changes_nothing_and_foretells),
         CASE(a_rollback_takes_all_back_in_reverse_order),
         cmocka_unit_test(a_failure_at_any_stage_goes_back_by_itself),
         CASE(a_passing_trouble_is_tried_again),

@@ -8,6 +8,7 @@
 #include "agent/identity/ads.h"
 #include "agent/identity/check.h"
 #include "agent/identity/dns.h"
+#include "agent/identity/rehearse.h"
 #include "agent/identity/rights.h"
 #include "common/base/cleanup.h"
 #include "common/base/file.h"
@@ -291,6 +292,17 @@ static void clocks(void **state)
     assert_int_equal(check_offset("", &skew), -ENODATA);
 }
 
+static void shares_in_a_list(void **state)
+{
+    static const char list[] = "Disk|data|\nDisk|data2|x\nIPC|IPC$|y\nPrinter|lp|\n";
+    (void)state;
+    assert_true(rehearse_lists(list, "data"));
+    assert_true(rehearse_lists(list, "data2"));
+    assert_false(rehearse_lists(list, "dat"));
+    assert_false(rehearse_lists(list, "lp"));
+    assert_false(rehearse_lists("", "data"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +315,7 @@ int main(void)
         cmocka_unit_test(records),
         cmocka_unit_test(reverse_names),
         cmocka_unit_test(clocks),
+        cmocka_unit_test(shares_in_a_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
