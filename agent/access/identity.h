@@ -15,6 +15,9 @@ void identity_free(Godwit__Identities *all);
 /* Fills in name, has_sid, as and as_id of each row, and what is said of the whole. */
 void identity_resolve(Godwit__Identities *all);
 
+/* Sets nobody of each SID that this host can tell to be nobody's. After identity_resolve(). */
+void identity_find_orphans(Godwit__Identities *all);
+
 /* A list with room for n, and one row more in it. */
 Godwit__Identities *identity_list(size_t n);
 Godwit__Identity *identity_add(Godwit__Identities *all);
@@ -26,3 +29,7 @@ bool identity_take_sids(char *out, Godwit__Identity *const *rows, size_t n);
 void identity_take_ids(char *out, Godwit__Identity *const *rows, size_t n);
 /* "GID 3006 S-1-5-11", as net idmap dump prints them. */
 void identity_take_dump(char *out, Godwit__Identity *const *rows, size_t n);
+/* "S-1-5-21-… -> LAB\alice 1", as wbinfo prints them: the number tells whether it is somebody. */
+void identity_take_names(char *out, Godwit__Identity *const *rows, size_t n);
+/* Each SID in the text is somebody's. */
+void identity_take_known(const char *out, Godwit__Identity *const *rows, size_t n);

@@ -66,9 +66,13 @@ static int give_users(struct giver *g, Godwit__AccountSecrets *m)
         godwit__account_user__init(&users[i]);
         godwit__account_shadow__init(&shadows[i]);
         godwit__account_secret__init(&all[i]);
-        users[i] = (Godwit__AccountUser){
-            users[i].base, u->name, u->uid,   u->gid,
-            u->gecos,      u->home, u->shell, account_group_of(l, u->gid)->name};
+        users[i].name = u->name;
+        users[i].uid = u->uid;
+        users[i].gid = u->gid;
+        users[i].gecos = u->gecos;
+        users[i].home = u->home;
+        users[i].shell = u->shell;
+        users[i].group = account_group_of(l, u->gid)->name;
         all[i].user = &users[i];
         if (s) {
             shadows[i] = (Godwit__AccountShadow){

@@ -8,9 +8,11 @@
 
 #include "agent/account/accounts.h"
 #include "agent/account/list.h"
+#include "agent/account/passdb.h"
 #include "agent/step.h"
 #include "common/base/mem.h"
 #include "common/base/program.h"
+#include "common/base/text.h"
 #include "proto/accounts.pb-c.h"
 
 #define ETC "/etc"
@@ -43,6 +45,7 @@ bool accounts_is_controller(void)
 
 struct told {
     const struct account_list *l;
+    const struct passdb *samba; /* NULL: no SIDs */
     Godwit__AccountUser *users;
     Godwit__AccountGroup *groups;
     Godwit__AccountsResult r;
@@ -57,6 +60,30 @@ bool account_is_told(const struct account_list *l, const struct account_user *u)
 {
     return is_person(l, u) && account_group_of(l, u->gid) && account_name_fits(u->name) &&
            account_text_fits(u->gecos) && account_text_fits(u->home) && account_text_fits(u->shell);
+}
+
+/* As smbd names them to clients: by its own data bases, else by the id. malloc'd. */
+static char *sid_of_user(const struct told *t, const struct account_user *u)
+{
+    char text[SID_TEXT_MAX];
+    const struct passdb_user *known = t->samba ? passdb_named(t->samba, u->name) : NULL;
+    if (!known)
+        return t->samba ? xasprintf("S-1-22-1-%u", u->uid) : xstrdup("");
+    struct sid sid = t->samba->machine;
+    sid.sub[sid.nsubs++] = known->rid;
+    sid_text(&sid, text);
+    return xstrdup(text);
+}
+
+static char *sid_of_group(const struct told *t, uint32_t gid)
+{
+    char text[SID_TEXT_MAX];
+    for (size_t i = 0; t->samba && i < t->samba->ngroups; i++)
+        if (t->samba->groups[i].gid == gid) {
+            sid_text(&t->samba->groups[i].sid, text);
+            return xstrdup(text);
+        }
+    return t->samba ? xasprintf("S-1-22-2-%u", gid) : xstrdup("");
 }
 
 static void tell_users(struct told *t)
@@ -79,6 +106,7 @@ static void tell_users(struct told *t)
         to->home = u->home;
         to->shell = u->shell;
         to->group = g->name;
+        to->sid = sid_of_user(t, u);
         t->r.users[t->r.n_users++] = to;
     }
 }
@@ -105,6 +133,7 @@ static void tell_groups(struct told *t)
         godwit__account_group__init(to);
         to->name = g->name;
         to->gid = g->gid;
+        to->sid = sid_of_group(t, g->gid);
         to->members = xcalloc(g->nmembers + 1, sizeof *to->members);
         for (size_t k = 0; k < g->nmembers; k++)
             if (is_told(t, g->members[k]))
@@ -113,10 +142,30 @@ static void tell_groups(struct told *t)
     }
 }
 
+static void told_done(struct told *t)
+{
+    for (size_t i = 0; i < t->r.n_groups; i++) {
+        free(t->groups[i].members);
+        free(t->groups[i].sid);
+    }
+    for (size_t i = 0; i < t->r.n_users; i++)
+        free(t->users[i].sid);
+    free(t->users);
+    free(t->groups);
+    free(t->r.users);
+    free(t->r.groups);
+}
+
 static void tell(const struct account_list *l, struct step_result *ret)
 {
+    struct fault why = {.err = 0};
+    CLEANUP(passdb_free) struct passdb *samba = NULL;
     struct told t = {.l = l};
     godwit__accounts_result__init(&t.r);
+    CLEANUP(mem_free) char *no_samba = NULL;
+    if (passdb_read(false, &samba, &why) < 0)
+        t.r.no_samba = no_samba = text_printable(why.text, strlen(why.text));
+    t.samba = samba;
     t.users = xcalloc(l->nusers + 1, sizeof *t.users);
     t.groups = xcalloc(l->ngroups + 1, sizeof *t.groups);
     t.r.users = xcalloc(l->nusers + 1, sizeof *t.r.users);
@@ -135,12 +184,7 @@ static void tell(const struct account_list *l, struct step_result *ret)
         (void)godwit__accounts_result__pack(&t.r, ret->body);
         ret->status = STEP_DONE;
     }
-    for (size_t i = 0; i < t.r.n_groups; i++)
-        free(t.groups[i].members);
-    free(t.users);
-    free(t.groups);
-    free(t.r.users);
-    free(t.r.groups);
+    told_done(&t);
 }
 
 void accounts_inventory(struct step *s, struct step_result *ret)

@@ -32,6 +32,8 @@ struct visit {
     const char *rel;
     size_t len, depth;
     int fd;
+    unsigned in[PARTS_DEEP]; /* shared folders that this one lies in */
+    size_t nin;
 };
 
 /* A working folder of the thread's own lets listxattr take bare names: there is no call that takes
@@ -158,10 +160,14 @@ static bool is_left_out(const struct visit *v, const struct dents_entry *e, cons
                  (S_ISREG(st->st_mode) && filter_file(x, (uint64_t)st->st_size, ms)));
 }
 
-/* By the way to its target on this host, wherever that lies. */
+/* By the way to its target on this host, wherever that lies. A link of DFS leads to a server. */
 static bool is_dangling(const struct visit *v, const char *name)
 {
     struct stat st;
+    char target[6];
+    if (readlinkat(v->fd, name, target, sizeof target) == sizeof target &&
+        memcmp(target, "msdfs:", sizeof target) == 0)
+        return false;
     return fstatat(v->fd, name, &st, AT_NO_AUTOMOUNT) < 0 && (errno == ENOENT || errno == ELOOP);
 }
 
@@ -190,7 +196,10 @@ static int count_entry(struct visit *v, const struct dents_entry *e)
     }
     const struct traits_at at = {v->rel, v->len, e->name, e->len};
     struct traits *r = v->counter->traits;
-    tally_entry(t, &st, xattrs_of(v, e->name, &at) | facts_of(t, &x));
+    unsigned has = xattrs_of(v, e->name, &at) | facts_of(t, &x);
+    tally_entry(t, &st, has);
+    for (size_t i = 0; i < v->nin; i++)
+        tally_entry(&v->counter->parts[v->in[i]], &st, has);
     note_facts(r, &x, &at);
     traits_stat(r, &st, &at);
     idents_owner(v->counter->idents, st.st_uid, st.st_gid);
@@ -267,6 +276,7 @@ int count_visit(struct crew *crew, unsigned worker, const char *rel, size_t len,
         return 0;
     }
     v.fd = fd;
+    v.nin = parts_holding(inv->parts, rel, len, v.in);
     struct attrs attrs;
     attrs_of(fd, &attrs);
     v.counter->tally.with_project += attrs.has_project;

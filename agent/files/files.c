@@ -18,5 +18,6 @@ const struct step_kind files_steps[] = {
     {"files.seal",      files_seal     },
     {"files.push",      files_push     },
     {"endpoint.shares", endpoint_shares},
+    {"quotas.apply",    quotas_apply   },
     {NULL,              NULL           },
 };

@@ -17,5 +17,6 @@ void files_verify(struct step *s, struct step_result *ret);    /* verify.c */
 void files_sign(struct step *s, struct step_result *ret);      /* sign.c */
 void files_seal(struct step *s, struct step_result *ret);      /* sign.c */
 void files_failures(struct step *s, struct step_result *ret);  /* failed.c */
+void quotas_apply(struct step *s, struct step_result *ret);    /* quotas.c */
 void files_clean(struct step *s, struct step_result *ret);     /* clean.c */
 void endpoint_shares(struct step *s, struct step_result *ret); /* endpoint_shares.c */

@@ -16,6 +16,7 @@
 #include "agent/files/inventory_priv.h"
 #include "agent/files/order.h"
 #include "agent/files/place.h"
+#include "agent/files/quotas.h"
 #include "agent/host/host.h"
 #include "agent/step.h"
 #include "agent/store/beneath.h"
@@ -133,20 +134,23 @@ static void trait_list_done(struct trait_list *list)
             free(list->examples[i][k]);
 }
 
-void inventory_pack(const struct tally *t, const struct traits *traits, Godwit__Identities *who,
-                    const struct place *place, uint64_t elapsed_ms, struct step_result *ret)
+void inventory_pack(const struct inventory_found *found, struct step_result *ret)
 {
     struct trait_list list = {.at = {NULL}};
     Godwit__InventoryResult r = GODWIT__INVENTORY_RESULT__INIT;
-    struct place p = *place;
+    const struct tally *t = found->sum;
+    struct place p = *found->place;
     uint64_t sizes[TALLY_SIZES];
     struct rusage usage;
     /* Of an endpoint the proxy's own host says nothing. */
-    CLEANUP(host_free) Godwit__HostInventory *host = traits ? host_look("") : NULL;
+    CLEANUP(host_free) Godwit__HostInventory *host = found->traits ? host_look("") : NULL;
     r.host = host;
-    r.identities = who;
-    if (traits)
-        fill_traits(traits, &list, &r);
+    r.identities = found->who;
+    r.quotas = found->quotas;
+    if (found->traits)
+        fill_traits(found->traits, &list, &r);
+    r.parts = parts_tell(found->parts, found->of_parts);
+    r.n_parts = parts_count(found->parts);
     r.cold_bytes_1y = t->cold[0];
     r.cold_bytes_3y = t->cold[1];
     r.cold_bytes_5y = t->cold[2];
@@ -158,11 +162,31 @@ void inventory_pack(const struct tally *t, const struct traits *traits, Godwit__
     r.fs_size = p.size;
     r.fs_used = p.used;
     r.peak_rss = getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
-    r.elapsed_ms = elapsed_ms;
+    r.elapsed_ms = found->elapsed_ms;
     ret->body_len = godwit__inventory_result__get_packed_size(&r);
     ret->body = xmalloc(ret->body_len);
     (void)godwit__inventory_result__pack(&r, ret->body);
     trait_list_done(&list);
+    parts_told_free(r.parts, r.n_parts);
+}
+
+/* For one walker. */
+static void counter_open(struct inventory *inv, struct counter *c)
+{
+    size_t n = parts_count(inv->parts);
+    c->traits = traits_new(inv->locked);
+    c->idents = idents_new();
+    c->tally.now_s = clock_wall_ms() / 1000;
+    c->parts = xcalloc(n + 1, sizeof *c->parts);
+    for (size_t i = 0; i < n; i++)
+        c->parts[i].now_s = c->tally.now_s;
+}
+
+static void counter_done(struct counter *c)
+{
+    (void)traits_free(c->traits);
+    (void)idents_free(c->idents);
+    free(c->parts);
 }
 
 static int run(struct inventory *inv)
@@ -176,15 +200,63 @@ static int run(struct inventory *inv)
     };
     inv->ncounters = crew_size(conf.workers);
     inv->counters = xcalloc(inv->ncounters, sizeof *inv->counters);
-    for (unsigned i = 0; i < inv->ncounters; i++) {
-        inv->counters[i].traits = traits_new(inv->locked);
-        inv->counters[i].idents = idents_new();
-        inv->counters[i].tally.now_s = clock_wall_ms() / 1000;
-    }
+    for (unsigned i = 0; i < inv->ncounters; i++)
+        counter_open(inv, &inv->counters[i]);
     (void)pthread_mutex_init(&inv->lock, NULL);
     int rc = crew_run(&conf);
     (void)pthread_mutex_destroy(&inv->lock);
     return rc;
+}
+
+/* Of all walkers together; malloc'd. */
+static struct tally *sum_parts(const struct inventory *inv)
+{
+    size_t n = parts_count(inv->parts);
+    struct tally *sums = xcalloc(n + 1, sizeof *sums);
+    for (size_t k = 0; k < n; k++) {
+        sums[k].folders = 1; /* its own */
+        for (unsigned i = 0; i < inv->ncounters; i++)
+            tally_add(&sums[k], &inv->counters[i].parts[k]);
+    }
+    return sums;
+}
+
+static void note_orphans(struct traits *t, const Godwit__Identities *who)
+{
+    for (size_t i = 0; i < who->n_list; i++) {
+        const Godwit__Identity *r = who->list[i];
+        CLEANUP(mem_free)
+        char *text = xasprintf("%s, %llu times", r->sid, (unsigned long long)r->count);
+        if (r->nobody)
+            traits_note_text(t, TRAIT_ORPHAN_SID, r->count, text);
+    }
+}
+
+static void tell(struct inventory *inv, const struct tally *sum, const struct place *place,
+                 struct step_result *ret)
+{
+    CLEANUP(idents_free) struct idents *idents = idents_new();
+    CLEANUP(mem_free) struct tally *of_parts = sum_parts(inv);
+    traits_resolve(inv->traits);
+    for (unsigned i = 0; i < inv->ncounters; i++)
+        idents_merge(idents, inv->counters[i].idents);
+    Godwit__Identities *who = identity_of(idents);
+    identity_find_orphans(who);
+    note_orphans(inv->traits, who);
+    Godwit__Quotas *quotas = quotas_list(inv->root);
+    quotas_note(inv->traits, quotas);
+    const struct inventory_found found = {.sum = sum,
+                                          .traits = inv->traits,
+                                          .who = who,
+                                          .quotas = quotas,
+                                          .parts = inv->parts,
+                                          .of_parts = of_parts,
+                                          .place = place,
+                                          .elapsed_ms = ret->counters.elapsed_ms};
+    inventory_pack(&found, ret);
+    identity_free(who);
+    if (quotas)
+        godwit__quotas__free_unpacked(quotas, NULL);
 }
 
 static void finish(struct inventory *inv, int rc, const struct place *place,
@@ -204,13 +276,7 @@ static void finish(struct inventory *inv, int rc, const struct place *place,
         (void)fault_set(&ret->fault, FAULT_RETRY, -rc, "the count broke off: %s", strerror(-rc));
     } else {
         ret->status = sum.unreadable ? STEP_PARTIAL : STEP_DONE;
-        traits_resolve(inv->traits);
-        CLEANUP(idents_free) struct idents *idents = idents_new();
-        for (unsigned i = 0; i < inv->ncounters; i++)
-            idents_merge(idents, inv->counters[i].idents);
-        Godwit__Identities *who = identity_of(idents);
-        inventory_pack(&sum, inv->traits, who, place, ret->counters.elapsed_ms, ret);
-        identity_free(who);
+        tell(inv, &sum, place, ret);
     }
 }
 
@@ -249,15 +315,15 @@ static void count_tree(struct step *s, const Godwit__InventoryOrder *o, struct s
     (void)file_read("/proc/locks", LOCKS_MAX, &locks, &locks_len);
     CLEANUP(locked_free) struct locked *locked = locked_read(locks ? locks : "");
     CLEANUP(traits_free) struct traits *traits = traits_new(NULL);
+    CLEANUP(parts_free) struct parts *parts = parts_new(o->parts, o->n_parts);
     inv.locked = locked;
+    inv.parts = parts;
     inv.traits = traits;
     inv.failures = failures_new();
     finish(&inv, run(&inv), &place, ret);
     (void)failures_free(inv.failures);
-    for (unsigned i = 0; i < inv.ncounters; i++) {
-        (void)traits_free(inv.counters[i].traits);
-        (void)idents_free(inv.counters[i].idents);
-    }
+    for (unsigned i = 0; i < inv.ncounters; i++)
+        counter_done(&inv.counters[i]);
     free(inv.counters);
 }
 

@@ -9,10 +9,20 @@
 struct step;
 struct step_result;
 
+struct parts;
 struct traits;
 
-/* traits, who: NULL of an endpoint. */
-void inventory_pack(const struct tally *t, const struct traits *traits, Godwit__Identities *who,
-                    const struct place *place, uint64_t elapsed_ms, struct step_result *ret);
+/* What was found; traits, who and parts are NULL of an endpoint. */
+struct inventory_found {
+    const struct tally *sum;
+    const struct traits *traits;
+    Godwit__Identities *who;
+    Godwit__Quotas *quotas;
+    const struct parts *parts;
+    const struct tally *of_parts; /* one for each */
+    const struct place *place;
+    uint64_t elapsed_ms;
+};
+void inventory_pack(const struct inventory_found *found, struct step_result *ret);
 /* inventory_smb.c */
 void inventory_of_endpoint(struct step *s, const Godwit__SmbSource *o, struct step_result *ret);

@@ -6,6 +6,7 @@
 
 #include "agent/access/idents.h"
 #include "agent/files/crew.h"
+#include "agent/files/parts.h"
 #include "agent/files/tally.h"
 #include "agent/files/traits.h"
 #include "agent/store/dents.h"
@@ -19,7 +20,8 @@ struct counter { /* one per walker */
     struct tally tally; /* the walker's own */
     struct traits *traits;
     struct idents *idents;
-    struct tally shown; /* a copy for progress, under the inventory's lock */
+    struct tally *parts; /* of each of the inventory's parts */
+    struct tally shown;  /* a copy for progress, under the inventory's lock */
     bool asked, has_own_cwd;
 };
 
@@ -33,6 +35,7 @@ struct inventory {
     const struct filter *filter;
     struct locked *locked;
     struct traits *traits; /* all walkers' together, at the end */
+    struct parts *parts;   /* NULL: none */
     struct failures *failures;
     struct counter *counters;
     unsigned ncounters;

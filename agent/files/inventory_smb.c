@@ -81,5 +81,7 @@ void inventory_of_endpoint(struct step *s, const Godwit__SmbSource *o, struct st
         return;
     struct place place = {.file_system = "smb"};
     ret->status = c.tally.unreadable ? STEP_PARTIAL : STEP_DONE;
-    inventory_pack(&c.tally, NULL, NULL, &place, ret->counters.elapsed_ms, ret);
+    const struct inventory_found found = {
+        .sum = &c.tally, .place = &place, .elapsed_ms = ret->counters.elapsed_ms};
+    inventory_pack(&found, ret);
 }

@@ -180,6 +180,21 @@ static void send(struct step *s, const Godwit__ProbeOrder *o, Godwit__ProbeResul
                             rc == -EACCES ? "refused: another key, or no ticket" : strerror(-rc));
 }
 
+/* The way back, by the destination: whatever takes data home one day (a rollback, the next move)
+ * opens lanes that way. */
+static void look_back(struct step *s, const Godwit__ProbeOrder *o, Godwit__ProbeResult *r,
+                      char **reterr)
+{
+    int rc = 0;
+    for (size_t i = 0; i < o->n_back_endpoints && !r->back_reached; i++) {
+        r->back_tried = true;
+        rc = lane_reach(o->back_endpoints[i], step_cancel_fd(s));
+        r->back_reached = rc == 0;
+    }
+    if (rc < 0)
+        *reterr = xasprintf("%s: %s", o->back_endpoints[o->n_back_endpoints - 1], strerror(-rc));
+}
+
 /* ── both ── */
 
 static void look(struct step *s, const Godwit__ProbeOrder *o, Godwit__ProbeResult *r,
@@ -203,6 +218,7 @@ static void probe(struct step *s, const Godwit__ProbeOrder *o, struct step_resul
     Godwit__PlaceProbe place = GODWIT__PLACE_PROBE__INIT;
     struct place room = {.size = 0}; /* holds the text of place */
     CLEANUP(mem_free) char *err = NULL;
+    CLEANUP(mem_free) char *back_err = NULL;
     CLEANUP(host_free) Godwit__HostInventory *host = host_look("");
     r.host = host;
     look(s, o, &r, &place, &room);
@@ -212,8 +228,11 @@ static void probe(struct step *s, const Godwit__ProbeOrder *o, struct step_resul
         else
             receive(s, o, &r);
     }
+    look_back(s, o, &r, &back_err);
     if (err)
         r.error = err;
+    if (back_err)
+        r.back_error = back_err;
     ret->body_len = godwit__probe_result__get_packed_size(&r);
     ret->body = xmalloc(ret->body_len);
     (void)godwit__probe_result__pack(&r, ret->body);

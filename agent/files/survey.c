@@ -15,6 +15,7 @@
 #include "agent/host/host.h"
 #include "agent/step.h"
 #include "agent/store/beneath.h"
+#include "agent/store/quota.h"
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
 #include "proto/host.pb-c.h"
@@ -88,6 +89,10 @@ void survey_place(struct step *s, int fd, bool exists, Godwit__PlaceProbe *p, st
         p->read_only = v.f_flag & ST_RDONLY;
         p->name_max = (uint32_t)v.f_namemax;
     }
+    unsigned enforced = 0, counted = quota_kinds(fd, &enforced);
+    p->has_user_quotas = counted & 1U << QUOTA_USER;
+    p->has_group_quotas = counted & 1U << QUOTA_GROUP;
+    p->has_project_quotas = counted & 1U << QUOTA_PROJECT;
     try_out(fd, p);
 }
 

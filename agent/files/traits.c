@@ -62,6 +62,9 @@ const char *trait_name(enum trait what)
         [TRAIT_SPARSE] = "sparse",
         [TRAIT_DEVICE] = "devices",
         [TRAIT_FIFO] = "fifos-sockets",
+        [TRAIT_USER_QUOTA] = "quotas-user",
+        [TRAIT_GROUP_QUOTA] = "quotas-group",
+        [TRAIT_PROJECT_QUOTA] = "quotas-project",
         [TRAIT_NOT_UTF8] = "names-not-utf8",
         [TRAIT_CASE_COLLISION] = "case-collisions",
         [TRAIT_LONG_PATH] = "paths-over-4096",
@@ -69,6 +72,7 @@ const char *trait_name(enum trait what)
         [TRAIT_SMB_PATH] = "paths-over-255",
         [TRAIT_DANGLING_LINK] = "dangling-links",
         [TRAIT_NO_OWNER] = "owners-unknown",
+        [TRAIT_ORPHAN_SID] = "orphan-sids",
         [TRAIT_LOCKED] = "locked-now",
     };
     return names[what];
@@ -118,6 +122,16 @@ void traits_note(struct traits *t, enum trait what, const struct traits_at *at)
     uint64_t n = t->of[what].count++;
     if (n < TRAIT_EXAMPLES)
         t->of[what].examples[n] = example_of(at);
+}
+
+void traits_note_text(struct traits *t, enum trait what, uint64_t count, const char *text)
+{
+    size_t n = 0;
+    while (n < TRAIT_EXAMPLES && t->of[what].examples[n])
+        n++;
+    if (n < TRAIT_EXAMPLES)
+        t->of[what].examples[n] = xstrdup(text);
+    t->of[what].count += count;
 }
 
 static enum trait trait_of_xattr(const char *name)

@@ -33,6 +33,9 @@ enum trait {
     TRAIT_SPARSE,
     TRAIT_DEVICE,
     TRAIT_FIFO,
+    TRAIT_USER_QUOTA,
+    TRAIT_GROUP_QUOTA,
+    TRAIT_PROJECT_QUOTA,
     /* ── of names and use ── */
     TRAIT_NOT_UTF8,
     TRAIT_CASE_COLLISION,
@@ -41,6 +44,7 @@ enum trait {
     TRAIT_SMB_PATH, /* over 255 bytes */
     TRAIT_DANGLING_LINK,
     TRAIT_NO_OWNER,
+    TRAIT_ORPHAN_SID,
     TRAIT_LOCKED,
     TRAITS,
 };
@@ -61,6 +65,8 @@ struct traits_at {
     size_t name_len;
 };
 void traits_note(struct traits *t, enum trait what, const struct traits_at *at);
+/* What was found elsewhere, count times: text is the example. */
+void traits_note_text(struct traits *t, enum trait what, uint64_t count, const char *text);
 /* By its names as listxattr(2) gives them. */
 void traits_xattrs(struct traits *t, const char *names, size_t len, const struct traits_at *at);
 /* What a stat tells: kind, owner, links, holes, locks. */

@@ -29,6 +29,8 @@ struct lane_record {
  * ours; -ECANCELED; -ETIMEDOUT; other -errno of connecting. */
 int lane_connect(struct lane **ret, const struct lane_identity *id, const char *endpoint,
                  const uint8_t pin[LANE_PIN_BYTES], int cancel_fd);
+/* Does anything take a connection there? Nothing is said to it. 0, or as lane_connect(). */
+int lane_reach(const char *endpoint, int cancel_fd);
 struct lane *lane_free(struct lane *l); /* closes; NULL is fine */
 void lane_set_cancel(struct lane *l, int cancel_fd);
 /* A send whose inbox is full waits for the peer without reading on, instead of -ENOBUFS. Only for

@@ -126,6 +126,14 @@ static int connect_any(const char *endpoint, int cancel_fd)
     return rc;
 }
 
+int lane_reach(const char *endpoint, int cancel_fd)
+{
+    int fd = connect_any(endpoint, cancel_fd);
+    if (fd >= 0)
+        (void)fd_close(fd);
+    return fd < 0 ? fd : 0;
+}
+
 static bool is_pinned(void *arg, const uint8_t pin[LANE_PIN_BYTES])
 {
     return memcmp(arg, pin, LANE_PIN_BYTES) == 0;

@@ -57,6 +57,8 @@ static const struct column details[] = {
     {"Deepest folder",    "inventory.deepest",         CELL_COUNT},
     {"Largest folder",    "inventory.largest_folder",  CELL_COUNT},
     {"Left out",          "inventory.left_out",        CELL_COUNT},
+    {"Newest change",     "inventory.newest_ms",       CELL_DATE },
+    {"Oldest change",     "inventory.oldest_ms",       CELL_DATE },
     {"Cold for 1 year",   "inventory.cold_bytes_1y",   CELL_BYTES},
     {"Cold for 3 years",  "inventory.cold_bytes_3y",   CELL_BYTES},
     {"Cold for 5 years",  "inventory.cold_bytes_5y",   CELL_BYTES},
@@ -89,23 +91,40 @@ static void show_histogram(const json_t *sizes)
 }
 
 static const struct column share_columns[] = {
-    {"PAIR",    "n",       CELL_COUNT},
-    {"SHARE",   "name",    CELL_TEXT },
-    {"KIND",    "kind",    CELL_TEXT },
-    {"FROM",    "origin",  CELL_TEXT },
-    {"PATH",    "path",    CELL_TEXT },
-    {"INSIDE",  "inside",  CELL_YES  },
-    {"MISSING", "missing", CELL_YES  },
-    {"ACL",     "acl",     CELL_TEXT },
-    {NULL,      NULL,      CELL_TEXT },
+    {"PAIR",    "n",                     CELL_COUNT},
+    {"SHARE",   "name",                  CELL_TEXT },
+    {"KIND",    "kind",                  CELL_TEXT },
+    {"FROM",    "origin",                CELL_TEXT },
+    {"PATH",    "path",                  CELL_TEXT },
+    {"INSIDE",  "inside",                CELL_YES  },
+    {"MISSING", "missing",               CELL_YES  },
+    {"FILES",   "counted.files",         CELL_COUNT},
+    {"BYTES",   "counted.bytes",         CELL_BYTES},
+    {"NEWEST",  "counted.newest_ms",     CELL_DATE },
+    {"OLDEST",  "counted.oldest_ms",     CELL_DATE },
+    {"COLD 1Y", "counted.cold_bytes_1y", CELL_BYTES},
+    {"ACL",     "acl",                   CELL_TEXT },
+    {NULL,      NULL,                    CELL_TEXT },
 };
 
 static const struct column export_columns[] = {
-    {"PAIR",    "n",       CELL_COUNT},
-    {"EXPORT",  "path",    CELL_TEXT },
-    {"CLIENTS", "clients", CELL_TEXT },
-    {"FILE",    "file",    CELL_TEXT },
-    {"INSIDE",  "inside",  CELL_YES  },
+    {"PAIR",    "n",             CELL_COUNT},
+    {"EXPORT",  "path",          CELL_TEXT },
+    {"CLIENTS", "clients",       CELL_TEXT },
+    {"FILE",    "file",          CELL_TEXT },
+    {"INSIDE",  "inside",        CELL_YES  },
+    {"FILES",   "counted.files", CELL_COUNT},
+    {"BYTES",   "counted.bytes", CELL_BYTES},
+    {NULL,      NULL,            CELL_TEXT },
+};
+
+static const struct column account_columns[] = {
+    {"KIND",    "kind",    CELL_TEXT },
+    {"NAME",    "name",    CELL_TEXT },
+    {"ID",      "id",      CELL_PLAIN},
+    {"GROUP",   "group",   CELL_TEXT },
+    {"SID",     "sid",     CELL_TEXT },
+    {"MEMBERS", "members", CELL_LIST },
     {NULL,      NULL,      CELL_TEXT },
 };
 
@@ -145,6 +164,43 @@ static void show_shares(const json_t *pairs)
     }
 }
 
+static void add_accounts(json_t *rows, const json_t *list, const char *kind, const char *id)
+{
+    json_t *one = NULL;
+    size_t i = 0;
+    json_array_foreach((json_t *)(uintptr_t)list, i, one)
+    {
+        json_t *row = json_copy(one);
+        (void)json_object_set_new(row, "kind", json_string(kind));
+        (void)json_object_set(row, "id", json_object_get(one, id));
+        (void)json_array_append_new(rows, row);
+    }
+}
+
+/* Local users and groups: how many; with details each. */
+static void show_accounts(const json_t *pair, bool each)
+{
+    const json_t *users = show_find(pair, "inventory.accounts.users");
+    const json_t *groups = show_find(pair, "inventory.accounts.groups");
+    long long n = (long long)show_int(pair, "n");
+    if (!show_find(pair, "inventory.accounts"))
+        return;
+    if (*show_str(pair, "inventory.accounts.why"))
+        (void)printf("Pair %lld: accounts: %s\n", n, show_str(pair, "inventory.accounts.why"));
+    else
+        (void)printf("Pair %lld: %zu local users, %zu local groups%s%s\n", n,
+                     json_array_size(users), json_array_size(groups),
+                     *show_str(pair, "inventory.accounts.no_sids") ? "; no SIDs: " : "",
+                     show_str(pair, "inventory.accounts.no_sids"));
+    if (!each)
+        return;
+    json_t *rows = json_array();
+    add_accounts(rows, users, "user", "uid");
+    add_accounts(rows, groups, "group", "gid");
+    show_table(stdout, account_columns, rows);
+    json_decref(rows);
+}
+
 /* What each share sets, as smb.conf would have it. */
 static void show_parameters(const json_t *pair)
 {
@@ -163,6 +219,7 @@ static void show_parameters(const json_t *pair)
             CLEANUP(mem_free) char *clean = show_clean(key);
             (void)printf("    %s = %s\n", clean, text);
         }
+        show_histogram(show_find(share, "counted.size_histogram"));
     }
 }
 
@@ -196,8 +253,10 @@ static int inventory_show(struct run *r)
             show_parameters(pair);
             (void)fputc('\n', stdout);
         }
-    if (!run_json(r))
+    if (!run_json(r)) {
         show_shares(show_find(doc, "pairs"));
+        json_array_foreach(show_find(doc, "pairs"), i, pair) show_accounts(pair, o->details);
+    }
     json_decref(doc);
     return EXIT_DONE;
 }

@@ -125,6 +125,13 @@ const struct option_row jobspec_options[] = {
      .help = "With --accounts: move lets users log on with the passwords that they have (digests "
              "travel from agent to agent only; Samba's own users and groups come with their SIDs); "
              "lock leaves them locked, and Samba's behind."},
+    {.name = "quotas",
+     .kind = OPT_ENUM,
+     .off = offsetof(struct jobspec, quotas),
+     .def = "keep",
+     .choices = "keep|off",
+     .help = "keep sets the limits that users, groups and projects have on the source's file "
+             "system on the destination's, where that counts quotas; off leaves them behind."},
     {.name = "map",
      .kind = OPT_STRING,
      .off = offsetof(struct jobspec, map),
@@ -187,7 +194,7 @@ const struct option_row jobspec_options[] = {
      .repeat = true,
      .help = "Moves although this destination cannot keep that: posix-acl, owners …, or all; "
              "inventory show names them."},
-    {.name = NULL                                                                       },
+    {.name = NULL                                                                      },
 };
 
 bool jobspec_in_file(const struct option_row *row)
@@ -445,6 +452,8 @@ static json_t *whole(const struct jobspec *s)
         (void)json_object_set_new(options, "accounts", json_string(s->accounts));
     if (s->passwords && strcmp(s->passwords, "move") != 0)
         (void)json_object_set_new(options, "passwords", json_string(s->passwords));
+    if (s->quotas && strcmp(s->quotas, "keep") != 0)
+        (void)json_object_set_new(options, "quotas", json_string(s->quotas));
     if (s->map_text && *s->map_text)
         (void)json_object_set_new(options, "map", json_string(s->map_text));
     jobspec_list_json(options, "accept_loss", s->accept_loss);

@@ -19,6 +19,7 @@ struct jobspec {
     char *verify, *manifest;
     char *accounts;
     char *passwords;
+    char *quotas;
     char *map;      /* path of an id map */
     char *map_text; /* what it says, once read; jobspec_done() frees it */
     char *shares, *nfs;

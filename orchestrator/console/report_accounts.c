@@ -70,6 +70,24 @@ static void show_pair(FILE *out, const json_t *pair, const json_t *accounts)
         (void)fprintf(out, "    passwords, and Samba's users and groups, would come along\n");
 }
 
+static void show_quotas(FILE *out, const json_t *pair, const json_t *quotas)
+{
+    CLEANUP(mem_free) char *to = show_cell(show_find(pair, "destination"), CELL_PLACE);
+    const json_t *note = NULL;
+    size_t i = 0;
+    (void)fprintf(out,
+                  "  %s: quotas: %lld set, %lld there already, %lld cleared, %lld left as they are "
+                  "there, %lld not possible\n",
+                  to, (long long)show_int(quotas, "set"), (long long)show_int(quotas, "same"),
+                  (long long)show_int(quotas, "cleared"), (long long)show_int(quotas, "kept"),
+                  (long long)show_int(quotas, "failed"));
+    json_array_foreach(show_find(quotas, "notes"), i, note)
+    {
+        CLEANUP(mem_free) char *text = show_cell(note, CELL_TEXT);
+        (void)fprintf(out, "    %s\n", text);
+    }
+}
+
 void report_accounts(FILE *out, const json_t *pairs)
 {
     size_t i = 0;
@@ -78,11 +96,15 @@ void report_accounts(FILE *out, const json_t *pairs)
     json_array_foreach(pairs, i, pair)
     {
         const json_t *accounts = show_find(pair, "accounts");
-        if (!accounts)
+        const json_t *quotas = show_find(pair, "quotas");
+        if (!accounts && !quotas)
             continue;
         if (!titled)
             (void)fprintf(out, "\nUsers and groups:\n");
         titled = true;
-        show_pair(out, pair, accounts);
+        if (accounts)
+            show_pair(out, pair, accounts);
+        if (quotas)
+            show_quotas(out, pair, quotas);
     }
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
 
@@ -62,6 +63,10 @@ static char *number_cell(double v, enum cell kind)
         return xasprintf("%.0f%%", v);
     case CELL_AGE:
         show_duration(n, text);
+        return xstrdup(text);
+    case CELL_DATE:
+        clock_format((int64_t)v, text);
+        text[10] = '\0';
         return xstrdup(text);
     case CELL_YES:
         return xstrdup(n ? "yes" : "no");

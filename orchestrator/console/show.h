@@ -13,6 +13,7 @@ enum cell {
     CELL_RATE,    /* 1.4 GiB/s */
     CELL_PERCENT, /* 38% */
     CELL_AGE,     /* milliseconds as "3 min" */
+    CELL_DATE,    /* milliseconds since 1970 as "2026-11-21" */
     CELL_PLACE,   /* {"host", "path"} as host:path */
     CELL_YES,     /* yes or no */
     CELL_LIST,    /* array of texts */

@@ -209,7 +209,8 @@ static enum check_result check_pair(const struct pair *p, size_t i, char *text, 
                                .facts = p->facts,
                                .options = p->job->options,
                                .source = source,
-                               .destination = p->probe[SIDE_DESTINATION]};
+                               .destination = p->probe[SIDE_DESTINATION],
+                               .way_back = (p->way ? p->way : p)->probe[SIDE_DESTINATION]};
     enum check_result r = p->job->workload->check(i, &about, text, size);
     json_decref(source);
     return r;

@@ -187,6 +187,9 @@ static json_t *pair_report(const struct pair *p, size_t *left)
     json_t *shares = json_object_get(p->facts, "shares_moved");
     if (json_integer_value(json_object_get(shares, "run")) == (json_int_t)p->job->run)
         (void)json_object_set(j, "shares", shares);
+    json_t *quotas = json_object_get(p->facts, "quotas_moved");
+    if (json_integer_value(json_object_get(quotas, "run")) == (json_int_t)p->job->run)
+        (void)json_object_set(j, "quotas", quotas);
     json_t *accounts = json_object_get(p->facts, "accounts");
     if (json_integer_value(json_object_get(accounts, "run")) == (json_int_t)p->job->run)
         (void)json_object_set_new(j, "accounts", bounded_rows(accounts, left));

@@ -16,6 +16,7 @@
 #include "orchestrator/workload/files_priv.h"
 #include "orchestrator/workload/message_json.h"
 #include "orchestrator/workload/shares.h"
+#include "orchestrator/workload/shares_parts.h"
 #include "orchestrator/workload/workload.h"
 #include "proto/files.pb-c.h"
 
@@ -93,7 +94,12 @@ static int plan_inventory(const struct pair_view *p, struct planned_step ret[2],
     Godwit__SmbSource smb;
     CLEANUP(mem_free) char *share = xmalloc(strlen(p->source) + 1);
     o.smb = fill_smb(p, &smb, share);
+    Godwit__SharesInventory *shared = shares_listed(p);
+    CLEANUP(mem_free) ProtobufCBinaryData *parts = shared ? shares_parts(shared, &o.n_parts) : NULL;
+    o.parts = parts;
     files_plan_step(&ret[0], SIDE_SOURCE, "files.inventory", &o.base);
+    if (shared)
+        godwit__shares_inventory__free_unpacked(shared, NULL);
     if (p->to_endpoint)
         return 1;
     Godwit__HostOrder h = GODWIT__HOST_ORDER__INIT;
@@ -271,8 +277,8 @@ static void plan_probe_side(const struct pair_view *p, enum step_side side, Godw
 /* Where lanes are not known yet only the places are looked at. */
 static int files_probe(const struct pair_view *p, bool way, struct planned_step ret[2])
 {
-    char pair[32], endpoint[300];
-    char *endpoints[] = {endpoint};
+    char pair[32], endpoint[300], back[300];
+    char *endpoints[] = {endpoint}, *backs[] = {back};
     uint8_t secret[32];
     Godwit__ProbeOrder o = GODWIT__PROBE_ORDER__INIT;
     files_pair_name(p, pair);
@@ -286,7 +292,13 @@ static int files_probe(const struct pair_view *p, bool way, struct planned_step 
         o.ticket_secret = files_bytes(secret, sizeof secret);
         o.not_after_ms = clock_wall_ms() + PROBE_TICKET_MS;
     }
+    if (way && !p->endpoint && files_check_lanes(p->from, true, NULL) == 0) {
+        files_endpoint_of(p->from, back, sizeof back);
+        o.n_back_endpoints = 1;
+        o.back_endpoints = backs;
+    }
     plan_probe_side(p, SIDE_DESTINATION, &o, &ret[0]);
+    o.n_back_endpoints = 0;
     if (way) {
         files_endpoint_of(p->to, endpoint, sizeof endpoint);
         o.n_peer_endpoints = 1;
@@ -304,13 +316,6 @@ static json_t *files_probed(const Godwit__Result *r)
     if (body)
         godwit__probe_result__free_unpacked(body, NULL);
     return o;
-}
-
-static const char *const host_keys[] = {"source_host", "destination_host"};
-
-static json_t *files_host(const json_t *facts, enum step_side side)
-{
-    return json_incref(json_object_get(facts, host_keys[side]));
 }
 
 /* ── verdicts ── */
@@ -340,61 +345,6 @@ enum verdict files_verdict(const Godwit__Result *r, struct fault *reterr)
         return VERDICT_AGAIN;
     }
     return failed(r, reterr);
-}
-
-/* A destination that does not say is unknown, which is no failure of the count. */
-static void take_destination(const struct pair_view *p, const Godwit__Result *r)
-{
-    (void)json_object_del(p->facts, "destination_host");
-    (void)json_object_del(p->facts, "place");
-    Godwit__HostResult *body = r->status == GODWIT__RESULT__STATUS__DONE
-                                   ? godwit__host_result__unpack(NULL, r->body.len, r->body.data)
-                                   : NULL;
-    if (!body)
-        return;
-    if (body->host)
-        (void)json_object_set_new(p->facts, "destination_host", message_json(&body->host->base));
-    if (body->place)
-        (void)json_object_set_new(p->facts, "place", message_json(&body->place->base));
-    godwit__host_result__free_unpacked(body, NULL);
-}
-
-static enum verdict judge_inventory(const struct pair_view *p,
-                                    const Godwit__Result *const results[2], struct fault *reterr)
-{
-    enum verdict v = files_verdict(results[0], reterr);
-    if (v != VERDICT_FAIL && v != VERDICT_AGAIN && !results[1] && !p->to_endpoint)
-        return VERDICT_WAIT;
-    if (v != VERDICT_NEXT && v != VERDICT_PARTIAL)
-        return v;
-    /* One that could not look just now (its disk is full) is waited for: checks go by what it says.
-     */
-    struct fault theirs = {.err = 0};
-    if (results[1] && files_verdict(results[1], &theirs) == VERDICT_AGAIN) {
-        *reterr = theirs;
-        return VERDICT_AGAIN;
-    }
-    Godwit__InventoryResult *body =
-        godwit__inventory_result__unpack(NULL, results[0]->body.len, results[0]->body.data);
-    if (!body) {
-        (void)fault_set(reterr, FAULT_STOP_JOB, EBADMSG, "the inventory's result is not readable");
-        return VERDICT_FAIL;
-    }
-    (void)json_object_set_new(p->facts, "inventory", files_inventory_json(body));
-    (void)json_object_del(p->facts, "traits");
-    json_t *whole = message_json(&body->base);
-    (void)json_object_set(p->facts, "traits", json_object_get(whole, "traits"));
-    (void)json_object_del(p->facts, "identities");
-    if (body->identities)
-        (void)json_object_set(p->facts, "identities", json_object_get(whole, "identities"));
-    json_decref(whole);
-    if (body->host)
-        (void)json_object_set_new(p->facts, "source_host", message_json(&body->host->base));
-    godwit__inventory_result__free_unpacked(body, NULL);
-    (void)json_object_set_new(p->facts, "to_endpoint", json_boolean(p->to_endpoint != NULL));
-    if (results[1])
-        take_destination(p, results[1]);
-    return v;
 }
 
 /* An empty destination that cannot hold the source is refused before a byte is sent. Holes need no
@@ -481,19 +431,6 @@ enum verdict files_judge_transfer(const struct pair_view *p, const Godwit__Resul
     return v;
 }
 
-static json_t *files_inventory(const json_t *facts)
-{
-    json_t *inventory = json_object_get(facts, "inventory");
-    json_t *shares = json_object_get(facts, "shares");
-    json_t *all = inventory ? json_copy(inventory) : json_null();
-    if (inventory && shares)
-        (void)json_object_set(all, "shares", shares);
-    json_t *identities = json_object_get(facts, "identities_compared");
-    if (inventory && identities)
-        (void)json_object_set(all, "identities", identities);
-    return all;
-}
-
 /* Where nothing was prepared nothing was received. What ended well left no temporary files, so its
  * tree is not walked for them. */
 static int files_clean(const struct pair_view *p, bool whole, struct planned_step ret[2])
@@ -527,11 +464,13 @@ static bool to_host(const struct pair_view *p)
 #define ASIDE(when) .aside = true, .wanted = (when)
 
 static const struct stage own_stages[] = {
-    STAGE(10, "inventory", "Counting files", plan_inventory, judge_inventory, ALWAYS),
+    STAGE(5, "inventory", "Reading shares", shares_plan_list, shares_judge_list,
+          WHEN(shares_wants_list)),
+    STAGE(10, "inventory", "Counting files", plan_inventory, files_judge_inventory, ALWAYS),
     STAGE(12, "inventory", "Comparing identities", files_plan_identities, files_judge_identities,
           WHEN(files_wants_identities)),
-    STAGE(15, "inventory", "Reading shares", shares_plan_list, shares_judge_list,
-          WHEN(shares_wants_list)),
+    STAGE(15, "inventory", "Reading accounts", files_plan_accounts, files_judge_accounts_seen,
+          WHEN(files_wants_accounts_seen)),
     STAGE(20, "transfer", "Checking the destination", plan_prepare, judge_prepare, WHEN(to_host)),
     STAGE(21, "transfer", "Reading accounts", files_plan_accounts, files_judge_accounts,
           ASIDE(files_wants_accounts)),
@@ -550,6 +489,8 @@ static const struct stage own_stages[] = {
           ASIDE(files_wants_manifest)),
     STAGE(99, "transfer", "Signing", files_plan_seal, files_judge_seal,
           ASIDE(files_wants_manifest)),
+    STAGE(99, "transfer", "Moving quotas", files_plan_quotas, files_judge_quotas,
+          ASIDE(files_wants_quotas)),
     STAGE(99, "transfer", "Moving shares", shares_plan_apply, shares_judge_apply,
           ASIDE(shares_wants_apply)),
 };

@@ -9,6 +9,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/idmap.h"
 #include "common/base/mem.h"
+#include "common/base/text.h"
 #include "common/wire/limits.h"
 #include "orchestrator/fleet/fleet.h"
 #include "orchestrator/workload/files_priv.h"
@@ -103,6 +104,8 @@ static json_t *user_json(const Godwit__AccountUser *u)
     (void)json_object_set_new(j, "home", text_json(u->home));
     (void)json_object_set_new(j, "shell", text_json(u->shell));
     (void)json_object_set_new(j, "group", text_json(u->group));
+    if (*u->sid)
+        (void)json_object_set_new(j, "sid", text_json(u->sid));
     return j;
 }
 
@@ -114,10 +117,12 @@ static json_t *group_json(const Godwit__AccountGroup *g)
     (void)json_object_set_new(j, "name", text_json(g->name));
     (void)json_object_set_new(j, "gid", json_integer(g->gid));
     (void)json_object_set_new(j, "members", members);
+    if (*g->sid)
+        (void)json_object_set_new(j, "sid", text_json(g->sid));
     return j;
 }
 
-static void keep_list(const struct pair_view *p, const Godwit__AccountsResult *r)
+static json_t *list_json(const Godwit__AccountsResult *r)
 {
     json_t *a = json_object(), *users = json_array(), *groups = json_array();
     for (size_t i = 0; i < r->n_users; i++)
@@ -127,7 +132,42 @@ static void keep_list(const struct pair_view *p, const Godwit__AccountsResult *r
     (void)json_object_set_new(a, "users", users);
     (void)json_object_set_new(a, "groups", groups);
     (void)json_object_set_new(a, "unfit", json_integer(r->unfit));
-    (void)json_object_set_new(p->facts, "accounts", a);
+    return a;
+}
+
+/* ── only to be seen ── */
+
+bool files_wants_accounts_seen(const struct pair_view *p)
+{
+    return !p->endpoint && p->phase && strcmp(p->phase, "inventory") == 0;
+}
+
+/* Whoever does not tell costs the inventory nothing but that. */
+enum verdict files_judge_accounts_seen(const struct pair_view *p,
+                                       const Godwit__Result *const results[2], struct fault *reterr)
+{
+    struct fault why = {.err = 0};
+    enum verdict v = files_verdict(results[0], &why);
+    if (v == VERDICT_WAIT || v == VERDICT_AGAIN) {
+        *reterr = why;
+        return v;
+    }
+    Godwit__AccountsResult *r =
+        v == VERDICT_NEXT
+            ? godwit__accounts_result__unpack(NULL, results[0]->body.len, results[0]->body.data)
+            : NULL;
+    json_t *a = r ? list_json(r) : json_object();
+    const char *no = r ? r->no_samba : *why.text ? why.text : "what the agent says is not readable";
+    if (*no) {
+        CLEANUP(mem_free) char *text = text_printable(no, strnlen(no, 240));
+        (void)json_object_set_new(a, r ? "no_sids" : "why", json_string(text));
+    }
+    if (r)
+        (void)json_object_set_new(a, "controller", json_boolean(r->controller));
+    (void)json_object_set_new(p->facts, "accounts_seen", a);
+    if (r)
+        godwit__accounts_result__free_unpacked(r, NULL);
+    return VERDICT_NEXT;
 }
 
 enum verdict files_judge_accounts(const struct pair_view *p, const Godwit__Result *const results[2],
@@ -148,7 +188,7 @@ enum verdict files_judge_accounts(const struct pair_view *p, const Godwit__Resul
                         "the job with accounts: none");
         v = VERDICT_FAIL;
     } else {
-        keep_list(p, r);
+        (void)json_object_set_new(p->facts, "accounts", list_json(r));
     }
     godwit__accounts_result__free_unpacked(r, NULL);
     return v;

@@ -20,6 +20,7 @@ struct ctx {
     bool endpoint;
     const json_t *facts, *options;
     const json_t *source, *destination; /* answers of the probes; NULL: none */
+    const json_t *back;                 /* of the destination that tried the source */
     const json_t *place;                /* of the destination, by the probe or the inventory */
     char *text;
     size_t size;
@@ -146,6 +147,20 @@ static enum check_result lane_port(const struct ctx *c)
     return say(c, CHECK_FAIL, "no lane to %.150s", str(c->source, "error"));
 }
 
+/* Nothing of a move goes that way: it is only told. */
+static enum check_result lane_port_back(const struct ctx *c)
+{
+    if (c->endpoint)
+        return say(c, CHECK_PASS, "an endpoint: nothing of ours listens there");
+    if (!c->back)
+        return say(c, CHECK_UNKNOWN, "the destination did not answer");
+    if (on(c->back, "back_reached"))
+        return say(c, CHECK_PASS, "the source's lane port takes connections");
+    if (!on(c->back, "back_tried"))
+        return say(c, CHECK_WARN, "the source's lane port is not known");
+    return say(c, CHECK_WARN, "the source is not reached at %.150s", str(c->back, "back_error"));
+}
+
 /* "3 h 40 min" */
 static void duration(uint64_t s, char ret[32])
 {
@@ -264,6 +279,12 @@ static const struct row {
     {{"clock-skew", "source", "let both hosts follow one time server", false},                      clock_skew},
     {{"lane-port", "source", "open the destination's lane port (TCP 7410) for the source", false},
      lane_port                                                                                                },
+    {{"lane-port-back", "destination",
+      "open the source's lane port (TCP 7410) for the destination: a move does not need it, "
+      "sending "
+      "back does",
+      false},
+     lane_port_back                                                                                           },
     {{"throughput", "source",
       "look at the network between both hosts, and at limits (godwit limit)", false},
      throughput                                                                                               },
@@ -299,6 +320,7 @@ enum check_result files_check(size_t i, const struct check_pair *p, char *text, 
                     .options = p->options,
                     .source = p->source,
                     .destination = p->destination,
+                    .back = p->way_back,
                     .place = json_is_object(probed) ? probed : json_object_get(p->facts, "place"),
                     .text = text,
                     .size = size};

@@ -27,66 +27,74 @@ static const struct class
     const char *place; /* member of PlaceProbe */
     const char *why;   /* of a loss or a translation */
 } classes[] = {
-    {"posix-acl",       NEEDS_PLACE, "has_acl",      "its file system has no POSIX ACLs"                          },
-    {"nfs4-acl",        NEEDS_PLACE, "has_nfs4_acl", "its file system has no NFSv4 ACLs"                          },
+    {"posix-acl",       NEEDS_PLACE, "has_acl",            "its file system has no POSIX ACLs"                          },
+    {"nfs4-acl",        NEEDS_PLACE, "has_nfs4_acl",       "its file system has no NFSv4 ACLs"                          },
     {"nt-acl",          NEEDS_BOTH,  "has_xattr",
-     "only root sets security.NTACL, where there are attributes"                                                  },
-    {"dos-attributes",  NEEDS_PLACE, "has_xattr",    "its file system has no extended attributes"                 },
-    {"streams",         NEEDS_PLACE, "has_xattr",    "its file system has no extended attributes"                 },
-    {"xattr-user",      NEEDS_PLACE, "has_xattr",    "its file system has no extended attributes"                 },
+     "only root sets security.NTACL, where there are attributes"                                                        },
+    {"dos-attributes",  NEEDS_PLACE, "has_xattr",          "its file system has no extended attributes"                 },
+    {"streams",         NEEDS_PLACE, "has_xattr",          "its file system has no extended attributes"                 },
+    {"xattr-user",      NEEDS_PLACE, "has_xattr",          "its file system has no extended attributes"                 },
     {"xattr-trusted",   NEEDS_BOTH,  "has_trusted",
-     "only root sets trusted attributes, where there are some"                                                    },
+     "only root sets trusted attributes, where there are some"                                                          },
     {"xattr-security",  NEEDS_BOTH,  "has_xattr",
-     "only root sets security attributes, where there are some"                                                   },
-    {"capabilities",    NEEDS_BOTH,  "has_xattr",    "only root sets capabilities of files"                       },
-    {"owners",          NEEDS_ROOT,  NULL,           "its agent is not root: all belongs to the agent's user"     },
+     "only root sets security attributes, where there are some"                                                         },
+    {"capabilities",    NEEDS_BOTH,  "has_xattr",          "only root sets capabilities of files"                       },
+    {"owners",          NEEDS_ROOT,  NULL,                 "its agent is not root: all belongs to the agent's user"     },
     {"inode-flags",     NEEDS_BOTH,  "has_flags",
-     "only root sets flags, and its file system must have them"                                                   },
-    {"project-ids",     NEEDS_BOTH,  "has_projects", "its file system has no project ids"                         },
-    {"devices",         NEEDS_ROOT,  NULL,           "its agent is not root and makes no device"                  },
-    {"encryption",      LOST,        NULL,           "content arrives in the clear"                               },
-    {"verity",          LOST,        NULL,           "content arrives without its seal"                           },
-    {"birth-time",      LOST,        NULL,           "nothing can set it"                                         },
-    {"shared-blocks",   TRANSLATED,  NULL,           "each file takes its own blocks"                             },
-    {"set-id",          KEPT,        NULL,           NULL                                                         },
-    {"hard-links",      KEPT,        NULL,           NULL                                                         },
-    {"sparse",          KEPT,        NULL,           NULL                                                         },
-    {"fifos-sockets",   KEPT,        NULL,           NULL                                                         },
-    {"names-not-utf8",  NOTE,        NULL,           "kept as bytes; clients of SMB cannot name them"             },
-    {"case-collisions", NOTE,        NULL,           "kept; a client of SMB sees only one of them"                },
-    {"paths-over-4096", NOTE,        NULL,           "kept; most programs cannot open them"                       },
-    {"paths-over-255",  NOTE,        NULL,           "kept; some clients of SMB cannot open them"                 },
-    {"smb-names",       NOTE,        NULL,           "kept; clients of SMB cannot open them by this name"         },
-    {"dangling-links",  NOTE,        NULL,           "kept as they are: their targets are not there"              },
-    {"owners-unknown",  NOTE,        NULL,           "kept as numbers: nobody of this name is known at the source"},
-    {"locked-now",      NOTE,        NULL,           "somebody works in them: let them end before the last pass"  },
+     "only root sets flags, and its file system must have them"                                                         },
+    {"project-ids",     NEEDS_BOTH,  "has_projects",       "its file system has no project ids"                         },
+    {"quotas-user",     NEEDS_BOTH,  "has_user_quotas",    "its file system counts no quotas of users"                  },
+    {"quotas-group",    NEEDS_BOTH,  "has_group_quotas",   "its file system counts no quotas of groups"                 },
+    {"quotas-project",  NEEDS_BOTH,  "has_project_quotas",
+     "its file system counts no quotas of projects"                                                                     },
+    {"devices",         NEEDS_ROOT,  NULL,                 "its agent is not root and makes no device"                  },
+    {"encryption",      LOST,        NULL,                 "content arrives in the clear"                               },
+    {"verity",          LOST,        NULL,                 "content arrives without its seal"                           },
+    {"birth-time",      LOST,        NULL,                 "nothing can set it"                                         },
+    {"shared-blocks",   TRANSLATED,  NULL,                 "each file takes its own blocks"                             },
+    {"set-id",          KEPT,        NULL,                 NULL                                                         },
+    {"hard-links",      KEPT,        NULL,                 NULL                                                         },
+    {"sparse",          KEPT,        NULL,                 NULL                                                         },
+    {"fifos-sockets",   KEPT,        NULL,                 NULL                                                         },
+    {"names-not-utf8",  NOTE,        NULL,                 "kept as bytes; clients of SMB cannot name them"             },
+    {"case-collisions", NOTE,        NULL,                 "kept; a client of SMB sees only one of them"                },
+    {"paths-over-4096", NOTE,        NULL,                 "kept; most programs cannot open them"                       },
+    {"paths-over-255",  NOTE,        NULL,                 "kept; some clients of SMB cannot open them"                 },
+    {"smb-names",       NOTE,        NULL,                 "kept; clients of SMB cannot open them by this name"         },
+    {"dangling-links",  NOTE,        NULL,                 "kept as they are: their targets are not there"              },
+    {"owners-unknown",  NOTE,        NULL,                 "kept as numbers: nobody of this name is known at the source"},
+    {"orphan-sids",     NOTE,        NULL,                 "kept in NT ACLs: the source knows nobody of these SIDs"     },
+    {"locked-now",      NOTE,        NULL,                 "somebody works in them: let them end before the last pass"  },
 };
 
 /* Written over SMB. */
 static const struct class at_endpoint[] = {
-    {"posix-acl",       TRANSLATED, NULL, "as the NT ACL that this host's Samba shows" },
-    {"nfs4-acl",        LOST,       NULL, "SMB does not write them"                    },
-    {"nt-acl",          KEPT,       NULL, NULL                                         },
-    {"dos-attributes",  KEPT,       NULL, NULL                                         },
-    {"streams",         KEPT,       NULL, NULL                                         },
-    {"xattr-user",      LOST,       NULL, "only streams and DOS attributes are written"},
-    {"xattr-trusted",   LOST,       NULL, "SMB has no such attributes"                 },
-    {"xattr-security",  LOST,       NULL, "SMB has no such attributes"                 },
-    {"capabilities",    LOST,       NULL, "SMB has none"                               },
-    {"owners",          TRANSLATED, NULL, "as the SIDs that this host's Samba shows"   },
-    {"inode-flags",     LOST,       NULL, "SMB has none of these"                      },
-    {"project-ids",     LOST,       NULL, "SMB has none"                               },
-    {"set-id",          LOST,       NULL, "SMB has no such modes"                      },
-    {"hard-links",      TRANSLATED, NULL, "each name becomes a file of its own"        },
-    {"sparse",          TRANSLATED, NULL, "holes are written as zeros"                 },
-    {"devices",         LOST,       NULL, "SMB makes none"                             },
-    {"fifos-sockets",   LOST,       NULL, "SMB makes none"                             },
-    {"names-not-utf8",  LOST,       NULL, "SMB cannot say such a name"                 },
-    {"case-collisions", LOST,       NULL, "one of them arrives"                        },
-    {"smb-names",       LOST,       NULL, "no server of Windows takes such a name"     },
-    {"dangling-links",  LOST,       NULL, "symbolic links are not written"             },
-    {"birth-time",      TRANSLATED, NULL, "the one that Samba keeps in DOS attributes" },
-    {"owners-unknown",  NOTE,       NULL, "Samba shows a SID of their number"          },
+    {"posix-acl",       TRANSLATED, NULL, "as the NT ACL that this host's Samba shows"    },
+    {"nfs4-acl",        LOST,       NULL, "SMB does not write them"                       },
+    {"nt-acl",          KEPT,       NULL, NULL                                            },
+    {"dos-attributes",  KEPT,       NULL, NULL                                            },
+    {"streams",         KEPT,       NULL, NULL                                            },
+    {"xattr-user",      LOST,       NULL, "only streams and DOS attributes are written"   },
+    {"xattr-trusted",   LOST,       NULL, "SMB has no such attributes"                    },
+    {"xattr-security",  LOST,       NULL, "SMB has no such attributes"                    },
+    {"capabilities",    LOST,       NULL, "SMB has none"                                  },
+    {"owners",          TRANSLATED, NULL, "as the SIDs that this host's Samba shows"      },
+    {"inode-flags",     LOST,       NULL, "SMB has none of these"                         },
+    {"project-ids",     LOST,       NULL, "SMB has none"                                  },
+    {"set-id",          LOST,       NULL, "SMB has no such modes"                         },
+    {"hard-links",      TRANSLATED, NULL, "each name becomes a file of its own"           },
+    {"sparse",          TRANSLATED, NULL, "holes are written as zeros"                    },
+    {"devices",         LOST,       NULL, "SMB makes none"                                },
+    {"fifos-sockets",   LOST,       NULL, "SMB makes none"                                },
+    {"names-not-utf8",  LOST,       NULL, "SMB cannot say such a name"                    },
+    {"case-collisions", LOST,       NULL, "one of them arrives"                           },
+    {"smb-names",       LOST,       NULL, "no server of Windows takes such a name"        },
+    {"dangling-links",  LOST,       NULL, "symbolic links are not written"                },
+    {"birth-time",      TRANSLATED, NULL, "the one that Samba keeps in DOS attributes"    },
+    {"owners-unknown",  NOTE,       NULL, "Samba shows a SID of their number"             },
+    {"quotas-user",     LOST,       NULL, "a server without an agent keeps its own quotas"},
+    {"quotas-group",    LOST,       NULL, "a server without an agent keeps its own quotas"},
+    {"quotas-project",  LOST,       NULL, "a server without an agent keeps its own quotas"},
 };
 
 static const struct class *class_at_endpoint(const char *name)
@@ -141,10 +149,17 @@ static bool holds(const json_t *list, const char *name)
     return false;
 }
 
+/* Quotas of a job that leaves them: whoever said so has accepted it. */
+static bool is_left_behind(const char *name, const json_t *options)
+{
+    const char *quotas = json_string_value(json_object_get(options, "quotas"));
+    return strncmp(name, "quotas-", 7) == 0 && quotas && strcmp(quotas, "off") == 0;
+}
+
 /* A birth time is lost by every copy there is: nobody has to say so each time. */
 static bool is_accepted(const char *name, const json_t *facts, const json_t *options)
 {
-    return strcmp(name, "birth-time") == 0 ||
+    return strcmp(name, "birth-time") == 0 || is_left_behind(name, options) ||
            holds(json_object_get(options, "accept_loss"), name) ||
            holds(json_object_get(facts, "accept_loss"), name);
 }
@@ -162,8 +177,10 @@ static json_t *one_json(const json_t *trait, const json_t *facts, const json_t *
                                 ? class_at_endpoint(name ? name : "")
                                 : NULL;
     c = c ? c : class_of(name ? name : "");
-    const char *verdict = verdict_of(c ? c : &unknown, json_object_get(facts, "place"));
-    const char *why = (c ? c : &unknown)->why;
+    bool left = is_left_behind(name ? name : "", options);
+    const char *verdict =
+        left ? "lost" : verdict_of(c ? c : &unknown, json_object_get(facts, "place"));
+    const char *why = left ? "the job says quotas: off" : (c ? c : &unknown)->why;
     bool kept = strcmp(verdict, "kept") == 0;
     json_t *o =
         json_pack("{s:s,s:s,s:s,s:b}", "class", name ? name : "", "verdict", verdict, "why",

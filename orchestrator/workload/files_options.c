@@ -85,6 +85,7 @@ static const struct option_rule {
     {"delete_excluded",    JSON_TRUE,    {NULL},                      NULL,                 1         },
     {"map",                JSON_STRING,  {""},                        check_map,            0         },
     {"passwords",          JSON_STRING,  {"move", "lock"},            NULL,                 1         },
+    {"quotas",             JSON_STRING,  {"keep", "off"},             NULL,                 1         },
     {"accounts",           JSON_STRING,  {"none"},                    files_check_accounts, 0         },
 };
 

@@ -28,6 +28,18 @@ enum verdict files_judge_transfer(const struct pair_view *p, const Godwit__Resul
 /* What a result means by its status alone; NULL: it is still out. */
 enum verdict files_verdict(const Godwit__Result *r, struct fault *reterr);
 
+/* ── files_inventory.c ── */
+enum verdict files_judge_inventory(const struct pair_view *p,
+                                   const Godwit__Result *const results[2], struct fault *reterr);
+json_t *files_inventory(const json_t *facts);                 /* workload.inventory */
+json_t *files_host(const json_t *facts, enum step_side side); /* workload.host */
+
+/* ── files_quotas.c ── */
+bool files_wants_quotas(const struct pair_view *p);
+int files_plan_quotas(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr);
+enum verdict files_judge_quotas(const struct pair_view *p, const Godwit__Result *const results[2],
+                                struct fault *reterr);
+
 /* ── files_options.c ── */
 int files_check_options(json_t *options, struct fault *reterr);
 int files_choice(const char *option, const char *value); /* its number, from 0; -1: no such */
@@ -57,6 +69,10 @@ int files_plan_accounts(const struct pair_view *p, struct planned_step ret[2],
                         struct fault *reterr);
 enum verdict files_judge_accounts(const struct pair_view *p, const Godwit__Result *const results[2],
                                   struct fault *reterr);
+bool files_wants_accounts_seen(const struct pair_view *p); /* for the inventory */
+enum verdict files_judge_accounts_seen(const struct pair_view *p,
+                                       const Godwit__Result *const results[2],
+                                       struct fault *reterr);
 int files_plan_accounts_apply(const struct pair_view *p, struct planned_step ret[2],
                               struct fault *reterr);
 enum verdict files_judge_accounts_apply(const struct pair_view *p,

@@ -8,7 +8,7 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 
-#define LIST_MAX 1024 /* of one field: more is the agent's mistake */
+#define LIST_MAX 2048 /* of one field: more is the agent's mistake */
 
 /* Larger than JSON's integers can be: a lie of the agent, shown as the largest. */
 static json_t *unsigned_json(uint64_t v)

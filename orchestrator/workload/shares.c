@@ -175,6 +175,11 @@ static Godwit__SharesInventory *inventory_of(const struct pair_view *p)
     return godwit__shares_inventory__unpack(NULL, n, body);
 }
 
+Godwit__SharesInventory *shares_listed(const struct pair_view *p)
+{
+    return p->endpoint ? NULL : inventory_of(p);
+}
+
 static int plan_at_destination(const struct pair_view *p, const char *kind,
                                struct planned_step ret[2], struct fault *reterr)
 {

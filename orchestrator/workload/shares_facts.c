@@ -7,6 +7,7 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "orchestrator/workload/share_property.h"
+#include "orchestrator/workload/shares_parts.h"
 
 static json_t *shown(const char *s)
 {
@@ -75,6 +76,13 @@ static json_t *links(const Godwit__Share *s)
     return j;
 }
 
+/* Below the pair's folder, without what follows a macro. */
+static json_t *folder_of(const char *below)
+{
+    CLEANUP(mem_free) char *text = text_printable(below, shares_part_len(below));
+    return json_string(text);
+}
+
 static json_t *share_json(const Godwit__Share *s)
 {
     json_t *j = json_object();
@@ -84,6 +92,8 @@ static json_t *share_json(const Godwit__Share *s)
     (void)json_object_set_new(j, "path", shown(s->path));
     (void)json_object_set_new(j, "inside", json_boolean(s->inside));
     (void)json_object_set_new(j, "missing", json_boolean(s->missing));
+    if (shares_is_part(s))
+        (void)json_object_set_new(j, "folder", folder_of(s->below));
     put(j, "real_path", s->real_path);
     put(j, "owner", s->owner);
     put(j, "copied_from", s->copied_from);
@@ -107,6 +117,8 @@ static json_t *export_json(const Godwit__NfsExport *e)
     (void)json_object_set_new(j, "clients", shown(e->clients));
     (void)json_object_set_new(j, "file", shown(e->file));
     (void)json_object_set_new(j, "inside", json_boolean(e->inside));
+    if (e->inside)
+        (void)json_object_set_new(j, "folder", folder_of(e->below));
     return j;
 }
 

@@ -92,8 +92,9 @@ struct check_info {
 struct check_pair {
     const json_t *facts, *options;
     const json_t *source, *destination;
-    bool endpoint;    /* the source is read by a proxy, which the source's probe is of */
-    bool to_endpoint; /* the destination is written by the source, and not probed */
+    const json_t *way_back; /* the destination's answer that tried the way back */
+    bool endpoint;          /* the source is read by a proxy, which the source's probe is of */
+    bool to_endpoint;       /* the destination is written by the source, and not probed */
 };
 
 /* Which page of the list of what failed in a pair. */

@@ -7,8 +7,11 @@
 
 #include "common/base/mem.h"
 #include "common/wire/limits.h"
+#include "proto/access.pb-c.h"
+#include "proto/accounts.pb-c.h"
 #include "proto/envelope.pb-c.h"
 #include "proto/files.pb-c.h"
+#include "proto/quota.pb-c.h"
 #include "proto/shares.pb-c.h"
 #include "proto/vm_look.pb-c.h"
 
@@ -48,6 +51,20 @@ static const ProtobufCMessageDescriptor *const files[] = {
     &godwit__vm_marks__descriptor,
     &godwit__vm_move_order__descriptor,
     &godwit__vm_move_answer__descriptor,
+    &godwit__accounts_result__descriptor,
+    &godwit__accounts_order__descriptor,
+    &godwit__accounts_applied__descriptor,
+    &godwit__accounts_lane_order__descriptor,
+    &godwit__account_secrets__descriptor,
+    &godwit__accounts_taken__descriptor,
+    &godwit__identities_order__descriptor,
+    &godwit__identities__descriptor,
+    &godwit__access_order__descriptor,
+    &godwit__access_result__descriptor,
+    &godwit__map_order__descriptor,
+    &godwit__map_page__descriptor,
+    &godwit__quota_order__descriptor,
+    &godwit__quota_result__descriptor,
 };
 
 static bool is_body(const ProtobufCFieldDescriptor *f)
@@ -115,6 +132,8 @@ static uint64_t number_of(const ProtobufCFieldDescriptor *f)
         return strcmp(f->name, "version") == 0 ? WIRE_VERSION : (uint32_t)h;
     if (f->type == PROTOBUF_C_TYPE_SINT64)
         return zigzag(-(int64_t)(h >> 1));
+    if (f->type == PROTOBUF_C_TYPE_SINT32)
+        return zigzag(-(int64_t)(h >> 33));
     if (f->type == PROTOBUF_C_TYPE_UINT64)
         return h;
     abort(); /* a type that is new to the schema: give it a value here */

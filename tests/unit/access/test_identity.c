@@ -136,11 +136,44 @@ static void ids_are_believed_where_they_are_numbers(void **state)
     }
 }
 
+static void orphans_are_whom_nobody_names(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *out;
+        bool alice, staff; /* nobody's */
+    } cases[] = {
+        {ALICE " -> LAB\\alice 1\n" STAFF " -> LAB\\staff 2\n", false, false},
+        {ALICE " -> <none>\\ 8\n" STAFF " -> LAB\\a staff 4\n", true,  false},
+        {STAFF " -> LAB\\ 6\n" ALICE "9 -> <none>\\x 8\n",      false, true },
+        {ALICE "\n -> 8\n" STAFF " -> \n" ALICE " -> eight\n",  false, false},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct table t;
+        char *out = xstrdup(cases[i].out);
+        table_init(&t);
+        identity_take_names(out, t.at, 3);
+        assert_int_equal(t.of[0].nobody, cases[i].alice);
+        assert_int_equal(t.of[1].nobody, cases[i].staff);
+        assert_int_equal(t.of[2].nobody, cases[i].alice);
+        table_done(&t);
+        free(out);
+    }
+    struct table t;
+    table_init(&t);
+    for (unsigned k = 0; k < 3; k++)
+        t.of[k].nobody = true;
+    identity_take_known("User SID:    " ALICE "\nx (" STAFF "9) -> staff\n", t.at, 3);
+    assert_true(!t.of[0].nobody && t.of[1].nobody && !t.of[2].nobody);
+    table_done(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(owners_and_entries_are_counted_once_each),
         cmocka_unit_test(sids_are_believed_line_by_line),
+        cmocka_unit_test(orphans_are_whom_nobody_names),
         cmocka_unit_test(ids_are_believed_where_they_are_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -189,6 +189,46 @@ static void a_missing_source_stops_the_job(void **state)
     }
 }
 
+/* "tree/a" and what lies in it, one within another, and one that is not there. */
+static void shared_folders_are_counted_by_themselves(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path;
+        unsigned files, folders, bytes;
+    } want[] = {
+        {"",    7, 3, 5202 + (1 << 20)},
+        {"a",   4, 2, 5102            },
+        {"a/b", 1, 1, 100             },
+        {"no",  0, 1, 0               },
+        {"sma", 0, 1, 0               }, /* no folder, but the beginning of a name */
+    };
+    ProtobufCBinaryData parts[ARRAY_SIZE(want)];
+    Godwit__InventoryOrder o = GODWIT__INVENTORY_ORDER__INIT;
+    struct step_result r;
+    char *path = xasprintf("%s/tree", top);
+    for (size_t i = 0; i < ARRAY_SIZE(want); i++)
+        parts[i] = bytes_of(want[i].path);
+    o.path = bytes_of(path);
+    o.parts = parts;
+    o.n_parts = ARRAY_SIZE(want);
+    run(files_inventory, &o.base, &r);
+    Godwit__InventoryResult *i = godwit__inventory_result__unpack(NULL, r.body_len, r.body);
+    assert_int_equal(i->n_parts, ARRAY_SIZE(want));
+    for (size_t k = 0; k < ARRAY_SIZE(want); k++) {
+        const Godwit__InventoryPart *p = i->parts[k];
+        if (p->files != want[k].files || p->folders != want[k].folders || p->bytes != want[k].bytes)
+            fail_msg("'%s' has %u files, %u folders, %u bytes", want[k].path, (unsigned)p->files,
+                     (unsigned)p->folders, (unsigned)p->bytes);
+    }
+    assert_int_equal(i->parts[0]->newest_ms, i->newest_ms);
+    assert_memory_equal(i->parts[0]->size_histogram, i->size_histogram,
+                        TALLY_SIZES * sizeof *i->size_histogram);
+    godwit__inventory_result__free_unpacked(i, NULL);
+    step_result_done(&r);
+    free(path);
+}
+
 static void a_cancelled_inventory_stops(void **state)
 {
     (void)state;
@@ -372,6 +412,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_inventory_counts_what_is_there),
+        cmocka_unit_test(shared_folders_are_counted_by_themselves),
         cmocka_unit_test(a_count_says_how_far_it_is_at_least),
         cmocka_unit_test(a_missing_source_stops_the_job),
         cmocka_unit_test(a_cancelled_inventory_stops),

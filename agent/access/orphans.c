@@ -1,0 +1,142 @@
+/* orphans: SIDs that nobody has any more, as winbind or, without it, Samba's own data bases of this
+ * host say. Asking gives nobody an id. Worker threads. */
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/access/identity.h"
+#include "agent/access/idents.h"
+#include "common/base/buf.h"
+#include "common/base/cleanup.h"
+#include "common/base/mem.h"
+#include "common/base/program.h"
+#include "common/base/sid.h"
+
+#define BATCH 100U
+#define OUT_MAX (16U << 20)
+#define OWN_RIDS                                                                                   \
+    1000U /* below them a domain's rids are Windows' own: Administrator, Domain Users … */
+
+struct asked {
+    Godwit__Identity **rows;
+    size_t n;
+};
+
+static char *ask(const char *const *argv)
+{
+    const struct program_call call = {.argv = argv, .max_out = OUT_MAX};
+    struct program_output out;
+    struct fault unused = {.err = 0};
+    if (program_run(&call, &out, &unused) < 0)
+        return NULL;
+    char *text = out.code == 0 ? xmemdup(out.out, out.len) : NULL;
+    program_done(&out);
+    return text;
+}
+
+/* ── winbind: "S-1-5-21-… -> LAB\alice 1" ── */
+
+static bool is_nobody(const char *line)
+{
+    const char *last = strrchr(line, ' ');
+    long type = last ? strtol(last + 1, NULL, 10) : 0;
+    return type >= 6 && type <= 8; /* deleted, invalid, unknown */
+}
+
+void identity_take_names(char *out, Godwit__Identity *const *rows, size_t n)
+{
+    char *save = NULL;
+    for (char *l = strtok_r(out, "\n", &save); l; l = strtok_r(NULL, "\n", &save)) {
+        size_t len = strcspn(l, " ");
+        if (strncmp(l + len, " -> ", 4) != 0)
+            continue;
+        for (size_t i = 0; i < n; i++)
+            if (strlen(rows[i]->sid) == len && strncmp(rows[i]->sid, l, len) == 0)
+                rows[i]->nobody = is_nobody(l);
+    }
+}
+
+static void ask_winbind(Godwit__Identity *const *rows, size_t n)
+{
+    static const char head[] = "--lookup-sids=";
+    struct buf b;
+    buf_init(&b, BATCH * SID_TEXT_MAX);
+    buf_put(&b, head, sizeof head - 1);
+    for (size_t i = 0; i < n; i++) {
+        if (i)
+            buf_put_u8(&b, ',');
+        buf_put(&b, rows[i]->sid, strlen(rows[i]->sid));
+    }
+    buf_put_u8(&b, 0);
+    const char *const argv[] = {"wbinfo", (const char *)b.data, NULL};
+    CLEANUP(mem_free) char *out = b.overflow ? NULL : ask(argv);
+    if (out)
+        identity_take_names(out, rows, n);
+    buf_done(&b);
+}
+
+/* ── no winbind: this host knows its own accounts and nobody else ── */
+
+void identity_take_known(const char *out, Godwit__Identity *const *rows, size_t n)
+{
+    for (const char *p = out; (p = strstr(p, "S-1-5-21-")) != NULL;) {
+        size_t len = strspn(p, "S0123456789-");
+        for (size_t i = 0; i < n; i++)
+            if (strlen(rows[i]->sid) == len && strncmp(rows[i]->sid, p, len) == 0)
+                rows[i]->nobody = false;
+        p += len;
+    }
+}
+
+static bool is_own_of(const char *sid, const char *machine)
+{
+    size_t n = strlen(machine);
+    return n > 0 && strncmp(sid, machine, n) == 0 && sid[n] == '-' &&
+           strtoul(sid + n + 1, NULL, 10) < OWN_RIDS;
+}
+
+static void ask_passdb(const struct asked *a, const char *machine)
+{
+    static const char *const users[] = {"pdbedit", "-L", "-v", NULL};
+    static const char *const groups[] = {"net", "groupmap", "list", NULL};
+    CLEANUP(mem_free) char *u = ask(users);
+    CLEANUP(mem_free) char *g = u ? ask(groups) : NULL;
+    if (!g)
+        return; /* no Samba: who they are nobody can say */
+    for (size_t i = 0; i < a->n; i++)
+        a->rows[i]->nobody = !is_own_of(a->rows[i]->sid, machine);
+    identity_take_known(u, a->rows, a->n);
+    identity_take_known(g, a->rows, a->n);
+}
+
+/* "S-1-22-1-3001": a Unix user or group by its id. */
+static bool take_unix(Godwit__Identity *r)
+{
+    char room[16384];
+    struct passwd pw, *user = NULL;
+    struct group gr, *group = NULL;
+    bool is_group = strncmp(r->sid, "S-1-22-2-", 9) == 0;
+    if (!is_group && strncmp(r->sid, "S-1-22-1-", 9) != 0)
+        return false;
+    uint32_t id = (uint32_t)strtoul(r->sid + 9, NULL, 10);
+    if (is_group)
+        r->nobody = getgrgid_r(id, &gr, room, sizeof room, &group) == 0 && !group;
+    else
+        r->nobody = getpwuid_r(id, &pw, room, sizeof room, &user) == 0 && !user;
+    return true;
+}
+
+void identity_find_orphans(Godwit__Identities *all)
+{
+    CLEANUP(mem_free) Godwit__Identity **rows = xcalloc(all->n_list + 1, sizeof *rows);
+    struct asked a = {.rows = rows};
+    for (size_t i = 0; i < all->n_list; i++)
+        if (all->list[i]->kind == IDENT_SID && !take_unix(all->list[i]))
+            rows[a.n++] = all->list[i];
+    for (size_t i = 0; all->winbind && i < a.n; i += BATCH)
+        ask_winbind(rows + i, a.n - i < BATCH ? a.n - i : BATCH);
+    if (a.n > 0 && !all->winbind)
+        ask_passdb(&a, all->machine_sid);
+}
