@@ -208,26 +208,55 @@ def readdress(path, host):
 class Smb:
     def __init__(self):
         from samba import NTSTATUSError, credentials, ntstatus
-        from samba.dcerpc import samr
         from samba.param import LoadParm
         from samba.samba3 import libsmb_samba_internal, param, passdb
-        self.credentials, self.samr, self.libsmb, self.passdb = credentials, samr, libsmb_samba_internal, passdb
+        self.credentials, self.libsmb, self.passdb = credentials, libsmb_samba_internal, passdb
         self.Error = NTSTATUSError
         self.names = {getattr(ntstatus, n): n for n in dir(ntstatus) if n.startswith("NT_STATUS_")}
         self.lp, self.s3 = LoadParm(), param.get_context()
         self.lp.load("/etc/samba/smb.conf")
         self.s3.load("/etc/samba/smb.conf")
         self.host = socket.getfqdn()
-        self.shares = {}
-        for name in self.s3.services():
-            path = (self.s3.get("path", name) or "").rstrip("/")
-            if path and "%" not in path and self.s3.get("available", name) and not self.s3.get("printable", name):
+        self.shares, self.homes = {}, None
+        for name, values in self.sections():
+            path = values.get("path", "").rstrip("/")
+            if values.get("available") == "No" or values.get("printable") == "Yes":
+                continue
+            if name == "homes":
+                self.homes = path
+            elif path and "%" not in path:
                 self.shares[os.fsencode(path)] = name
 
-    def place(self, rel):
+    def sections(self):
+        """As testparm has them: with what is included, and with those of the registry."""
+        out = subprocess.run(["testparm", "-s"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.DEVNULL, timeout=20).stdout
+        found = []
+        for line in out.decode("utf-8", "surrogateescape").splitlines():
+            if line.startswith("[") and line.endswith("]"):
+                found.append((line[1:-1], {}))
+            elif found and " = " in line:
+                key, value = line.strip().split(" = ", 1)
+                found[-1][1][key] = value
+        return [f for f in found if f[0] != "global"]
+
+    def home(self, user):
+        """Where [homes] leads this user, by his own name; None: nowhere, or by what only smbd knows."""
+        if self.homes is None or not re.fullmatch(r"[A-Za-z0-9._-]+", user):
+            return None
+        try:
+            path = re.sub("%[SUu]", user, self.homes) or pwd.getpwnam(user).pw_dir.rstrip("/")
+        except KeyError:
+            return None
+        return None if "%" in path or not path else os.fsencode(path)
+
+    def place(self, rel, user):
         path = os.path.realpath(full(b"")) + (b"/" + rel if rel else b"")
-        best = max((p for p in self.shares if (path + b"/").startswith(p + b"/")), key=len, default=None)
-        return (self.shares[best], path[len(best) + 1:]) if best is not None else (None, None)
+        shares, home = self.shares, self.home(user)
+        if home:
+            shares = {**shares, home: user}
+        best = max((p for p in shares if (path + b"/").startswith(p + b"/")), key=len, default=None)
+        return (shares[best], path[len(best) + 1:]) if best is not None else (None, None)
 
     def run(self, *argv):
         p = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20)
@@ -247,11 +276,10 @@ class Smb:
         except Exception:
             digest = None
         if digest:
-            key = self.samr.Password()
-            key.hash = list(digest)
             made.set_username(user)
             made.set_domain(self.lp.get("netbios name"))
-            made.set_nt_hash(key)
+            made.set_password_will_be_nt_hash(True)
+            made.set_password(bytes(digest).hex())
             made.set_kerberos_state(self.credentials.DONT_USE_KERBEROS)
             return "127.0.0.1", made, "smbd, as a user of its own passdb"
         if not os.path.exists("/usr/bin/kvno"):
@@ -278,8 +306,8 @@ class Smb:
         except self.Error as e:
             return self.names.get(e.args[0] & 0xFFFFFFFF, self.names.get(e.args[0], hex(e.args[0])))
 
-    def one(self, conns, session, rel):
-        share, inside = self.place(rel)
+    def one(self, conns, session, rel, user):
+        share, inside = self.place(rel, user)
         if share is None:
             return ["?no share has it"] * 3
         try:
@@ -296,7 +324,7 @@ class Smb:
         return [self.right(conns[share], name, mask) for mask in (0x1, 0x2, 0x10000)]
 
     def user(self, user):
-        if all(self.place(i[0])[0] is None for i in items):
+        if all(self.place(i[0], user)[0] is None for i in items):
             return [["?no share has it"] * 3] * len(items), ""
         try:
             session = self.session(user)
@@ -304,7 +332,7 @@ class Smb:
             why = "?" + (str(e).splitlines() or ["no session"])[-1][:120]
             return [[why] * 3] * len(items), ""
         conns = {}
-        return [self.one(conns, session, i[0]) for i in items], session[2]
+        return [self.one(conns, session, i[0], user) for i in items], session[2]
 
 
 try:

@@ -24,7 +24,7 @@ static const struct column columns[] = {
 };
 
 struct sums {
-    int64_t same, different, silent;
+    int64_t same, different, silent; /* silent: pairs and answers that are not known */
 };
 
 static void show_way(const json_t *pair, const char *way, const char *what)
@@ -37,6 +37,8 @@ static void show_way(const json_t *pair, const char *way, const char *what)
         (void)printf(", %lld are not known (source: %s; destination: %s)",
                      (long long)show_int(w, "unknown"), show_str(w, "why.source"),
                      show_str(w, "why.destination"));
+    if (show_int(w, "outside") > 0)
+        (void)printf(", %lld are of paths that no share has", (long long)show_int(w, "outside"));
     (void)fputc('\n', stdout);
 }
 
@@ -77,6 +79,7 @@ static void add_sums(const json_t *pair, struct sums *sums)
 {
     sums->same += show_int(pair, "smb.same") + show_int(pair, "local.same");
     sums->different += show_int(pair, "smb.different") + show_int(pair, "local.different");
+    sums->silent += show_int(pair, "smb.unknown") + show_int(pair, "local.unknown");
 }
 
 static void show_all(struct run *r, const json_t *doc, struct sums *sums)

@@ -11,6 +11,7 @@
 #include "proto/access.pb-c.h"
 
 #define FINDINGS_MAX 500
+#define NO_SHARE "?no share has it" /* agent/access/ask.py */
 
 static const char *const rights[] = {"read", "write", "delete"};
 static const char *const ways[] = {"smb", "local"};
@@ -87,7 +88,7 @@ struct compare {
     const char *way;
     size_t user, path, right;
     json_t *findings;
-    json_int_t same, unknown, differ;
+    json_int_t same, unknown, differ, outside;
 };
 
 /* NULL: nothing was said. */
@@ -122,7 +123,9 @@ static void note(struct compare *c, const char *a, const char *b)
 static void compare_one(struct compare *c)
 {
     const char *a = said(c, c->from), *b = said(c, c->to);
-    if (!a || !b || *a == '?' || *b == '?')
+    if (a && b && strcmp(a, NO_SHARE) == 0 && strcmp(b, NO_SHARE) == 0)
+        c->outside++;
+    else if (!a || !b || *a == '?' || *b == '?')
         c->unknown++;
     else if ((*a == '\0') != (*b == '\0'))
         note(c, a, b);
@@ -134,13 +137,13 @@ static json_t *compare_way(struct compare *c)
 {
     size_t users = json_array_size(json_object_get(c->from, "users"));
     size_t paths = json_array_size(json_object_get(c->from, "paths"));
-    c->same = c->unknown = c->differ = 0;
+    c->same = c->unknown = c->differ = c->outside = 0;
     for (c->user = 0; c->user < users; c->user++)
         for (c->path = 0; c->path < paths; c->path++)
             for (c->right = 0; c->right < ARRAY_SIZE(rights); c->right++)
                 compare_one(c);
-    return json_pack("{s:I,s:I,s:I}", "same", c->same, "unknown", c->unknown, "different",
-                     c->differ);
+    return json_pack("{s:I,s:I,s:I,s:I}", "same", c->same, "unknown", c->unknown, "different",
+                     c->differ, "outside", c->outside);
 }
 
 /* The first reason for which something was not known, by either host; "" none. */
@@ -151,7 +154,7 @@ static const char *why_unknown(const struct compare *c, const json_t *host)
     json_array_foreach(user, i, path)
     {
         const char *s = json_string_value(json_array_get(path, 0));
-        if (s && *s == '?')
+        if (s && *s == '?' && strcmp(s, NO_SHARE) != 0)
             return s + 1;
     }
     return "";
