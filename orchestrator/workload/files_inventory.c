@@ -67,7 +67,7 @@ enum verdict files_judge_inventory(const struct pair_view *p,
     return v;
 }
 
-json_t *files_inventory(const json_t *facts)
+json_t *files_shown_inventory(const json_t *facts)
 {
     json_t *inventory = json_object_get(facts, "inventory");
     json_t *shares = json_object_get(facts, "shares");
@@ -89,7 +89,7 @@ json_t *files_inventory(const json_t *facts)
 
 static const char *const host_keys[] = {"source_host", "destination_host"};
 
-json_t *files_host(const json_t *facts, enum step_side side)
+json_t *files_shown_host(const json_t *facts, enum step_side side)
 {
     return json_incref(json_object_get(facts, host_keys[side]));
 }

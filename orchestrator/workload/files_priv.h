@@ -31,8 +31,8 @@ enum verdict files_verdict(const Godwit__Result *r, struct fault *reterr);
 /* ── files_inventory.c ── */
 enum verdict files_judge_inventory(const struct pair_view *p,
                                    const Godwit__Result *const results[2], struct fault *reterr);
-json_t *files_inventory(const json_t *facts);                 /* workload.inventory */
-json_t *files_host(const json_t *facts, enum step_side side); /* workload.host */
+json_t *files_shown_inventory(const json_t *facts);                 /* workload.inventory */
+json_t *files_shown_host(const json_t *facts, enum step_side side); /* workload.host */
 
 /* ── files_quotas.c ── */
 bool files_wants_quotas(const struct pair_view *p);
