@@ -176,8 +176,12 @@ static void apply_one(struct applying *a, const Godwit__QuotaRow *r)
         note(a, "%s %u has other limits here: they stay", words[r->kind], id);
         return;
     }
-    if (rc == 0 && !same && !a->dry)
+    if (rc == 0 && !same && !a->dry) {
         rc = quota_set(a->fd, r->kind, id, &want);
+        /* What it made of it is what the next run will find. */
+        if (rc == 0 && quota_get(a->fd, r->kind, id, &here) == 0)
+            want = here;
+    }
     if (rc < 0) {
         fail(a, r->kind, id, strerror(-rc));
         return;

@@ -10,7 +10,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#define BLOCK 1024U /* the unit of limits of bytes */
+#define BLOCK 1024U  /* the unit of limits of bytes */
+#define COARSE 4096U /* what is the same limit */
 
 static const int types[QUOTA_KINDS] = {USRQUOTA, GRPQUOTA, PRJQUOTA};
 
@@ -105,9 +106,15 @@ bool quota_is_limited(const struct quota *q)
     return q->soft_bytes || q->hard_bytes || q->soft_files || q->hard_files;
 }
 
+/* XFS keeps them in blocks of its own. */
+static uint64_t coarse(uint64_t bytes)
+{
+    return bytes / COARSE + (bytes % COARSE != 0);
+}
+
 bool quota_same_limits(const struct quota *a, const struct quota *b)
 {
-    return blocks(a->soft_bytes) == blocks(b->soft_bytes) &&
-           blocks(a->hard_bytes) == blocks(b->hard_bytes) && a->soft_files == b->soft_files &&
+    return coarse(a->soft_bytes) == coarse(b->soft_bytes) &&
+           coarse(a->hard_bytes) == coarse(b->hard_bytes) && a->soft_files == b->soft_files &&
            a->hard_files == b->hard_files;
 }

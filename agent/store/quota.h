@@ -21,4 +21,5 @@ int quota_get(int fd, enum quota_kind kind, uint32_t id, struct quota *ret);
 int quota_set(int fd, enum quota_kind kind, uint32_t id, const struct quota *limits);
 
 bool quota_is_limited(const struct quota *q);
+/* Bytes in steps of 4 KiB, to which some file systems round them up. */
 bool quota_same_limits(const struct quota *a, const struct quota *b);

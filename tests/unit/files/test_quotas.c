@@ -184,7 +184,7 @@ static void what_cannot_be_is_told(void **state)
     assert_non_null(strstr(r->notes[1], "nobody is held to them"));
     godwit__quota_result__free_unpacked(r, NULL);
     refused = 1;
-    a.hard_bytes = 4096;
+    a.hard_bytes = 8192;
     r = apply(rows, 1, "", false);
     assert_int_equal(r->failed, 1);
     assert_int_equal(r->set, 0);
