@@ -313,7 +313,6 @@ int stage_plan_access(const struct pair *p, enum step_side side, const json_t *a
                       struct planned_step *ret);
 /* The next that this pair wants, in the run's phase; the number of stages when there is none. */
 unsigned stage_after(const struct pair *p, unsigned stage);
-unsigned stage_fit(const struct pair *p, unsigned stage); /* this one, or the next that is wanted */
 unsigned stage_enter(const struct pair *p, const char *phase); /* the first of that phase */
 /* Are the hosts there that it needs? why: what it waits for, unchanged when the workload does not
  * say. */

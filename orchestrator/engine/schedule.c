@@ -39,7 +39,7 @@ static void start_some(struct job *j, int64_t now_ms)
         next = TAILQ_NEXT(p, link);
         unsigned at = stage_turn(p, p->stage);
         if (at < j->workload->nstages && may_start(e, p, at, now_ms))
-            stage_launch(p, stage_fit(p, at));
+            stage_launch(p, at ? at : stage_enter(p, j->workload->stages[0].phase));
     }
 }
 

@@ -113,17 +113,6 @@ unsigned stage_after(const struct pair *p, unsigned stage)
     return (unsigned)k->nstages;
 }
 
-unsigned stage_fit(const struct pair *p, unsigned stage)
-{
-    const struct workload *k = p->job->workload;
-    struct view w = {.host = {{.name = NULL}}};
-    fill_view(&w, p);
-    if (k->stages[stage].apart || is_wanted(&w, k, stage))
-        return stage;
-    unsigned next = stage_after(p, stage);
-    return next < k->nstages ? next : stage;
-}
-
 unsigned stage_enter(const struct pair *p, const char *phase)
 {
     const struct workload *k = p->job->workload;
