@@ -25,7 +25,7 @@ if [ -z "${GODWIT_FAULT_OWN:-}" ]; then
     exec unshare --mount --propagation private bash "$0" "$@"
 fi
 
-work=$(mktemp -d "/var/tmp/godwit-fault-$name-XXXXXX")
+work=$(mktemp -d "${GODWIT_FAULT_DIR:-/var/tmp}/godwit-fault-$name-XXXXXX") # a bench may want it in memory
 chmod 755 "$work"
 export GODWIT_STATE=$work/orch
 ns=gwf-$$
