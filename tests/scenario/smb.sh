@@ -61,11 +61,14 @@ CONF
 net_of() { net -s "$work/samba-$1/smb.conf" "${@:2}"; }
 smbd_up() { # NAME HOST [SHARE]
     nsenter --net="/run/netns/$ns-$2" smbd -s "$work/samba-$1/smb.conf" -D
+    later helpers_down "$1"
     later smbd_down "$1"
     until_true 20 "the smbd of $1 answers" smb "$1" "${3:-data}" -c quit
 }
 # With the processes of its connections, which are of its group.
 smbd_down() { [ ! -e "$work/samba-$1/pid/smbd.pid" ] || kill -- "-$(cat "$work/samba-$1/pid/smbd.pid")" 2>/dev/null || true; }
+# Who asks for shares has smbd start helpers, which outlive it.
+helpers_down() { pkill -f -- "--configfile=$work/samba-$1/smb.conf" || true; }
 declare -A at=([winsrv]=10.77.0.2 [newsrv]=10.77.0.3)
 smb() { # NAME SHARE ARG…
     PASSWD=$secret nsenter --net="/run/netns/$ns-orch" smbclient -s "$work/samba-$1/smb.conf" "//${at[$1]}/$2" \
