@@ -74,7 +74,7 @@ mount -o loop,uquota,gquota,pquota /tmp/xfs /xfs || fail "mount xfs"
 mount -o loop /tmp/bare /bare || fail "mount the third"
 limits() { # MOUNT: "u 1001 soft hard soft hard" of what has a limit
     for kind in u g P; do
-        repquota -n$kind -O csv $1 2>/dev/null | awk -F, -v k=$kind 'function r(n) {return int((n + 3) / 4) * 4} NR > 1 && $5 + $6 + $9 + $10 {sub("#", "", $1); print k, $1, r($5), r($6), $9, $10}'
+        repquota -nv$kind -O csv $1 2>/dev/null | awk -F, -v k=$kind 'function r(n) {return int((n + 3) / 4) * 4} NR > 1 && $5 + $6 + $9 + $10 {sub("#", "", $1); print k, $1, r($5), r($6), $9, $10}'
     done
 }
 same() { # A B WHAT
