@@ -281,7 +281,7 @@ static enum verdict take_parts(const struct pair_view *p, const Godwit__Result *
     {
         unsigned row = cutover_find(json_string_value(id));
         const Godwit__IdentityPart *part = NULL;
-        if ((unsigned)cutover_rows[row].on != side)
+        if (!((unsigned)cutover_rows[row].on & side))
             continue;
         for (size_t k = 0; k < b->n_parts && !part; k++)
             if (strcmp(b->parts[k]->stage, cutover_rows[row].stage) == 0)
@@ -311,6 +311,10 @@ static enum verdict judge_group(const struct pair_view *p, const Godwit__Result 
         on |= (unsigned)cutover_rows[cutover_find(json_string_value(id))].on;
     }
     enum verdict v = judge_sides(results, on == ON_BOTH, reterr);
+    /* What one of them has done need not be asked for again. */
+    for (unsigned k = 0; v != VERDICT_NEXT && on == ON_BOTH && k < 2; k++)
+        if (results[k] && results[k]->status == GODWIT__RESULT__STATUS__DONE)
+            (void)take_parts(p, results[k], k == 0 ? ON_DESTINATION : ON_SOURCE, reterr);
     if (v != VERDICT_NEXT)
         return v;
     v = take_parts(p, results[0], on == ON_BOTH ? ON_DESTINATION : on, reterr);

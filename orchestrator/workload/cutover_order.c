@@ -12,7 +12,6 @@
 #include "orchestrator/workload/json_message.h"
 #include "proto/identity.pb-c.h"
 
-#define LONG_SILENCE_S 14400U /* while data is copied nothing is heard of the orchestrator */
 #define SILENCE_S 120U
 #define SOURCE_SILENCE_S 60U /* so much longer: the destination lets go first */
 #define TICKET_MS 600000
@@ -28,8 +27,7 @@ struct ordering {
 static uint32_t silence_of(const json_t *facts, const struct stage *s, enum step_side side)
 {
     const json_t *settings = json_object_get(facts, "settings");
-    unsigned row = row_of(s), stop = cutover_find("stop");
-    enum cutover_method m = way_of(s);
+    unsigned row = row_of(s);
     bool arms = cutover_rows[row].stage && strcmp(cutover_rows[row].stage, "guard") == 0;
     bool armed = arms || cutover_kept(facts, cutover_find("source.guard")) != NULL;
     bool over = cutover_is_done(facts, cutover_find("destination.unguard")) ||
@@ -40,8 +38,6 @@ static uint32_t silence_of(const json_t *facts, const struct stage *s, enum step
         return 0;
     json_int_t given = number_of(settings, "silence");
     uint32_t silence = given > 0 ? (uint32_t)given : SILENCE_S;
-    if (cutover_percent(&cutover_rows[row], m) < cutover_percent(&cutover_rows[stop], m))
-        silence = LONG_SILENCE_S;
     return silence + (side == SIDE_SOURCE ? SOURCE_SILENCE_S : 0);
 }
 
@@ -100,8 +96,10 @@ static enum cutover_side add_group(const json_t *facts, struct ordering *o, enum
     json_array_foreach(json_object_get(facts, "group"), i, id)
     {
         const struct cutover_row *r = &cutover_rows[cutover_find(json_string_value(id))];
-        enum step_side side = r->on == ON_SOURCE ? SIDE_SOURCE : SIDE_DESTINATION;
-        o->then[side][o->nthen[side]++] = files_text(r->stage);
+        if (r->on & ON_SOURCE)
+            o->then[SIDE_SOURCE][o->nthen[SIDE_SOURCE]++] = files_text(r->stage);
+        if (r->on & ON_DESTINATION)
+            o->then[SIDE_DESTINATION][o->nthen[SIDE_DESTINATION]++] = files_text(r->stage);
         all |= (unsigned)r->on;
     }
     return all ? (enum cutover_side)all : on;
@@ -228,11 +226,11 @@ static int plan_row(const struct pair_view *p, struct planned_step ret[2], struc
                                         ? GODWIT__IDENTITY_ACTION__IDENTITY_PROBE
                                         : GODWIT__IDENTITY_ACTION__IDENTITY_DO;
     int n = 0;
-    if (r->swap && deed_of(p->stage) == DEED_DO)
-        make_group(facts, row);
     if (strcmp(r->id, "source.close") == 0 && !cutover_kept(facts, row) &&
         check_outage(facts, reterr) < 0)
         return -ETIMEDOUT;
+    if (r->swap && deed_of(p->stage) == DEED_DO)
+        make_group(facts, row);
     if (r->by == DOER_COPY)
         n = files_plan_transfer(p, ret, reterr);
     else if (r->by == DOER_VERIFY)
