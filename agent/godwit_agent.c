@@ -165,6 +165,7 @@ static const char commands_text[] =
     "       godwit-agent enrol [--token-file FILE] [--wait TIME] [--again]\n"
     "       godwit-agent status [-o table|json]\n"
     "       godwit-agent stage --order NAME\n"
+    "       godwit-agent boot\n"
     "\n"
     "The agent of a Godwit fleet: dials its orchestrator and does the steps of migrations.\n"
     "\n"
@@ -172,6 +173,8 @@ static const char commands_text[] =
     "  enrol    redeem a token of `godwit token create`, read from standard input\n"
     "  status   what this host's agent is and does\n"
     "  stage    one stage of a cutover; the agent starts it as a unit of its own\n"
+    "  boot     before the network is up: what a cutover that nobody ended left; started by "
+    "godwit-boot.service\n"
     "\n";
 
 static const char tail_text[] =
@@ -197,7 +200,7 @@ static int show_man(void)
     (void)puts(
         ".TH GODWIT-AGENT 8 \"\" \"godwit " GODWIT_VERSION "\" \"Godwit\"\n"
         ".SH NAME\ngodwit-agent \\- agent of a Godwit fleet\n"
-        ".SH SYNOPSIS\n.B godwit-agent\n[run|enrol|status|stage] [\\fIOPTION\\fR...]\n"
+        ".SH SYNOPSIS\n.B godwit-agent\n[run|enrol|status|stage|boot] [\\fIOPTION\\fR...]\n"
         ".SH DESCRIPTION\n"
         "Dials its orchestrator and does the steps of migrations on this host.\n"
         ".TP\n.B run\nThe daemon (default). Before this host is enrolled it waits for that.\n"
@@ -207,6 +210,9 @@ static int show_man(void)
         ".TP\n.B stage\nDoes one stage of a cutover that the agent left in "
         "\\fISTATE_DIR/cutover/run\\fR. The agent starts it as godwit\\-identity@.service, which "
         "has the rights to change names and addresses; it is not for people.\n"
+        ".TP\n.B boot\nRun by godwit\\-boot.service at the start of the host, before Samba and the "
+        "network: a destination that restarts in the middle of a cutover is itself again before "
+        "anybody sees it.\n"
         ".SH OPTIONS");
     options_man(all_rows, stdout);
     (void)puts(".SH CONFIGURATION\nThe file holds \\fIkey = value\\fR lines; keys are these:");
@@ -302,6 +308,8 @@ static int run_command(const struct command_line *line, const char *word)
     if (strcmp(word, "stage") == 0)
         return *line->order ? identity_helper(line->conf.state_dir, line->order)
                             : usage("stage needs --order");
+    if (strcmp(word, "boot") == 0)
+        return identity_boot(line->conf.state_dir, "");
     CLEANUP(mem_free) char *text = xasprintf("unknown command '%s'", word);
     return usage(text);
 }

@@ -14,7 +14,8 @@ struct loop_setup {
     const uint8_t *lane_pin;               /* 32 bytes; NULL: no lanes */
     uint16_t lane_port;
     const char *lane_address; /* "": what the orchestrator sees */
-    int stop_fd;              /* readable: stop the steps, say goodbye, return */
+    void (*held)(void); /* now and then while the orchestrator is heard and steps run; or NULL */
+    int stop_fd;        /* readable: stop the steps, say goodbye, return */
 };
 
 /* 0 when it was asked to stop, -errno when it could not start. -ETIME: steps

@@ -2,6 +2,7 @@
 #include "agent/identity/guard.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,12 +34,13 @@ static void boot_id(char ret[40])
 
 /* A clock that was set must neither spring it at once for nothing nor hold it for ever: within one
  * start of the host only the time since then counts. After a restart the silence counts from the
- * host's start, or the wall clock says that it is over already. */
+ * host's start, or the wall clock says that it is over already; one that went back says nothing. */
 bool guard_due(const struct guard *g, const char *boot, int64_t wall_ms, int64_t since_ms)
 {
     if (strcmp(g->boot, boot) == 0)
         return since_ms >= g->until_boot_ms;
-    return since_ms >= g->silence_ms || wall_ms >= g->until_wall_ms;
+    return since_ms >= g->silence_ms || wall_ms >= g->until_wall_ms ||
+           wall_ms < g->until_wall_ms - g->silence_ms;
 }
 
 int guard_parse(const char *text, struct guard *ret)
@@ -88,7 +90,25 @@ int guard_renew(const char *folder, uint32_t silence_s)
 int guard_clear(const char *folder)
 {
     CLEANUP(mem_free) char *path = xasprintf("%s/guard", folder);
-    return unlink(path) == 0 || errno == ENOENT ? 0 : -errno;
+    if (unlink(path) < 0)
+        return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+    /* One that a power cut brought back would take a host back that serves for good. */
+    CLEANUP(fd_close) int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+}
+
+int guard_hold(const char *folder)
+{
+    struct guard g;
+    char boot[40];
+    int rc = load(folder, &g);
+    if (rc < 0)
+        return rc == -ENOENT ? 0 : rc;
+    boot_id(boot);
+    int64_t left = g.until_boot_ms - since_boot_ms();
+    if (strcmp(g.boot, boot) != 0 || left <= 0 || left > g.silence_ms - g.silence_ms / 8)
+        return 0;
+    return guard_set(folder, (uint32_t)(g.silence_ms / 1000));
 }
 
 bool guard_is_due(const char *folder)
@@ -100,6 +120,15 @@ bool guard_is_due(const char *folder)
     return rc == -ENOENT || rc == -ENOTDIR ? false
            : rc < 0                        ? true
                                            : guard_due(&g, boot, clock_wall_ms(), since_boot_ms());
+}
+
+bool guard_restarted(const char *folder)
+{
+    struct guard g;
+    char boot[40];
+    int rc = load(folder, &g);
+    boot_id(boot);
+    return rc == 0 && strcmp(g.boot, boot) != 0;
 }
 
 uint32_t guard_left_s(const char *folder)

@@ -18,9 +18,13 @@ int guard_parse(const char *text, struct guard *ret); /* -EBADMSG */
 int guard_set(const char *folder, uint32_t silence_s);
 /* The same only where it is set already. */
 int guard_renew(const char *folder, uint32_t silence_s);
+/* Begins anew, when it is set and not over and a part of it is gone already. */
+int guard_hold(const char *folder);
 int guard_clear(const char *folder);
 bool guard_is_set(const char *folder);
 bool guard_is_due(const char *folder);
+/* Set, and not since this start of the host. */
+bool guard_restarted(const char *folder);
 uint32_t guard_left_s(const char *folder); /* 0: not set */
 /* Has it run out? Then nothing more is done for that cutover. */
 bool guard_sprung(const char *folder);

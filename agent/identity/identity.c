@@ -20,6 +20,7 @@
 #include "agent/step.h"
 #include "agent/store/pairname.h"
 #include "common/base/cleanup.h"
+#include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -30,6 +31,7 @@
 #define ORDER_MAX (1U << 20)
 #define HELPER_MS 300000
 #define WATCH_MS 1000
+#define HELD_MS 2000
 #define UNIT "godwit-identity@"
 #define REHEARSAL_UNIT "godwit-rehearsal@"
 
@@ -156,13 +158,11 @@ static int run_stage(const char *home, const Godwit__IdentityOrder *o, Godwit__I
 }
 
 /* The lanes are this process's: so this goes on here, within the frame that the stage has. */
-static int run_bundle(struct step *s, const char *home, const Godwit__IdentityOrder *o,
-                      Godwit__IdentityResult **ret, struct fault *reterr)
+static int exchange(struct step *s, const char *home, const Godwit__IdentityOrder *o,
+                    Godwit__IdentityResult **ret, struct fault *reterr)
 {
     CLEANUP(mem_free) char *folder = stage_folder(home, o->cutover);
     const struct site v = {.root = "", .folder = folder};
-    if (o->action != GODWIT__IDENTITY_ACTION__IDENTITY_DO)
-        return run_stage(home, o, ret, reterr);
     Godwit__IdentityResult *r = xmalloc(sizeof *r);
     godwit__identity_result__init(r);
     *ret = r;
@@ -170,8 +170,39 @@ static int run_bundle(struct step *s, const char *home, const Godwit__IdentityOr
         stage_do(home, "", NULL, o, r, reterr); /* renews the timer; refuses when it has run out */
     if (rc == 0)
         rc = bundle_exchange(s, &v, o, reterr);
-    if (rc == 0 && *ret)
-        (*ret)->acted = true;
+    if (rc == 0)
+        r->acted = true;
+    return rc;
+}
+
+/* What comes behind it in the same order, by whoever has the rights. Where that has begun already
+ * the databases are here, and the other host is done with them. */
+static int run_bundle(struct step *s, const char *home, const Godwit__IdentityOrder *o,
+                      Godwit__IdentityResult **ret, struct fault *reterr)
+{
+    CLEANUP(mem_free) char *folder = stage_folder(home, o->cutover);
+    Godwit__IdentityOrder first = *o, rest = *o;
+    Godwit__IdentityResult *done = NULL;
+    int rc = 0;
+    if (o->action != GODWIT__IDENTITY_ACTION__IDENTITY_DO)
+        return run_stage(home, o, ret, reterr);
+    first.n_then = 0;
+    if (!o->n_then)
+        return exchange(s, home, &first, ret, reterr);
+    if (!stage_has_swapped(folder))
+        rc = exchange(s, home, &first, &done, reterr);
+    if (rc < 0) {
+        *ret = done;
+        return rc;
+    }
+    rest.stage = o->then[0];
+    rest.then = o->then + 1;
+    rest.n_then = o->n_then - 1;
+    rc = run_stage(home, &rest, ret, reterr);
+    if (*ret && done)
+        stage_join_parts(done, "bundle", *ret, rest.stage);
+    if (done)
+        godwit__identity_result__free_unpacked(done, NULL);
     return rc;
 }
 
@@ -230,6 +261,13 @@ const struct step_kind identity_steps[] = {
 
 /* ── the timer ── */
 
+static _Atomic int64_t held_ms; /* by the clock of clock_mono_ms() */
+
+void identity_held(void)
+{
+    held_ms = clock_mono_ms();
+}
+
 /* The mark first: whatever orders come from now on change nothing. */
 static void go_back(const char *home, const char *cutover)
 {
@@ -258,11 +296,30 @@ static void go_back(const char *home, const char *cutover)
 
 static void look_once(const char *home)
 {
+    bool held = held_ms && clock_mono_ms() - held_ms < HELD_MS;
     DIR *d = opendir(home);
     for (const struct dirent *e; d && (e = readdir(d)) != NULL;) {
         CLEANUP(mem_free) char *folder = stage_folder(home, e->d_name);
-        if (e->d_name[0] != '.' && pair_valid(e->d_name) && guard_is_due(folder))
+        if (e->d_name[0] == '.' || !pair_valid(e->d_name))
+            continue;
+        if (stage_must_go_back(folder))
             go_back(home, e->d_name);
+        else if (held)
+            stage_hold(home, e->d_name);
+    }
+    if (d)
+        (void)closedir(d);
+}
+
+/* Marked before the first order can come in. */
+static void mark(const char *home)
+{
+    DIR *d = opendir(home);
+    for (const struct dirent *e; d && (e = readdir(d)) != NULL;) {
+        CLEANUP(mem_free) char *folder = stage_folder(home, e->d_name);
+        if (e->d_name[0] != '.' && pair_valid(e->d_name) && stage_must_go_back(folder) &&
+            guard_spring(folder) < 0)
+            log_error("cutover %s: cannot mark that this host goes back", e->d_name);
     }
     if (d)
         (void)closedir(d);
@@ -282,6 +339,7 @@ void identity_watch(const struct agent_env *env)
 {
     pthread_t thread;
     char *home = home_of(env->state_dir);
+    mark(home);
     if (pthread_create(&thread, NULL, watch, home) == 0)
         (void)pthread_detach(thread);
     else

@@ -182,6 +182,15 @@ static int end_helpers(struct fault *reterr)
     }
 }
 
+/* A mask that a power cut takes away would let Samba start. */
+static void on_the_disk(const struct site *v)
+{
+    CLEANUP(mem_free) char *path = xasprintf("%s/etc/systemd/system", v->root);
+    CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0)
+        (void)fsync(fd);
+}
+
 int service_stop(const struct site *v, struct fault *reterr)
 {
     /* Not read anew here, which takes long with many units: the mask is for a restart. */
@@ -201,6 +210,7 @@ int service_stop(const struct site *v, struct fault *reterr)
     rc = service_tool(v, mask, STOP_MS, reterr);
     if (rc == 0)
         rc = service_tool(v, stop, STOP_MS, reterr);
+    on_the_disk(v);
     if (rc == 0 && !*v->root)
         rc = end_helpers(reterr);
     return rc < 0 ? rc : changed;
@@ -220,7 +230,10 @@ int service_start(const struct site *v, bool smbd, bool nmbd, bool winbind, stru
             n++;
         }
     int rc = n ? service_tool(v, unmask, STOP_MS, reterr) : 0;
-    return rc < 0 || !n ? rc : service_tool(v, start, STOP_MS, reterr);
+    if (rc == 0 && n)
+        rc = service_tool(v, start, STOP_MS, reterr);
+    on_the_disk(v);
+    return rc;
 }
 
 static int all_of(const struct site *v, const Godwit__UndoUnits *was, const char *const *verb,
@@ -271,6 +284,7 @@ static int restore_units(const struct site *v, const Godwit__UndoUnits *was, str
     int rc = all_of(v, was, mask, was_masked, reterr);
     if (rc == 0)
         rc = all_of(v, was, unmask, was_open, reterr);
+    on_the_disk(v);
     return rc < 0 ? rc : all_of(v, was, start, was_active, reterr);
 }
 

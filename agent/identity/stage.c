@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "agent/identity/guard.h"
+#include "agent/identity/keep.h"
 #include "agent/identity/names.h"
 #include "agent/identity/net.h"
 #include "agent/identity/service.h"
@@ -78,6 +79,41 @@ char *stage_open_one(const char *home)
     return found ? found : xstrdup("");
 }
 
+static bool any_note(const char *folder, const char *const *stages)
+{
+    bool any = false;
+    for (; *stages && !any; stages++) {
+        CLEANUP(mem_free) char *path = xasprintf("%s/%s.note", folder, *stages);
+        any = access(path, F_OK) == 0;
+    }
+    return any;
+}
+
+static const char *const swapped[] = {"addresses", "names", "join", "start", NULL};
+
+/* A source has closed its shares before a destination opens any. */
+static bool may_be_server(const char *folder)
+{
+    static const char *const sources[] = {"fence", "close", NULL};
+    return any_note(folder, swapped) && !any_note(folder, sources);
+}
+
+bool stage_has_swapped(const char *folder)
+{
+    return any_note(folder, swapped);
+}
+
+bool stage_must_go_back(const char *folder)
+{
+    return guard_is_due(folder) || (guard_is_set(folder) && guard_sprung(folder)) ||
+           (guard_restarted(folder) && may_be_server(folder));
+}
+
+bool stage_holds_server(const char *folder)
+{
+    return may_be_server(folder) && stage_must_go_back(folder);
+}
+
 /* ── undo ── */
 
 static int put_back(struct stage_run *r, const Godwit__UndoRecord *rec)
@@ -92,6 +128,17 @@ static int put_back(struct stage_run *r, const Godwit__UndoRecord *rec)
         rc = names_restore_host(&r->site, rec->host_name);
     for (size_t i = 0; rec->network && rc >= 0 && i < rec->network->n_interfaces; i++)
         rc = net_restore(&r->site, rec->network->interfaces[i], STAGE_LET_GO_MS, r->reterr);
+    return rc;
+}
+
+/* The manager reads its files again, and what it makes of them is made right. */
+static int settle_network(struct stage_run *r, const Godwit__UndoNetwork *was)
+{
+    int rc = 0;
+    for (size_t i = 0; rc >= 0 && i < was->n_interfaces; i++) {
+        keep_reload(&r->site, was->interfaces[i]->name);
+        rc = net_restore(&r->site, was->interfaces[i], 0, r->reterr);
+    }
     return rc;
 }
 
@@ -112,6 +159,8 @@ static int undo_row(struct stage_run *r, const struct stage_row *w)
         rc = put_back(r, u->records[i]);
         FAULT_POINT("identity.undo.put");
     }
+    if (rc >= 0 && undo_network(u))
+        rc = settle_network(r, undo_network(u));
     if (rc >= 0 && undo_units(u)) /* when all else is as it was */
         rc = service_restore(&r->site, undo_units(u), r->reterr);
     if (rc >= 0 && w->undone)
@@ -120,6 +169,36 @@ static int undo_row(struct stage_run *r, const struct stage_row *w)
     if (rc >= 0)
         rc = undo_shred(path);
     return rc < 0 ? rc : 1;
+}
+
+static int put_files_of(struct stage_run *r, const struct stage_row *w)
+{
+    CLEANUP(mem_free) char *path = note_path(r, w->name);
+    CLEANUP(undo_free) struct undo *u = NULL;
+    int rc = undo_open(path, &u);
+    if (rc < 0)
+        return fault_set(r->reterr, FAULT_STOP_JOB, -rc, "the note %s cannot be read: %s", path,
+                         strerror(-rc));
+    for (size_t i = u->n; rc >= 0 && i-- > 0;)
+        if (u->records[i]->file || u->records[i]->host_name[0])
+            rc = put_back(r, u->records[i]);
+    return rc;
+}
+
+int stage_put_files(const char *home, const char *root, const char *cutover, struct fault *reterr)
+{
+    CLEANUP(mem_free) char *folder = stage_folder(home, cutover);
+    struct stage_run r = {
+        .site = {.root = root, .folder = folder},
+          .home = home, .reterr = reterr
+    };
+    size_t n = 0;
+    int rc = 0;
+    while (stage_rows[n].name)
+        n++;
+    while (rc >= 0 && n-- > 0)
+        rc = put_files_of(&r, &stage_rows[n]);
+    return rc < 0 ? rc : 0;
 }
 
 /* Later stages first; one that fails does not keep the earlier from being undone, but for what it
@@ -197,19 +276,35 @@ static int one_stage(struct stage_run *r)
 }
 
 /* The texts of the stage that was just done become its part's. */
-static void end_part(struct stage_run *r, int64_t began)
+static void add_part(Godwit__IdentityResult *out, const char *stage, uint64_t took_ms)
 {
-    Godwit__IdentityResult *out = r->result;
     Godwit__IdentityPart *p = xmalloc(sizeof *p);
     godwit__identity_part__init(p);
-    stage_text(&p->stage, xstrdup(r->order->stage));
+    stage_text(&p->stage, xstrdup(stage));
     p->before = out->before;
     p->after = out->after;
     p->acted = out->acted;
-    p->took_ms = (uint64_t)(clock_mono_ms() - began);
+    p->took_ms = took_ms;
     out->before = out->after = (char *)(uintptr_t)protobuf_c_empty_string;
     out->parts = xrealloc(out->parts, (out->n_parts + 1) * sizeof(Godwit__IdentityPart *));
     out->parts[out->n_parts++] = p;
+}
+
+void stage_join_parts(Godwit__IdentityResult *first, const char *first_stage,
+                      Godwit__IdentityResult *to, const char *to_stage)
+{
+    if (!to->n_parts)
+        add_part(to, to_stage, to->took_ms);
+    add_part(first, first_stage, first->took_ms);
+    size_t n = first->n_parts + to->n_parts;
+    first->parts = xrealloc(first->parts, n * sizeof(Godwit__IdentityPart *));
+    memcpy(first->parts + first->n_parts, to->parts, to->n_parts * sizeof *to->parts);
+    free(to->parts);
+    to->parts = first->parts;
+    to->n_parts = n;
+    to->acted = to->acted || first->acted;
+    first->parts = NULL;
+    first->n_parts = 0;
 }
 
 /* One after another, so that none of them waits for who sends the orders. */
@@ -225,7 +320,7 @@ static int run_stages(struct stage_run *r)
         r->order = &one;
         rc = one_stage(r);
         if (rc >= 0 && o->n_then)
-            end_part(r, began);
+            add_part(r->result, one.stage, (uint64_t)(clock_mono_ms() - began));
         acted = acted || r->result->acted;
     }
     r->order = o;
@@ -257,6 +352,18 @@ static int lock_home(const char *home)
     int ret = fd;
     fd = -1;
     return ret;
+}
+
+void stage_hold(const char *home, const char *cutover)
+{
+    CLEANUP(mem_free) char *folder = stage_folder(home, cutover);
+    if (!guard_is_set(folder) || any_note(folder, swapped))
+        return;
+    CLEANUP(mem_free) char *path = xasprintf("%s/lock", home);
+    CLEANUP(fd_close) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && !guard_sprung(folder) &&
+        guard_hold(folder) < 0)
+        log_error("cutover %s: the timer cannot be written", cutover);
 }
 
 int stage_do(const char *home, const char *root, const char *search, const Godwit__IdentityOrder *o,

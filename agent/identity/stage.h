@@ -46,6 +46,22 @@ void stage_text(char **slot, char *text);                    /* text becomes the
 
 /* Files of a cutover; malloc'd. */
 char *stage_folder(const char *home, const char *cutover);
+/* Has this host to take its part of a cutover back by itself? Its timer ran out, or it restarted
+ * with what users take for the server: nobody can tell how long it was away. */
+bool stage_must_go_back(const char *folder);
+/* The same of a destination alone: at the start of the host a source is out of reach already. */
+bool stage_holds_server(const char *folder);
+/* Has anything of the swap been noted here? */
+bool stage_has_swapped(const char *folder);
+/* Two answers become one, in to: first's texts as the part of its stage, then to's own. */
+void stage_join_parts(Godwit__IdentityResult *first, const char *first_stage,
+                      Godwit__IdentityResult *to, const char *to_stage);
+/* As long as data is copied before the swap nothing else is heard: the timer, where it is set,
+ * begins anew. Nothing while a stage runs. */
+void stage_hold(const char *home, const char *cutover);
+/* Files and the host's name as they were before; the notes stay, for all else is the agent's to
+ * take back when the host runs. Before Samba and the network start. 0 or -errno. */
+int stage_put_files(const char *home, const char *root, const char *cutover, struct fault *reterr);
 /* The id of a cutover that this host has notes of; malloc'd, "" for none. */
 char *stage_open_one(const char *home);
 
@@ -53,6 +69,10 @@ char *stage_open_one(const char *home);
 int stage_capture(struct stage_run *r);
 int stage_join(struct stage_run *r);
 int stage_join_probe(struct stage_run *r);
+int stage_addresses(struct stage_run *r);
+int stage_addresses_probe(struct stage_run *r);
+/* Of a source that is about to let go: its addresses go from its files, not yet from the wire. */
+int stage_stay_away(struct stage_run *r);
 int stage_users(struct stage_run *r);
 int stage_commit(struct stage_run *r);
 int stage_drop_all(struct stage_run *r); /* notes and the bundle, which hold secrets */

@@ -109,6 +109,8 @@ static int noted_probe(struct stage_run *r)
 static int stop_act(struct stage_run *r)
 {
     int rc = service_stop(&r->site, r->reterr);
+    if (rc >= 0 && stage_is_source(r))
+        rc = stage_stay_away(r);
     if (rc >= 0 && !*r->site.root && service_answers("127.0.0.1", 200))
         rc = fault_set(r->reterr, FAULT_RETRY, EBUSY,
                        "something still accepts on port 445 of this host");
@@ -195,133 +197,6 @@ static int start_probe(struct stage_run *r)
 {
     const Godwit__IdentityPlan *p = stage_plan(r);
     return !p ? -EBADMSG : stage_is_source(r) ? 1 : dead_address(p, 0) == NULL;
-}
-
-/* ── addresses ── */
-
-struct wanted {
-    struct net_want w;
-    char *add[NET_ADDRESSES], *drop[NET_ADDRESSES];
-};
-
-static void want_of(const struct stage_run *r, const Godwit__IdentityMove *m, struct wanted *ret)
-{
-    bool source = stage_is_source(r);
-    struct net_want *w = &ret->w;
-    *w = (struct net_want){
-        .mac = source ? m->from_mac : m->to_mac, .name = "", .add = ret->add, .drop = ret->drop};
-    if (source && *m->source_keeps)
-        ret->add[w->nadd++] = m->source_keeps;
-    for (size_t i = 0; i < m->n_addresses && i < NET_ADDRESSES - 1; i++)
-        if (source)
-            ret->drop[w->ndrop++] = m->addresses[i]->address;
-        else
-            ret->add[w->nadd++] = m->addresses[i]->address;
-    for (size_t i = 0; !source && i < m->n_gives_up && i < NET_ADDRESSES - 1; i++)
-        ret->drop[w->ndrop++] = m->gives_up[i]->address;
-    if (source)
-        return;
-    w->routes = m->routes;
-    w->nroutes = m->n_routes;
-    w->mtu = m->mtu;
-}
-
-/* Of the interfaces that will change, before the first of them does. */
-static int note_network(struct stage_run *r, const Godwit__IdentityPlan *p,
-                        const Godwit__UndoNetwork *now)
-{
-    Godwit__UndoNetwork some = GODWIT__UNDO_NETWORK__INIT;
-    struct wanted want;
-    CLEANUP(mem_free)
-    Godwit__UndoInterface **list = xcalloc(p->n_moves + 1, sizeof *list);
-    some.interfaces = list;
-    for (size_t m = 0; m < p->n_moves; m++) {
-        want_of(r, p->moves[m], &want);
-        const Godwit__UndoInterface *i = net_find(now, want.w.mac, "");
-        if (!i)
-            return fault_set(r->reterr, FAULT_STOP_JOB, ENODEV,
-                             "no interface here has the address %.20s", want.w.mac);
-        memcpy(&list[some.n_interfaces++], &i, sizeof i); /* only packed */
-    }
-    int rc = undo_keep_network(r->site.undo, &some);
-    return rc < 0 ? fault_set(r->reterr, FAULT_STOP_JOB, -rc, "cannot note the network: %s",
-                              strerror(-rc))
-                  : 0;
-}
-
-/* The file first: a host that is reset between the two comes up as it will be, or as it was. */
-static int make_one(struct stage_run *r, struct wanted *want, const char *name)
-{
-    want->w.name = name;
-    /* The source may be about to let go of them. */
-    int kept =
-        net_await_free(&r->site, &want->w, stage_is_source(r) ? 0 : STAGE_LET_GO_MS, r->reterr);
-    want->w.free = kept == 0;
-    if (kept == 0)
-        kept = keep_write(&r->site, &want->w, r->reterr);
-    if (kept < 0)
-        return kept;
-    FAULT_POINT("identity.address");
-    int live = net_make(&r->site, &want->w, r->reterr);
-    if (live >= 0 && kept) {
-        keep_reload(&r->site, name);
-        live = net_make(&r->site, &want->w, r->reterr); /* whatever the manager made of it */
-    }
-    return live < 0 ? live : live || kept;
-}
-
-static int addresses_act(struct stage_run *r)
-{
-    const Godwit__IdentityPlan *p = stage_plan(r);
-    Godwit__UndoNetwork *now = NULL;
-    struct wanted want;
-    int changed = 0, rc = p ? net_look(&r->site, &now, r->reterr) : -EBADMSG;
-    if (rc < 0)
-        return rc;
-    for (size_t m = 0; rc == 0 && m < p->n_moves; m++) {
-        want_of(r, p->moves[m], &want);
-        rc = net_want_valid(&want.w, r->reterr);
-    }
-    if (rc == 0 && p->n_moves)
-        rc = note_network(r, p, now);
-    for (size_t m = 0; rc >= 0 && m < p->n_moves; m++) {
-        want_of(r, p->moves[m], &want);
-        rc = make_one(r, &want, net_find(now, want.w.mac, "")->name);
-        changed = changed || rc > 0;
-    }
-    net_free(now);
-    return rc < 0 ? rc : changed;
-}
-
-static int addresses_probe(struct stage_run *r)
-{
-    const Godwit__IdentityPlan *p = stage_plan(r);
-    Godwit__UndoNetwork *now = NULL;
-    struct wanted want;
-    int rc = p ? net_look(&r->site, &now, r->reterr) : -EBADMSG;
-    bool is = rc == 0;
-    for (size_t m = 0; is && m < p->n_moves; m++) {
-        want_of(r, p->moves[m], &want);
-        const Godwit__UndoInterface *i = net_find(now, want.w.mac, "");
-        CLEANUP(mem_free) char *lines = i ? net_commands(i, &want.w) : NULL;
-        is = lines && !*lines;
-    }
-    net_free(now);
-    return rc < 0 ? rc : is;
-}
-
-static int addresses_undone(struct stage_run *r)
-{
-    Godwit__UndoNetwork *now = NULL;
-    const Godwit__UndoNetwork *was = undo_network(r->site.undo);
-    int rc = was ? net_look(&r->site, &now, r->reterr) : 0;
-    for (size_t i = 0; rc == 0 && was && i < was->n_interfaces; i++) {
-        keep_reload(&r->site, was->interfaces[i]->name);
-        rc = net_restore(&r->site, was->interfaces[i], 0, r->reterr);
-        rc = rc > 0 ? 0 : rc;
-    }
-    net_free(now);
-    return rc;
 }
 
 /* ── names ── */
@@ -466,25 +341,25 @@ static int forgotten_probe(struct stage_run *r)
 }
 
 const struct stage_row stage_rows[] = {
-    {"connect",   STAGE_BOTH,                   stage_capture,  yes,                NULL,                false},
-    {"check",     STAGE_BOTH,                   stage_check,    yes,                NULL,                false},
-    {"guard",     STAGE_BOTH,                   guard_act,      guard_probe,        guard_gone,          true },
-    {"fence",     STAGE_SOURCE,                 fence_act,      noted_probe,        fence_undone,        false},
-    {"close",     STAGE_SOURCE,                 close_act,      noted_probe,        fence_undone,        false},
-    {"stop",      STAGE_BOTH,                   stop_act,       stop_probe,         NULL,                false},
-    {"bundle",    STAGE_BOTH,                   bundle_ready,   bundle_probe,       bundle_gone,         true },
-    {"leave",     STAGE_BOTH,                   rejoin_leave,   rejoin_leave_probe, rejoin_leave_undone, false},
-    {"collect",   STAGE_BOTH,                   stage_capture,  yes,                NULL,                false},
-    {"addresses", STAGE_BOTH,                   addresses_act,  addresses_probe,    addresses_undone,    false},
-    {"names",     STAGE_BOTH,                   names_act,      names_probe,        NULL,                false},
-    {"join",      STAGE_BOTH,                   stage_join,     stage_join_probe,   rejoin_join_undone,  false},
-    {"start",     STAGE_BOTH,                   start_act,      start_probe,        NULL,                false},
-    {"users",     STAGE_SOURCE | STAGE_WITNESS, stage_users,    stage_users,        NULL,                false},
-    {"lockout",   STAGE_SOURCE,                 lockout_act,    lockout_probe,      NULL,                false},
-    {"dns",       STAGE_BOTH,                   dns_stage,      dns_probe,          dns_undone,          false},
-    {"tidy",      STAGE_DESTINATION,            dns_tidy,       yes,                dns_undone,          false},
-    {"unguard",   STAGE_BOTH,                   guard_gone,     unguard_probe,      NULL,                false},
-    {"commit",    STAGE_BOTH,                   stage_commit,   forgotten_probe,    NULL,                false},
-    {"forget",    STAGE_BOTH,                   stage_drop_all, forgotten_probe,    NULL,                false},
-    {NULL,        0,                            NULL,           NULL,               NULL,                false},
+    {"connect",   STAGE_BOTH,                   stage_capture,   yes,                   NULL,                false},
+    {"check",     STAGE_BOTH,                   stage_check,     yes,                   NULL,                false},
+    {"guard",     STAGE_BOTH,                   guard_act,       guard_probe,           guard_gone,          true },
+    {"fence",     STAGE_SOURCE,                 fence_act,       noted_probe,           fence_undone,        false},
+    {"close",     STAGE_SOURCE,                 close_act,       noted_probe,           fence_undone,        false},
+    {"stop",      STAGE_BOTH,                   stop_act,        stop_probe,            NULL,                false},
+    {"bundle",    STAGE_BOTH,                   bundle_ready,    bundle_probe,          bundle_gone,         true },
+    {"leave",     STAGE_BOTH,                   rejoin_leave,    rejoin_leave_probe,    rejoin_leave_undone, false},
+    {"collect",   STAGE_BOTH,                   stage_capture,   yes,                   NULL,                false},
+    {"addresses", STAGE_BOTH,                   stage_addresses, stage_addresses_probe, NULL,                false},
+    {"names",     STAGE_BOTH,                   names_act,       names_probe,           NULL,                false},
+    {"join",      STAGE_BOTH,                   stage_join,      stage_join_probe,      rejoin_join_undone,  false},
+    {"start",     STAGE_BOTH,                   start_act,       start_probe,           NULL,                false},
+    {"users",     STAGE_SOURCE | STAGE_WITNESS, stage_users,     stage_users,           NULL,                false},
+    {"lockout",   STAGE_SOURCE,                 lockout_act,     lockout_probe,         NULL,                false},
+    {"dns",       STAGE_BOTH,                   dns_stage,       dns_probe,             dns_undone,          false},
+    {"tidy",      STAGE_DESTINATION,            dns_tidy,        yes,                   dns_undone,          false},
+    {"unguard",   STAGE_BOTH,                   guard_gone,      unguard_probe,         NULL,                false},
+    {"commit",    STAGE_BOTH,                   stage_commit,    forgotten_probe,       NULL,                false},
+    {"forget",    STAGE_BOTH,                   stage_drop_all,  forgotten_probe,       NULL,                false},
+    {NULL,        0,                            NULL,            NULL,                  NULL,                false},
 };

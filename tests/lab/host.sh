@@ -147,6 +147,8 @@ host_stop() { # HOST: at once, with everything in it
     local group
     group=$(host_group "$1")
     [ -d "$group" ] || return 0
+    # A connection that nobody answers keeps the kernel's side of its network alive, and answering, for a minute.
+    ip -n "$netns" link del "vb-$1" 2>/dev/null || true
     while [ -d "$group" ]; do
         echo 1 >"$group/cgroup.kill"
         find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || sleep 0.05

@@ -56,9 +56,23 @@ served_from() {
     return $rc
 }
 
+# Who answers for an address, all the time, as seen from CLIENT; more than one machine is two servers.
+watch_address() { # CLIENT ADDRESS
+    lab push "$1" "$top/tests/lab/who.py" /root
+    on "$1" systemd-run -q --unit=who python3 /root/who.py host0 "$2" /run/who
+    until_true 10 "somebody answers for $2" on "$1" grep -qs : /run/who
+}
+never_two() { # CLIENT [WHEN]
+    on "$1" systemctl -q is-active who || fail "nobody watches the address"
+    on "$1" sh -c '! [ -s /run/who.two ]' || { on "$1" cat /run/who.two | head -5; fail "two machines answered for one address${2:+: $2}"; }
+}
+
+# Has a host noted this stage (its file is there)? Looked at from outside: also of a host that is off.
+noted() { compgen -G "$(lab dir "$1")/upper/var/lib/godwit/agent/cutover/*/$2" >/dev/null; } # HOST FILE
+
 # What a cutover may change of a host, and a rollback has to put back.
 identity_of() {
-    on "$1" sh -c 'hostname; cat /etc/hostname /etc/hosts /etc/samba/smb.conf /etc/systemd/network/*; ip -br addr show dev host0 | tr -s " "
+    on "$1" sh -c 'hostname; cat /etc/hostname /etc/hosts /etc/samba/smb.conf /etc/systemd/network/*; ip -br addr show dev host0 | tr -s " " | sed "s,@if[0-9]*,,"
         for f in /var/lib/samba/private/secrets.tdb /var/lib/samba/private/passdb.tdb /var/lib/samba/group_mapping.tdb /etc/krb5.keytab; do
             [ ! -e $f ] || { echo $f; tdbdump $f 2>/dev/null | sort | sha256sum; }; done
         systemctl is-enabled smbd nmbd winbind; systemctl is-active smbd winbind'

@@ -1,6 +1,7 @@
 /* test_guard: when the dead-man timer is due: clocks that jump, restarts, files that are damaged.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -26,6 +27,8 @@ static const struct {
     {"restarted, still time",                        "two", 90000,  1000,  false},
     {"restarted, over by the wall clock",            "two", 100000, 1000,  true },
     {"restarted with a wrong clock, silent so long", "two", 5000,   30000, true },
+    {"restarted, and the clock is as it was before", "two", 69999,  1000,  true },
+    {"restarted at once",                            "two", 70000,  1000,  false},
 };
 
 static void due(void **state)
@@ -47,6 +50,37 @@ static void text(void **state)
         assert_int_equal(guard_parse(bad[i], &r), -EBADMSG);
 }
 
+/* Another half of the time, and it begins anew; fresh, it stays; over, it is over. */
+static void hold(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/identity-guard-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    CLEANUP(mem_free) char *path = xasprintf("%s/guard", dir);
+    CLEANUP(mem_free) char *now = NULL;
+    CLEANUP(mem_free) char *half = NULL;
+    long long wall = 0, boot = 0, silence = 0;
+    char id[40] = "";
+    size_t len = 0;
+    assert_int_equal(guard_hold(dir), 0);
+    assert_false(guard_is_set(dir));
+    assert_int_equal(guard_set(dir, 60), 0);
+    assert_int_equal(file_read(path, 256, &now, &len), 0);
+    assert_int_equal(sscanf(now, "%lld %lld %lld %39s", &wall, &boot, &silence, id), 4);
+    half = xasprintf("%lld %lld %lld %s\n", wall, boot - 30000, silence, id);
+    assert_int_equal(file_write(path, 0600, half, strlen(half)), 0);
+    assert_in_range(guard_left_s(dir), 1, 30);
+    assert_int_equal(guard_hold(dir), 0);
+    assert_in_range(guard_left_s(dir), 31, 60);
+    free(half);
+    half = xasprintf("%lld %lld %lld %s\n", wall, boot - 60001, silence, id);
+    assert_int_equal(file_write(path, 0600, half, strlen(half)), 0);
+    assert_int_equal(guard_hold(dir), 0);
+    assert_true(guard_is_due(dir));
+    assert_int_equal(guard_clear(dir), 0);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 static void file(void **state)
 {
     (void)state;
@@ -63,14 +97,23 @@ static void file(void **state)
     assert_int_equal(file_write(path, 0600, "rubbish", 7), 0);
     assert_true(guard_is_due(dir));   /* better back than lost */
     assert_false(guard_is_due(path)); /* a file beside the folders of cutovers is none of them */
+    static const char other[] = "9999999999999 9999999999999 60000 another-start\n";
+    assert_false(guard_restarted(dir));
+    assert_int_equal(file_write(path, 0600, other, strlen(other)), 0);
+    assert_true(guard_restarted(dir));
+    assert_int_equal(guard_hold(dir), 0);
+    assert_true(guard_restarted(dir)); /* what is of another start is not held */
+    assert_int_equal(guard_set(dir, 60), 0);
+    assert_false(guard_restarted(dir));
     assert_int_equal(guard_clear(dir), 0);
     assert_false(guard_is_due(dir));
+    assert_false(guard_restarted(dir));
     assert_int_equal(rmdir(dir), 0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(due), cmocka_unit_test(text),
-                                       cmocka_unit_test(file)};
+                                       cmocka_unit_test(file), cmocka_unit_test(hold)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

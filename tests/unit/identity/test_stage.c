@@ -8,8 +8,10 @@
 
 #include "agent/identity/bundle.h"
 #include "agent/identity/guard.h"
+#include "agent/identity/identity.h"
 #include "agent/identity/stage.h"
 #include "common/base/cleanup.h"
+#include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
 #include "common/base/program.h"
@@ -18,6 +20,7 @@
 static char root[] = "/tmp/identity-stage-XXXXXX";
 static char *home, *bin;
 static bool domain; /* the servers are members of one */
+static bool source; /* this host is the one that lets go */
 
 static const char ip[] =
     "#!/bin/sh\nif [ \"$1\" = -batch ]; then cat >>@/batch; cat @/after >@/links; exit; fi\n"
@@ -104,7 +107,7 @@ static int begin(void **state)
 static int end(void **state)
 {
     (void)state;
-    domain = false;
+    domain = source = false;
     const char *const argv[] = {"rm", "-rf", "--", root, NULL};
     const struct program_call c = {.argv = argv};
     struct program_output o;
@@ -134,6 +137,8 @@ static int order(const char *stage, Godwit__IdentityAction action, bool *sprung)
     in.address = text("192.0.2.7/24");
     out.address = text("192.0.2.8/24");
     m.to_mac = text("52:54:00:00:00:01");
+    m.from_mac = m.to_mac;
+    m.source_keeps = text("192.0.2.77/24");
     m.addresses = ins;
     m.n_addresses = 1;
     m.gives_up = outs;
@@ -149,7 +154,8 @@ static int order(const char *stage, Godwit__IdentityAction action, bool *sprung)
     p.moves = moves;
     p.n_moves = 1;
     o.cutover = text("0123456789abcdef.1");
-    o.role = GODWIT__IDENTITY_ROLE__IDENTITY_DESTINATION;
+    o.role = source ? GODWIT__IDENTITY_ROLE__IDENTITY_SOURCE
+                    : GODWIT__IDENTITY_ROLE__IDENTITY_DESTINATION;
     o.stage = text(stage);
     o.action = action;
     o.plan = &p;
@@ -239,6 +245,88 @@ static void stop(void **state)
     assert_non_null(strstr(units, "mask --quiet smbd.service"));
     assert_non_null(strstr(units, "\nstop smbd.service nmbd.service winbind.service\n"));
     assert_non_null(strstr(units, "\nunmask --quiet smbd.service\nstart smbd.service\n"));
+}
+
+/* A power cut from here on: it comes up without what its successor may have by then. */
+static void stays_away(void **state)
+{
+    (void)state;
+    static const char mine[] = "[Match]\nName=eth0\n[Network]\nAddress=192.0.2.7/24\n";
+    CLEANUP(mem_free) char *links = links_of("192.0.2.7");
+    source = true;
+    put("links", links, 0600);
+    put("after", links, 0600);
+    put("etc/systemd/network/a.network", mine, 0644);
+    assert_int_equal(act("stop"), 0);
+    assert_file("etc/systemd/network/a.network",
+                "[Match]\nName=eth0\n[Network]\nAddress=192.0.2.77/24\n");
+    assert_file("batch", "(none)"); /* it has it still */
+    assert_int_equal(undo("stop"), 0);
+    assert_file("etc/systemd/network/a.network", mine);
+}
+
+/* As if the timer had been set before the host's start. */
+static void restart(const char *folder)
+{
+    CLEANUP(mem_free) char *path = xasprintf("%s/guard", folder);
+    CLEANUP(mem_free)
+    char *guard = xasprintf("%lld 9999999999999 99999999999 another\n",
+                            (long long)clock_wall_ms() + 99999999000LL);
+    assert_int_equal(file_write(path, 0600, guard, strlen(guard)), 0);
+}
+
+static void boot(void **state)
+{
+    (void)state;
+    CLEANUP(mem_free) char *folder = stage_folder(home, "0123456789abcdef.1");
+    CLEANUP(mem_free) char *fence = xasprintf("%s/fence.note", folder);
+    assert_int_equal(identity_boot(root, root), 0); /* no cutover ever */
+    assert_int_equal(act("guard"), 0);
+    assert_int_equal(act("stop"), 0);
+    restart(folder);
+    assert_int_equal(identity_boot(root, root), 0);
+    assert_false(guard_sprung(folder)); /* it was nobody else yet */
+    assert_int_equal(act("addresses"), 0);
+    assert_int_equal(act("names"), 0);
+    assert_int_equal(identity_boot(root, root), 0); /* the orders came since the start */
+    assert_false(guard_sprung(folder));
+    restart(folder);
+    assert_int_equal(file_write(fence, 0600, "", 0), 0);
+    assert_int_equal(identity_boot(root, root), 0); /* a source keeps away by itself */
+    assert_file("etc/hostname", "fs1\n");
+    assert_int_equal(unlink(fence), 0);
+    assert_int_equal(identity_boot(root, root), 0);
+    assert_true(guard_sprung(folder));
+    assert_file("etc/hostname", "new1\n");
+    assert_file("etc/samba/smb.conf", conf);
+    assert_file("etc/systemd/network/a.network", net_file);
+    assert_int_equal(identity_boot(root, root), 0); /* a second start before the agent's */
+    assert_file("etc/hostname", "new1\n");
+    assert_true(stage_must_go_back(folder));
+    assert_int_equal(undo(""), 0); /* the agent's watch */
+    assert_false(stage_must_go_back(folder));
+}
+
+/* What cannot be read may be anything: Samba stays shut. */
+static void boot_unreadable(void **state)
+{
+    (void)state;
+    char to[16] = "";
+    CLEANUP(mem_free) char *folder = stage_folder(home, "0123456789abcdef.1");
+    CLEANUP(mem_free) char *note = xasprintf("%s/names.note", folder);
+    CLEANUP(mem_free) char *mask = xasprintf("%s/run/systemd/system/smbd.service", root);
+    CLEANUP(mem_free) char *data = NULL;
+    size_t len = 0;
+    assert_int_equal(act("guard"), 0);
+    assert_int_equal(act("names"), 0);
+    assert_int_equal(file_read(note, 1 << 20, &data, &len), 0);
+    data[40] = (char)(data[40] + 1);
+    assert_int_equal(file_write(note, 0600, data, len), 0);
+    restart(folder);
+    assert_int_equal(identity_boot(root, root), 1);
+    assert_true(readlink(mask, to, sizeof to - 1) > 0);
+    assert_string_equal(to, "/dev/null");
+    assert_true(guard_sprung(folder));
 }
 
 static void sprung(void **state)
@@ -341,6 +429,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(addresses, begin, end),
         cmocka_unit_test_setup_teardown(settles, begin, end),
         cmocka_unit_test_setup_teardown(stop, begin, end),
+        cmocka_unit_test_setup_teardown(stays_away, begin, end),
+        cmocka_unit_test_setup_teardown(boot, begin, end),
+        cmocka_unit_test_setup_teardown(boot_unreadable, begin, end),
         cmocka_unit_test_setup_teardown(sprung, begin, end),
         cmocka_unit_test_setup_teardown(databases, begin, end),
         cmocka_unit_test_setup_teardown(password_timeout, begin, end),
