@@ -9,16 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/access/asking.h"
 #include "agent/access/idents.h"
 #include "common/base/buf.h"
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
-#include "common/base/program.h"
 #include "common/base/text.h"
 
-#define BATCH 100U      /* of one call of wbinfo: SIDs of 60 bytes */
 #define BACKENDS_MAX 32 /* domains that smb.conf configures */
-#define DUMP_MAX (16U << 20)
 #define NAME_MAX_BYTES 255
 
 static void set_text(char **field, const char *text)
@@ -34,19 +32,6 @@ static bool is_sid(const char *text)
 {
     struct sid s;
     return sid_parse(text, strlen(text), &s) == 0;
-}
-
-/* Standard output of a program that ended well; malloc'd, NULL: it did not. */
-static char *ask(const char *const *argv)
-{
-    const struct program_call call = {.argv = argv, .max_out = DUMP_MAX};
-    struct program_output out;
-    struct fault unused = {.err = 0};
-    if (program_run(&call, &out, &unused) < 0)
-        return NULL;
-    char *text = out.code == 0 ? xmemdup(out.out, out.len) : NULL;
-    program_done(&out);
-    return text;
 }
 
 /* ── names ── */
@@ -100,7 +85,7 @@ static bool ask_sids(Godwit__Identity *const *rows, size_t n)
     }
     buf_put_u8(&b, 0);
     const char *const argv[] = {"wbinfo", (const char *)b.data, NULL};
-    CLEANUP(mem_free) char *out = b.overflow ? NULL : ask(argv);
+    CLEANUP(mem_free) char *out = b.overflow ? NULL : asking_out(argv);
     buf_done(&b);
     return out && identity_take_sids(out, rows, n);
 }
@@ -171,21 +156,9 @@ void identity_take_dump(char *out, Godwit__Identity *const *rows, size_t n)
 
 static void ask_ids(Godwit__Identity *const *rows, size_t n)
 {
-    struct buf b;
-    buf_init(&b, BATCH * SID_TEXT_MAX);
-    static const char head[] = "--sids-to-unix-ids=";
-    buf_put(&b, head, sizeof head - 1);
-    for (size_t i = 0; i < n; i++) {
-        if (i)
-            buf_put_u8(&b, ',');
-        buf_put(&b, rows[i]->sid, strlen(rows[i]->sid));
-    }
-    buf_put_u8(&b, 0);
-    const char *const argv[] = {"wbinfo", (const char *)b.data, NULL};
-    CLEANUP(mem_free) char *out = b.overflow ? NULL : ask(argv);
+    CLEANUP(mem_free) char *out = asking_sids("--sids-to-unix-ids=", rows, n);
     if (out)
         identity_take_ids(out, rows, n);
-    buf_done(&b);
 }
 
 /* ── which back end has which domain ── */
@@ -233,7 +206,7 @@ static void take_config(struct backends *all, const char *line)
 static void ask_domain_sid(struct backend *b)
 {
     const char *const argv[] = {"wbinfo", "-D", b->name, NULL};
-    CLEANUP(mem_free) char *out = b->name[0] == '-' ? NULL : ask(argv);
+    CLEANUP(mem_free) char *out = b->name[0] == '-' ? NULL : asking_out(argv);
     const char *at = out ? strstr(out, "S-1-5-21-") : NULL;
     size_t n = at ? strspn(at, "S0123456789-") : 0;
     if (n > 0 && n < sizeof b->sid)
@@ -243,7 +216,8 @@ static void ask_domain_sid(struct backend *b)
 static void read_backends(struct backends *all)
 {
     static const char *const argv[] = {"testparm", "-s", NULL};
-    CLEANUP(mem_free) char *out = ask(argv);
+    /* It calls ranges that overlap an error, and prints them all the same. */
+    CLEANUP(mem_free) char *out = asking_any(argv);
     char *save = NULL;
     *all = (struct backends){.n = 0};
     for (char *l = out ? strtok_r(out, "\n", &save) : NULL; l; l = strtok_r(NULL, "\n", &save))
@@ -278,7 +252,7 @@ static bool may_ask(const struct backends *all, const char *sid)
 static void tell_machine(Godwit__Identities *to)
 {
     static const char *const argv[] = {"net", "getlocalsid", NULL};
-    CLEANUP(mem_free) char *out = ask(argv);
+    CLEANUP(mem_free) char *out = asking_out(argv);
     char *at = out ? strstr(out, "S-1-5-21-") : NULL;
     if (!at)
         return;
@@ -305,8 +279,8 @@ struct pick {
 
 static void in_batches(const struct pick *p, void (*ask_some)(Godwit__Identity *const *, size_t))
 {
-    for (size_t i = 0; i < p->n; i += BATCH)
-        ask_some(p->rows + i, p->n - i < BATCH ? p->n - i : BATCH);
+    for (size_t i = 0; i < p->n; i += ASKING_BATCH)
+        ask_some(p->rows + i, p->n - i < ASKING_BATCH ? p->n - i : ASKING_BATCH);
 }
 
 static void sids_of(Godwit__Identity *const *rows, size_t n)
@@ -325,7 +299,7 @@ static void resolve_sids(Godwit__Identities *all, const struct backends *backend
             rows[ask_for.n++] = r;
     }
     in_batches(&ask_for, ask_ids);
-    CLEANUP(mem_free) char *out = ask(dump);
+    CLEANUP(mem_free) char *out = asking_out(dump);
     if (out)
         identity_take_dump(out, all_rows.rows, all_rows.n);
     for (size_t i = 0; i < ask_for.n; i++)
@@ -354,7 +328,7 @@ void identity_resolve(Godwit__Identities *all)
 {
     struct backends backends;
     static const char *const ping[] = {"wbinfo", "-p", NULL};
-    CLEANUP(mem_free) char *alive = ask(ping);
+    CLEANUP(mem_free) char *alive = asking_out(ping);
     all->winbind = alive != NULL;
     read_backends(&backends);
     tell_backends(&backends, all);

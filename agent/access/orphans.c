@@ -6,16 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/access/asking.h"
 #include "agent/access/identity.h"
 #include "agent/access/idents.h"
-#include "common/base/buf.h"
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
-#include "common/base/program.h"
 #include "common/base/sid.h"
 
-#define BATCH 100U
-#define OUT_MAX (16U << 20)
 #define OWN_RIDS                                                                                   \
     1000U /* below them a domain's rids are Windows' own: Administrator, Domain Users … */
 
@@ -23,18 +20,6 @@ struct asked {
     Godwit__Identity **rows;
     size_t n;
 };
-
-static char *ask(const char *const *argv)
-{
-    const struct program_call call = {.argv = argv, .max_out = OUT_MAX};
-    struct program_output out;
-    struct fault unused = {.err = 0};
-    if (program_run(&call, &out, &unused) < 0)
-        return NULL;
-    char *text = out.code == 0 ? xmemdup(out.out, out.len) : NULL;
-    program_done(&out);
-    return text;
-}
 
 /* ── winbind: "S-1-5-21-… -> LAB\alice 1" ── */
 
@@ -60,21 +45,9 @@ void identity_take_names(char *out, Godwit__Identity *const *rows, size_t n)
 
 static void ask_winbind(Godwit__Identity *const *rows, size_t n)
 {
-    static const char head[] = "--lookup-sids=";
-    struct buf b;
-    buf_init(&b, BATCH * SID_TEXT_MAX);
-    buf_put(&b, head, sizeof head - 1);
-    for (size_t i = 0; i < n; i++) {
-        if (i)
-            buf_put_u8(&b, ',');
-        buf_put(&b, rows[i]->sid, strlen(rows[i]->sid));
-    }
-    buf_put_u8(&b, 0);
-    const char *const argv[] = {"wbinfo", (const char *)b.data, NULL};
-    CLEANUP(mem_free) char *out = b.overflow ? NULL : ask(argv);
+    CLEANUP(mem_free) char *out = asking_sids("--lookup-sids=", rows, n);
     if (out)
         identity_take_names(out, rows, n);
-    buf_done(&b);
 }
 
 /* ── no winbind: this host knows its own accounts and nobody else ── */
@@ -101,8 +74,8 @@ static void ask_passdb(const struct asked *a, const char *machine)
 {
     static const char *const users[] = {"pdbedit", "-L", "-v", NULL};
     static const char *const groups[] = {"net", "groupmap", "list", NULL};
-    CLEANUP(mem_free) char *u = ask(users);
-    CLEANUP(mem_free) char *g = u ? ask(groups) : NULL;
+    CLEANUP(mem_free) char *u = asking_out(users);
+    CLEANUP(mem_free) char *g = u ? asking_out(groups) : NULL;
     if (!g)
         return; /* no Samba: who they are nobody can say */
     for (size_t i = 0; i < a->n; i++)
@@ -135,8 +108,8 @@ void identity_find_orphans(Godwit__Identities *all)
     for (size_t i = 0; i < all->n_list; i++)
         if (all->list[i]->kind == IDENT_SID && !take_unix(all->list[i]))
             rows[a.n++] = all->list[i];
-    for (size_t i = 0; all->winbind && i < a.n; i += BATCH)
-        ask_winbind(rows + i, a.n - i < BATCH ? a.n - i : BATCH);
+    for (size_t i = 0; all->winbind && i < a.n; i += ASKING_BATCH)
+        ask_winbind(rows + i, a.n - i < ASKING_BATCH ? a.n - i : ASKING_BATCH);
     if (a.n > 0 && !all->winbind)
         ask_passdb(&a, all->machine_sid);
 }

@@ -174,7 +174,7 @@ void inventory_pack(const struct inventory_found *found, struct step_result *ret
 static void counter_open(struct inventory *inv, struct counter *c)
 {
     size_t n = parts_count(inv->parts);
-    c->traits = traits_new(inv->locked);
+    c->traits = traits_new(inv->locked, inv->opened);
     c->idents = idents_new();
     c->tally.now_s = clock_wall_ms() / 1000;
     c->parts = xcalloc(n + 1, sizeof *c->parts);
@@ -314,9 +314,11 @@ static void count_tree(struct step *s, const Godwit__InventoryOrder *o, struct s
     size_t locks_len = 0;
     (void)file_read("/proc/locks", LOCKS_MAX, &locks, &locks_len);
     CLEANUP(locked_free) struct locked *locked = locked_read(locks ? locks : "");
-    CLEANUP(traits_free) struct traits *traits = traits_new(NULL);
+    CLEANUP(locked_free) struct locked *opened = opened_read("");
+    CLEANUP(traits_free) struct traits *traits = traits_new(NULL, NULL);
     CLEANUP(parts_free) struct parts *parts = parts_new(o->parts, o->n_parts);
     inv.locked = locked;
+    inv.opened = opened;
     inv.parts = parts;
     inv.traits = traits;
     inv.failures = failures_new();

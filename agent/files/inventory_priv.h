@@ -33,7 +33,7 @@ struct inventory {
     int64_t began_ms;
     uint64_t used_inodes, used_bytes; /* of the whole file system: the tree has at most that */
     const struct filter *filter;
-    struct locked *locked;
+    struct locked *locked, *opened;
     struct traits *traits; /* all walkers' together, at the end */
     struct parts *parts;   /* NULL: none */
     struct failures *failures;

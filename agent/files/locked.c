@@ -1,4 +1,5 @@
-/* locked: which files are locked now, from /proc/locks. Made once, then only read. */
+/* locked: a set of files by device and inode: those that are locked now, from /proc/locks. Made
+ * once, then only read. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,20 +50,31 @@ static bool read_line(const char *line, dev_t *retdev, ino_t *retino)
     return *end == ' ' && *retino != 0;
 }
 
+struct locked *locked_new(void)
+{
+    return xcalloc(1, sizeof(struct locked));
+}
+
+void locked_add(struct locked *l, dev_t dev, ino_t ino)
+{
+    if (l->n == LOCKED_MAX || ino == 0)
+        return;
+    size_t i = slot_of(l, dev, ino);
+    l->n += l->at[i].ino == 0;
+    l->at[i].dev = dev;
+    l->at[i].ino = ino;
+}
+
 struct locked *locked_read(const char *text)
 {
-    struct locked *l = xcalloc(1, sizeof *l);
+    struct locked *l = locked_new();
     CLEANUP(mem_free) char *copy = xstrdup(text);
     char *rest = copy;
     for (char *line = strsep(&rest, "\n"); line && l->n < LOCKED_MAX; line = strsep(&rest, "\n")) {
         dev_t dev = 0;
         ino_t ino = 0;
-        if (!read_line(line, &dev, &ino))
-            continue;
-        size_t i = slot_of(l, dev, ino);
-        l->n += l->at[i].ino == 0;
-        l->at[i].dev = dev;
-        l->at[i].ino = ino;
+        if (read_line(line, &dev, &ino))
+            locked_add(l, dev, ino);
     }
     return l;
 }
@@ -75,5 +87,5 @@ struct locked *locked_free(struct locked *l)
 
 bool locked_has(const struct locked *l, dev_t dev, ino_t ino)
 {
-    return l && l->n > 0 && l->at[slot_of(l, dev, ino)].ino == ino;
+    return l && ino != 0 && l->n > 0 && l->at[slot_of(l, dev, ino)].ino == ino;
 }

@@ -26,7 +26,7 @@ struct owner {
 };
 
 struct traits {
-    const struct locked *locked;
+    const struct locked *locked, *opened;
     uid_t self;
     struct {
         uint64_t count;
@@ -74,14 +74,16 @@ const char *trait_name(enum trait what)
         [TRAIT_NO_OWNER] = "owners-unknown",
         [TRAIT_ORPHAN_SID] = "orphan-sids",
         [TRAIT_LOCKED] = "locked-now",
+        [TRAIT_OPEN] = "open-now",
     };
     return names[what];
 }
 
-struct traits *traits_new(const struct locked *locked)
+struct traits *traits_new(const struct locked *locked, const struct locked *opened)
 {
     struct traits *t = xcalloc(1, sizeof *t);
     t->locked = locked;
+    t->opened = opened;
     t->self = geteuid();
     t->owners = xcalloc((size_t)OWNERS_MAX * 2, sizeof *t->owners);
     return t;
@@ -240,6 +242,8 @@ void traits_stat(struct traits *t, const struct stat *st, const struct traits_at
         traits_note(t, TRAIT_SPARSE, at);
     if (locked_has(t->locked, st->st_dev, st->st_ino))
         traits_note(t, TRAIT_LOCKED, at);
+    if (locked_has(t->opened, st->st_dev, st->st_ino))
+        traits_note(t, TRAIT_OPEN, at);
 }
 
 void traits_folder(struct traits *t)

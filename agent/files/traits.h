@@ -46,14 +46,15 @@ enum trait {
     TRAIT_NO_OWNER,
     TRAIT_ORPHAN_SID,
     TRAIT_LOCKED,
+    TRAIT_OPEN, /* by clients of Samba or NFS */
     TRAITS,
 };
 
 struct traits;
 struct locked;
 
-/* locked: files that are locked now; NULL is fine. Borrowed. */
-struct traits *traits_new(const struct locked *locked);
+/* locked: files that are locked now, opened: that clients have open; NULL is fine. Borrowed. */
+struct traits *traits_new(const struct locked *locked, const struct locked *opened);
 struct traits *traits_free(struct traits *t); /* NULL is fine; returns NULL */
 DEFINE_CLEANUP(traits_free, struct traits *)
 
@@ -69,7 +70,7 @@ void traits_note(struct traits *t, enum trait what, const struct traits_at *at);
 void traits_note_text(struct traits *t, enum trait what, uint64_t count, const char *text);
 /* By its names as listxattr(2) gives them. */
 void traits_xattrs(struct traits *t, const char *names, size_t len, const struct traits_at *at);
-/* What a stat tells: kind, owner, links, holes, locks. */
+/* What a stat tells: kind, owner, links, holes, locks, whether it is open. */
 void traits_stat(struct traits *t, const struct stat *st, const struct traits_at *at);
 /* What the name and the path tell. Names of one folder between traits_folder() and the next. */
 void traits_folder(struct traits *t);
@@ -88,8 +89,18 @@ bool name_suits_smb(const char *name, size_t len); /* every SMB client can open 
 /* Two names that a client takes for one have the same value. */
 uint64_t name_fold(const char *name, size_t len);
 
-/* ── files that are locked now, from a text as in /proc/locks; at most 65,536 ── */
+/* ── a set of files, such as those that are locked now; at most 65,536 ── */
+struct locked *locked_new(void);
+void locked_add(struct locked *l, dev_t dev, ino_t ino);
+/* From a text as in /proc/locks. */
 struct locked *locked_read(const char *text);
 struct locked *locked_free(struct locked *l);
 DEFINE_CLEANUP(locked_free, struct locked *)
 bool locked_has(const struct locked *l, dev_t dev, ino_t ino);
+
+/* ── files that clients have open now (opened.c) ── */
+/* What `smbstatus -j -L` prints, and the states of a client of the kernel's NFS server. */
+void opened_take_smb(struct locked *to, const char *json, size_t len);
+void opened_take_nfs(struct locked *to, const char *text);
+/* Asks both of this host; root: "" or that of a test. */
+struct locked *opened_read(const char *root);

@@ -248,17 +248,31 @@ static enum check_result losses(const struct ctx *c)
              : say(c, CHECK_PASS, "nothing is lost that was not accepted");
 }
 
+static const json_t *trait_of(const struct ctx *c, const char *name)
+{
+    const json_t *one;
+    size_t i;
+    json_array_foreach(json_object_get(c->facts, "traits"), i, one)
+    {
+        if (strcmp(str(one, "name"), name) == 0)
+            return one;
+    }
+    return NULL;
+}
+
 static enum check_result locked(const struct ctx *c)
 {
-    const json_t *traits = json_object_get(c->facts, "traits"), *one;
-    size_t i;
-    json_array_foreach(traits, i, one)
-    {
-        if (strcmp(str(one, "name"), "locked-now") == 0)
-            return say(c, CHECK_WARN, "%llu files were locked when they were counted",
-                       (unsigned long long)num(one, "count"));
-    }
-    return say(c, CHECK_PASS, traits ? "no file was locked" : "nothing was counted yet");
+    const json_t *locks = trait_of(c, "locked-now"), *opened = trait_of(c, "open-now");
+    const json_t *first = json_array_get(json_object_get(opened ? opened : locks, "examples"), 0);
+    const char *name = json_string_value(first);
+    if (locks || opened)
+        return say(c, CHECK_WARN,
+                   "when they were counted %llu files were open to clients and %llu locked%s%.60s",
+                   (unsigned long long)num(opened, "count"),
+                   (unsigned long long)num(locks, "count"), name ? ", as " : "", name ? name : "");
+    return say(c, CHECK_PASS,
+               json_object_get(c->facts, "traits") ? "no file was open to clients or locked"
+                                                   : "nothing was counted yet");
 }
 
 static enum check_result identities(const struct ctx *c)
@@ -302,8 +316,7 @@ static const struct row {
       "same range; tdb: net idmap dump there, restore here), or map ids with --map FILE",
       true},
      identities                                                                                               },
-    {{"files-unlocked", "source", "let the users of the locked files end before the last pass",
-      false},
+    {{"files-unlocked", "source", "let the users of these files end before the last pass", false},
      locked                                                                                                   },
 };
 

@@ -65,6 +65,7 @@ static const struct class
     {"owners-unknown",  NOTE,        NULL,                 "kept as numbers: nobody of this name is known at the source"},
     {"orphan-sids",     NOTE,        NULL,                 "kept in NT ACLs: the source knows nobody of these SIDs"     },
     {"locked-now",      NOTE,        NULL,                 "somebody works in them: let them end before the last pass"  },
+    {"open-now",        NOTE,        NULL,                 "clients have them open: let them end before the last pass"  },
 };
 
 /* Written over SMB. */

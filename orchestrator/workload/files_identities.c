@@ -10,6 +10,7 @@
 #include "common/base/idmap.h"
 #include "common/base/mem.h"
 #include "orchestrator/workload/files_priv.h"
+#include "orchestrator/workload/idmap_ranges.h"
 #include "orchestrator/workload/message_json.h"
 #include "proto/access.pb-c.h"
 
@@ -107,6 +108,7 @@ struct compare {
     const json_t *here, *there; /* what each host said */
     const struct idmap *map;
     bool accounts; /* local ones are brought along */
+    bool sids;     /* Samba's own too, and NT ACLs go by what their SIDs become */
     unsigned wrong, odd, same;
     char examples[160];
     json_t *rows; /* NULL: nobody wants them */
@@ -179,7 +181,9 @@ static void compare_local(struct compare *c, const json_t *a, const json_t *b)
 {
     uint32_t kind = num(a, "kind"), id = num(a, "id");
     const char *here = str(a, "name"), *there = str(b, "name");
-    if (kind == KIND_SID && num(b, "as") == 0 && strcmp(str(a, "sid"), str(b, "sid")) == 0 &&
+    bool goes = c->sids || json_is_true(json_object_get(a, "nobody")); /* orphan-sids tells these */
+    if (kind == KIND_SID && !goes && num(b, "as") == 0 &&
+        strcmp(str(a, "sid"), str(b, "sid")) == 0 &&
         strcmp(str(c->here, "machine_sid"), str(c->there, "machine_sid")) != 0)
         note(c, false, a,
              xasprintf("%s in NT ACLs is an account of the source alone", str(a, "sid")));
@@ -233,6 +237,8 @@ static void compare_open(struct compare *c, const json_t *facts, const json_t *o
     c->there = json_object_get(facts, "identities_there");
     c->map = map;
     c->accounts = accounts && strcmp(accounts, "none") != 0;
+    const char *passwords = json_string_value(json_object_get(options, "passwords"));
+    c->sids = c->accounts && (!passwords || strcmp(passwords, "move") == 0);
     compare_all(c);
 }
 
@@ -262,6 +268,18 @@ enum check_result files_check_identities(const json_t *facts, const json_t *opti
         (void)snprintf(text, size, "%u of %u differ; idmap here %.60s, there %.60s; %s", c.wrong,
                        c.wrong + c.odd + c.same, from, to, c.examples);
         return CHECK_FAIL;
+    }
+    char odd[80];
+    const char *whose =
+        idmap_ranges_odd(json_object_get(c.here, "backends"), odd, sizeof odd)    ? "source"
+        : idmap_ranges_odd(json_object_get(c.there, "backends"), odd, sizeof odd) ? "destination"
+                                                                                  : NULL;
+    if (whose) {
+        (void)snprintf(text, size,
+                       "the %u ids and SIDs that occur are the same on both hosts, but on the %s "
+                       "%s: winbind may give nobody an id",
+                       c.same, whose, odd);
+        return CHECK_WARN;
     }
     bool more = json_is_true(json_object_get(here, "more"));
     (void)snprintf(text, size,

@@ -147,6 +147,30 @@ static void locks_are_read(void **state)
     assert_false(locked_has(NULL, makedev(8, 2), 12));
 }
 
+static void open_files_are_read(void **state)
+{
+    (void)state;
+    static const char smb[] =
+        "{\"open_files\":{\"/srv/"
+        "a\":{\"fileid\":{\"devid\":64769,\"inode\":7,\"extid\":0},\"opens\":{}},"
+        "\"/srv/b\":{\"fileid\":{\"devid\":\"x\",\"inode\":8}},\"c\":7,\"d\":{\"fileid\":[]}}}";
+    static const char nfs[] =
+        "- 0x1: { type: open, access: rw, deny: --, superblock: \"fd:10:13649\", filename: \"a\" "
+        "}\n"
+        "- 0x2: { type: lock, superblock: \"08:02:12\", filename: \"superblock: \\\"\" }\n"
+        "- 0x3: { superblock: \"zz\" }\n- 0x4: { superblock: \"8:2:99";
+    CLEANUP(locked_free) struct locked *l = locked_new();
+    opened_take_smb(l, smb, sizeof smb - 1);
+    opened_take_smb(l, "[]", 2);
+    opened_take_smb(l, "{", 1);
+    opened_take_nfs(l, nfs);
+    assert_true(locked_has(l, 64769, 7));
+    assert_false(locked_has(l, 0, 0));
+    assert_true(locked_has(l, makedev(0xfd, 0x10), 13649));
+    assert_true(locked_has(l, makedev(8, 2), 12));
+    assert_false(locked_has(l, makedev(8, 2), 99));
+}
+
 /* ── classes ── */
 
 static const Godwit__Trait *trait_of(const Godwit__InventoryResult *r, const char *name)
@@ -343,6 +367,7 @@ int main(void)
         cmocka_unit_test(names_that_clients_cannot_open),
         cmocka_unit_test(names_that_a_client_takes_for_one),
         cmocka_unit_test(locks_are_read),
+        cmocka_unit_test(open_files_are_read),
         cmocka_unit_test(classes_have_a_count_and_an_example),
         cmocka_unit_test(a_host_is_read_from_its_files),
         cmocka_unit_test(a_bare_host_is_no_error),
