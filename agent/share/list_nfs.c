@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/share/belong.h"
 #include "agent/share/exports.h"
@@ -55,6 +56,12 @@ static int only_exports(const struct dirent *e)
 void list_exports(struct listing *l)
 {
     struct dirent **names = NULL;
+    const char *ganesha = l->server->ganesha;
+    if (ganesha && access(ganesha, F_OK) == 0)
+        list_warn(l,
+                  "%s is there: exports of NFS-Ganesha are not read, nor moved; write them as "
+                  "/etc/exports on the destination, or export them by hand",
+                  ganesha);
     read_exports(l, l->server->exports);
     int n = scandir(l->server->exports_dir, &names, only_exports, alphasort);
     for (int i = 0; i < n; i++) {

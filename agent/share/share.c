@@ -21,6 +21,7 @@ int share_server(const struct step *s, const char *scratch, struct server *ret)
 {
     *ret = (struct server){.exports = "/etc/exports",
                            .exports_dir = "/etc/exports.d",
+                           .ganesha = "/etc/ganesha/ganesha.conf",
                            .passwd = "/etc/passwd",
                            .usershares = "/var/lib/samba/usershares",
                            .scratch = scratch,

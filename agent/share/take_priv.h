@@ -31,10 +31,11 @@ struct take {
     struct samba *others; /* without what this pair put there */
     struct samba *after;  /* with what it puts there now */
     struct smbconf *registry, *defaults, *builtin;
-    char *old_block;   /* what this pair put there before */
-    char *block;       /* what it puts there now */
-    char *unknown[65]; /* parameters; ends with NULL */
-    bool nfs;          /* exports change */
+    bool registry_only; /* "config backend = registry": what stands in smb.conf counts nothing */
+    char *old_block;    /* what this pair put there before */
+    char *block;        /* what it puts there now */
+    char *unknown[65];  /* parameters; ends with NULL */
+    bool nfs;           /* exports change */
 };
 
 Godwit__ShareOutcome *take_outcome(struct take *t, const char *name, const char *what,
@@ -48,5 +49,9 @@ int take_samba_descriptors(struct take *t,
 int take_samba_write(struct take *t, struct fault *reterr); /* the registry */
 int take_samba_secure(struct take *t,
                       struct fault *reterr); /* descriptors, once the shares are there */
+void take_judge(struct take *t);             /* take_judge.c */
+void take_compare_globals(struct take *t);
+bool take_same_section(const struct smbconf_section *a, const struct smbconf_section *b);
+void take_set_outcome(Godwit__ShareOutcome *o, const char *outcome);
 int take_nfs_plan(struct take *t, struct fault *reterr);                     /* take_nfs.c */
 int take_user_plan(struct take *t, struct taken *one, struct fault *reterr); /* take_user.c */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include "agent/share/before.h"
@@ -124,12 +125,13 @@ static int choose(struct take *t, struct fault *reterr)
 static bool has_registry(const struct take *t)
 {
     const char *v = smbconf_value(smbconf_find(t->others->conf, "global"), "registry shares");
-    return v && strcmp(v, "Yes") == 0;
+    return t->registry_only || (v && strcmp(v, "Yes") == 0);
 }
 
-static bool in_registry(const struct taken *one)
+static bool in_registry(const struct take *t, const struct taken *one)
 {
-    return one->share->origin == GODWIT__SHARE_ORIGIN__SHARE_REGISTRY;
+    return one->share->origin == GODWIT__SHARE_ORIGIN__SHARE_REGISTRY ||
+           (t->registry_only && one->share->origin != GODWIT__SHARE_ORIGIN__SHARE_USER);
 }
 
 static void render_one(const struct take *t, const struct taken *one, struct buf *to)
@@ -137,7 +139,7 @@ static void render_one(const struct take *t, const struct taken *one, struct buf
     struct render_ground g = {
         .defaults = smbconf_find(t->defaults, SAMBA_PROBE),
         .builtin = smbconf_find(t->builtin, "global"),
-        .same = in_registry(one) ? NULL : smbconf_find(t->others->conf, one->share->name),
+        .same = in_registry(t, one) ? NULL : smbconf_find(t->others->conf, one->share->name),
         .unknown = t->unknown};
     struct render_note n = {.say = take_note, .arg = one->outcome};
     render_share(one->share, one->path, &g, &n, to);
@@ -152,7 +154,7 @@ static char *render_block(struct take *t, bool check)
     bool registry = false;
     buf_init(&b, SMBCONF_MAX);
     for (size_t i = 0; i < t->ntaken; i++)
-        registry = registry || in_registry(&t->taken[i]);
+        registry = registry || in_registry(t, &t->taken[i]);
     if (registry && !has_registry(t))
         buf_put(&b, global, sizeof global - 1);
     for (size_t i = 0; i < t->ntaken; i++) {
@@ -161,12 +163,44 @@ static char *render_block(struct take *t, bool check)
             continue;
         CLEANUP(mem_free) char *mark = xasprintf(MANAGED_SHARE "%s\n", one->share->name);
         buf_put(&b, mark, strlen(mark));
-        if (!in_registry(one) || check)
+        if (!in_registry(t, one) || check)
             render_one(t, one, &b);
     }
     char *text = xmemdup(b.data ? b.data : (const uint8_t *)"", b.len);
     buf_done(&b);
     return text;
+}
+
+/* What is in force, as one file that needs no registry. malloc'd. */
+static char *flat_text(const struct smbconf *c)
+{
+    struct buf b;
+    buf_init(&b, 2 * SMBCONF_MAX);
+    for (size_t i = 0; i < c->nsections; i++) {
+        const struct smbconf_section *s = &c->sections[i];
+        CLEANUP(mem_free) char *head = xasprintf("[%s]\n", s->name);
+        buf_put(&b, head, strlen(head));
+        for (size_t k = 0; k < s->nparams; k++) {
+            const struct smbconf_param *p = &s->params[k];
+            CLEANUP(mem_free) char *line = xasprintf("\t%s = %s\n", p->name, p->value);
+            if (!smbconf_same(p->name, "config backend") && !smbconf_same(p->name, "include"))
+                buf_put(&b, line, strlen(line));
+        }
+    }
+    char *text = xmemdup(b.data ? b.data : (const uint8_t *)"", b.len);
+    buf_done(&b);
+    return text;
+}
+
+static bool says_registry(const char *config_text)
+{
+    CLEANUP(smbconf_free) struct smbconf *c = NULL;
+    struct fault unused = {0};
+    if (smbconf_parse(config_text, strlen(config_text), &c, &unused) < 0)
+        return false;
+    const struct smbconf_section *g = smbconf_find(c, "global");
+    const char *backend = g ? smbconf_value(g, "config backend") : NULL;
+    return backend && strcasecmp(backend, "registry") == 0;
 }
 
 /* Has testparm read smb.conf as it would be with this text in godwit.conf. */
@@ -175,7 +209,8 @@ static int try_text(struct take *t, const char *managed_text, struct samba **ret
 {
     CLEANUP(mem_free) char *beside = xasprintf("%s/check-godwit.conf", t->server->scratch);
     CLEANUP(mem_free) char *main = xasprintf("%s/check-smb.conf", t->server->scratch);
-    CLEANUP(mem_free) char *with = managed_include(t->config_text, t->managed);
+    CLEANUP(mem_free) char *flat = t->registry_only ? flat_text(t->now->conf) : NULL;
+    CLEANUP(mem_free) char *with = managed_include(flat ? flat : t->config_text, t->managed);
     CLEANUP(mem_free) char *text = managed_redirect(with, t->managed, beside);
     int rc = file_write(beside, 0600, managed_text, strlen(managed_text));
     if (rc == 0)
@@ -212,54 +247,6 @@ static int check_text(struct take *t, struct fault *reterr)
             break;
     }
     return 0;
-}
-
-static void compare(struct taken *one, const struct smbconf_section *s)
-{
-    for (size_t i = 0; s && i < one->share->n_parameters; i++) {
-        const Godwit__ShareParameter *p = one->share->parameters[i];
-        const char *here = smbconf_value(s, p->name);
-        if (!here || smbconf_same(p->name, "path") || strcmp(here, p->value) == 0 ||
-            render_is_program(p->name, p->value))
-            continue;
-        CLEANUP(mem_free) char *a = text_printable(here, strnlen(here, 80));
-        CLEANUP(mem_free) char *b = text_printable(p->value, strnlen(p->value, 80));
-        CLEANUP(mem_free)
-        char *text = xasprintf("%s: is \"%s\" here, and was \"%s\" at the source", p->name, a, b);
-        take_note(one->outcome, text);
-    }
-}
-
-static bool same_section(const struct smbconf_section *a, const struct smbconf_section *b)
-{
-    if (a->nparams != b->nparams)
-        return false;
-    for (size_t i = 0; i < a->nparams; i++) {
-        const char *v = smbconf_value(b, a->params[i].name);
-        if (!v || strcmp(v, a->params[i].value) != 0)
-            return false;
-    }
-    return true;
-}
-
-static void set_outcome(Godwit__ShareOutcome *o, const char *outcome)
-{
-    free(o->outcome);
-    o->outcome = xstrdup(outcome);
-}
-
-static void judge(struct take *t)
-{
-    for (size_t i = 0; i < t->ntaken; i++) {
-        struct taken *one = &t->taken[i];
-        if (one->share->origin == GODWIT__SHARE_ORIGIN__SHARE_USER)
-            continue;
-        const struct smbconf_section *was = smbconf_find(t->now->conf, one->share->name),
-                                     *is = smbconf_find(t->after->conf, one->share->name);
-        compare(one, is);
-        if (was && is)
-            set_outcome(one->outcome, same_section(was, is) ? "same" : "changed");
-    }
 }
 
 /* ── what was ours and comes no more ── */
@@ -316,7 +303,8 @@ static bool is_in_registry_so(const struct take *t, const struct taken *one, con
     struct fault why = {0};
     if (!have || smbconf_parse(text, strlen(text), &want, &why) < 0 || want->nsections != 1)
         return false;
-    return same_section(have, &want->sections[0]) || strcmp(one->outcome->outcome, "same") == 0;
+    return take_same_section(have, &want->sections[0]) ||
+           strcmp(one->outcome->outcome, "same") == 0;
 }
 
 static void plan_registry(struct take *t)
@@ -324,7 +312,7 @@ static void plan_registry(struct take *t)
     for (size_t i = 0; i < t->ntaken; i++) {
         const struct taken *one = &t->taken[i];
         struct buf b;
-        if (!in_registry(one))
+        if (!in_registry(t, one))
             continue;
         buf_init(&b, SMBCONF_MAX);
         render_one(t, one, &b);
@@ -395,7 +383,7 @@ int take_samba_descriptors(struct take *t, struct fault *reterr)
         one->sets_descriptor = true;
         before_descriptor(t->before, one->share->name, have);
         if (strcmp(one->outcome->outcome, "same") == 0)
-            set_outcome(one->outcome, "changed");
+            take_set_outcome(one->outcome, "changed");
     }
     samba_acls_done(&acls);
     return rc;
@@ -436,6 +424,7 @@ static int read_here(struct take *t, struct fault *reterr)
     if (rc < 0)
         return fault_set(reterr, FAULT_STOP_JOB, -rc, "smb.conf is not readable: %s",
                          strerror(-rc));
+    t->registry_only = says_registry(t->config_text);
     t->managed =
         xasprintf("%.*s" MANAGED_NAME, (int)(strrchr(t->config, '/') + 1 - t->config), t->config);
     rc = file_read(t->managed, SMBCONF_MAX, &t->managed_text, &len);
@@ -454,46 +443,6 @@ static int read_here(struct take *t, struct fault *reterr)
     return rc == 0 ? samba_builtin(t->server, &t->builtin, reterr) : rc;
 }
 
-static bool is_of_shares(const struct take *t, const char *name)
-{
-    for (size_t i = 0; i < t->ntaken; i++)
-        for (size_t k = 0; k < t->taken[i].share->n_parameters; k++)
-            if (smbconf_same(t->taken[i].share->parameters[k]->name, name))
-                return true;
-    return false;
-}
-
-/* Settings of the whole server are its administrator's: those that differ are only named. */
-static void compare_globals(struct take *t)
-{
-    static const char *const own[] = {"netbios name",   "netbios aliases", "workgroup",
-                                      "realm",          "interfaces",      "bind interfaces only",
-                                      "server string",  "log file",        "max log size",
-                                      "logging",        "panic action",    "registry shares",
-                                      "passwd program", "passwd chat",     "pid directory",
-                                      "lock directory", "private dir"};
-    const struct smbconf_section *here = smbconf_find(t->others->conf, "global");
-    const struct smbconf_section *builtin = smbconf_find(t->builtin, "global");
-    const Godwit__SharesInventory *from = t->order->from;
-    for (size_t i = 0; i < from->n_globals && t->result->n_notes < 32; i++) {
-        const Godwit__ShareParameter *p = from->globals[i];
-        const char *have = smbconf_value(here, p->name);
-        bool skip = strncmp(p->name, "idmap config", 12) == 0 || is_of_shares(t, p->name);
-        for (size_t k = 0; k < ARRAY_SIZE(own); k++)
-            skip = skip || smbconf_same(own[k], p->name);
-        have = have ? have : smbconf_value(builtin, p->name);
-        if (skip || (have && strcmp(have, p->value) == 0))
-            continue;
-        CLEANUP(mem_free) char *name = text_printable(p->name, strnlen(p->name, 60));
-        CLEANUP(mem_free) char *a = text_printable(have ? have : "", have ? strnlen(have, 60) : 0);
-        CLEANUP(mem_free) char *b = text_printable(p->value, strnlen(p->value, 60));
-        CLEANUP(mem_free)
-        char *text = xasprintf("[global] %s is \"%s\" at the source and \"%s\" here: left as it is",
-                               name, b, a);
-        take_remark(t, text);
-    }
-}
-
 static int plan_files(struct take *t, struct fault *reterr)
 {
     CLEANUP(mem_free) char *rest = managed_without(t->managed_text, t->order->pair);
@@ -503,7 +452,7 @@ static int plan_files(struct take *t, struct fault *reterr)
     CLEANUP(mem_free) char *managed = managed_with(rest, t->order->pair, t->block);
     CLEANUP(mem_free) char *config = managed_include(t->config_text, t->managed);
     int rc = before_file(t->before, t->managed, managed, 0644);
-    if (rc == 0)
+    if (rc == 0 && !t->registry_only)
         rc = before_file(t->before, t->config, config, 0644);
     return rc == 0 ? 0
                    : fault_set(reterr, FAULT_STOP_JOB, -rc, "cannot look at %s: %s", t->managed,
@@ -521,10 +470,10 @@ int take_samba_plan(struct take *t, struct fault *reterr)
         rc = check_text(t, reterr);
     if (rc < 0)
         return rc;
-    judge(t);
+    take_judge(t);
     drop_gone(t);
     plan_registry(t);
-    compare_globals(t);
+    take_compare_globals(t);
     rc = plan_files(t, reterr);
     return rc == 0 ? take_samba_descriptors(t, reterr) : rc;
 }

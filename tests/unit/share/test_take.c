@@ -50,7 +50,8 @@ static void folder(const struct host *h, const char *name)
 
 static void host_init(struct host *h, const char *name)
 {
-    static const char *const programs[] = {"testparm", "net", "sharesec", "smbcontrol", "exportfs"};
+    static const char *const programs[] = {"testparm",   "net",      "sharesec",
+                                           "smbcontrol", "exportfs", "smbd"};
     h->dir = xasprintf("%s/%s", base, name);
     folder(h, "bin");
     folder(h, "sddl");
@@ -305,6 +306,102 @@ static void taken_over_once_and_the_same_again(void **state)
     assert_null(strstr(last, "10.0.0.0"));
 }
 
+static const char *note_of(const Godwit__ShareApplyResult *r, const char *name, const char *has)
+{
+    for (size_t i = 0; i < r->n_outcomes; i++)
+        for (size_t k = 0; k < r->outcomes[i]->n_notes; k++)
+            if (strcmp(r->outcomes[i]->name, name) == 0 && strstr(r->outcomes[i]->notes[k], has))
+                return r->outcomes[i]->notes[k];
+    return NULL;
+}
+
+/* Whose smb.conf says "config backend = registry" has nothing of it in force but that. */
+static void a_server_that_lives_in_the_registry(void **state)
+{
+    struct world *w = *state;
+    struct fault why = {0};
+    Godwit__ShareApplyResult *r = NULL;
+    put(&w->to, "smb.conf", "[global]\nconfig backend = Registry\n");
+    put(&w->to, "registry.conf", "[global]\nworkgroup = W\n[own]\npath = /tmp\n");
+    read_source(w);
+    assert_int_equal(take(w, false, &r, &why), 0);
+    assert_string_equal(outcome(r, "data"), "new");
+    godwit__share_apply_result__free_unpacked(r, NULL);
+    CLEANUP(mem_free) char *conf = get(&w->to, "smb.conf");
+    CLEANUP(mem_free) char *managed = get(&w->to, "godwit.conf");
+    CLEANUP(mem_free) char *registry = get(&w->to, "registry.conf");
+    CLEANUP(mem_free) char *path = xasprintf("\tpath = %s/data\n", w->destination);
+    assert_string_equal(conf, "[global]\nconfig backend = Registry\n");
+    assert_null(strstr(managed, path));
+    static const char *const there[] = {"[data]", "[more]", "[reg]", "[homes]", "[own]"};
+    for (size_t i = 0; i < ARRAY_SIZE(there); i++)
+        if (!strstr(registry, there[i]))
+            fail_msg("no %s in the registry", there[i]);
+    assert_int_equal(take(w, false, &r, &why), 0);
+    assert_false(r->changed);
+    godwit__share_apply_result__free_unpacked(r, NULL);
+    put(&w->from, "smb.conf", "[global]\n");
+    read_source(w);
+    assert_int_equal(take(w, false, &r, &why), 0);
+    assert_string_equal(outcome(r, "data"), "removed");
+    godwit__share_apply_result__free_unpacked(r, NULL);
+    CLEANUP(mem_free) char *last = get(&w->to, "registry.conf");
+    assert_null(strstr(last, "[data]"));
+    assert_non_null(strstr(last, "[own]"));
+}
+
+/* And one whose shares come out of it: they go into the registry here too. */
+static void a_source_that_lives_in_the_registry(void **state)
+{
+    struct world *w = *state;
+    struct fault why = {0};
+    Godwit__ShareApplyResult *r = NULL;
+    CLEANUP(mem_free)
+    char *registry = xasprintf("[global]\nworkgroup = W\n[reg]\npath = %s/data\n", w->source);
+    put(&w->from, "smb.conf", "[global]\nconfig backend = registry\n");
+    put(&w->from, "registry.conf", registry);
+    read_source(w);
+    assert_int_equal(share(w, "reg")->origin, GODWIT__SHARE_ORIGIN__SHARE_REGISTRY);
+    assert_true(share(w, "reg")->inside);
+    assert_int_equal(take(w, false, &r, &why), 0);
+    godwit__share_apply_result__free_unpacked(r, NULL);
+    CLEANUP(mem_free) char *there = get(&w->to, "registry.conf");
+    assert_non_null(strstr(there, "[reg]"));
+    assert_null(strstr(there, "workgroup"));
+}
+
+static void modules_that_are_not_here_are_named(void **state)
+{
+    struct world *w = *state;
+    static const struct {
+        const char *objects, *missing; /* NULL: none */
+    } cases[] = {
+        {"acl_xattr streams_xattr", "module streams_xattr "},
+        {"acl_xattr:one, posixacl", NULL                   },
+        {"default",                 NULL                   },
+        {"ACL_XATTR",               "module ACL_XATTR "    },
+        {"/opt/x.so acl_xattr",     NULL                   },
+        {"",                        NULL                   },
+    };
+    folder(&w->to, "modules/vfs");
+    put(&w->to, "modules/vfs/acl_xattr.so", "");
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct fault why = {0};
+        Godwit__ShareApplyResult *r = NULL;
+        CLEANUP(mem_free)
+        char *conf = xasprintf("[global]\n[data]\npath = %s/data\nvfs objects = %s\n", w->source,
+                               cases[i].objects);
+        put(&w->from, "smb.conf", conf);
+        read_source(w);
+        assert_int_equal(take(w, true, &r, &why), 0);
+        const char *note = note_of(r, "data", "nobody can open it");
+        if ((note != NULL) != (cases[i].missing != NULL) ||
+            (note && (!strstr(note, cases[i].missing) || !strstr(note, "samba-vfs-modules"))))
+            fail_msg("case %zu: %s", i, note ? note : "nothing is said");
+        godwit__share_apply_result__free_unpacked(r, NULL);
+    }
+}
+
 static void what_is_refused_changes_nothing(void **state)
 {
     struct world *w = *state;
@@ -378,6 +475,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_a_server_shares, set_up, tear_down),
         cmocka_unit_test_setup_teardown(taken_over_once_and_the_same_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_server_that_lives_in_the_registry, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_source_that_lives_in_the_registry, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(modules_that_are_not_here_are_named, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_refused_changes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_record_is_undone, set_up, tear_down),
     };
