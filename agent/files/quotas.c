@@ -58,6 +58,16 @@ static int list_kind(int fd, enum quota_kind kind, Godwit__Quotas *to)
     return rc;
 }
 
+static Godwit__QuotaGrace *grace_new(uint32_t kind, const struct quota_grace *g)
+{
+    Godwit__QuotaGrace *r = xcalloc(1, sizeof *r);
+    godwit__quota_grace__init(r);
+    r->kind = kind;
+    r->bytes_s = g->bytes_s;
+    r->files_s = g->files_s;
+    return r;
+}
+
 Godwit__Quotas *quotas_list(int fd)
 {
     unsigned enforced = 0, counted = quota_kinds(fd, &enforced);
@@ -68,10 +78,14 @@ Godwit__Quotas *quotas_list(int fd)
     all->counted = counted;
     all->enforced = enforced;
     all->list = xcalloc(ROWS_MAX, sizeof *all->list);
+    all->graces = xcalloc(QUOTA_KINDS, sizeof *all->graces);
     for (unsigned k = 0; k < QUOTA_KINDS; k++) {
         int rc = counted & 1U << k ? list_kind(fd, k, all) : 0;
+        struct quota_grace g;
         if (rc < 0)
             all->err = (uint32_t)-rc;
+        if (counted & 1U << k && quota_grace_get(fd, k, &g) == 0)
+            all->graces[all->n_graces++] = grace_new(k, &g);
     }
     return all;
 }
@@ -207,6 +221,42 @@ static void clear_gone(struct applying *a)
     }
 }
 
+/* ── how long a soft limit may be passed ── */
+
+static bool same_grace(const Godwit__QuotaGrace *a, const struct quota_grace *b)
+{
+    return a->bytes_s == b->bytes_s && a->files_s == b->files_s;
+}
+
+static bool grace_is_ours(const struct applying *a, uint32_t kind, const struct quota_grace *here)
+{
+    for (size_t i = 0; a->had && i < a->had->n_graces; i++)
+        if (a->had->graces[i]->kind == kind && same_grace(a->had->graces[i], here))
+            return true;
+    return false;
+}
+
+/* One time holds for everybody of the file system: what somebody chose here stays. */
+static void apply_grace(struct applying *a, const Godwit__QuotaGrace *g)
+{
+    struct quota_grace here, want = {.bytes_s = g->bytes_s, .files_s = g->files_s};
+    if (!(a->counted & 1U << g->kind) || quota_grace_get(a->fd, g->kind, &here) < 0)
+        return;
+    bool same = same_grace(g, &here), ours = grace_is_ours(a, g->kind, &here);
+    bool usual = here.bytes_s == QUOTA_GRACE_USUAL && here.files_s == QUOTA_GRACE_USUAL;
+    if (!same && !usual && !ours) {
+        note(a, "grace times of each %s are others here: they stay", words[g->kind]);
+        return;
+    }
+    if (!same && !a->dry && quota_grace_set(a->fd, g->kind, &want) < 0) {
+        note(a, "grace times of each %s cannot be set", words[g->kind]);
+        return;
+    }
+    a->r.graces_set += !same;
+    if (!same || ours)
+        a->now.graces[a->now.n_graces++] = grace_new(g->kind, &want);
+}
+
 static Godwit__QuotaRecord *record_read(const char *path)
 {
     CLEANUP(mem_free) char *data = NULL;
@@ -234,8 +284,15 @@ static int record_both(const char *path, const struct applying *a)
         both.list[both.n_list++] = a->had->list[i];
     for (size_t i = 0; i < now; i++)
         both.list[both.n_list++] = a->now.list[i];
+    size_t graces = a->had ? a->had->n_graces : 0;
+    both.graces = xcalloc(graces + a->now.n_graces + 1, sizeof *both.graces);
+    for (size_t i = 0; i < graces; i++)
+        both.graces[both.n_graces++] = a->had->graces[i];
+    for (size_t i = 0; i < a->now.n_graces; i++)
+        both.graces[both.n_graces++] = a->now.graces[i];
     int rc = record_write(path, &both);
     free(both.list);
+    free(both.graces);
     return rc;
 }
 
@@ -249,7 +306,9 @@ static void forget(struct applying *a)
     char **notes = a->r.notes;
     godwit__quota_result__init(&a->r);
     a->r.notes = notes;
-    a->now.n_list = 0;
+    for (size_t i = 0; i < a->now.n_graces; i++)
+        godwit__quota_grace__free_unpacked(a->now.graces[i], NULL);
+    a->now.n_list = a->now.n_graces = 0;
 }
 
 static void pack(struct applying *a, struct step_result *ret)
@@ -265,6 +324,9 @@ static void run_rows(struct applying *a, const Godwit__QuotaOrder *o)
     for (size_t i = 0; i < o->n_list; i++)
         if (o->list[i]->kind < QUOTA_KINDS)
             apply_one(a, o->list[i]);
+    for (size_t i = 0; i < o->n_graces && i < QUOTA_KINDS; i++)
+        if (o->graces[i]->kind < QUOTA_KINDS)
+            apply_grace(a, o->graces[i]);
     clear_gone(a);
 }
 
@@ -304,6 +366,7 @@ static void apply(struct step *s, const Godwit__QuotaOrder *o, struct step_resul
     a.map = map;
     a.r.notes = xcalloc(NOTES_MAX, sizeof *a.r.notes);
     a.now.list = xcalloc(o->n_list + 1, sizeof *a.now.list);
+    a.now.graces = xcalloc(QUOTA_KINDS, sizeof *a.now.graces);
     rc = rc < 0 ? rc : apply_all(s, o, &a);
     if (rc == 0)
         pack(&a, ret);
@@ -313,6 +376,7 @@ static void apply(struct step *s, const Godwit__QuotaOrder *o, struct step_resul
     forget(&a);
     free(a.r.notes);
     free(a.now.list);
+    free(a.now.graces);
     if (a.had)
         godwit__quota_record__free_unpacked(a.had, NULL);
 }

@@ -101,6 +101,22 @@ int quota_set(int fd, enum quota_kind kind, uint32_t id, const struct quota *lim
     return control(fd, Q_SETQUOTA, kind, id, &q);
 }
 
+int quota_grace_get(int fd, enum quota_kind kind, struct quota_grace *ret)
+{
+    struct if_dqinfo info = {.dqi_valid = 0};
+    int rc = control(fd, Q_GETINFO, kind, 0, &info);
+    if (rc == 0)
+        *ret = (struct quota_grace){.bytes_s = info.dqi_bgrace, .files_s = info.dqi_igrace};
+    return rc;
+}
+
+int quota_grace_set(int fd, enum quota_kind kind, const struct quota_grace *g)
+{
+    struct if_dqinfo info = {
+        .dqi_bgrace = g->bytes_s, .dqi_igrace = g->files_s, .dqi_valid = IIF_BGRACE | IIF_IGRACE};
+    return control(fd, Q_SETINFO, kind, 0, &info);
+}
+
 bool quota_is_limited(const struct quota *q)
 {
     return q->soft_bytes || q->hard_bytes || q->soft_files || q->hard_files;

@@ -20,6 +20,14 @@ int quota_next(int fd, enum quota_kind kind, uint32_t *id, struct quota *ret);
 int quota_get(int fd, enum quota_kind kind, uint32_t id, struct quota *ret);
 int quota_set(int fd, enum quota_kind kind, uint32_t id, const struct quota *limits);
 
+/* How long a soft limit may be passed; one for all of a kind on a file system. */
+struct quota_grace {
+    uint64_t bytes_s, files_s;
+};
+#define QUOTA_GRACE_USUAL 604800U /* the kernel's own: a week */
+int quota_grace_get(int fd, enum quota_kind kind, struct quota_grace *ret);
+int quota_grace_set(int fd, enum quota_kind kind, const struct quota_grace *g);
+
 bool quota_is_limited(const struct quota *q);
 /* Bytes in steps of 4 KiB, to which some file systems round them up. */
 bool quota_same_limits(const struct quota *a, const struct quota *b);

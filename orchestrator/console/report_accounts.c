@@ -61,6 +61,11 @@ static void show_pair(FILE *out, const json_t *pair, const json_t *accounts)
                   (long long)show_int(counts, "created"), (long long)show_int(counts, "same"),
                   (long long)show_int(counts, "merged"), (long long)show_int(counts, "skipped"));
     json_array_foreach(show_find(accounts, "rows"), i, row) show_row(out, row);
+    json_array_foreach(show_find(accounts, "beside"), i, row)
+    {
+        CLEANUP(mem_free) char *text = show_clean(json_string_value(row));
+        (void)fprintf(out, "    %s\n", text);
+    }
     const json_t *passwords = show_find(accounts, "passwords");
     if (passwords)
         show_passwords(out, passwords);
@@ -81,6 +86,9 @@ static void show_quotas(FILE *out, const json_t *pair, const json_t *quotas)
                   to, (long long)show_int(quotas, "set"), (long long)show_int(quotas, "same"),
                   (long long)show_int(quotas, "cleared"), (long long)show_int(quotas, "kept"),
                   (long long)show_int(quotas, "failed"));
+    if (show_int(quotas, "graces_set") > 0)
+        (void)fprintf(out, "    grace times of %lld kinds of quotas were set\n",
+                      (long long)show_int(quotas, "graces_set"));
     json_array_foreach(show_find(quotas, "notes"), i, note)
     {
         CLEANUP(mem_free) char *text = show_cell(note, CELL_TEXT);

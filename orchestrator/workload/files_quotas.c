@@ -9,6 +9,8 @@
 #include "orchestrator/workload/message_json.h"
 #include "proto/quota.pb-c.h"
 
+#define GRACES_MAX 3U /* kinds of quotas */
+
 bool files_wants_quotas(const struct pair_view *p)
 {
     const char *how = json_string_value(json_object_get(p->options, "quotas"));
@@ -44,6 +46,18 @@ int files_plan_quotas(const struct pair_view *p, struct planned_step ret[2], str
         rows[i].hard_files = num(row, "hard_files");
         at[i] = &rows[i];
     }
+    Godwit__QuotaGrace graces[GRACES_MAX], *grace_at[GRACES_MAX];
+    json_array_foreach(json_object_get(json_object_get(p->facts, "quotas"), "graces"), i, row)
+    {
+        if (i == GRACES_MAX || n == 0) /* what was set stays where nobody is limited any more */
+            break;
+        godwit__quota_grace__init(&graces[i]);
+        graces[i].kind = (uint32_t)num(row, "kind");
+        graces[i].bytes_s = num(row, "bytes_s");
+        graces[i].files_s = num(row, "files_s");
+        grace_at[o.n_graces++] = &graces[i];
+    }
+    o.graces = grace_at;
     CLEANUP(mem_free) char *map = files_map_text(p);
     files_pair_name(p, pair);
     o.path = files_bytes(p->destination, strlen(p->destination));

@@ -94,8 +94,15 @@ setquota -u 1002 1000 2000 10 20 /ext || fail "setquota -u"
 setquota -u 7777 5 6 0 0 /ext || fail "setquota -u of nobody"
 setquota -g 2001 0 90000 0 0 /ext || fail "setquota -g"
 setquota -P 42 0 4096 0 9 /ext || fail "setquota -P"
+grace() { repquota -n$2 -O csv $1 >/dev/null 2>&1; repquota -n$2 $1 2>/dev/null | awk '/Block grace time/ {print}'; }
+setquota -t -u 7200 10800 /ext || fail "setquota -t"
+setquota -t -g 3600 3600 /ext || fail "setquota -t"
+setquota -t -g 1800 1800 /xfs || fail "setquota -t"
 migrate /ext/data /xfs/data one
 same /ext /xfs "from ext4 to XFS" 5
+[ -n "$(grace /ext u)" ] && [ "$(grace /ext u)" = "$(grace /xfs u)" ] || fail "grace times: $(grace /ext u), $(grace /xfs u)"
+[ "$(grace /ext g)" != "$(grace /xfs g)" ] || fail "a grace time that somebody set there was replaced"
+echo "GUEST OK: grace times come where nobody has set some"
 awk '/quotas:/ {print "GUEST SAYS:" $0}' /tmp/report
 echo "other content" >/ext/data/1
 cp /ext/data/large /tmp/large; printf x >>/tmp/large; cat /tmp/large >/ext/data/large; chown 1001:2001 /ext/data/large

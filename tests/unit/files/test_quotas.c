@@ -61,6 +61,25 @@ int __wrap_quota_set(int fd, enum quota_kind kind, uint32_t id, const struct quo
     return 0;
 }
 
+static struct quota_grace times[QUOTA_KINDS];
+
+int __wrap_quota_grace_get(int fd, enum quota_kind kind, struct quota_grace *ret);
+int __wrap_quota_grace_set(int fd, enum quota_kind kind, const struct quota_grace *g);
+
+int __wrap_quota_grace_get(int fd, enum quota_kind kind, struct quota_grace *ret)
+{
+    (void)fd;
+    *ret = times[kind];
+    return 0;
+}
+
+int __wrap_quota_grace_set(int fd, enum quota_kind kind, const struct quota_grace *g)
+{
+    (void)fd;
+    times[kind] = *g;
+    return 0;
+}
+
 static struct quota mib(uint64_t hard)
 {
     return (struct quota){.hard_bytes = hard << 20};
@@ -74,7 +93,7 @@ static void what_has_a_limit_is_told(void **state)
     there[QUOTA_USER][2].used_files = 7; /* no limit */
     there[QUOTA_PROJECT][9] = (struct quota){.soft_files = 3};
     Godwit__Quotas *q = quotas_list(-1);
-    CLEANUP(traits_free) struct traits *t = traits_new(NULL);
+    CLEANUP(traits_free) struct traits *t = traits_new(NULL, NULL);
     assert_int_equal(q->n_list, 2);
     assert_int_equal(q->list[0]->id, 1);
     assert_int_equal(q->list[0]->hard_bytes, 5 << 20);
@@ -89,6 +108,9 @@ static void what_has_a_limit_is_told(void **state)
     counted = 7;
 }
 
+static Godwit__QuotaGrace *graces[QUOTA_KINDS]; /* of the source */
+static size_t ngraces;
+
 static Godwit__QuotaResult *apply(Godwit__QuotaRow *const *rows, size_t n, const char *map,
                                   bool dry)
 {
@@ -97,13 +119,16 @@ static Godwit__QuotaResult *apply(Godwit__QuotaRow *const *rows, size_t n, const
     Godwit__QuotaRow *list[8];
     struct step_result r;
     memset(&r, 0, sizeof r);
-    memcpy(list, rows, n * sizeof *list);
+    if (n)
+        memcpy(list, rows, n * sizeof *list);
     o.path = (ProtobufCBinaryData){.data = (uint8_t *)top, .len = strlen(top)};
     o.map = (ProtobufCBinaryData){.data = (uint8_t *)(uintptr_t)map, .len = strlen(map)};
     o.pair = pair;
     o.dry_run = dry;
     o.list = list;
     o.n_list = n;
+    o.graces = graces;
+    o.n_graces = ngraces;
     size_t len = godwit__quota_order__get_packed_size(&o);
     CLEANUP(mem_free) uint8_t *packed = xmalloc(len);
     (void)godwit__quota_order__pack(&o, packed);
@@ -163,6 +188,52 @@ static void limits_follow_the_source_and_leave_what_others_set(void **state)
     }
 }
 
+static void grace_times_come_where_nobody_has_set_some(void **state)
+{
+    (void)state;
+    Godwit__QuotaGrace users = GODWIT__QUOTA_GRACE__INIT, groups = users;
+    groups.kind = QUOTA_GROUP;
+    groups.bytes_s = groups.files_s = 60;
+    graces[0] = &users;
+    graces[1] = &groups;
+    ngraces = 2;
+    times[QUOTA_USER] = (struct quota_grace){QUOTA_GRACE_USUAL, QUOTA_GRACE_USUAL};
+    times[QUOTA_GROUP] = (struct quota_grace){30, QUOTA_GRACE_USUAL}; /* somebody's */
+    static const struct {
+        uint64_t source; /* of users */
+        bool dry;
+        unsigned set;
+        uint64_t here;
+    } cases[] = {
+        {7200, true,  1, QUOTA_GRACE_USUAL},
+        {7200, false, 1, 7200             },
+        {7200, false, 0, 7200             },
+        {9000, false, 1, 9000             }, /* it was ours */
+        {9000, false, 0, 9000             },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        users.bytes_s = users.files_s = cases[i].source;
+        Godwit__QuotaResult *r = apply(NULL, 0, "", cases[i].dry);
+        if (r->graces_set != cases[i].set || times[QUOTA_USER].bytes_s != cases[i].here ||
+            r->n_notes != 1)
+            fail_msg("case %zu: set %u, %llu", i, r->graces_set,
+                     (unsigned long long)times[QUOTA_USER].bytes_s);
+        assert_int_equal(times[QUOTA_GROUP].bytes_s, 30);
+        assert_non_null(strstr(r->notes[0], "each group are others here"));
+        godwit__quota_result__free_unpacked(r, NULL);
+    }
+    times[QUOTA_USER].bytes_s = 5; /* changed here since: it stays */
+    Godwit__QuotaResult *r = apply(NULL, 0, "", false);
+    assert_int_equal(r->graces_set, 0);
+    assert_int_equal(r->n_notes, 2);
+    godwit__quota_result__free_unpacked(r, NULL);
+    ngraces = 0;
+    Godwit__Quotas *q = quotas_list(-1);
+    assert_int_equal(q->n_graces, QUOTA_KINDS);
+    assert_int_equal(q->graces[QUOTA_USER]->bytes_s, 5);
+    godwit__quotas__free_unpacked(q, NULL);
+}
+
 static void what_cannot_be_is_told(void **state)
 {
     (void)state;
@@ -197,6 +268,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_has_a_limit_is_told),
+        cmocka_unit_test(grace_times_come_where_nobody_has_set_some),
         cmocka_unit_test(limits_follow_the_source_and_leave_what_others_set),
         cmocka_unit_test(what_cannot_be_is_told),
     };
