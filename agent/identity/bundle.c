@@ -11,17 +11,22 @@
 #include "agent/identity/names.h"
 #include "agent/identity/rejoin.h"
 #include "agent/identity/service.h"
+#include "agent/identity/share_info.h"
 #include "agent/identity/undo.h"
 #include "common/base/cleanup.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
 
-/* "FOLDER/NAME": the folder is one of Samba's, which two hosts may have in other places. Shares and
- * their descriptors are the shares.* steps': their paths may be others there. */
+#define SHARE_INFO "state/share_info.tdb"
+
+/* "FOLDER/NAME": the folder is one of Samba's, which two hosts may have in other places. Shares are
+ * the shares.* steps': their paths may be others there. Of their descriptors, which these steps
+ * have set for the destination's own SID, those that name the source's accounts are taken. */
 static const char *const databases[] = {
-    "private/secrets.tdb",      "private/passdb.tdb",       "state/group_mapping.tdb",
-    "state/account_policy.tdb", "state/winbindd_idmap.tdb", "state/autorid.tdb",
-    "etc/krb5.keytab",
+    "private/secrets.tdb",      "private/passdb.tdb",
+    "state/group_mapping.tdb",  "state/account_policy.tdb",
+    "state/winbindd_idmap.tdb", "state/autorid.tdb",
+    "etc/krb5.keytab",          SHARE_INFO,
 };
 static const char *const ssh_kinds[] = {"rsa", "ecdsa", "ed25519"};
 static const char *const caches[] = {"state/winbindd_cache.tdb", "cache/winbindd_cache.tdb",
@@ -40,6 +45,7 @@ static const struct {
 /* Samba's folders on this host; asked for once, for each question costs a process. */
 struct places {
     const struct site *site;
+    const char *sid;            /* of the source's machine */
     char *at[ARRAY_SIZE(rows)]; /* NULL: not asked yet */
 };
 
@@ -201,11 +207,48 @@ static int drop_caches(struct places *v)
     return 0;
 }
 
+/* 1: this host's has all of the source's that count. */
+static int merged(struct places *v, const Godwit__UndoFile *f, const char *path, char **ret,
+                  size_t *retlen)
+{
+    *ret = NULL;
+    if (strncmp(v->sid, "S-1-5-21-", 9) != 0)
+        return 1; /* the source did not tell its own */
+    int rc = share_info_merge(path, f->content.data, f->content.len, v->sid, v->site->folder, ret,
+                              retlen);
+    return rc < 0 ? rc : *ret == NULL;
+}
+
+static int put_share_info(struct places *v, const Godwit__UndoFile *f, const char *path)
+{
+    CLEANUP(mem_free) char *text = NULL;
+    size_t len = 0;
+    int rc = merged(v, f, path, &text, &len);
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
+    rc = undo_keep_file(v->site->undo, path);
+    if (rc == 0)
+        rc = file_write(path, 0600, text, len);
+    return rc < 0 ? rc : 1;
+}
+
+static bool is_there(struct places *v, const Godwit__UndoFile *f)
+{
+    CLEANUP(mem_free) char *path = place_of(v, f->path);
+    CLEANUP(mem_free) char *text = NULL;
+    size_t len = 0;
+    if (strcmp(f->path, SHARE_INFO) == 0)
+        return merged(v, f, path, &text, &len) == 1;
+    return holds(path, f);
+}
+
 /* A key is nobody's but root's; a database has the owner that it had: root, there as here. */
 static int put_file(struct places *v, const Godwit__UndoFile *f)
 {
     CLEANUP(mem_free) char *path = place_of(v, f->path);
     CLEANUP(mem_free) char *folder = xmemdup(path, (size_t)(strrchr(path, '/') - path));
+    if (strcmp(f->path, SHARE_INFO) == 0)
+        return put_share_info(v, f, path);
     if (holds(path, f))
         return 0;
     int rc = undo_keep_file(v->site->undo, path);
@@ -216,10 +259,10 @@ static int put_file(struct places *v, const Godwit__UndoFile *f)
     return rc < 0 ? rc : 1;
 }
 
-int bundle_install(const struct site *v, struct fault *reterr)
+int bundle_install(const struct site *v, const char *sid, struct fault *reterr)
 {
     Godwit__UndoBundle *b = NULL;
-    struct places places = {.site = v};
+    struct places places = {.site = v, .sid = sid};
     int changed = 0, rc = load(v, &b, reterr);
     if (rc < 0)
         return rc;
@@ -236,18 +279,16 @@ int bundle_install(const struct site *v, struct fault *reterr)
                   : changed;
 }
 
-int bundle_installed(const struct site *v, struct fault *reterr)
+int bundle_installed(const struct site *v, const char *sid, struct fault *reterr)
 {
     Godwit__UndoBundle *b = NULL;
-    struct places places = {.site = v};
+    struct places places = {.site = v, .sid = sid};
     int rc = load(v, &b, reterr);
     if (rc < 0)
         return 0;
     bool all = true;
-    for (size_t i = 0; all && i < b->n_files; i++) {
-        CLEANUP(mem_free) char *path = place_of(&places, b->files[i]->path);
-        all = holds(path, b->files[i]);
-    }
+    for (size_t i = 0; all && i < b->n_files; i++)
+        all = is_there(&places, b->files[i]);
     wipe(b);
     places_done(&places);
     return all;
@@ -289,7 +330,7 @@ int stage_join(struct stage_run *r)
                          "Samba runs: its databases cannot be replaced");
     if (source || rejoin)
         return rejoin_join(r);
-    return bundle_install(&r->site, r->reterr);
+    return bundle_install(&r->site, p->local_sid, r->reterr);
 }
 
 int stage_join_probe(struct stage_run *r)
@@ -299,5 +340,5 @@ int stage_join_probe(struct stage_run *r)
     bool rejoin = p && p->method == GODWIT__IDENTITY_METHOD__IDENTITY_REJOIN;
     if (p && (source || rejoin))
         return p->domain ? rejoin_join_probe(r) : 1;
-    return bundle_installed(&r->site, r->reterr);
+    return bundle_installed(&r->site, p ? p->local_sid : "", r->reterr);
 }

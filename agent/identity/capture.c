@@ -12,6 +12,7 @@
 #include "agent/identity/keep.h"
 #include "agent/identity/names.h"
 #include "agent/identity/net.h"
+#include "agent/identity/nfs.h"
 #include "agent/identity/service.h"
 #include "agent/share/samba.h"
 #include "common/base/cleanup.h"
@@ -282,6 +283,7 @@ int stage_capture(struct stage_run *r)
     tell_names(v, samba, c);
     if (samba)
         tell_samba(v, &server, s, c);
+    nfs_list(v, &c->exports, &c->n_exports);
     tell_keys(v, c);
     tell_tools(v, c);
     if (rc == 0 && *r->order->cutover && *c->open_cutover &&

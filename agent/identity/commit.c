@@ -57,19 +57,18 @@ int stage_drop_all(struct stage_run *r)
 static int keep_conf(struct stage_run *r)
 {
     CLEANUP(mem_free) char *path = xasprintf("%s/fence.note", r->site.folder);
-    CLEANUP(mem_free) char *mine = xasprintf("%s" NAMES_CONF, r->site.root);
-    CLEANUP(mem_free) char *to = xasprintf("%s.before-cutover", mine);
     CLEANUP(undo_free) struct undo *u = NULL;
     int rc = undo_open(path, &u);
     for (size_t i = 0; rc == 0 && i < u->n; i++) {
         const Godwit__UndoFile *f = u->records[i]->file;
-        if (f && strcmp(f->path, mine) == 0)
+        CLEANUP(mem_free) char *to = f ? xasprintf("%s.before-cutover", f->path) : NULL;
+        if (f)
             rc = file_write(to, 0644, f->content.data ? f->content.data : (const uint8_t *)"",
                             f->content.len);
     }
-    return rc < 0
-               ? fault_set(r->reterr, FAULT_STOP_JOB, -rc, "cannot keep %s: %s", to, strerror(-rc))
-               : 0;
+    return rc < 0 ? fault_set(r->reterr, FAULT_STOP_JOB, -rc,
+                              "cannot keep what smb.conf and the exports were: %s", strerror(-rc))
+                  : 0;
 }
 
 /* The names stage set it for the time between: as this host's administrators had it. Nothing where

@@ -16,6 +16,8 @@
 #include "common/base/mem.h"
 #include "common/base/program.h"
 
+#define REGISTRY_USUAL "/var/lib/samba"
+
 static bool label_fits(const char *s, size_t n)
 {
     if (n == 0 || n > 63 || s[0] == '-' || s[n - 1] == '-')
@@ -162,6 +164,52 @@ static int check_conf(const struct site *v, const struct conf_set *sets, size_t 
     return 0;
 }
 
+/* Do settings of the registry come behind those of smb.conf, or in their place? */
+static bool has_registry(const char *conf)
+{
+    CLEANUP(smbconf_free) struct smbconf *c = NULL;
+    struct fault unused = {.err = 0};
+    if (smbconf_parse(conf, strlen(conf), &c, &unused) < 0)
+        return false;
+    const struct smbconf_section *g = smbconf_find(c, "global");
+    for (size_t i = 0; g && i < g->nparams; i++)
+        if ((smbconf_same(g->params[i].name, "config backend") ||
+             smbconf_same(g->params[i].name, "include")) &&
+            strcasecmp(g->params[i].value, "registry") == 0)
+            return true;
+    return false;
+}
+
+/* What it says of these is changed there too, once the data base was kept. */
+static int edit_registry(const struct site *v, const struct conf_set *sets, size_t n,
+                         struct fault *reterr)
+{
+    CLEANUP(mem_free) char *folder = names_ask_conf(v, "state directory");
+    CLEANUP(mem_free)
+    char *path = xasprintf("%s%s/registry.tdb", v->root, *folder == '/' ? folder : REGISTRY_USUAL);
+    int rc = undo_keep_file(v->undo, path);
+    if (rc < 0)
+        return fault_set(reterr, FAULT_STOP_JOB, -rc, "cannot note %.120s", path);
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        bool gone = !sets[i].value || !*sets[i].value;
+        const char *const argv[] = {"net",    "conf",       gone ? "delparm" : "setparm",
+                                    "global", sets[i].name, gone ? NULL : sets[i].value,
+                                    NULL};
+        const struct program_call c = {.argv = argv, .search = v->search, .max_out = 64U << 10};
+        struct program_output o;
+        rc = program_run(&c, &o, reterr);
+        if (rc < 0)
+            return rc;
+        if (o.code != 0 && !gone) { /* what is not there cannot be taken away */
+            CLEANUP(mem_free) char *words = program_words(&o);
+            rc = fault_set(reterr, FAULT_STOP_JOB, EIO, "net conf setparm ended with %d: %.120s",
+                           o.code, words);
+        }
+        program_done(&o);
+    }
+    return rc;
+}
+
 int names_edit_conf(const struct site *v, const struct conf_set *sets, size_t n,
                     struct fault *reterr)
 {
@@ -177,6 +225,12 @@ int names_edit_conf(const struct site *v, const struct conf_set *sets, size_t n,
         return fault_set(reterr, FAULT_STOP_JOB, -changed, "cannot write %s: %s", path,
                          strerror(-changed));
     rc = check_conf(v, sets, n, reterr);
+    if (rc < 0 && has_registry(now)) {
+        rc = edit_registry(v, sets, n, reterr);
+        if (rc == 0)
+            rc = check_conf(v, sets, n, reterr);
+        changed = 1;
+    }
     if (rc < 0 && changed)
         (void)names_write(v, NAMES_CONF, now, 0644);
     return rc < 0 ? rc : changed;

@@ -15,6 +15,7 @@
 #include "agent/identity/keep.h"
 #include "agent/identity/names.h"
 #include "agent/identity/net.h"
+#include "agent/identity/nfs.h"
 #include "agent/identity/rejoin.h"
 #include "agent/identity/service.h"
 #include "agent/identity/stage.h"
@@ -69,11 +70,12 @@ static int raise(struct stage_run *r, bool closed)
     for (size_t i = 0; i < n; i++)
         godwit__identity_open_file__free_unpacked(open[i], NULL);
     free(open);
-    int rc = fence_raise(&r->site, closed, r->reterr);
+    int nfs = nfs_raise(&r->site, closed, r->reterr);
+    int rc = nfs < 0 ? nfs : fence_raise(&r->site, closed, r->reterr);
     if (rc >= 0)
-        stage_text(&r->result->after,
-                   xstrdup(closed ? "all shares closed" : "all shares read-only"));
-    return rc;
+        stage_text(&r->result->after, xasprintf("all shares%s %s", nfs ? " and NFS exports" : "",
+                                                closed ? "closed" : "read-only"));
+    return rc < 0 ? rc : rc || nfs;
 }
 
 static int fence_act(struct stage_run *r)
@@ -89,6 +91,7 @@ static int close_act(struct stage_run *r)
 static int fence_undone(struct stage_run *r)
 {
     fence_reload(&r->site);
+    nfs_reload(&r->site);
     return 0;
 }
 

@@ -87,6 +87,12 @@ const char *cutover_not(const json_t *facts, unsigned row)
     return cutover_why_not(r, cutover_method_of(facts), cutover_in_domain(facts));
 }
 
+bool cutover_takes_sid(const struct pair_view *p)
+{
+    return p->stage && p->stage->apart && deed_of(p->stage) == DEED_DO &&
+           cutover_method_of(json_object_get(p->facts, "cutover")) == METHOD_TRANSPLANT;
+}
+
 /* ── which stages ── */
 
 static bool wants_do(const struct pair_view *p, const json_t *facts, unsigned row)

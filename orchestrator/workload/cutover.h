@@ -21,6 +21,8 @@ bool cutover_ready(const struct pair_view *p, char *why, size_t size); /* cutove
 const char *cutover_witness(const json_t *pair_facts);
 void cutover_wave(const json_t *pair_facts, const char *phase, unsigned *retonce,
                   unsigned *retbudget);
+/* Is this a pass after which the destination has the source's SID and Samba users? */
+bool cutover_takes_sid(const struct pair_view *p);
 const char *cutover_due(const json_t *pair_facts, int64_t wall_ms);
 
 /* ── for its own files ── */

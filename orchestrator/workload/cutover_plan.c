@@ -50,6 +50,7 @@ static const char *remedy_of(const char *id)
         {"machine",        "give one of them another: systemd-machine-id-setup"                       },
         {"method",         "--method rejoin, or a newer Samba on the destination"                     },
         {"role",           "demote it first"                                                          },
+        {"export",         "run the job with nfs: pair to the same path, or have clients mount anew"  },
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         if (strcmp(all[i].id, id) == 0)
@@ -412,6 +413,42 @@ static void check_shares(struct planning *g)
     (void)json_object_set_new(g->plan, "shares", list);
 }
 
+static bool exports_it(const json_t *host, const char *path, size_t len)
+{
+    size_t i;
+    const json_t *one;
+    json_array_foreach(json_object_get(host, "exports"), i, one)
+    {
+        const char *line = json_string_value(one);
+        if (line && strncmp(line, path, len) == 0 && line[len] == ' ')
+            return true;
+    }
+    return false;
+}
+
+/* Clients of NFS mount by path: one that is another there is one that they do not find. */
+static void check_exports(struct planning *g)
+{
+    size_t i, same = 0;
+    const json_t *one;
+    const json_t *all = json_object_get(g->source, "exports");
+    json_array_foreach(all, i, one)
+    {
+        const char *line = json_string_value(one);
+        size_t len = line ? strcspn(line, " ") : 0;
+        if (len > 0 && exports_it(g->destination, line, len))
+            same++;
+        else if (len > 0)
+            note(g, "export", "warn",
+                 "clients mount %.*s of the source, and the destination exports no such path",
+                 len < 80 ? (int)len : 80, line);
+    }
+    if (same > 0)
+        note(g, "exports", "pass",
+             "%zu NFS exports with the same path on both: closed on the source during the swap",
+             same);
+}
+
 static void check_rest(struct planning *g)
 {
     const char *s = text_of(g->source, "samba_version");
@@ -496,6 +533,7 @@ json_t *cutover_plan(const json_t *source, const json_t *destination, const json
     plan_names(&g);
     plan_moves(&g);
     check_shares(&g);
+    check_exports(&g);
     if (!g.failed)
         return g.plan;
     json_decref(g.plan);

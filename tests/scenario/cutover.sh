@@ -12,13 +12,32 @@ agents_up fs1 new1 cl
 
 say "a workgroup server with two shares and two users, one more name; its successor"
 users_on fs1 alice:3001 bob:3002
-on fs1 sh -c 'mkdir -p /srv/data/sales /srv/data/crew; echo old >/srv/data/sales/letter; chmod 777 /srv/data/*'
-{ share sales /srv/data/sales; share crew /srv/data/crew; } | standalone fs1 'netbios aliases = files'
+on fs1 sh -c 'mkdir -p /srv/data/sales /srv/data/crew /srv/data/desk; echo old >/srv/data/sales/letter; chmod 777 /srv/data/*'
+{ share sales /srv/data/sales; share crew /srv/data/crew; share desk /srv/data/desk; echo ' vfs objects = acl_xattr'; } |
+    standalone fs1 'netbios aliases = files'
 standalone new1 </dev/null
 names_for cl fs1 files
+say "an ACL of files and one of a share that name its own users; an export"
+on fs1 sh -c 'sid() { net sam show $1 | sed "s/.*SID //"; }
+    sharesec desk --setsddl="D:(A;;0x001f01ff;;;$(sid alice))(A;;0x001200a9;;;$(sid bob))" >/dev/null 2>&1
+    echo "/srv/data/sales 10.0.0.0/8(rw,no_subtree_check,sec=sys:krb5,fsid=77)" >/etc/exports; exportfs -ra'
+as_user cl fs1 desk alice 'put /etc/hostname shut; put /etc/hostname open' >/dev/null || fail "alice cannot write"
+on cl smbcacls //fs1/desk shut -U alice%pw-alice -a 'ACL:FS1\bob:DENIED/0x0/FULL' >/dev/null || fail "smbcacls"
+desk() { # SERVER: what each may there
+    local user file
+    for user in alice bob; do
+        for file in shut open; do echo "$user $file $(as_user cl "$1" desk $user "get $file -" | grep -oE 'NT_STATUS_[A-Z_]*|^cl$')"; done
+        echo "$user writes $(as_user cl "$1" desk $user 'put /etc/hostname new' | grep -oE 'NT_STATUS_[A-Z_]*|putting')"
+    done
+}
+may=$(desk fs1)
+[ "$(grep -c NT_STATUS_ACCESS_DENIED <<<"$may")" = 2 ] && [ "$(grep -cE ' cl$|putting' <<<"$may")" = 4 ] || { echo "$may"; fail "the ACLs do not tell users apart"; }
+exported() { on "$1" exportfs -s | sort; }
+exports=$(exported fs1)
+[ -n "$exports" ] || fail "nothing is exported"
 sid=$(on fs1 net getlocalsid | sed 's/.*: //')
 must_use cl fs1 sales alice
-godwit job create files --name move --accounts rename --shares pair --pair fs1:/srv/data=new1:/srv/data >/dev/null
+godwit job create files --name move --accounts rename --shares pair --nfs pair --pair fs1:/srv/data=new1:/srv/data >/dev/null
 godwit job start move --wait >/dev/null || { godwit job report move; fail "the transfer failed"; }
 on fs1 sh -c 'echo late >/srv/data/sales/late'
 before=$(identity_of fs1; identity_of new1)
@@ -47,6 +66,9 @@ for name in fs1 files "$(lab ip fs1)"; do
 done
 [ "$(as_user cl fs1 sales alice 'get late -' | head -1)" = late ] || fail "what was written last is not there"
 [ "$(on new1 net getlocalsid | sed 's/.*: //')" = "$sid" ] || fail "the machine's SID is another one"
+diff <(echo "$may") <(desk fs1) || fail "users may do other things on the new server"
+[ -z "$(exported fs1)" ] || fail "the source exports $(exported fs1)"
+diff <(echo "$exports") <(exported new1) || fail "the destination exports something else"
 refuses cl "$(admin_of fs1)" sales alice || fail "the source still serves users at its new address"
 on cl timeout 5 bash -c '! : </dev/tcp/$0/445' "$(admin_of fs1)" 2>/dev/null || fail "port 445 of the source is open"
 show "outage as the orchestrator saw it: $(cut_job move '.pairs[0].outage.measured_ms') ms, predicted $(cut_job move '.pairs[0].outage.predicted_ms') ms"
@@ -57,6 +79,8 @@ godwit cutover rollback move >/dev/null || { godwit cutover report move; fail "t
 diff <(echo "$before") <(identity_of fs1; identity_of new1) || fail "the rollback left something"
 must_use cl fs1 sales alice
 served_from cl fs1 sales alice fs1 || fail "fs1 is another than the source"
+diff <(echo "$may") <(desk fs1) || fail "users may do other things after the rollback"
+diff <(echo "$exports") <(exported fs1) || fail "the source's exports did not come back"
 
 say "once more, and for good"
 godwit cutover run move >/dev/null || { godwit cutover report move; fail "the second cutover failed"; }
@@ -64,6 +88,8 @@ must_use cl fs1 crew bob
 godwit cutover commit move >/dev/null || { godwit cutover report move; fail "the commit failed"; }
 [ "$(cut_job move '.pairs[0].cutover')" = committed ] || fail "it is $(cut_job move '.pairs[0].cutover')"
 ! godwit cutover rollback move >/dev/null 2>&1 || fail "a rollback after the commit"
+on fs1 grep -q '^/srv/data/sales' /etc/exports.before-cutover || fail "the source's exports are kept nowhere"
+diff <(echo "$may") <(desk fs1) || fail "users may do other things after the commit"
 
 say "nobody but Samba has a secret"
 for h in fs1 new1 orch; do on "$h" sh -c '[ -s /run/arguments ]' || fail "nobody looked at arguments on $h"; done
