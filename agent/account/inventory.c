@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "agent/account/accounts.h"
+#include "agent/account/beside.h"
 #include "agent/account/list.h"
 #include "agent/account/passdb.h"
 #include "agent/step.h"
@@ -174,16 +175,22 @@ static void tell(const struct account_list *l, struct step_result *ret)
     t.r.controller = accounts_is_controller();
     tell_users(&t);
     tell_groups(&t);
+    struct beside beside;
+    beside_look("", NULL, samba != NULL, l, &beside);
+    t.r.beside = beside.lines;
+    t.r.n_beside = beside.n;
     ret->body_len = godwit__accounts_result__get_packed_size(&t.r);
     if (t.r.n_users + t.r.n_groups > ACCOUNTS_MAX || ret->body_len > (512U << 10)) {
         (void)fault_set(&ret->fault, FAULT_STOP_JOB, E2BIG,
-                        "more than %d local users and groups: they do not fit one order",
-                        ACCOUNTS_MAX);
+                        "%zu local users and %zu groups do not fit one order, at most %d do: make "
+                        "them on the destination with the same ids, and say accounts: none",
+                        t.r.n_users, t.r.n_groups, ACCOUNTS_MAX);
     } else {
         ret->body = xmalloc(ret->body_len);
         (void)godwit__accounts_result__pack(&t.r, ret->body);
         ret->status = STEP_DONE;
     }
+    beside_done(&beside);
     told_done(&t);
 }
 

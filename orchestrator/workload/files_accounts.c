@@ -12,11 +12,13 @@
 #include "common/base/text.h"
 #include "common/wire/limits.h"
 #include "orchestrator/fleet/fleet.h"
+#include "orchestrator/workload/cutover.h"
 #include "orchestrator/workload/files_priv.h"
 #include "orchestrator/workload/shares.h"
 #include "proto/accounts.pb-c.h"
 
 #define ROWS_SHOWN 200
+#define BESIDE_MAX 40U
 
 int files_check_accounts(const char *value, struct fault *reterr)
 {
@@ -71,9 +73,31 @@ char *files_map_both(const json_t *facts, const json_t *options)
                      more ? more : "");
 }
 
+/* Accounts' SIDs became those of the destination's machine, for as long as it is that machine: when
+ * it takes the source's SID and users along they are themselves again. */
+static void keep_sids(char *map, size_t from)
+{
+    char *to = map + from;
+    for (const char *at = to; *at;) {
+        size_t n = strcspn(at, "\n");
+        n += at[n] == '\n';
+        if (strncmp(at, "sid,", 4) != 0) {
+            memmove(to, at, n);
+            to += n;
+        }
+        at += n;
+    }
+    *to = '\0';
+}
+
 char *files_map_text(const struct pair_view *p)
 {
-    return files_map_both(p->facts, p->options);
+    char *map = files_map_both(p->facts, p->options);
+    if (cutover_takes_sid(p)) {
+        size_t n = strlen(files_map_option(p));
+        keep_sids(map, n < strlen(map) ? n : strlen(map));
+    }
+    return map;
 }
 
 /* ── reading ── */
@@ -132,6 +156,10 @@ static json_t *list_json(const Godwit__AccountsResult *r)
     (void)json_object_set_new(a, "users", users);
     (void)json_object_set_new(a, "groups", groups);
     (void)json_object_set_new(a, "unfit", json_integer(r->unfit));
+    json_t *beside = json_array();
+    for (size_t i = 0; i < r->n_beside && i < BESIDE_MAX; i++)
+        (void)json_array_append_new(beside, text_json(r->beside[i]));
+    (void)json_object_set_new(a, "beside", beside);
     return a;
 }
 
@@ -207,7 +235,22 @@ static uint32_t id_of(const json_t *j, const char *key)
     return (uint32_t)json_integer_value(json_object_get(j, key));
 }
 
-static void fill_users(const json_t *list, Godwit__AccountsOrder *o)
+/* A home that comes with the pair's folder is where that comes to. malloc'd, NULL: as it is. */
+static char *home_there(const struct pair_view *p, const char *home)
+{
+    size_t n = strlen(p->source);
+    while (n > 1 && p->source[n - 1] == '/')
+        n--;
+    if (p->endpoint || p->to_endpoint || n <= 1 || strncmp(home, p->source, n) != 0 ||
+        (home[n] && home[n] != '/'))
+        return NULL;
+    size_t to = strlen(p->destination);
+    while (to > 1 && p->destination[to - 1] == '/')
+        to--;
+    return xasprintf("%.*s%s", (int)to, p->destination, home + n);
+}
+
+static void fill_users(const struct pair_view *p, const json_t *list, Godwit__AccountsOrder *o)
 {
     size_t i = 0;
     const json_t *u = NULL;
@@ -220,7 +263,8 @@ static void fill_users(const json_t *list, Godwit__AccountsOrder *o)
         to->uid = id_of(u, "uid");
         to->gid = id_of(u, "gid");
         to->gecos = text_of(u, "gecos");
-        to->home = text_of(u, "home");
+        char *home = home_there(p, text_of(u, "home"));
+        to->home = home ? home : xstrdup(text_of(u, "home"));
         to->shell = text_of(u, "shell");
         to->group = text_of(u, "group");
         o->users[o->n_users++] = to;
@@ -260,11 +304,13 @@ int files_plan_accounts_apply(const struct pair_view *p, struct planned_step ret
     o.conflict = files_text(conflict_of(p));
     o.dry_run = files_is_dry(p);
     o.map = files_bytes(map, strlen(map));
-    fill_users(json_object_get(a, "users"), &o);
+    fill_users(p, json_object_get(a, "users"), &o);
     fill_groups(json_object_get(a, "groups"), &o);
     files_plan_step(&ret[0], SIDE_DESTINATION, "accounts.apply", &o.base);
-    for (size_t i = 0; i < o.n_users; i++)
+    for (size_t i = 0; i < o.n_users; i++) {
+        free(o.users[i]->home);
         free(o.users[i]);
+    }
     for (size_t i = 0; i < o.n_groups; i++) {
         free(o.groups[i]->members);
         free(o.groups[i]);
@@ -311,6 +357,9 @@ static json_t *rows_json(const Godwit__AccountsApplied *r)
 static void keep_applied(const struct pair_view *p, const Godwit__AccountsApplied *r)
 {
     json_t *a = json_object(), *counts = json_object();
+    const json_t *beside = json_object_get(json_object_get(p->facts, "accounts"), "beside");
+    if (beside)
+        (void)json_object_set_new(a, "beside", json_deep_copy(beside));
     for (size_t i = 0; i < r->n_rows; i++)
         add_one(counts, r->rows[i]->fate);
     (void)json_object_set_new(a, "run", json_integer(p->run));

@@ -195,6 +195,36 @@ static void networks_and_names(void **state)
     assert_int_equal(cutover_check_name(""), -EINVAL);
 }
 
+static void exports_have_to_be_where_clients_mount_them(void **state)
+{
+    (void)state;
+    struct fault why = {.err = 0};
+    json_t *s = read_json(SOURCE), *d = read_json(DESTINATION), *o = read_json(EASY), *one;
+    json_t *checks = json_array();
+    size_t i, same = 0, missing = 0;
+    (void)json_object_set_new(
+        s, "exports",
+        json_pack("[s,s,s,i]", "/srv/a *(rw)", "/srv/ab *(ro)", "/srv/b\\x5c040c *(ro)", 7));
+    (void)json_object_set_new(d, "exports",
+                              json_pack("[s,s]", "/srv/a 10.0.0.0/8(rw)", "/srv/b\\x5c040c *"));
+    json_t *p = cutover_plan(s, d, o, checks, &why);
+    assert_non_null(p);
+    json_array_foreach(checks, i, one)
+    {
+        const char *id = json_string_value(json_object_get(one, "id"));
+        const char *text = json_string_value(json_object_get(one, "text"));
+        same += strcmp(id, "exports") == 0 && strncmp(text, "2 NFS", 5) == 0;
+        missing += strcmp(id, "export") == 0 && strstr(text, "mount /srv/ab of") != NULL;
+    }
+    assert_int_equal(same, 1);
+    assert_int_equal(missing, 1);
+    json_decref(p);
+    json_decref(s);
+    json_decref(d);
+    json_decref(o);
+    json_decref(checks);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +233,7 @@ int main(void)
         cmocka_unit_test(what_cannot_end_well_is_refused),
         cmocka_unit_test(ids_in_a_domain_have_to_agree),
         cmocka_unit_test(networks_and_names),
+        cmocka_unit_test(exports_have_to_be_where_clients_mount_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
