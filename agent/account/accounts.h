@@ -15,10 +15,5 @@ void accounts_give(struct step *s, struct step_result *ret);
 /* "accounts.take": the destination puts them there */
 void accounts_take(struct step *s, struct step_result *ret);
 
-struct account_list;
-struct account_user;
-/* Somebody, and fit to be made elsewhere. */
-bool account_is_told(const struct account_list *l, const struct account_user *u);
-
 /* Samba here is a domain controller: its accounts belong to the domain. */
 bool accounts_is_controller(void);

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/account/accounts.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
 #include "common/base/program.h"
@@ -36,7 +35,7 @@ static void look_names(struct beside *b, const struct account_list *l)
 {
     for (size_t i = 0; i < l->nusers; i++) {
         const struct account_user *u = &l->users[i];
-        if (u->uid >= l->uid_min && u->uid <= l->uid_max && !account_is_told(l, u))
+        if (account_is_person(l, u) && !account_is_told(l, u))
             say(b,
                 "user %.*s (%u) stays behind: no other host can make it by this name, group, home "
                 "or shell",
@@ -56,8 +55,7 @@ static bool is_moved(const struct account_list *l, const char *word)
 {
     const struct account_group *g = *word == '%' ? account_group_named(l, word + 1) : NULL;
     const struct account_user *u = *word == '%' ? NULL : account_user_named(l, word);
-    return (u && u->uid >= l->uid_min && u->uid <= l->uid_max) ||
-           (g && g->gid >= l->gid_min && g->gid <= l->gid_max);
+    return (u && account_is_person(l, u)) || (g && g->gid >= l->gid_min && g->gid <= l->gid_max);
 }
 
 static bool is_named(char *const *list, size_t n, const char *word)

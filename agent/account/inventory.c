@@ -52,17 +52,6 @@ struct told {
     Godwit__AccountsResult r;
 };
 
-static bool is_person(const struct account_list *l, const struct account_user *u)
-{
-    return u->uid >= l->uid_min && u->uid <= l->uid_max;
-}
-
-bool account_is_told(const struct account_list *l, const struct account_user *u)
-{
-    return is_person(l, u) && account_group_of(l, u->gid) && account_name_fits(u->name) &&
-           account_text_fits(u->gecos) && account_text_fits(u->home) && account_text_fits(u->shell);
-}
-
 /* As smbd names them to clients: by its own data bases, else by the id. malloc'd. */
 static char *sid_of_user(const struct told *t, const struct account_user *u)
 {
@@ -92,7 +81,7 @@ static void tell_users(struct told *t)
     for (size_t i = 0; i < t->l->nusers; i++) {
         const struct account_user *u = &t->l->users[i];
         const struct account_group *g = account_group_of(t->l, u->gid);
-        if (!is_person(t->l, u))
+        if (!account_is_person(t->l, u))
             continue;
         if (!account_is_told(t->l, u)) {
             t->r.unfit++;

@@ -197,3 +197,14 @@ const struct account_group *account_group_of(const struct account_list *l, uint3
             return &l->groups[i];
     return NULL;
 }
+
+bool account_is_person(const struct account_list *l, const struct account_user *u)
+{
+    return u->uid >= l->uid_min && u->uid <= l->uid_max;
+}
+
+bool account_is_told(const struct account_list *l, const struct account_user *u)
+{
+    return account_is_person(l, u) && account_group_of(l, u->gid) && account_name_fits(u->name) &&
+           account_text_fits(u->gecos) && account_text_fits(u->home) && account_text_fits(u->shell);
+}

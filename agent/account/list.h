@@ -46,3 +46,6 @@ const struct account_group *account_group_of(const struct account_list *l, uint3
 /* Fit for the tools' arguments and for the files: no colon, no control byte, no leading dash. */
 bool account_name_fits(const char *name);
 bool account_text_fits(const char *text);
+/* Of somebody, by login.defs; and fit to be made elsewhere. */
+bool account_is_person(const struct account_list *l, const struct account_user *u);
+bool account_is_told(const struct account_list *l, const struct account_user *u);

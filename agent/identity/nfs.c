@@ -16,7 +16,6 @@
 #include "common/base/mem.h"
 #include "common/base/program.h"
 
-#define MARK "# written by godwit while this server moves: the real file comes back by itself\n"
 #define RELOAD_MS 30000
 
 /* "10.0.0.0/8(rw,sync) *(ro)": each rw between commas or brackets. */
@@ -34,7 +33,7 @@ static void put_read_only(struct buf *to, const char *clients)
     buf_put_u8(to, '\n');
 }
 
-int nfs_render(const char *text, size_t len, bool closed, char **ret, struct fault *reterr)
+int nfs_render(const char *text, size_t len, char **ret, struct fault *reterr)
 {
     struct exports e = {.n = 0};
     struct buf b;
@@ -42,8 +41,8 @@ int nfs_render(const char *text, size_t len, bool closed, char **ret, struct fau
     if (rc < 0)
         return rc;
     buf_init(&b, 4 * EXPORTS_MAX);
-    buf_put(&b, MARK, sizeof MARK - 1);
-    for (size_t i = 0; !closed && i < e.n; i++) {
+    buf_put(&b, NFS_MARK, sizeof NFS_MARK - 1);
+    for (size_t i = 0; i < e.n; i++) {
         CLEANUP(mem_free) char *path = exports_escape(e.list[i].path);
         buf_put(&b, path, strlen(path));
         buf_put_u8(&b, ' ');
@@ -94,24 +93,24 @@ struct raising {
     bool some, changed;
 };
 
+/* A file that exports nothing stays as it is. */
 static int raise_one(void *arg, const char *path)
 {
     struct raising *g = arg;
     CLEANUP(mem_free) char *now = NULL;
-    CLEANUP(mem_free) char *text = NULL;
+    CLEANUP(mem_free) char *open = NULL;
     struct fault why = {.err = 0};
     size_t len = 0;
     int rc = read_one(g->site, path, &now, &len);
     if (rc == -ENOENT)
         return 0;
     if (rc == 0)
-        rc = nfs_render(now, len, g->closed, &text, &why);
-    if (rc == 0 && strlen(text) == sizeof MARK - 1 && strncmp(now, MARK, sizeof MARK - 1) != 0 &&
-        !g->closed)
-        return 0; /* it exports nothing: it stays as it is */
+        rc = nfs_render(now, len, &open, &why);
+    if (rc == 0 && strcmp(open, NFS_MARK) == 0 && strncmp(now, NFS_MARK, sizeof NFS_MARK - 1) != 0)
+        return 0;
     g->some = true;
     if (rc == 0)
-        rc = names_write(g->site, path, text, 0644);
+        rc = names_write(g->site, path, g->closed ? NFS_MARK : open, 0644);
     g->changed = g->changed || rc > 0;
     return rc < 0 ? fault_set(g->reterr, FAULT_STOP_JOB, -rc, "%.120s cannot be made read-only: %s",
                               path, why.text[0] ? why.text : strerror(-rc))

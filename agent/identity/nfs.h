@@ -11,8 +11,11 @@
 #define NFS_EXPORTS "/etc/exports"
 #define NFS_EXPORTS_DIR "/etc/exports.d"
 
-/* The exports of such a file read-only, or none. Pure; malloc'd. -EINVAL: a line is no export. */
-int nfs_render(const char *text, size_t len, bool closed, char **ret, struct fault *reterr);
+#define NFS_MARK "# written by godwit while this server moves: the real file comes back by itself\n"
+
+/* The exports of such a file read-only, behind the mark. Pure; malloc'd. -EINVAL: a line is no
+ * export. */
+int nfs_render(const char *text, size_t len, char **ret, struct fault *reterr);
 /* Notes, writes, has the kernel told. 1 when something changed; 0 where nothing is exported. */
 int nfs_raise(const struct site *v, bool closed, struct fault *reterr);
 /* After the note was put back. */

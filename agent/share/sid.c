@@ -61,11 +61,11 @@ static char *account_of(const struct sid_ask *a, const Godwit__Share *s, unsigne
 }
 
 /* What the map makes of the SID of n characters at text; NULL: it says nothing. */
-static char *mapped(const struct sid_ask *a, const char *text, size_t n)
+static char *mapped(const struct idmap *map, const char *text, size_t n)
 {
     struct sid from, to;
     char shown[SID_TEXT_MAX];
-    if (sid_parse(text, n, &from) < 0 || !idmap_sid(a->map, &from, &to))
+    if (sid_parse(text, n, &from) < 0 || !idmap_sid(map, &from, &to))
         return NULL;
     sid_text(&to, shown);
     return xstrdup(shown);
@@ -84,11 +84,27 @@ char *sid_translate(const struct sid_ask *a, const Godwit__Share *s)
         size_t len = here ? 1 + strspn(at + 1, "0123456789-") : 1;
         bool local = here && at[-1] == ';' && n > 0 && strncmp(at, a->from->machine_sid, n) == 0 &&
                      at[n] == '-';
-        CLEANUP(mem_free) char *sid = here ? mapped(a, at, len) : NULL;
+        CLEANUP(mem_free) char *sid = here ? mapped(a->map, at, len) : NULL;
         if (!sid && local)
             sid = account_of(a, s, entry);
         buf_put(&b, sid ? sid : at, sid ? strlen(sid) : len);
         entry += *at == ')';
+        at += len;
+    }
+    char *ret = xmemdup(b.data ? b.data : (const uint8_t *)"", b.len);
+    buf_done(&b);
+    return ret;
+}
+
+char *sid_map_list(const struct idmap *map, const char *list)
+{
+    struct buf b;
+    buf_init(&b, 64U << 10);
+    for (const char *at = list; *at;) {
+        bool here = (at == list || strchr(", ", at[-1])) && strncmp(at, "S-1-", 4) == 0;
+        size_t len = here ? 1 + strspn(at + 1, "0123456789-") : 1;
+        CLEANUP(mem_free) char *sid = here ? mapped(map, at, len) : NULL;
+        buf_put(&b, sid ? sid : at, sid ? strlen(sid) : len);
         at += len;
     }
     char *ret = xmemdup(b.data ? b.data : (const uint8_t *)"", b.len);

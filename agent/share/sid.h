@@ -17,5 +17,7 @@ struct sid_ask {
  * entries of the source's local accounts go by name to this server's accounts. Those that are not
  * here keep their SID; say() names them. */
 char *sid_translate(const struct sid_ask *a, const Godwit__Share *s);
+/* "SID:R,SID:F", as a usershare has it, by the map alone; malloc'd. */
+char *sid_map_list(const struct idmap *map, const char *list);
 /* The name of entry n of "NAME:TYPE/FLAGS/MASK,…"; malloc'd, NULL: there is none. */
 char *sid_name(const char *acl, unsigned n);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/share/before.h"
+#include "agent/share/sid.h"
 #include "agent/share/take_priv.h"
 #include "common/base/mem.h"
 
@@ -18,10 +19,11 @@ static const char *value_of(const Godwit__Share *s, const char *name)
     return "";
 }
 
-static char *file_text(const struct taken *one)
+static char *file_text(const struct take *t, const struct taken *one)
 {
     const Godwit__Share *s = one->share;
-    const char *acl = value_of(s, "usershare_acl"), *guest = value_of(s, "guest_ok");
+    CLEANUP(mem_free) char *acl = sid_map_list(t->map, value_of(s, "usershare_acl"));
+    const char *guest = value_of(s, "guest_ok");
     return xasprintf(
         "#VERSION 2\npath=%s\ncomment=%s\nusershare_acl=%s\nguest_ok=%s\nsharename=%s\n", one->path,
         value_of(s, "comment"), *acl ? acl : "S-1-1-0:R", *guest ? guest : "n", s->name);
@@ -65,7 +67,7 @@ int take_user_plan(struct take *t, struct taken *one, struct fault *reterr)
         if (*p >= 'A' && *p <= 'Z')
             *p = (char)(*p - 'A' + 'a');
     CLEANUP(mem_free) char *path = xasprintf("%s/%s", folder, name);
-    CLEANUP(mem_free) char *text = file_text(one);
+    CLEANUP(mem_free) char *text = file_text(t, one);
     size_t had = t->before->n_files;
     int rc = before_file(t->before, path, text, 0644);
     if (rc < 0)

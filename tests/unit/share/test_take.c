@@ -169,6 +169,8 @@ static int tear_down(void **state)
     return 0;
 }
 
+static const char *map_text = ""; /* of the job */
+
 static int take(struct world *w, bool dry, Godwit__ShareApplyResult **ret, struct fault *why)
 {
     char pair[] = "0123456789abcdef.1", host[] = "fs1";
@@ -180,6 +182,7 @@ static int take(struct world *w, bool dry, Godwit__ShareApplyResult **ret, struc
     o.smb = SHARE_PAIR;
     o.nfs = SHARE_PAIR;
     o.from = w->inv;
+    o.map = (ProtobufCBinaryData){.data = (uint8_t *)(uintptr_t)map_text, .len = strlen(map_text)};
     *ret = NULL;
     return take_over(&w->to.server, &o, dry, ret, why);
 }
@@ -370,6 +373,29 @@ static void a_source_that_lives_in_the_registry(void **state)
     assert_null(strstr(there, "workgroup"));
 }
 
+/* Entries of accounts that have other SIDs here are theirs. */
+static void usershares_name_the_same_people(void **state)
+{
+    struct world *w = *state;
+    struct fault why = {0};
+    Godwit__ShareApplyResult *r = NULL;
+    CLEANUP(mem_free)
+    char *user =
+        xasprintf("#VERSION 2\npath=%s/data\nusershare_acl=S-1-1-0:R,S-1-5-21-1-2-3-1001:F,"
+                  "S-1-5-21-1-2-3-10011:D\nguest_ok=n\n",
+                  w->source);
+    put(&w->from, "usershares/us", user);
+    put(&w->to, "smb.conf", "[global]\n");
+    map_text = "sid,S-1-5-21-1-2-3-1001,S-1-5-21-7-8-9-1005\n";
+    read_source(w);
+    assert_int_equal(take(w, false, &r, &why), 0);
+    map_text = "";
+    godwit__share_apply_result__free_unpacked(r, NULL);
+    CLEANUP(mem_free) char *there = get(&w->to, "usershares/us");
+    assert_non_null(strstr(there, "usershare_acl=S-1-1-0:R,S-1-5-21-7-8-9-1005:F,"
+                                  "S-1-5-21-1-2-3-10011:D\n"));
+}
+
 static void modules_that_are_not_here_are_named(void **state)
 {
     struct world *w = *state;
@@ -477,6 +503,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(taken_over_once_and_the_same_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_server_that_lives_in_the_registry, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_source_that_lives_in_the_registry, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(usershares_name_the_same_people, set_up, tear_down),
         cmocka_unit_test_setup_teardown(modules_that_are_not_here_are_named, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_refused_changes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_record_is_undone, set_up, tear_down),
