@@ -16,6 +16,7 @@
 #include "agent/lane/lane_out.h"
 #include "agent/lane/lane_priv.h"
 #include "agent/lane/lane_seal.h"
+#include "agent/lane/lane_socket.h"
 #include "common/base/bucket.h"
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
@@ -111,6 +112,11 @@ void lane_set_bucket(struct lane *l, struct bucket *b)
 void lane_abort(struct lane *l)
 {
     (void)shutdown(l->fd, SHUT_RDWR);
+}
+
+bool lane_is_long(const struct lane *l)
+{
+    return lane_socket_is_long(l->fd);
 }
 
 const uint8_t *lane_peer_pin(const struct lane *l)

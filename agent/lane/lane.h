@@ -43,6 +43,8 @@ void lane_set_bucket(struct lane *l, struct bucket *b);
 /* Any thread: both directions end now; a blocked send or receive returns -ECONNRESET. */
 void lane_abort(struct lane *l);
 const uint8_t *lane_peer_pin(const struct lane *l);
+/* The peer is more than a few milliseconds away: each connection is slow to grow. */
+bool lane_is_long(const struct lane *l);
 
 /* Sends one record; while the peer does not read, what it says is put into the inbox. buf has
  * LANE_HEADER_BYTES free in front of the body: head points there, len counts the body. */

@@ -38,15 +38,20 @@ void lane_socket_tune(int fd)
         (void)set_congestion(fd, "reno");
 }
 
+bool lane_socket_is_long(int fd)
+{
+    struct tcp_info info = {.tcpi_rtt = 0};
+    socklen_t len = sizeof info;
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+           info.tcpi_min_rtt > LONG_LINK_US && info.tcpi_min_rtt != UINT32_MAX;
+}
+
 /* BBR, where the kernel has it, is several times faster than cubic on a long link that loses
  * packets; on a short one its pacing costs a seventh of the processor for nothing. The shortest of
  * the handshake's round trips tells: a single one is as long as a busy host makes it. */
 void lane_socket_choose_congestion(int fd)
 {
-    struct tcp_info info = {.tcpi_rtt = 0};
-    socklen_t len = sizeof info;
-    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
-        info.tcpi_min_rtt > LONG_LINK_US && info.tcpi_min_rtt != UINT32_MAX)
+    if (lane_socket_is_long(fd))
         (void)set_congestion(fd, "bbr");
 }
 

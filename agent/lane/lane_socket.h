@@ -1,6 +1,8 @@
 /* lane_socket: the options that both ends set on a lane's socket. Any thread. */
 #pragma once
+#include <stdbool.h>
 
 void lane_socket_tune(int fd);
+bool lane_socket_is_long(int fd);
 /* Once connected, when the round trip is known. */
 void lane_socket_choose_congestion(int fd);

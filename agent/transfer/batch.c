@@ -329,10 +329,11 @@ static int first_seen(struct worker *w, struct folder *f, const char *name, cons
     return rc;
 }
 
-/* Are there workers that could send it while this one walks on? */
+/* Are there workers, or soon, that could send it while this one walks on? */
 static bool may_hand_over(const struct worker *w, const struct folder *f, const struct meta *m)
 {
-    return m->size > PIECE_BYTES && !f->alone && atomic_load(&w->s->nidle) > 0;
+    return m->size > PIECE_BYTES && !f->alone &&
+           (atomic_load(&w->s->nidle) > 0 || atomic_load(&w->s->nconnecting) > 0);
 }
 
 static int send_file(struct worker *w, struct folder *f, const char *name, bool links,

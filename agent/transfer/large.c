@@ -20,6 +20,14 @@ static bool piece_there(const struct large *g, uint32_t piece)
     return (g->bitmap[piece / 8] >> (piece % 8)) & 1;
 }
 
+static bool is_begun(struct sender *s, const struct large *g)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    bool begun = g->begun;
+    (void)pthread_mutex_unlock(&s->lock);
+    return begun;
+}
+
 /* Under the lock: the next piece that nobody has; false: none. */
 static bool claim_from(struct large *g, uint32_t *retpiece)
 {
@@ -102,7 +110,9 @@ static int chunk_send(struct worker *w, const struct large *g, uint64_t at, size
     (void)XXH3_128bits_update(w->hash, head + CHUNK_HEAD_BYTES, n);
     b->len += CHUNK_HEAD_BYTES + n;
     large_count(w->s, n);
-    return worker_send(w, REC_CHUNK, b);
+    int rc = worker_send(w, REC_CHUNK, b);
+    /* Nobody can help before the answer is read, and on a long link a piece takes its time. */
+    return rc == 0 && g->owner == w && !is_begun(w->s, g) ? worker_pump(w, 0) : rc;
 }
 
 void large_data_range(const struct large *g, uint64_t at, uint64_t end, uint64_t *retfrom,
@@ -262,10 +272,7 @@ static int pieces_send(struct worker *w, struct large *g, bool fresh)
 {
     int rc = 0;
     while (rc >= 0 && !fresh && g->npieces > 1) { /* what is there need not be sent */
-        (void)pthread_mutex_lock(&w->s->lock);
-        bool begun = g->begun;
-        (void)pthread_mutex_unlock(&w->s->lock);
-        if (begun)
+        if (is_begun(w->s, g))
             break;
         rc = worker_pump(w, WAIT_MS);
     }

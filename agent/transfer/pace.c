@@ -8,6 +8,9 @@
 #include "common/base/bucket.h"
 #include "common/base/clock.h"
 
+#define LOOKS_OF_A_LANE 2U /* seconds until it shows what a lane brings */
+#define LOOKS_OF_ENOUGH 30U
+
 /* Ticks of all processors since boot, of the whole machine: what else runs here, perhaps the other
  * side, needs them as well. False: this system does not say. */
 static bool machine_ticks(uint64_t *retall, uint64_t *retidle)
@@ -41,22 +44,36 @@ static bool has_time(const struct pace *p, struct pace *now)
            (now->idle - p->idle) * 5 > now->ticks - p->ticks;
 }
 
-/* Microseconds that all lanes together waited; also counts what went over them. */
-static uint64_t waited_us(struct sender *s, unsigned *retlanes)
+/* What all lanes together waited and carried. */
+static void sum_up(struct sender *s, struct pace *now, unsigned *retlanes)
 {
-    uint64_t blocked = 0;
     *retlanes = 0;
     (void)pthread_mutex_lock(&s->lock);
     for (struct worker *w = s->workers; w; w = w->next) {
         if (!w->lane)
             continue;
-        blocked += lane_blocked_us(w->lane);
+        now->blocked_us += lane_blocked_us(w->lane);
         s->counters.wire_bytes += lane_wire_bytes(w->lane) - w->wire_told;
         w->wire_told = lane_wire_bytes(w->lane);
         ++*retlanes;
     }
+    now->wire_bytes = s->counters.wire_bytes;
     (void)pthread_mutex_unlock(&s->lock);
-    return blocked;
+}
+
+/* A lane has to bring a twentieth more than there was without it. One that does not only takes from
+ * the others, and its start costs all of them. What brought nothing is tried again later: the link
+ * may be another by then. */
+static bool brings_more(struct pace *p, uint64_t rate)
+{
+    if (p->enough && p->looks >= LOOKS_OF_ENOUGH)
+        p->enough = false, p->best = 0;
+    if (p->enough || p->looks < LOOKS_OF_A_LANE)
+        return false;
+    p->enough = rate < p->best + p->best / 20;
+    p->best = rate;
+    p->looks = 0;
+    return !p->enough;
 }
 
 /* When sends wait most of the time and the processors do not work, the link is the limit:
@@ -64,17 +81,21 @@ static uint64_t waited_us(struct sender *s, unsigned *retlanes)
 bool pace_wants_lane(struct sender *s, struct pace *p)
 {
     unsigned n = 0;
-    struct pace now = {.at_us = clock_mono_us()};
-    now.blocked_us = waited_us(s, &n);
+    struct pace now = {
+        .at_us = clock_mono_us(), .best = p->best, .looks = p->looks + 1, .enough = p->enough};
+    sum_up(s, &now, &n);
     uint64_t wall = (uint64_t)(now.at_us - p->at_us) + 1;
     uint64_t spent = now.blocked_us > p->blocked_us ? now.blocked_us - p->blocked_us : 0;
+    uint64_t rate = (now.wire_bytes - p->wire_bytes) * 1000000 / wall;
     bool idle = has_time(p, &now), bound = idle && n > 0 && spent * 10 > wall * n * 6;
-    *p = now;
     (void)pthread_mutex_lock(&s->lock);
     for (struct worker *w = s->workers; w; w = w->next)
         atomic_store(&w->compress.link_bound, bound);
     bool over = s->walk_over;
     (void)pthread_mutex_unlock(&s->lock);
-    return bound && !over && n < LANES_MOST && !s->spec->options.lanes &&
-           !bucket_is_limited(step_bucket(s->step)); /* more lanes share the same rate */
+    bool more = bound && !over && n < LANES_MOST && !s->spec->options.lanes &&
+                !bucket_is_limited(step_bucket(s->step)) && /* more lanes share the same rate */
+                brings_more(&now, rate);
+    *p = now;
+    return more;
 }

@@ -1,5 +1,5 @@
-/* sender: the sessions of the source: connects, starts workers, adds lanes, keeps the counters, and
- * begins again when a lane is lost. The step's thread; workers have their own (worker.c). */
+/* sender: the sessions of the source: keeps the counters, and begins again when a lane is lost. How
+ * a session gets its lanes is lanes.c. The step's thread; workers have their own (worker.c). */
 #include "agent/transfer/sender.h"
 
 #include <errno.h>
@@ -10,16 +10,14 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
-#include <sys/sysinfo.h>
 #include <unistd.h>
 
-#include "agent/lane/lane_hello.h"
 #include "agent/store/beneath.h"
 #include "agent/transfer/digest.h"
+#include "agent/transfer/lanes.h"
 #include "agent/transfer/sender_priv.h"
 #include "agent/transfer/sent.h"
 #include "agent/transfer/temp.h"
-#include "common/base/bucket.h"
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
@@ -28,7 +26,6 @@
 #define TICK_MS 100
 #define BACKOFF_MIN_MS 5 /* both get their orders at once: the other is ready in a moment */
 #define BACKOFF_MAX_MS 5000
-#define WELCOME_MS 30000
 #define REFUSED_MAX_MS 120000 /* an agent that restarts gets its order again within this */
 #define STACK_BYTES (8U << 20)
 
@@ -65,122 +62,6 @@ static bool is_stopped(struct sender *s)
     bool stopped = s->fault.what_next != FAULT_NONE;
     (void)pthread_mutex_unlock(&s->lock);
     return stopped;
-}
-
-/* ── lanes ── */
-
-static void hello_make(const struct sender *s, uint32_t index, struct lane_hello *ret)
-{
-    const struct transfer_spec *p = s->spec;
-    *ret = (struct lane_hello){
-        .entry = {.session = s->session,
-                  .lane = index,
-                  .can = (p->options.delta && !s->source ? (unsigned)LANE_CAN_DELTA : 0) |
-                         (moved_can(s) ? (unsigned)LANE_CAN_MOVE : 0)}
-    };
-    (void)snprintf(ret->id, sizeof ret->id, "%s", p->ticket_id);
-    (void)snprintf(ret->pair, sizeof ret->pair, "%s", p->pair);
-    memcpy(ret->secret, p->secret, sizeof ret->secret);
-}
-
-static int connect_to(struct sender *s, const char *endpoint, uint32_t index, struct lane **ret,
-                      struct lane_welcome *retwelcome)
-{
-    struct lane *l = NULL;
-    struct lane_hello h;
-    struct fault f = {0};
-    int rc = lane_connect(&l, step_env(s->step)->identity, endpoint, s->spec->peer_pin,
-                          step_cancel_fd(s->step));
-    if (rc < 0)
-        return rc;
-    lane_wait_when_full(l); /* what we send is within the credit, and thousands may fail at once */
-    hello_make(s, index, &h);
-    rc = lane_hello_send(l, &h);
-    if (rc == 0)
-        rc = lane_welcome_receive(l, WELCOME_MS, retwelcome, &f);
-    if (rc == 0) {
-        *ret = l;
-        return 0;
-    }
-    (void)lane_free(l);
-    if (f.what_next == FAULT_STOP_JOB) {
-        (void)pthread_mutex_lock(&s->lock);
-        s->fault = f;
-        (void)pthread_mutex_unlock(&s->lock);
-    }
-    return rc;
-}
-
-int sender_connect(struct sender *s, uint32_t index, struct lane **ret, uint64_t *retcredit,
-                   bool *retfresh)
-{
-    int rc = -EDESTADDRREQ;
-    for (size_t i = 0; i < s->spec->nendpoints; i++) {
-        struct lane_welcome w;
-        rc = connect_to(s, s->spec->endpoints[i], index, ret, &w);
-        if (rc == 0) {
-            *retcredit = w.credit < INT32_MAX ? w.credit : INT32_MAX;
-            *retfresh = w.fresh;
-            if (index == 0)
-                s->peer_last = w.last;
-            return 0;
-        }
-        if (rc == -ECANCELED || is_stopped(s))
-            break;
-    }
-    return rc;
-}
-
-/* Gives the lane a worker. */
-int sender_adopt(struct sender *s, struct lane *l, uint64_t credit, uint32_t index)
-{
-    struct worker *w = xcalloc(1, sizeof *w);
-    w->s = s;
-    w->lane = l;
-    w->index = index;
-    w->credit = (int64_t)credit;
-    w->last = &w->first;
-    w->compress.policy = s->spec->options.compress;
-    lane_set_bucket(l, step_bucket(s->step));
-    w->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    (void)pthread_mutex_lock(&s->lock);
-    int rc = w->wake < 0 ? -errno : s->walk_over || atomic_load(&s->broken) ? -ESHUTDOWN : 0;
-    if (rc == 0)
-        rc = -pthread_create(&w->thread, NULL, worker_run, w);
-    if (rc == 0) {
-        w->next = s->workers;
-        s->workers = w;
-        s->nworkers++;
-    }
-    (void)pthread_mutex_unlock(&s->lock);
-    if (rc == 0)
-        return 0;
-    if (w->wake >= 0)
-        (void)fd_close(w->wake);
-    free(w);
-    return rc;
-}
-
-static void lane_add(struct sender *s)
-{
-    struct lane *l = NULL;
-    uint64_t credit = 0;
-    bool fresh = false;
-    uint32_t index = s->nworkers;
-    if (sender_connect(s, index, &l, &credit, &fresh) < 0)
-        return;
-    if (sender_adopt(s, l, credit, index) < 0) {
-        lane_close(l);
-        (void)lane_free(l);
-    }
-}
-
-static unsigned lanes_wanted(const struct sender *s)
-{
-    unsigned cpus = (unsigned)get_nprocs();
-    if (s->spec->options.lanes)
-        return s->spec->options.lanes < LANES_MOST * 2 ? s->spec->options.lanes : LANES_MOST * 2;
-    return cpus < 1 ? 1 : cpus < LANES_START ? cpus : LANES_START;
 }
 
 static void counters_now(struct sender *s, struct counters *ret)
@@ -296,7 +177,7 @@ static void session_wait(struct sender *s)
             told = clock_mono_ms();
             tell(s, finishing ? "finishing" : "sending");
             if (pace_wants_lane(s, &pace))
-                lane_add(s);
+                lanes_add(s);
             if (hold_tick(&s->hold, told))
                 step_source_latency(s->step, s->hold.latency_us,
                                     atomic_load(&s->hold.pace) * 100 / HOLD_FULL);
@@ -327,19 +208,21 @@ static int session_run(struct sender *s)
     if (rc == 0 && s->source)
         rc = s->source->session_begin(s);
     if (rc == 0)
-        rc = sender_connect(s, 0, &l, &credit, &fresh);
+        rc = lanes_first(s, &l, &credit, &fresh);
     if (rc < 0)
         return rc;
+    unsigned want = lanes_wanted(s, l);
     rc = stack_fill(s, fresh);
     if (rc == 0)
-        rc = sender_adopt(s, l, credit, 0);
+        rc = lanes_adopt(s, l, credit, 0);
     if (rc < 0) {
         (void)lane_free(l);
         return rc;
     }
-    for (unsigned i = 1; i < lanes_wanted(s); i++)
-        lane_add(s);
+    for (unsigned i = 1; i < want; i++)
+        lanes_add(s);
     session_wait(s);
+    lanes_end(s);
     workers_join(s);
     return s->finished ? 0 : s->error < 0 ? s->error : -EPIPE;
 }

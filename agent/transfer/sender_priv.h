@@ -152,7 +152,12 @@ struct sender {
     atomic_bool crossed;     /* something below the root is on another file system */
     atomic_bool broken;      /* the session cannot go on */
     atomic_uint nidle, next_id;
-    atomic_uint rings; /* times that sender_ring() was called */
+    atomic_uint nconnecting; /* lanes to come */
+    atomic_uint rings;       /* times that sender_ring() was called */
+
+    struct joining *joining; /* threads that connect lanes; the step's thread alone */
+    unsigned njoined;
+    int joining_stop; /* eventfd; open while njoined */
 
     pthread_mutex_t lock; /* all below */
     pthread_cond_t changed;
@@ -174,14 +179,15 @@ struct sender {
 /* sender.c */
 void sender_broken(struct sender *s, int rc);
 void sender_ring(struct sender *s); /* wakes idle workers */
-int sender_adopt(struct sender *s, struct lane *l, uint64_t credit, uint32_t index);
-int sender_connect(struct sender *s, uint32_t index, struct lane **ret, uint64_t *retcredit,
-                   bool *retfresh);
 
 /* pace.c */
 struct pace { /* as of the last look */
     int64_t at_us;
     uint64_t blocked_us;  /* of all lanes */
+    uint64_t wire_bytes;  /* likewise */
+    uint64_t best;        /* bytes a second when the last lane was asked for */
+    unsigned looks;       /* since then */
+    bool enough;          /* it brought nothing */
     uint64_t ticks, idle; /* of the machine's processors */
 };
 void pace_begin(struct pace *p);

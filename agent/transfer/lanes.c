@@ -1,0 +1,194 @@
+/* lanes: how a session gets its lanes. The first connects alone and begins to send; the others
+ * connect side by side meanwhile, since each takes some round trips of the link. The step's thread,
+ * and one for each that connects. */
+#include "agent/transfer/lanes.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include "agent/lane/lane_hello.h"
+#include "agent/transfer/sender_priv.h"
+#include "common/base/bucket.h"
+#include "common/base/cleanup.h"
+#include "common/base/mem.h"
+
+#define WELCOME_MS 30000
+
+struct joining {
+    struct joining *next;
+    struct sender *s;
+    uint32_t index;
+    pthread_t thread;
+};
+
+static void hello_make(const struct sender *s, uint32_t index, struct lane_hello *ret)
+{
+    const struct transfer_spec *p = s->spec;
+    *ret = (struct lane_hello){
+        .entry = {.session = s->session,
+                  .lane = index,
+                  .can = (p->options.delta && !s->source ? (unsigned)LANE_CAN_DELTA : 0) |
+                         (moved_can(s) ? (unsigned)LANE_CAN_MOVE : 0)}
+    };
+    (void)snprintf(ret->id, sizeof ret->id, "%s", p->ticket_id);
+    (void)snprintf(ret->pair, sizeof ret->pair, "%s", p->pair);
+    memcpy(ret->secret, p->secret, sizeof ret->secret);
+}
+
+static bool is_stopped(struct sender *s)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    bool stopped = s->fault.what_next != FAULT_NONE;
+    (void)pthread_mutex_unlock(&s->lock);
+    return stopped;
+}
+
+static int connect_to(struct sender *s, const char *endpoint, uint32_t index, int cancel_fd,
+                      struct lane **ret, struct lane_welcome *retwelcome)
+{
+    struct lane *l = NULL;
+    struct lane_hello h;
+    struct fault f = {0};
+    int rc = lane_connect(&l, step_env(s->step)->identity, endpoint, s->spec->peer_pin, cancel_fd);
+    if (rc < 0)
+        return rc;
+    lane_wait_when_full(l); /* what we send is within the credit, and thousands may fail at once */
+    hello_make(s, index, &h);
+    rc = lane_hello_send(l, &h);
+    if (rc == 0)
+        rc = lane_welcome_receive(l, WELCOME_MS, retwelcome, &f);
+    if (rc == 0) {
+        *ret = l;
+        return 0;
+    }
+    (void)lane_free(l);
+    if (f.what_next == FAULT_STOP_JOB) {
+        (void)pthread_mutex_lock(&s->lock);
+        s->fault = f;
+        (void)pthread_mutex_unlock(&s->lock);
+    }
+    return rc;
+}
+
+static int connect_any(struct sender *s, uint32_t index, int cancel_fd, struct lane **ret,
+                       struct lane_welcome *retwelcome)
+{
+    int rc = -EDESTADDRREQ;
+    for (size_t i = 0; i < s->spec->nendpoints; i++) {
+        rc = connect_to(s, s->spec->endpoints[i], index, cancel_fd, ret, retwelcome);
+        if (rc == 0 || rc == -ECANCELED || is_stopped(s))
+            break;
+    }
+    if (rc == 0 && retwelcome->credit > INT32_MAX)
+        retwelcome->credit = INT32_MAX;
+    return rc;
+}
+
+int lanes_first(struct sender *s, struct lane **ret, uint64_t *retcredit, bool *retfresh)
+{
+    struct lane_welcome w;
+    int rc = connect_any(s, 0, step_cancel_fd(s->step), ret, &w);
+    if (rc < 0)
+        return rc;
+    *retcredit = w.credit;
+    *retfresh = w.fresh;
+    s->peer_last = w.last;
+    return 0;
+}
+
+int lanes_adopt(struct sender *s, struct lane *l, uint64_t credit, uint32_t index)
+{
+    struct worker *w = xcalloc(1, sizeof *w);
+    w->s = s;
+    w->lane = l;
+    w->index = index;
+    w->credit = (int64_t)credit;
+    w->last = &w->first;
+    w->compress.policy = s->spec->options.compress;
+    lane_set_bucket(l, step_bucket(s->step));
+    w->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    (void)pthread_mutex_lock(&s->lock);
+    int rc = w->wake < 0 ? -errno : s->walk_over || atomic_load(&s->broken) ? -ESHUTDOWN : 0;
+    if (rc == 0)
+        rc = -pthread_create(&w->thread, NULL, worker_run, w);
+    if (rc == 0) {
+        w->next = s->workers;
+        s->workers = w;
+        s->nworkers++;
+    }
+    (void)pthread_mutex_unlock(&s->lock);
+    if (rc == 0)
+        return 0;
+    if (w->wake >= 0)
+        (void)fd_close(w->wake);
+    free(w);
+    return rc;
+}
+
+static void *join(void *arg)
+{
+    struct joining *j = arg;
+    struct sender *s = j->s;
+    struct lane *l = NULL;
+    struct lane_welcome w;
+    int rc = connect_any(s, j->index, s->joining_stop, &l, &w);
+    if (rc == 0) {
+        lane_set_cancel(l, step_cancel_fd(s->step));
+        rc = lanes_adopt(s, l, w.credit, j->index);
+    }
+    atomic_fetch_sub(&s->nconnecting, 1);
+    if (rc < 0 && l) {
+        lane_close(l);
+        (void)lane_free(l);
+    }
+    return NULL;
+}
+
+void lanes_add(struct sender *s)
+{
+    if (s->njoined == 0)
+        s->joining_stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (s->joining_stop < 0 || s->njoined >= LANES_MOST * 2)
+        return;
+    struct joining *j = xcalloc(1, sizeof *j);
+    *j = (struct joining){.next = s->joining, .s = s, .index = ++s->njoined};
+    atomic_fetch_add(&s->nconnecting, 1);
+    if (pthread_create(&j->thread, NULL, join, j) != 0) {
+        atomic_fetch_sub(&s->nconnecting, 1);
+        free(j);
+        return;
+    }
+    s->joining = j;
+}
+
+void lanes_end(struct sender *s)
+{
+    if (s->njoined == 0)
+        return;
+    (void)eventfd_write(s->joining_stop, 1);
+    while (s->joining) {
+        struct joining *j = s->joining;
+        s->joining = j->next;
+        (void)pthread_join(j->thread, NULL);
+        free(j);
+    }
+    (void)fd_close(s->joining_stop);
+    s->njoined = 0;
+}
+
+/* One TCP connection carries no more than its send buffer a round trip, and grows slowly: a long
+ * link needs several at once, however few processors there are. All of LANES_MOST at once overrun
+ * its queue, and a tenth is sent twice. Under a rate more lanes only share it. */
+unsigned lanes_wanted(const struct sender *s, const struct lane *first)
+{
+    unsigned cpus = (unsigned)get_nprocs();
+    if (s->spec->options.lanes)
+        return s->spec->options.lanes < LANES_MOST * 2 ? s->spec->options.lanes : LANES_MOST * 2;
+    if (lane_is_long(first) && !bucket_is_limited(step_bucket(s->step)))
+        return LANES_START;
+    return cpus < 1 ? 1 : cpus < LANES_START ? cpus : LANES_START;
+}
