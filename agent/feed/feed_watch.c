@@ -19,7 +19,9 @@
 #include "common/base/mem.h"
 
 #define READ_BYTES (64U << 10)
-#define QUEUE_MAX (64 << 20) /* bytes that the kernel may hold for us */
+/* FIONREAD says 24 bytes for each event, whatever it is long; the kernel holds about 160. */
+#define EVENT_TOLD ((int)sizeof(struct fanotify_event_metadata))
+#define QUEUE_MAX 700000 /* events that the kernel may hold for us */
 
 struct feed_watch {
     int fd;
@@ -156,17 +158,36 @@ static void take(void *arg, const struct feed_record *r)
 static void bound_queue(struct feed_watch *w)
 {
     int waiting = 0;
-    if (ioctl(w->fd, FIONREAD, &waiting) < 0 || waiting < QUEUE_MAX)
+    if (ioctl(w->fd, FIONREAD, &waiting) < 0 || waiting / EVENT_TOLD < QUEUE_MAX)
         return;
     (void)fanotify_mark(w->fd, FAN_MARK_FLUSH | FAN_MARK_FILESYSTEM, 0, AT_FDCWD, NULL);
     feed_log_lost(w->log, "more changed at once than could be noted");
+}
+
+static size_t count_events(const uint8_t *p, size_t n)
+{
+    size_t count = 0;
+    struct fanotify_event_metadata m;
+    for (; n >= sizeof m; count++) {
+        memcpy(&m, p, sizeof m);
+        if (m.event_len < sizeof m || m.event_len > n)
+            break;
+        p += m.event_len;
+        n -= m.event_len;
+    }
+    return count;
 }
 
 bool feed_watch_read(struct feed_watch *w, int within_ms)
 {
     int64_t until = clock_mono_ms() + within_ms;
     bound_queue(w);
+    /* Those that come meanwhile are behind these: a busy file system is never empty. */
+    int waiting = 0;
+    size_t left = ioctl(w->fd, FIONREAD, &waiting) < 0 ? SIZE_MAX : (size_t)(waiting / EVENT_TOLD);
     do {
+        if (left == 0)
+            return true;
         ssize_t n = read(w->fd, w->data, READ_BYTES);
         if (n < 0 && errno == EINTR)
             continue;
@@ -178,6 +199,8 @@ bool feed_watch_read(struct feed_watch *w, int within_ms)
         }
         if (!feed_events_parse(w->data, (size_t)n, take, w))
             feed_log_lost(w->log, "the kernel lost count of the changes");
+        size_t count = count_events(w->data, (size_t)n);
+        left -= count < left ? count : left;
     } while (clock_mono_ms() < until);
     return false;
 }

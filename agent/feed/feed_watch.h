@@ -18,5 +18,5 @@ dev_t feed_watch_dev(const struct feed_watch *w);
 /* Is it the file system that root stands on now? One that was unmounted since is watched anew, and
  * that is a loss. -errno: it cannot be watched any more. */
 int feed_watch_check(struct feed_watch *w, int root);
-/* Takes what the kernel has: until there is no more or within_ms are over. True: all. */
+/* Takes what the kernel had when it was called, within within_ms. True: all of it. */
 bool feed_watch_read(struct feed_watch *w, int within_ms);

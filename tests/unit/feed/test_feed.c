@@ -2,6 +2,7 @@
  * that makes it a full scan. Needs root; skips without. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -227,6 +228,37 @@ static void two_pairs_on_one_file_system_keep_their_own_list(void **state)
     free(path);
 }
 
+_Noreturn static void change_for_ever(int who)
+{
+    char name[32];
+    if (chdir(ground_path(GROUND_TMPFS)) < 0)
+        _exit(1);
+    for (unsigned i = 0;; i++) {
+        (void)snprintf(name, sizeof name, "other/%d-%u", who, i % 1000);
+        (void)close(open(name, O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
+        (void)unlink(name);
+    }
+}
+
+/* Others write to the same file system all the time: its queue is never empty. */
+static void a_busy_file_system_keeps_no_pass_waiting(void **state)
+{
+    (void)state;
+    pid_t pids[4];
+    expect(true, "!");
+    for (int i = 0; i < 4; i++)
+        if ((pids[i] = fork()) == 0)
+            change_for_ever(i);
+    for (int i = 0; i < 20; i++) {
+        sh("echo y >> src/a/f");
+        expect(true, "a ");
+    }
+    for (int i = 0; i < 4; i++) {
+        (void)kill(pids[i], SIGKILL);
+        assert_int_equal(waitpid(pids[i], NULL, 0), pids[i]);
+    }
+}
+
 static void without_a_feed_there_are_full_scans(void **state)
 {
     (void)state;
@@ -254,6 +286,7 @@ int main(void)
         TEST(a_mount_below_is_a_full_scan_and_so_is_a_new_file_system),
         TEST(a_file_system_that_was_away_is_a_full_scan),
         TEST(two_pairs_on_one_file_system_keep_their_own_list),
+        TEST(a_busy_file_system_keeps_no_pass_waiting),
         TEST(without_a_feed_there_are_full_scans),
     };
     int fd = geteuid() == 0 ? ground_open(GROUND_TMPFS) : -1;
