@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FOLDERSET_MAX (1U << 20) /* with more it says yes to all */
+#define FOLDERSET_MAX (4U << 20) /* with more it says yes to all */
 
 struct folderset { /* zeroed: empty */
     uint64_t *slots;

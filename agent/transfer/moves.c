@@ -193,6 +193,36 @@ static bool has_folder(const struct hops *h)
     return false;
 }
 
+/* Another lane may have entered a folder since it was planned: it stays, and what counts on it. */
+static void cut_touched(struct receiver *r, struct hops *h)
+{
+    size_t n = 0;
+    while (n < h->n) {
+        const struct catalogue_move *m = &h->all[n].m;
+        if (S_ISDIR(m->row.mode) && (touched_has(r->touched, m->from, m->from_len) ||
+                                     touched_has(r->touched, m->to, m->to_len)))
+            break;
+        n++;
+    }
+    while (h->n > n)
+        catalogue_move_done(&h->all[--h->n].m);
+}
+
+/* Whoever entered a folder would go on in it by its old path: from the last look to the last row
+ * nobody enters any. */
+static int folders_do(struct rlane *l, struct hops *h)
+{
+    struct receiver *r = l->r;
+    touched_hold(r->touched);
+    cut_touched(r, h);
+    /* Names that wait, and rows, are by the folders' paths. */
+    int rc = h->n == 0 || durable_is(r) ? 0 : durable_flush(r);
+    if (rc == 0 && h->n > 0)
+        rc = hops_do(l, h);
+    touched_release(r->touched);
+    return rc;
+}
+
 static void would_rename(struct rlane *l, const struct hops *h)
 {
     for (size_t i = 0; i < h->n; i++) {
@@ -236,12 +266,8 @@ int moves_run(struct rlane *l, struct cursor *c)
     rc = moves_plan(l, c, count, &h);
     if (rc == 0 && h.n > 0 && r->spec->options.dry_run)
         would_rename(l, &h);
-    else if (rc == 0 && h.n > 0) {
-        /* Names that wait, and rows, are by the folders' paths. */
-        rc = !has_folder(&h) || durable_is(r) ? 0 : durable_flush(r);
-        if (rc == 0)
-            rc = hops_do(l, &h);
-    }
+    else if (rc == 0 && h.n > 0)
+        rc = has_folder(&h) ? folders_do(l, &h) : hops_do(l, &h);
     moves_hops_done(&h);
     if (l->at.fd < 0)
         place_leave(l);

@@ -14,7 +14,6 @@
 #include "common/base/mem.h"
 
 #define SPOTS_MAX (8U << 20)       /* 64 MiB; what is beyond is sent */
-#define TOUCHED_MAX (4U << 20)     /* folders; beyond, no folder is renamed */
 #define PER_INODE_MAX 16U          /* places that are looked at for one */
 #define ORIGINS_BYTES (512U << 10) /* of one answer */
 
@@ -35,10 +34,6 @@ struct pair_of { /* of a dry run */
 
 struct moves {
     struct timespec began;
-    pthread_mutex_t lock; /* touched */
-    uint64_t *touched;    /* open addressing; 0 is free */
-    size_t ntouched, touched_cap;
-    bool too_many;
     atomic_bool none; /* nothing can be elsewhere */
     /* under the catalogue's lock */
     bool built;
@@ -68,7 +63,6 @@ struct asks {
 struct moves *moves_new(void)
 {
     struct moves *m = xcalloc(1, sizeof *m);
-    (void)pthread_mutex_init(&m->lock, NULL);
     /* As the kernel dates inodes. */
     (void)clock_gettime(CLOCK_REALTIME_COARSE, &m->began);
     return m;
@@ -87,77 +81,14 @@ struct moves *moves_free(struct moves *m)
     free(m->dry);
     free(m->folders);
     free(m->spots);
-    free(m->touched);
-    (void)pthread_mutex_destroy(&m->lock);
     free(m);
     return NULL;
 }
-
-/* ── folders that the session has to do with ── */
 
 static uint64_t path_hash(const char *path, size_t len)
 {
     uint64_t h = XXH3_64bits(path, len);
     return h + (h == 0);
-}
-
-/* Under lock. False: it was there. */
-static bool touch_one(struct moves *m, uint64_t h)
-{
-    size_t i = h & (m->touched_cap - 1);
-    for (; m->touched[i]; i = (i + 1) & (m->touched_cap - 1))
-        if (m->touched[i] == h)
-            return false;
-    m->touched[i] = h;
-    m->ntouched++;
-    return true;
-}
-
-static void touched_grow(struct moves *m)
-{
-    uint64_t *old = m->touched;
-    size_t n = m->touched_cap;
-    if (m->ntouched * 2 + 2 <= n)
-        return;
-    m->touched_cap = n ? n * 2 : 1024;
-    m->touched = xcalloc(m->touched_cap, sizeof *m->touched);
-    m->ntouched = 0;
-    for (size_t i = 0; i < n; i++)
-        if (old[i])
-            (void)touch_one(m, old[i]);
-    free(old);
-}
-
-void moves_touch(struct receiver *r, const char *path, size_t len)
-{
-    struct moves *m = r->moves;
-    if (r->fresh || len == 0)
-        return;
-    (void)pthread_mutex_lock(&m->lock);
-    m->too_many = m->too_many || m->ntouched >= TOUCHED_MAX;
-    for (bool news = true; news && len > 0 && !m->too_many;) {
-        touched_grow(m);
-        news = touch_one(m, path_hash(path, len));
-        const char *slash = memrchr(path, '/', len);
-        len = slash ? (size_t)(slash - path) : 0;
-    }
-    (void)pthread_mutex_unlock(&m->lock);
-}
-
-bool moves_touched(struct receiver *r, const char *path, size_t len)
-{
-    struct moves *m = r->moves;
-    uint64_t h = path_hash(path, len);
-    (void)pthread_mutex_lock(&m->lock);
-    bool touched = m->too_many;
-    for (size_t i = h; !touched && m->touched_cap; i++) {
-        uint64_t at = m->touched[i & (m->touched_cap - 1)];
-        if (at == 0)
-            break;
-        touched = at == h;
-    }
-    (void)pthread_mutex_unlock(&m->lock);
-    return touched;
 }
 
 /* ── where inodes stand ── */
@@ -338,7 +269,7 @@ static bool folder_fits(struct rlane *l, const struct ask *a, const char *path, 
     CLEANUP(mem_free)
     char *to = join((struct bytes){l->at.path, l->at.len}, a->e.name.p, a->e.name.n, &to_len);
     return !is_below(to, to_len, path, len) && !is_below(path, len, to, to_len) &&
-           !moves_touched(l->r, path, len);
+           !touched_has(l->r->touched, path, len);
 }
 
 static void consider(struct search *s, struct ask *a, const char *name, size_t n,

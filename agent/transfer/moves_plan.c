@@ -73,8 +73,8 @@ static bool may_go(struct planning *p, struct bytes path, uint64_t source_ino,
     int fd = beneath_open(l->r->root, folder.p, folder.n, O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0 || !moves_stands(l->r, fd, text, retrow, ret))
         return false;
-    return !S_ISDIR(retrow->mode) ||
-           (!moves_touched(l->r, path.p, path.n) && !extras_hold_left_out(l, fd, folder, text));
+    return !S_ISDIR(retrow->mode) || (!touched_has(l->r->touched, path.p, path.n) &&
+                                      !extras_hold_left_out(l, fd, folder, text));
 }
 
 static void op_begin(struct planning *p, struct op *op)
@@ -149,7 +149,7 @@ static bool has_left(struct planning *p, const struct op *op)
 static bool folder_may_go(struct planning *p, const struct op *op, const char *name)
 {
     const struct transfer_options *o = &p->l->r->spec->options;
-    return o->delete_extras && !o->filter && !moves_touched(p->l->r, op->to.p, op->to.n) &&
+    return o->delete_extras && !o->filter && !touched_has(p->l->r->touched, op->to.p, op->to.n) &&
            name[0] != '\0';
 }
 

@@ -88,7 +88,9 @@ int place_enter(struct rlane *l, struct bytes folder, bool make)
         return 0;
     place_leave(l);
     bool made = false;
+    touched_enter(l->r->touched);
     int fd = place_open_folder(l->r, folder.p, folder.n, make, &made);
+    touched_entered(l->r->touched, fd < 0 || l->r->fresh ? NULL : folder.p, folder.n);
     if (fd < 0)
         return fd;
     struct stat st;
@@ -97,7 +99,6 @@ int place_enter(struct rlane *l, struct bytes folder, bool make)
         (void)fd_close(fd);
         return rc;
     }
-    moves_touch(l->r, folder.p, folder.n);
     l->at = (struct place_folder){.path = xmemdup(folder.p, folder.n),
                                   .len = folder.n,
                                   .fd = fd,

@@ -141,7 +141,9 @@ static int spools_new(struct receiver *r)
     (void)claims_free(r->claims);
     r->claims = claims_new();
     (void)moves_free(r->moves);
+    (void)touched_free(r->touched);
     r->moves = moves_new();
+    r->touched = touched_new();
     int rc = spool_new(&r->links, r->scratch);
     if (rc == 0)
         rc = spool_new(&r->folders, r->scratch);
@@ -495,6 +497,7 @@ static void receiver_done(struct receiver *r)
     (void)spool_free(r->gone);
     (void)claims_free(r->claims);
     (void)moves_free(r->moves);
+    (void)touched_free(r->touched);
     (void)faillist_free(r->failures);
     (void)catalogue_close(r->cat);
     written_done(r);

@@ -17,6 +17,7 @@
 #include "agent/transfer/spec.h"
 #include "agent/transfer/spool.h"
 #include "agent/transfer/temp.h"
+#include "agent/transfer/touched.h"
 
 #define RECEIVE_CREDIT (16U << 20) /* bytes of one lane under way */
 #define GRANT_EVERY (2U << 20)
@@ -185,7 +186,8 @@ struct receiver {
     struct spool *links, *folders, *extras, *late, *gone;
     struct claims *claims; /* of this session */
     struct moves *moves;   /* of this session */
-    atomic_uint moved;     /* blocks of renames done */
+    struct touched *touched;
+    atomic_uint moved; /* blocks of renames done */
     const char *doing;
     bool finished, bye, stopped;
     int64_t finished_ms;
@@ -272,9 +274,9 @@ void durable_row(struct placed *p, struct bytes folder, struct bytes name,
                  const struct meta *source, const uint8_t digest[DIGEST_BYTES]);
 void durable_put(struct placed *p, struct bytes folder, struct bytes name,
                  const struct catalogue_entry *e);
-int durable_note(struct rlane *l); /* hands the lane's placed over */
+int durable_note(struct rlane *l);          /* hands the lane's placed over */
 bool durable_due(struct receiver *r);
-bool durable_is(struct receiver *r); /* nothing was placed since */
+bool durable_is(struct receiver *r);        /* nothing was placed since */
 /* All that was placed is durable under its name when it returns. */
 int durable_flush(struct receiver *r);
 /* All that was placed has its name. */
@@ -317,9 +319,6 @@ int evidence_forget_gone(struct receiver *r);
 /* moves_find.c: what the source lists and the catalogue has elsewhere */
 struct moves *moves_new(void);
 struct moves *moves_free(struct moves *m);
-/* The session lists the folder, or places something in it: it is not renamed any more. */
-void moves_touch(struct receiver *r, const char *path, size_t len);
-bool moves_touched(struct receiver *r, const char *path, size_t len);
 /* May what a new folder holds be elsewhere? Else it is sent without asking: before the first pass
  * has ended nearly all of it is new. */
 bool moves_may_come(const struct rlane *l);

@@ -1,5 +1,9 @@
 /* test_renames: what was renamed on the source is renamed at the destination: with the change feed
  * and by full scan, with and without deletion of extras. Needs root; skips without. */
+#include <dirent.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -313,6 +317,62 @@ static void a_gigabyte_is_not_sent(void **state_)
     sh_in(base, "test -z \"$(rsync -aHn --delete --itemize-changes source/source/ destination/)\"");
 }
 
+/* ── another lane enters what is about to be renamed ── */
+
+static atomic_bool hold_rename; /* the next one waits until somebody is in the folder */
+static char *held_folder;       /* what is in it */
+
+static bool is_entered(void)
+{
+    char at[PATH_MAX];
+    bool some = false;
+    DIR *d = opendir("/proc/self/fd");
+    for (const struct dirent *e; d && (e = readdir(d)) != NULL;) {
+        ssize_t n = readlinkat(dirfd(d), e->d_name, at, sizeof at - 1);
+        some = some || (n > 0 && (size_t)n > strlen(held_folder) &&
+                        memcmp(at, held_folder, strlen(held_folder)) == 0);
+    }
+    if (d)
+        (void)closedir(d);
+    return some;
+}
+
+int __real_renameat2(int from, const char *old, int to, const char *new, unsigned flags);
+int __wrap_renameat2(int from, const char *old, int to, const char *new, unsigned flags);
+
+int __wrap_renameat2(int from, const char *old, int to, const char *new, unsigned flags)
+{
+    bool hold = atomic_exchange(&hold_rename, false);
+    for (int i = 0; hold && i < 100 && !is_entered(); i++)
+        (void)poll(NULL, 0, 2);
+    return __real_renameat2(from, old, to, new, flags);
+}
+
+/* One lane lists q and renames what was in p; others list p, where new folders of those names have
+ * come. */
+static void a_folder_that_another_lane_goes_to(void **state_)
+{
+    (void)state_;
+    struct both b;
+    const struct transfer_options o = {.delete_extras = true, .full_scan = true, .lanes = 4};
+    held_folder = xasprintf("%s/p/", destination);
+    for (unsigned i = 0; i < 4; i++) {
+        sh("mkdir p q; for k in 1 2 3 4 5 6; do mkdir p/$k; for i in 1 2 3; do"
+           " head -c $((3000 + 9 * k + i)) /dev/urandom > p/$k/$i; done; done");
+        pass(&b, &o);
+        pass(&b, &o);
+        assert_done(&b);
+        sh("mv p/* q; for k in 1 2 3 4 5 6; do mkdir p/$k; echo $k > p/$k/new; done");
+        atomic_store(&hold_rename, true);
+        pass(&b, &o);
+        atomic_store(&hold_rename, false);
+        assert_done(&b);
+        assert_same_trees();
+        sh("find . -mindepth 1 -delete");
+    }
+    free(held_folder);
+}
+
 /* The child is both sides: all of it dies. */
 static void killed_pass(const char *point, unsigned times, const struct transfer_options *o)
 {
@@ -411,6 +471,7 @@ int main(void)
         TEST(with_evidence),
         TEST(with_filters),
         TEST(a_gigabyte_is_not_sent),
+        TEST(a_folder_that_another_lane_goes_to),
         TEST(killed_at_any_point),
     };
     if (!passes_enter())
