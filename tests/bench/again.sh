@@ -70,9 +70,9 @@ bench_again() { # ROW PEER…
 # Memory of the agents with five million empty files, in a first and a second pass that looks at everything.
 bench_memory() { # ROW
     local pass rows=()
-    need_disk $(($(scaled_mib empty5m) * 3))
-    tree_make fs1 empty5m
-    ground_clear new1 "$(scaled_mib empty5m)" $(($(tree_inodes empty5m) / scale))
+    need_disk $(($(scaled_mib "$1") * 3))
+    tree_make fs1 "$1"
+    ground_clear new1 "$(scaled_mib "$1")" $(($(tree_inodes "$1") / scale))
     target=/srv/ground/out
     job=bench-$tree-$(now_ms)
     again_options nochange

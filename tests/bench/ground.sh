@@ -8,6 +8,7 @@ tree_mib() { # TREE: its size
     mixed) echo 2350 ;;
     million) echo 4400 ;;
     empty5m) echo 1900 ;;
+    flat) echo 400 ;;
     image10g) echo 10240 ;;
     esac
 }
@@ -15,7 +16,7 @@ tree_inodes() { # TREE: more than it has
     case $1 in
     small) echo 52000 ;;
     mixed) echo 21000 ;;
-    million) echo 1010000 ;;
+    million | flat) echo 1010000 ;;
     empty5m) echo 5010000 ;;
     *) echo 100 ;;
     esac

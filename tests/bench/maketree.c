@@ -128,6 +128,7 @@ static const struct kind {
     {"mixed",    400,  20000,   size_mixed, 0       },
     {"million",  5000, 1000000, size_tiny,  0       },
     {"empty5m",  5000, 5000000, size_none,  0       },
+    {"flat",     1,    1000000, size_none,  0       },
     {"image10g", 0,    1,       NULL,       10 * GIB},
 };
 
