@@ -9,6 +9,7 @@
 #include "agent/transfer/sender_priv.h"
 #include "common/base/cleanup.h"
 #include "common/base/fault_point.h"
+#include "common/base/file.h"
 #include "common/base/mem.h"
 
 #define WAIT_MS 200
@@ -48,6 +49,17 @@ bool large_claim(struct sender *s, struct large *g, uint32_t *retpiece)
     bool some = claim_from(g, retpiece);
     (void)pthread_mutex_unlock(&s->lock);
     return some;
+}
+
+/* Several lanes that read one file by turns are no order that the kernel would see through. Not
+ * where blocks may be reserved and unwritten: once they are in memory they count as data. */
+void large_read_ahead(const struct large *g, uint32_t piece)
+{
+    if (g->fd < 0 || g->sparse)
+        return;
+    if (piece == 0)
+        file_read_ahead(g->fd, 0, PIECES_AHEAD * PIECE_BYTES);
+    file_read_ahead(g->fd, (piece + PIECES_AHEAD) * PIECE_BYTES, PIECE_BYTES);
 }
 
 void large_release(struct sender *s, struct large *g, int err)
@@ -144,6 +156,7 @@ int large_piece_end(struct worker *w, const struct large *g, uint32_t piece,
 int large_piece_send(struct worker *w, const struct large *g, uint32_t piece, int *reterr)
 {
     uint64_t at = piece * PIECE_BYTES, start = at, end = at + piece_len(g->meta.size, piece);
+    large_read_ahead(g, piece);
     (void)XXH3_128bits_reset(w->hash);
     while (at < end) {
         uint64_t from, to;

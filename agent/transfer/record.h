@@ -58,6 +58,7 @@ enum { REC_COMPRESSED = 1 }; /* flag: u32 raw length, then LZ4 */
 #define DIGEST_BYTES 16
 #define PATH_BYTES_MAX (64 << 10)
 #define NAME_BYTES_MAX 255
+#define PIECES_AHEAD 4U /* that a side has its disk read while it works on one */
 #define PIECE_BYTES (8ULL << 20)
 #define CHUNK_BYTES (256U << 10)
 #define BATCH_BYTES (256U << 10)    /* a batch is sent once it is larger */

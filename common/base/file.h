@@ -9,6 +9,8 @@
 int file_read(const char *path, size_t max, char **ret, size_t *retlen);
 /* All of it, at this place of an open file. */
 int file_write_at(int fd, const void *data, size_t n, uint64_t at);
+/* Begins to read what of it is not in memory, and does not wait. */
+void file_read_ahead(int fd, uint64_t at, uint64_t n);
 /* Temporary name, fsync, rename, fsync of the folder. Mode is exact whatever the umask. */
 int file_write(const char *path, mode_t mode, const void *data, size_t len);
 /* Each connection, file and folder is a descriptor: this process gets what it may have, up to
