@@ -18,6 +18,9 @@
 
 /* What 16 lanes can have under way, each with the largest file. */
 #define INCOMING_PIECES_MAX (16ULL * PIECES_MAX)
+/* A file up to it gets its name with those of the next sync; a larger one is synced by itself and
+ * found again by its temporary name, for it is not to be sent a second time. */
+#define LATER_MAX (64ULL << 20)
 
 static const uint8_t zeros[64 << 10];
 
@@ -242,7 +245,7 @@ static int incoming_open(struct rlane *l, struct incoming *in, bool fresh)
     if (in->folder_fd < 0)
         return -errno;
     in->inherits = l->at.inherits;
-    in->later = l->at.later && in->npieces < 2; /* a larger one is synced by itself */
+    in->later = l->at.later && in->meta.size <= LATER_MAX;
     rc = in->npieces > 1 ? partial_resume(l->r, in, fresh) : 0;
     if (rc != 0)
         return rc < 0 ? rc : 0;
@@ -399,8 +402,8 @@ static void file_digest(const struct incoming *in, uint8_t ret[DIGEST_BYTES])
     memcpy(ret, c.digest, DIGEST_BYTES);
 }
 
-/* A file that had its size before its data must be on the disk before it gets its time and its
- * name: else a power cut can leave one with holes that the next run takes for the whole. */
+/* A file that had its size before its data must be on the disk before it gets its name: else a
+ * power cut can leave one with holes that the next run takes for the whole. */
 static int content_settle(const struct incoming *in)
 {
     struct stat st;
@@ -408,7 +411,7 @@ static int content_settle(const struct incoming *in)
         return -errno;
     if (in->npieces < 2 && (uint64_t)st.st_size == in->meta.size)
         return 0;
-    if (ftruncate(in->fd, (off_t)in->meta.size) < 0 || fdatasync(in->fd) < 0)
+    if (ftruncate(in->fd, (off_t)in->meta.size) < 0 || (!in->later && fdatasync(in->fd) < 0))
         return -errno;
     return 0;
 }

@@ -416,11 +416,13 @@ static void receiver_loop(struct receiver *r)
     int64_t began = clock_mono_ms(), told = 0;
     (void)pthread_mutex_lock(&r->lock);
     while (!is_over(r)) {
-        tick_wait(r);
+        if (!durable_due(r))
+            tick_wait(r);
         const char *doing = r->session ? r->doing : "waiting for the source";
+        bool due = durable_due(r);
         bool late = clock_fleet_ms() > r->spec->not_after_ms && !r->lanes;
         (void)pthread_mutex_unlock(&r->lock);
-        if (durable_due(r))
+        if (due)
             (void)durable_step(r);
         if (clock_mono_ms() - told >= 1000) {
             struct counters c;

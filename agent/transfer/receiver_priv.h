@@ -275,7 +275,7 @@ void durable_row(struct placed *p, struct bytes folder, struct bytes name,
 void durable_put(struct placed *p, struct bytes folder, struct bytes name,
                  const struct catalogue_entry *e);
 int durable_note(struct rlane *l);          /* hands the lane's placed over */
-bool durable_due(struct receiver *r);
+bool durable_due(const struct receiver *r); /* under lock */
 bool durable_is(struct receiver *r);        /* nothing was placed since */
 /* All that was placed is durable under its name when it returns. */
 int durable_flush(struct receiver *r);

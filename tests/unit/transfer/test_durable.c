@@ -41,8 +41,8 @@ static bool was_seen(ino_t ino)
 static int look(const char *path, const struct stat *st, int type, struct FTW *at)
 {
     bool temp = strncmp(path + at->base, ".godwit-", 8) == 0;
-    /* Larger ones are synced by themselves: they have two pieces. */
-    if (type != FTW_F || !S_ISREG(st->st_mode) || st->st_size > (off_t)PIECE_BYTES)
+    /* Larger ones are synced by themselves. */
+    if (type != FTW_F || !S_ISREG(st->st_mode) || st->st_size > (64 << 20))
         return 0;
     named += !temp;
     early += !temp && !was_seen(st->st_ino);
