@@ -105,10 +105,11 @@ static int room_for(struct receiver *r, size_t rows)
 }
 
 /* Under lock. The disk is to have something to do from the first second on: what is written at the
- * end is what everybody waits for. */
+ * end is what everybody waits for. Each sync writes the digests of all pieces under way anew, so it
+ * waits for more where they are many. */
 static bool is_early(const struct receiver *r)
 {
-    return r->root_later && r->pending.content > FLUSH_EARLY;
+    return r->root_later && r->pending.content > FLUSH_EARLY + r->incoming_pieces * 1024;
 }
 
 int durable_note(struct rlane *l)
