@@ -311,12 +311,25 @@ static void check_place(struct checking *c, const Godwit__VmArrival *a)
         say(c, "folder", a->target, FAIL, "there is no folder for %s here", a->path);
 }
 
+/* A file in the folder of a pool of another kind would lie in /dev, in memory. */
+static bool is_folder(const Godwit__VmPool *p)
+{
+    static const char *const kinds[] = {"dir", "fs", "netfs", "gluster", ""};
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+        if (strcmp(p->kind, kinds[i]) == 0)
+            return true;
+    return false;
+}
+
 static void check_pool(struct checking *c)
 {
     const Godwit__VmPool *p = *c->o->pool ? pool_named(c->ret->host, c->o->pool) : NULL;
     if (*c->o->pool && (!p || !p->active || *p->path != '/'))
         say(c, "pool", c->o->pool, FAIL, "there is no pool %s here that is active and has a folder",
             c->o->pool);
+    else if (p && !is_folder(p))
+        say(c, "pool", c->o->pool, FAIL, "pool %s is no folder but %s: images are files",
+            c->o->pool, p->kind);
     else
         say(c, "pool", c->o->pool, PASS, p ? "the pool is active" : "no other place was asked for");
 }

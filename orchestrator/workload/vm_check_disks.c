@@ -120,6 +120,29 @@ void vm_check_shared(struct vm_ctx *c)
            shared, own);
 }
 
+/* Who could start it next is another matter than whether it can move. */
+void vm_check_reach(struct vm_ctx *c)
+{
+    size_t i;
+    const json_t *disk;
+    each_disk(c->f, i, disk)
+    {
+        const json_t *there = vm_arrival(c->f, vm_text(disk, "target"));
+        const json_t *image = json_array_get(vm_images(c->f, disk), 0);
+        bool had = vm_flag(image, "shared") || vm_flag(image, "block");
+        bool has = vm_flag(there, "shared") || vm_flag(there, "block");
+        if (!vm_is_disk(disk) || !there || had == has)
+            continue;
+        if (had)
+            vm_say(c, VM_WARN,
+                   "%s leaves storage that other hosts may see (%s): afterwards %s alone has it",
+                   vm_text(disk, "target"), vm_text(image, "file_system"), c->f->to);
+        else
+            vm_say(c, VM_PASS, "%s comes to storage that other hosts may see (%s)",
+                   vm_text(disk, "target"), vm_text(there, "file_system"));
+    }
+}
+
 void vm_check_chain(struct vm_ctx *c)
 {
     size_t i, k;

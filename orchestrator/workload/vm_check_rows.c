@@ -236,6 +236,8 @@ static const struct vm_check_row rows[] = {
     THERE("media", 5, false, "eject the medium (virsh change-media --eject)"),
     ROW("shared", 6, "both", true, vm_check_shared, "",
         "take away what lies there, if it is nobody's"),
+    ROW("reach", 6, "both", false, vm_check_reach, "as many hosts can see its disks as before",
+        "name a pool on storage that the other hosts see (--pool), if any of them is to start it"),
     ROW("chain", 7, "source", true, vm_check_chain, "no disk stands on another image",
         "repair the chain (qemu-img rebase), or merge it (virsh blockpull)"),
     ROW("image-header", 7, "source", true, vm_check_header, "no header names what it should not",

@@ -31,6 +31,7 @@ void vm_check_physical(struct vm_ctx *c);
 void vm_check_space(struct vm_ctx *c);
 void vm_check_cache(struct vm_ctx *c);
 void vm_check_shared(struct vm_ctx *c);
+void vm_check_reach(struct vm_ctx *c);
 void vm_check_chain(struct vm_ctx *c);
 void vm_check_header(struct vm_ctx *c);
 void vm_check_errors(struct vm_ctx *c);

@@ -1,5 +1,5 @@
-/* test_vm_plan: which way a machine moves: the matrices of storage and of hosts, what speaks
- * against each way, what stops all of them, when a plan is stale. */
+/* test_vm_plan: which way a machine moves: what speaks against each way, what stops all of them,
+ * when a plan is stale. The matrices of storage and of hosts are test_vm_matrix.c. */
 #include <stdio.h>
 #include <string.h>
 
@@ -7,206 +7,18 @@
 #include "common/base/mem.h"
 #include "orchestrator/workload/vm_plan.h"
 #include "orchestrator/workload/vm_types.h"
+#include "tests/unit/engine/vm_facts.h"
 #include "tests/unit/test.h"
-
-#define UUID "1f0b7c54-6a3c-4b1e-9a51-0f8f6d1d2c11"
-
-/* What a case is about; all else is as it should be. */
-struct machine {
-    const char *state;           /* NULL: "running" */
-    const char *from_fs, *to_fs; /* NULL: "ext4" */
-    bool same, block, to_block;  /* both hosts see the same; its disk is a device */
-    const char *patch;           /* JSON laid over the look: {"machine": …} */
-    const char *patch_check;     /* and over the destination's answer */
-    const char *options;         /* JSON */
-    const char *to;              /* NULL: "kvm2" */
-    uint64_t rate;
-};
-
-static void lay_over(json_t *on, const char *patch)
-{
-    json_t *p = patch ? json_loads(patch, 0, NULL) : NULL;
-    assert_true(!patch || json_is_object(p));
-    if (p)
-        assert_int_equal(json_object_update_recursive(on, p), 0);
-    json_decref(p);
-}
-
-static json_t *stages(void)
-{
-    static const char *const all[] = {"reserve", "stop",  "seed",   "pause", "save",    "copy",
-                                      "state",   "fence", "define", "start", "migrate", "answers",
-                                      "drop",    "adopt", "forget", "shift"};
-    json_t *list = json_array();
-    for (size_t i = 0; i < ARRAY_SIZE(all); i++)
-        (void)json_array_append_new(list, json_string(all[i]));
-    return list;
-}
-
-static bool is_shared_fs(const char *fs)
-{
-    return strcmp(fs, "nfs") == 0 || strcmp(fs, "ceph") == 0;
-}
-
-static json_t *host(const char *name, const char *uuid)
-{
-    return json_pack("{s:s,s:s,s:I,s:I,s:I}", "hostname", name, "uuid", uuid, "memory_free_bytes",
-                     (json_int_t)8 << 30, "hypervisor_version", (json_int_t)10000002,
-                     "libvirt_version", (json_int_t)11003000);
-}
-
-static json_t *look_of(const struct machine *m)
-{
-    const char *fs = m->from_fs ? m->from_fs : "ext4";
-    json_t *image = json_pack("{s:s,s:s,s:I,s:s,s:b,s:b,s:s,s:b}", "path", "/images/web.qcow2",
-                              "format", "qcow2", "real_bytes", (json_int_t)100 << 20, "file_system",
-                              m->block ? "device" : fs, "shared", is_shared_fs(fs) && !m->block,
-                              "block", m->block, "trouble", "", "in_pool", true);
-    json_t *disk =
-        json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:[]}", "target", "vda", "device", "disk",
-                  "storage", m->block ? "block" : "file", "source", "/images/web.qcow2", "format",
-                  "qcow2", "cache", "none", "virtual_bytes", (json_int_t)1 << 30, "chain");
-    json_t *domain =
-        json_pack("{s:s,s:s,s:s,s:b,s:I,s:I,s:[o],s:[],s:[],s:s}", "name", "web", "uuid", UUID,
-                  "state", m->state ? m->state : "running", "persistent", true, "memory_bytes",
-                  (json_int_t)512 << 20, "memory_now_bytes", (json_int_t)512 << 20, "disks", disk,
-                  "host_devices", "file_systems", "trouble", "");
-    json_t *look =
-        json_pack("{s:o,s:{s:o,s:s,s:[{s:s,s:[o]}],s:b,s:I,s:s,s:s},s:o}", "host",
-                  host("kvm1", "aaaa"), "machine", "domain", domain, "digest", "d1", "disks",
-                  "target", "vda", "images", image, "dirty_known", true, "dirty_rate",
-                  (json_int_t)1 << 20, "job", "", "reason", "", "stages", stages());
-    assert_non_null(look);
-    lay_over(look, m->patch);
-    return look;
-}
-
-static json_t *findings(void)
-{
-    static const char *const ids[] = {"machine-type", "cpu",    "cpu-start",   "pages",
-                                      "pool",         "folder", "disk-absent", "media",
-                                      "firmware",     "tpm",    "networks",    "absent"};
-    json_t *list = json_array();
-    for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
-        (void)json_array_append_new(list,
-                                    json_pack("{s:s,s:s,s:s,s:s}", "check", ids[i], "target", "",
-                                              "result", "pass", "text", "it is as it should be"));
-    return list;
-}
-
-static json_t *check_of(const struct machine *m)
-{
-    const char *fs = m->to_fs ? m->to_fs : "ext4";
-    json_t *arrival =
-        json_pack("{s:s,s:s,s:s,s:s,s:b,s:b,s:b,s:b,s:I,s:s}", "target", "vda", "path",
-                  "/images/web.qcow2", "pool", "images", "file_system", m->to_block ? "device" : fs,
-                  "shared", is_shared_fs(fs), "block", m->to_block, "seen", m->same, "exists",
-                  m->same, "free_bytes", (json_int_t)4 << 30, "group", "1");
-    json_t *check = json_pack("{s:o,s:o,s:[o],s:o}", "host", host("kvm2", "bbbb"), "findings",
-                              findings(), "arrivals", arrival, "stages", stages());
-    assert_non_null(check);
-    lay_over(check, m->patch_check);
-    return check;
-}
-
-static json_t *plan_of(const struct machine *m)
-{
-    json_t *look = look_of(m), *check = check_of(m);
-    json_t *options = m->options ? json_loads(m->options, 0, NULL) : json_object();
-    assert_non_null(options);
-    struct vm_question q = {
-        .word = "web",
-        .facts = {.look = look,
-                  .check = check,
-                  .options = options,
-                  .from = "kvm1",
-                  .to = m->to ? m->to : "kvm2"},
-        .rate = m->rate
-    };
-    json_t *plan = vm_plan(&q);
-    assert_non_null(plan);
-    json_decref(look);
-    json_decref(check);
-    json_decref(options);
-    return plan;
-}
-
-static const char *refusal(const json_t *plan, const char *type)
-{
-    size_t i;
-    const json_t *one;
-    json_array_foreach(json_object_get(plan, "refused"), i, one)
-    {
-        if (strcmp(vm_text(one, "type"), type) == 0)
-            return vm_text(one, "why");
-    }
-    return NULL;
-}
 
 #define RUNNING .state = "running"
 #define OFF .state = "off"
 #define STOP .options = "{\"stop\": true}"
 
-/* From each kind of storage to each other one, for machines that run and that are off. */
-static void the_matrix_of_storage_holds(void **state)
-{
-    static const struct {
-        const char *name;
-        struct machine m;
-        const char *want;
-    } cases[] = {
-        {"local to local",            {RUNNING},                                                "live-vsm"},
-        {"local to share",            {RUNNING, .to_fs = "nfs"},                                "live-vsm"},
-        {"local to LUN",              {RUNNING, .to_block = true},                              "live-vsm"},
-        {"share to local",            {RUNNING, .from_fs = "nfs"},                              "live-vsm"},
-        {"share to the same share",
-         {RUNNING, .from_fs = "nfs", .to_fs = "nfs", .same = true},
-         "live"                                                                                           },
-        {"share to another share",    {RUNNING, .from_fs = "nfs", .to_fs = "ceph"},             "live-vsm"},
-        {"share to LUN",              {RUNNING, .from_fs = "nfs", .to_block = true},            "live-vsm"},
-        {"LUN to local",              {RUNNING, .block = true},                                 "live-vsm"},
-        {"LUN to share",              {RUNNING, .block = true, .to_fs = "nfs"},                 "live-vsm"},
-        {"LUN to the same LUN",       {RUNNING, .block = true, .to_block = true, .same = true}, "live"    },
-        {"LUN to another LUN",        {RUNNING, .block = true, .to_block = true},               "live-vsm"},
-        {"off, local to local",       {OFF},                                                    "cold"    },
-        {"off, local to share",       {OFF, .to_fs = "nfs"},                                    "cold"    },
-        {"off, share to local",       {OFF, .from_fs = "nfs"},                                  "cold"    },
-        {"off, the same share",       {OFF, .from_fs = "nfs", .to_fs = "nfs", .same = true},    "san"     },
-        {"off, the same LUN",         {OFF, .block = true, .to_block = true, .same = true},     "san"     },
-        {"equal paths prove nothing", {RUNNING, .same = true},                                  "live-vsm"},
-    };
-    (void)state;
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        json_t *plan = plan_of(&cases[i].m);
-        if (strcmp(vm_text(plan, "type"), cases[i].want) != 0)
-            print_message("%s: %s\n", cases[i].name, json_dumps(plan, JSON_INDENT(1)));
-        assert_string_equal(vm_text(plan, "type"), cases[i].want);
-        assert_true(*vm_text(plan, "why"));
-        json_decref(plan);
-    }
-}
-
-/* Standalone or in a group makes no difference: no host has to be in a group with another. */
-static void a_group_of_hosts_changes_nothing(void **state)
-{
-    static const char *const hosts[] = {"{\"host\": {\"hostname\": \"a.one\"}}",
-                                        "{\"host\": {\"hostname\": \"b.two\"}}"};
-    (void)state;
-    for (size_t i = 0; i < 4; i++) {
-        struct machine m = {.patch = hosts[i / 2],
-                            .patch_check = i % 2 ? NULL : "{\"host\": {\"hostname\": \"c.one\"}}"};
-        json_t *plan = plan_of(&m);
-        assert_string_equal(vm_text(plan, "type"), "live-vsm");
-        assert_true(vm_flag(plan, "ok"));
-        json_decref(plan);
-    }
-}
-
 static void what_speaks_against_a_way_is_said(void **state)
 {
     static const struct {
         const char *name;
-        struct machine m;
+        struct vm_case m;
         const char *want;    /* NULL: none is left */
         const char *refused; /* a better one */
         const char *why;     /* in its reason */
@@ -292,8 +104,8 @@ static void what_speaks_against_a_way_is_said(void **state)
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        json_t *plan = plan_of(&cases[i].m);
-        const char *why = cases[i].refused ? refusal(plan, cases[i].refused) : "";
+        json_t *plan = vm_facts_plan(&cases[i].m);
+        const char *why = cases[i].refused ? vm_facts_refusal(plan, cases[i].refused) : "";
         if (strcmp(vm_text(plan, "type"), cases[i].want ? cases[i].want : "") != 0 || !why ||
             (cases[i].why && !strstr(why, cases[i].why)))
             print_message("%s: %s\n", cases[i].name, json_dumps(plan, JSON_INDENT(1)));
@@ -315,7 +127,7 @@ static void what_stops_every_way_names_its_remedy(void **state)
     static const struct {
         const char *id;
         unsigned point;
-        struct machine m;
+        struct vm_case m;
     } cases[] = {
         {"known",          0,  {.patch = "{\"machine\": {\"domain\": {\"trouble\": \"malformed\"}}}"}              },
         {"known",          0,  {.patch = "{\"open_move\": \"0123.1\"}"}                                            },
@@ -376,7 +188,7 @@ static void what_stops_every_way_names_its_remedy(void **state)
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        json_t *plan = plan_of(&cases[i].m);
+        json_t *plan = vm_facts_plan(&cases[i].m);
         const json_t *check = vm_check_of(json_object_get(plan, "checks"), cases[i].id);
         if (vm_flag(plan, "ok") || strcmp(vm_text(check, "result"), "pass") == 0)
             print_message("%s: %s\n", cases[i].id, json_dumps(plan, JSON_INDENT(1)));
@@ -391,10 +203,10 @@ static void what_stops_every_way_names_its_remedy(void **state)
 
 static void a_check_can_be_overridden(void **state)
 {
-    struct machine m = {.patch = "{\"machine\": {\"secrets\": true}}",
+    struct vm_case m = {.patch = "{\"machine\": {\"secrets\": true}}",
                         .options = "{\"override\": [\"secrets\"]}"};
     (void)state;
-    json_t *plan = plan_of(&m);
+    json_t *plan = vm_facts_plan(&m);
     assert_true(vm_flag(plan, "ok"));
     assert_true(vm_flag(vm_check_of(json_object_get(plan, "checks"), "secrets"), "overridden"));
     json_decref(plan);
@@ -402,9 +214,9 @@ static void a_check_can_be_overridden(void **state)
 
 static void a_silent_destination_stops_it(void **state)
 {
-    struct machine m = {.state = NULL};
+    struct vm_case m = {.state = NULL};
     (void)state;
-    json_t *look = look_of(&m), *options = json_object();
+    json_t *look = vm_facts_look(&m), *options = json_object();
     struct vm_question q = {
         .word = "web", .facts = {.look = look, .options = options, .from = "kvm1", .to = "kvm2"}
     };
@@ -418,7 +230,7 @@ static void a_silent_destination_stops_it(void **state)
 static void a_plan_goes_stale_with_what_it_rests_on(void **state)
 {
     static const struct {
-        struct machine m;
+        struct vm_case m;
         const char *why; /* NULL: it holds */
     } cases[] = {
         {{RUNNING},                                                                                       NULL                },
@@ -433,12 +245,12 @@ static void a_plan_goes_stale_with_what_it_rests_on(void **state)
         {{RUNNING, .from_fs = "nfs", .to_fs = "nfs", .same = true},                                       "another way"       },
         {{RUNNING, .patch = "{\"machine\": {\"secrets\": true}}"},                                        "may not move"      },
     };
-    struct machine first = {RUNNING};
+    struct vm_case first = {RUNNING};
     (void)state;
-    json_t *old = plan_of(&first);
+    json_t *old = vm_facts_plan(&first);
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         char why[128] = "";
-        json_t *now = plan_of(&cases[i].m);
+        json_t *now = vm_facts_plan(&cases[i].m);
         assert_int_equal(vm_plan_stale(old, now, why, sizeof why), cases[i].why != NULL);
         if (cases[i].why)
             assert_non_null(strstr(why, cases[i].why));
@@ -502,8 +314,6 @@ static void each_way_costs_what_it_moves(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_matrix_of_storage_holds),
-        cmocka_unit_test(a_group_of_hosts_changes_nothing),
         cmocka_unit_test(what_speaks_against_a_way_is_said),
         cmocka_unit_test(what_stops_every_way_names_its_remedy),
         cmocka_unit_test(a_check_can_be_overridden),

@@ -1,0 +1,251 @@
+/* test_vm_matrix: the two matrices of support: from each kind of host to each other one, from each
+ * kind of storage to each other one, for machines that run, are off, are saved: which type is
+ * chosen, why, and why no better one, word by word. */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/mem.h"
+#include "orchestrator/workload/vm_plan.h"
+#include "tests/unit/engine/vm_facts.h"
+#include "tests/unit/test.h"
+
+#define OWN "1 of its 1 disks are seen by the source alone"
+#define BOTH_SEE "both hosts see all of its disks: nothing is to be copied"
+#define ANEW "it would be shut down or started anew, which --stop would allow"
+
+/* What is said of a machine whose disk both hosts see, or the source alone. */
+struct outcome {
+    const char *type; /* NULL: it may not move */
+    const char *why;
+    const char *refused[6]; /* "Type: why", best first */
+    const char *stopped_by, *evidence;
+};
+
+enum { RUNS, RUNS_MAY_STOP, IS_OFF, IS_SAVED, STATES };
+
+#define ALONG "it is running, its disks go along; nothing better is possible"
+#define OFF_ALONG "it is off, its disks go along; nothing better is possible"
+#define PUT "it is running, both hosts see all of its disks"
+#define OFF_PUT "it is off, both hosts see all of its disks"
+#define SAVED "its memory is saved on its host, which would be left behind"
+#define CPU "no such processor (cpu)"
+
+/* clang-format off */
+/* By state. Leave to stop it is not taken where it is not needed. */
+static const struct outcome goes_along[STATES] = {
+    {"live-vsm", ALONG, {"Live: " OWN}, NULL, NULL},
+    {"live-vsm", ALONG, {"Live: " OWN}, NULL, NULL},
+    {"cold", OFF_ALONG, {"SAN: " OWN}, NULL, NULL},
+    {"cold", OFF_ALONG, {"SAN: " OWN}, "quiet", SAVED},
+};
+
+static const struct outcome stays_put[STATES] = {
+    {"live", PUT, {NULL}, NULL, NULL},
+    {"live", PUT, {NULL}, NULL, NULL},
+    {"san", OFF_PUT, {NULL}, NULL, NULL},
+    {"san", OFF_PUT, {NULL}, "quiet", SAVED},
+};
+
+/* A machine that runs, whose processor cannot be had there: by who sees its disk, and by leave. */
+static const struct outcome cannot_run_there[4] = {
+    {NULL, NULL,
+     {"Live: " OWN, "Live VM-and-storage: " CPU, "Quick: " OWN, "Warm quick: " CPU, "SAN: " OWN,
+      "Network, warm: " ANEW}, NULL, NULL},
+    {"warm", ALONG,
+     {"Live: " OWN, "Live VM-and-storage: " CPU, "Quick: " OWN, "Warm quick: " CPU, "SAN: " OWN},
+     NULL, NULL},
+    {NULL, NULL,
+     {"Live: " CPU, "Live VM-and-storage: " BOTH_SEE, "Quick: " CPU, "Warm quick: " BOTH_SEE,
+      "SAN: " ANEW, "Network, warm: " BOTH_SEE}, NULL, NULL},
+    {"san", PUT "; nothing better is possible",
+     {"Live: " CPU, "Live VM-and-storage: " BOTH_SEE, "Quick: " CPU, "Warm quick: " BOTH_SEE},
+     NULL, NULL},
+};
+/* clang-format on */
+
+enum { LOCAL, SHARE, LUN, STORAGES };
+
+static const struct {
+    const char *name;
+    int from, to;
+    bool same;
+    const char *reach; /* what is warned of; NULL: nothing */
+} storages[] = {
+    {"local to local",          LOCAL, LOCAL, false, NULL    },
+    {"equal paths, both local", LOCAL, LOCAL, true,  NULL    },
+    {"local to share",          LOCAL, SHARE, false, NULL    },
+    {"local to LUN",            LOCAL, LUN,   false, NULL    },
+    {"share to local",          SHARE, LOCAL, false, "nfs"   },
+    {"share to the same",       SHARE, SHARE, true,  NULL    },
+    {"share to another",        SHARE, SHARE, false, NULL    },
+    {"share to LUN",            SHARE, LUN,   false, NULL    },
+    {"LUN to local",            LUN,   LOCAL, false, "device"},
+    {"LUN to share",            LUN,   SHARE, false, NULL    },
+    {"LUN to the same",         LUN,   LUN,   true,  NULL    },
+    {"LUN to another",          LUN,   LUN,   false, NULL    },
+};
+
+/* A host that stands alone, one of a group, another one of it, one of another group. What a group
+ * is to its own tools is nothing to us: they need nothing in common. */
+static const struct {
+    const char *name, *source, *destination;
+} hosts[] = {
+    {"standalone to standalone", "{\"host\": {\"hostname\": \"a\"}}",
+     "{\"host\": {\"hostname\": \"b\"}}"        },
+    {"standalone to group",      "{\"host\": {\"hostname\": \"a\"}}",
+     "{\"host\": {\"hostname\": \"n1.group1\"}}"},
+    {"group to standalone",      "{\"host\": {\"hostname\": \"n1.group1\"}}",
+     "{\"host\": {\"hostname\": \"a\"}}"        },
+    {"within a group",           "{\"host\": {\"hostname\": \"n1.group1\"}}",
+     "{\"host\": {\"hostname\": \"n2.group1\"}}"},
+    {"group to another",         "{\"host\": {\"hostname\": \"n1.group1\"}}",
+     "{\"host\": {\"hostname\": \"n1.group2\"}}"},
+};
+
+static void say_case(const char *a, const char *b, int state, const json_t *plan)
+{
+    char *text = json_dumps(plan, JSON_INDENT(1));
+    print_message("%s, %s, state %d: %s\n", a, b, state, text);
+    free(text);
+}
+
+static bool refuses(const json_t *plan, const char *const refused[6])
+{
+    size_t n = 0, i;
+    const json_t *one, *list = json_object_get(plan, "refused");
+    while (n < 6 && refused[n])
+        n++;
+    if (json_array_size(list) < n || (n < 6 && json_array_size(list) != n))
+        return false;
+    json_array_foreach(list, i, one)
+    {
+        CLEANUP(mem_free)
+        char *said = xasprintf("%s: %s", vm_text(one, "name"), vm_text(one, "why"));
+        if (i < n && strcmp(said, refused[i]) != 0)
+            return false;
+    }
+    return true;
+}
+
+static bool comes_out(const json_t *plan, const struct outcome *o)
+{
+    const json_t *stop =
+        o->stopped_by ? vm_check_of(json_object_get(plan, "checks"), o->stopped_by) : NULL;
+    return strcmp(vm_text(plan, "type"), o->type ? o->type : "") == 0 &&
+           strcmp(vm_text(plan, "why"), o->why ? o->why : "") == 0 && refuses(plan, o->refused) &&
+           strcmp(vm_text(plan, "stopped_by"), o->stopped_by ? o->stopped_by : "") == 0 &&
+           (!stop ||
+            (strcmp(vm_text(stop, "evidence"), o->evidence) == 0 && *vm_text(stop, "remedy"))) &&
+           vm_flag(plan, "ok") == (o->type && !o->stopped_by);
+}
+
+/* plan_of() of one field of both matrices. */
+static json_t *plan_of(size_t h, size_t s, int state, const char *check, const char *options)
+{
+    static const char *const fs[STORAGES] = {"ext4", "nfs", "ext4"};
+    struct vm_case m = {.state = state <= RUNS_MAY_STOP ? "running" : "off",
+                        .from_fs = fs[storages[s].from],
+                        .to_fs = storages[s].to == SHARE && !storages[s].same ? "ceph"
+                                                                              : fs[storages[s].to],
+                        .same = storages[s].same,
+                        .block = storages[s].from == LUN,
+                        .to_block = storages[s].to == LUN,
+                        .patch = hosts[h].source,
+                        .patch_check = check ? check : hosts[h].destination,
+                        .options = options                  ? options
+                                   : state == RUNS_MAY_STOP ? "{\"stop\": true}"
+                                                            : NULL};
+    CLEANUP(mem_free) char *saved = NULL;
+    if (state == IS_SAVED) {
+        saved = xasprintf("%.*s, \"machine\": {\"domain\": {\"managed_save\": true}}}",
+                          (int)strlen(hosts[h].source) - 1, hosts[h].source);
+        m.patch = saved;
+    }
+    return vm_facts_plan(&m);
+}
+
+static bool both_see(size_t s)
+{
+    return storages[s].same && storages[s].from != LOCAL;
+}
+
+static void each_field_of_the_matrices_holds(void **unused)
+{
+    (void)unused;
+    for (size_t h = 0; h < ARRAY_SIZE(hosts); h++)
+        for (size_t s = 0; s < ARRAY_SIZE(storages); s++)
+            for (int state = 0; state < STATES; state++) {
+                const struct outcome *o = both_see(s) ? &stays_put[state] : &goes_along[state];
+                json_t *plan = plan_of(h, s, state, NULL, NULL);
+                const json_t *reach = vm_check_of(json_object_get(plan, "checks"), "reach");
+                bool good =
+                    comes_out(plan, o) &&
+                    strcmp(vm_text(reach, "result"), storages[s].reach ? "warn" : "pass") == 0 &&
+                    (!storages[s].reach || strstr(vm_text(reach, "evidence"), storages[s].reach));
+                if (!good)
+                    say_case(hosts[h].name, storages[s].name, state, plan);
+                assert_true(good);
+                json_decref(plan);
+            }
+}
+
+#define NO_CPU                                                                                     \
+    "{\"findings\": [{\"check\": \"cpu\", \"target\": \"\", \"result\": \"fail\", \"text\": "      \
+    "\"no such processor\"}, "                                                                     \
+    "{\"check\": \"machine-type\", \"result\": \"pass\"}, "                                        \
+    "{\"check\": \"cpu-start\", \"result\": \"pass\"}, {\"check\": \"pages\", \"result\": "        \
+    "\"pass\"}, "                                                                                  \
+    "{\"check\": \"pool\", \"result\": \"pass\"}, {\"check\": \"folder\", \"result\": \"pass\"}, " \
+    "{\"check\": \"disk-absent\", \"result\": \"pass\"}, {\"check\": \"media\", \"result\": "      \
+    "\"pass\"}, "                                                                                  \
+    "{\"check\": \"firmware\", \"result\": \"pass\"}, {\"check\": \"tpm\", \"result\": "           \
+    "\"pass\"}, "                                                                                  \
+    "{\"check\": \"networks\", \"result\": \"pass\"}, {\"check\": \"absent\", \"result\": "        \
+    "\"pass\"}]}"
+
+static void without_its_processor_it_starts_anew_or_stays(void **unused)
+{
+    (void)unused;
+    for (size_t s = 0; s < ARRAY_SIZE(storages); s++)
+        for (int leave = 0; leave < 2; leave++) {
+            json_t *plan = plan_of(0, s, leave ? RUNS_MAY_STOP : RUNS, NO_CPU, NULL);
+            if (!comes_out(plan, &cannot_run_there[2 * both_see(s) + leave]))
+                say_case("no processor", storages[s].name, leave, plan);
+            assert_true(comes_out(plan, &cannot_run_there[2 * both_see(s) + leave]));
+            json_decref(plan);
+        }
+}
+
+/* On its own host a machine's storage changes alone, running or off, from any kind to any other. */
+static void storage_alone_moves_within_a_host(void **unused)
+{
+    static const struct outcome runs = {
+        .type = "live-storage", .why = "it is running, its storage changes on its own host"};
+    static const struct outcome off = {.type = "quick-storage",
+                                       .why = "it is off, its storage changes on its own host"};
+    static const char *const kinds[] = {"ext4", "nfs", "ceph"};
+    (void)unused;
+    for (size_t i = 0; i < 9; i++)
+        for (int state = 0; state < 2; state++) {
+            struct vm_case m = {.state = state ? "off" : "running",
+                                .to = "kvm1",
+                                .from_fs = kinds[i / 3],
+                                .to_fs = kinds[i % 3],
+                                .options = "{\"pool\": \"fast\"}"};
+            json_t *plan = vm_facts_plan(&m);
+            if (!comes_out(plan, state ? &off : &runs))
+                say_case("within", kinds[i / 3], state, plan);
+            assert_true(comes_out(plan, state ? &off : &runs));
+            json_decref(plan);
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_field_of_the_matrices_holds),
+        cmocka_unit_test(without_its_processor_it_starts_anew_or_stays),
+        cmocka_unit_test(storage_alone_moves_within_a_host),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
