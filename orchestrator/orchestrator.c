@@ -137,7 +137,7 @@ static int load_signer(struct daemon *d, struct fault *reterr)
 static int open_rooms(struct daemon *d, struct fault *reterr)
 {
     const struct engine_limits limits = {d->conf->max_pairs, d->conf->max_pairs_per_host,
-                                         d->conf->max_pairs_per_job};
+                                         d->conf->max_pairs_per_job, d->conf->max_pairs_per_link};
     int rc = take_signals(d);
     if (rc < 0)
         return fault_set(reterr, FAULT_STOP_JOB, -rc, "cannot take signals");

@@ -15,6 +15,7 @@ struct orchestrator_conf {
     uint32_t max_pairs;          /* at once, in all */
     uint32_t max_pairs_per_host; /* at once, per host, either side */
     uint32_t max_pairs_per_job;
+    uint32_t max_pairs_per_link; /* between two hosts, either way; 0: no such limit */
     uint32_t enrol_rate;         /* requests a second, in all */
     uint32_t enrol_rate_address; /* from one address */
     bool approve;                /* enrolled agents wait for `godwit agent approve` */

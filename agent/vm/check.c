@@ -18,6 +18,7 @@
 #include "common/base/text.h"
 
 #define FINDINGS_MAX 512
+#define BASES_MAX 256
 #define SYSFS_NET "/sys/class/net"
 #define PASS GODWIT__VM_FINDING__RESULT__PASS
 #define WARN GODWIT__VM_FINDING__RESULT__WARN
@@ -303,6 +304,64 @@ static Godwit__VmArrival *arrival(struct checking *c, const Godwit__VmDiskFacts 
     return a;
 }
 
+/* ── images below disks, and saved memory ── */
+
+static bool has_base(const Godwit__VmCheck *k, const char *source)
+{
+    for (size_t i = 0; i < k->n_bases; i++)
+        if (strcmp(k->bases[i]->source, source) == 0)
+            return true;
+    return false;
+}
+
+static Godwit__VmArrival *arrival_at(const char *target, char *path)
+{
+    Godwit__VmArrival *a = xcalloc(1, sizeof *a);
+    godwit__vm_arrival__init(a);
+    a->target = xstrdup(target);
+    a->path = path;
+    look_at_folder(path, a);
+    a->exists = access(path, F_OK) == 0;
+    return a;
+}
+
+static void add_base(struct checking *c, const char *target, const Godwit__VmImage *own)
+{
+    const Godwit__VmPool *p = *c->o->pool ? pool_named(c->ret->host, c->o->pool) : NULL;
+    const char *slash = strrchr(own->path, '/');
+    if (!slash || c->ret->n_bases == BASES_MAX || has_base(c->ret, own->path))
+        return;
+    Godwit__VmArrival *a =
+        arrival_at(target, p ? xasprintf("%s%s", p->path, slash) : xstrdup(own->path));
+    a->source = xstrdup(own->path);
+    if (a->exists) {
+        CLEANUP(image_free) Godwit__VmImage *here = image_look(a->path, own->format);
+        a->seen = !*here->trouble && here->virtual_bytes == own->virtual_bytes &&
+                  strcmp(here->format, own->format) == 0;
+    }
+    c->ret->bases = xrealloc(c->ret->bases, (c->ret->n_bases + 1) * sizeof(void *));
+    c->ret->bases[c->ret->n_bases++] = a;
+}
+
+static void check_bases(struct checking *c, const Godwit__VmDiskFacts *f)
+{
+    for (size_t i = 1; i < f->n_images; i++)
+        add_base(c, f->target, f->images[i]);
+}
+
+static void check_saved(struct checking *c)
+{
+    if (*c->m->saved != '/')
+        return;
+    Godwit__VmArrival *a = arrival_at("saved", xstrdup(c->m->saved));
+    c->ret->arrivals[c->ret->n_arrivals++] = a;
+    if (a->exists)
+        say(c, "disk-absent", "saved", FAIL, "memory of a machine of that name is saved here: %s",
+            a->path);
+    if (!*a->file_system)
+        say(c, "folder", "saved", FAIL, "there is no folder for %s here", a->path);
+}
+
 static void check_place(struct checking *c, const Godwit__VmArrival *a)
 {
     if (a->exists && !a->seen)
@@ -352,7 +411,7 @@ static void check_medium(struct checking *c, const Godwit__VmDisk *k)
 static void check_disks(struct checking *c)
 {
     size_t n = c->m->n_disks < c->d->n_disks ? c->m->n_disks : c->d->n_disks;
-    c->ret->arrivals = xcalloc(n + 1, sizeof(void *));
+    c->ret->arrivals = xcalloc(n + 2, sizeof(void *));
     check_pool(c);
     say(c, "disk-absent", "", PASS, "nothing else lies where its disks would be");
     say(c, "folder", "", PASS, "there is a folder for each of its disks");
@@ -364,8 +423,10 @@ static void check_disks(struct checking *c)
             Godwit__VmArrival *a = arrival(c, c->m->disks[i]);
             c->ret->arrivals[c->ret->n_arrivals++] = a;
             check_place(c, a);
+            check_bases(c, c->m->disks[i]);
         }
     }
+    check_saved(c);
 }
 
 /* ── memory that is set apart ── */

@@ -1,6 +1,8 @@
 /* copy: the stage "copy": a machine's images go through the transfer engine as any files do:
  * sparse, compressed, checked, resumed where they were. Each pair of folders is one transfer from a
  * folder of links to a folder of ours at the destination. Worker threads. */
+#include "agent/vm/copy.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,10 +18,11 @@
 #include "agent/transfer/sender.h"
 #include "agent/transfer/spec.h"
 #include "agent/transfer/temp.h"
-#include "agent/vm/stage.h"
 #include "common/base/mem.h"
+#include "common/base/program.h"
 
 #define ENDPOINTS_MAX 16
+#define FLATTEN_MS (24 * 3600 * 1000)
 
 static bool same_folder(const char *a, const char *b)
 {
@@ -39,6 +42,26 @@ static bool opens_part(const Godwit__VmMovePlan *p, size_t i)
 
 /* ── the source: links to the images, under their targets' names ── */
 
+/* A chain as one image of the same format, beside it. */
+static int flatten(struct vm_stage_run *r, const Godwit__VmMoveDisk *d, const char *to)
+{
+    const char *const argv[] = {"qemu-img", "convert", "-q",      "-f", d->format,
+                                "-O",       d->format, d->source, to,   NULL};
+    const struct program_call call = {
+        .argv = argv, .timeout_ms = FLATTEN_MS, .cancel_fd = step_cancel_fd(r->step)};
+    struct program_output out = {.code = 0};
+    (void)unlink(to);
+    int rc = program_run(&call, &out, r->reterr);
+    if (rc < 0)
+        return rc;
+    CLEANUP(mem_free) char *said = program_words(&out);
+    if (out.code != 0)
+        rc = fault_set(r->reterr, FAULT_STOP_JOB, EIO, "cannot make one image of %.60s: %.80s",
+                       d->source, said);
+    program_done(&out);
+    return rc;
+}
+
 static int link_one(struct vm_stage_run *r, const Godwit__VmMoveDisk *d, const char *beside)
 {
     CLEANUP(mem_free) char *to = vm_staged(r, beside, d->target);
@@ -47,6 +70,8 @@ static int link_one(struct vm_stage_run *r, const Godwit__VmMoveDisk *d, const c
         return vm_stage_failed(r, -errno, "cannot read", d->source);
     if (!S_ISREG(st.st_mode))
         return vm_stage_failed(r, -EOPNOTSUPP, "is no file, so it cannot be copied so:", d->source);
+    if (d->flatten)
+        return flatten(r, d, to);
     (void)unlink(to);
     if (link(d->source, to) < 0)
         return vm_stage_failed(r, -errno, "cannot link", d->source);
@@ -105,16 +130,14 @@ static int outcome(struct vm_stage_run *r, struct step_result *part)
     return part->fault.err ? -part->fault.err : -EIO;
 }
 
-static int run_part(struct vm_stage_run *r, size_t first, unsigned part)
+int vm_copy_folder(struct vm_stage_run *r, const char *folder, unsigned part)
 {
     const Godwit__VmMoveOrder *o = r->order;
-    const Godwit__VmMoveDisk *d = r->plan->disks[first];
     bool source = vm_stage_is_source(r);
     struct step_result mine = {.status = STEP_FAILED};
-    CLEANUP(mem_free) char *folder = vm_staging_of(r, source ? d->source : d->path);
     CLEANUP(mem_free) char *id = xasprintf("%s.%u", o->ticket_id, part);
     CLEANUP(mem_free) char *pair = xasprintf("%s.%u", o->move, part);
-    const struct transfer_spec spec = {.path = folder,
+    const struct transfer_spec spec = {.path = (char *)(uintptr_t)folder,
                                        .path_len = strlen(folder),
                                        .is_snapshot = true, /* of links: nobody watches it */
                                        .ticket_id = id,
@@ -134,6 +157,14 @@ static int run_part(struct vm_stage_run *r, size_t first, unsigned part)
     int rc = outcome(r, &mine);
     step_result_done(&mine);
     return rc;
+}
+
+static int run_part(struct vm_stage_run *r, size_t first, unsigned part)
+{
+    const Godwit__VmMoveDisk *d = r->plan->disks[first];
+    CLEANUP(mem_free)
+    char *folder = vm_staging_of(r, vm_stage_is_source(r) ? d->source : d->path);
+    return vm_copy_folder(r, folder, part);
 }
 
 static int check(struct vm_stage_run *r)
@@ -172,20 +203,26 @@ int vm_copy(struct vm_stage_run *r)
 }
 
 /* What transfers keep of a pair beside the images. */
-void vm_copy_forget(struct vm_stage_run *r)
+static void forget_part(const struct vm_stage_run *r, unsigned part)
 {
     static const char *const kept[] = {"failed", "sent", "seen"};
-    for (unsigned part = 0; part < STAGE_DISKS_MAX; part++) {
-        CLEANUP(mem_free) char *pair = xasprintf("%s.%u", r->order->move, part);
-        CLEANUP(mem_free) char *db = pair_catalogue_path(r->state_dir, pair);
-        CLEANUP(mem_free) char *wal = xasprintf("%s-wal", db);
-        CLEANUP(mem_free) char *shm = xasprintf("%s-shm", db);
-        (void)unlink(db);
-        (void)unlink(wal);
-        (void)unlink(shm);
-        for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
-            CLEANUP(mem_free) char *path = temp_state_path(r->state_dir, pair, kept[i]);
-            (void)unlink(path);
-        }
+    CLEANUP(mem_free) char *pair = xasprintf("%s.%u", r->order->move, part);
+    CLEANUP(mem_free) char *db = pair_catalogue_path(r->state_dir, pair);
+    CLEANUP(mem_free) char *wal = xasprintf("%s-wal", db);
+    CLEANUP(mem_free) char *shm = xasprintf("%s-shm", db);
+    (void)unlink(db);
+    (void)unlink(wal);
+    (void)unlink(shm);
+    for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
+        CLEANUP(mem_free) char *path = temp_state_path(r->state_dir, pair, kept[i]);
+        (void)unlink(path);
     }
+}
+
+void vm_copy_forget(struct vm_stage_run *r)
+{
+    for (unsigned part = 0; part < STAGE_DISKS_MAX; part++)
+        forget_part(r, part);
+    for (unsigned i = 0; i < r->plan->n_bases; i++)
+        forget_part(r, VM_BASE_PARTS + i);
 }

@@ -9,11 +9,14 @@
 #include <unistd.h>
 
 #include "agent/store/pairname.h"
+#include "agent/vm/bases.h"
+#include "agent/vm/image.h"
 #include "agent/vm/image_new.h"
 #include "agent/vm/stage.h"
 #include "common/base/fault_point.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
+#include "common/base/program.h"
 
 bool vm_disk_moves(const Godwit__VmMoveDisk *d)
 {
@@ -62,8 +65,10 @@ static int reserve_live(struct vm_stage_run *r, const Godwit__VmMoveDisk *d)
     CLEANUP(mem_free) char *staged = vm_staged(r, d->path, d->target);
     if (note_has(r->note, NOTE_PLACED, d->path) && access(d->path, F_OK) == 0)
         return 0;
+    const Godwit__VmMoveBase *base = vm_first_base(r, d);
+    const struct image_below below = {base ? base->path : "", base ? base->format : ""};
     (void)unlink(staged);
-    int rc = image_new(staged, d->format, d->virtual_bytes);
+    int rc = image_new(staged, d->format, d->virtual_bytes, base ? &below : NULL);
     if (rc < 0)
         return vm_stage_failed(r, rc, "cannot make the image", staged);
     return vm_place_file(r, staged, d->path);
@@ -95,6 +100,37 @@ void vm_refresh_pools(struct vm_stage_run *r)
             (void)r->virt->ops->refresh(r->virt, r->plan->disks[i]->pool);
 }
 
+/* Its header names the path that the image below it has at the source. */
+static int rebase(struct vm_stage_run *r, const Godwit__VmMoveDisk *d, const char *path)
+{
+    const Godwit__VmMoveBase *b = vm_first_base(r, d);
+    const char *const argv[] = {"qemu-img", "rebase",  "-u", "-q",    "-f", d->format,
+                                "-F",       b->format, "-b", b->path, path, NULL};
+    const struct program_call call = {.argv = argv, .cancel_fd = -1};
+    struct program_output out = {.code = 0};
+    int rc = program_run(&call, &out, r->reterr);
+    if (rc < 0)
+        return rc;
+    CLEANUP(mem_free) char *said = program_words(&out);
+    if (out.code != 0)
+        rc = fault_set(r->reterr, FAULT_STOP_JOB, EIO, "cannot set %.80s on %.60s: %.60s", path,
+                       b->path, said);
+    program_done(&out);
+    return rc;
+}
+
+/* A copied overlay stands on the same images as before, by the paths that they have here. */
+static int set_chain(struct vm_stage_run *r, const Godwit__VmMoveDisk *d)
+{
+    if (!vm_has_bases(r, d) || vm_chain_verify(r, d, d->path) == 0)
+        return 0;
+    int rc = rebase(r, d, d->path);
+    if (rc == 0 && vm_chain_verify(r, d, d->path) < 0)
+        rc = fault_set(r->reterr, FAULT_STOP_JOB, EBADMSG,
+                       "%.120s does not stand on what it should stand on", d->path);
+    return rc;
+}
+
 int vm_place_disks(struct vm_stage_run *r)
 {
     int rc = 0;
@@ -104,6 +140,8 @@ int vm_place_disks(struct vm_stage_run *r)
             continue;
         CLEANUP(mem_free) char *staged = vm_staged(r, d->path, d->target);
         rc = vm_place_file(r, staged, d->path);
+        if (rc >= 0)
+            rc = set_chain(r, d);
     }
     if (rc >= 0)
         vm_refresh_pools(r);
@@ -112,7 +150,7 @@ int vm_place_disks(struct vm_stage_run *r)
 
 /* ── fence ── */
 
-static char *fenced_name(const struct vm_stage_run *r, const char *path)
+char *vm_fenced_name(const struct vm_stage_run *r, const char *path)
 {
     char token[PAIR_TOKEN_LEN + 1];
     const char *slash = strrchr(path, '/');
@@ -122,7 +160,7 @@ static char *fenced_name(const struct vm_stage_run *r, const char *path)
 
 static int fence_one(struct vm_stage_run *r, const char *path)
 {
-    CLEANUP(mem_free) char *to = fenced_name(r, path);
+    CLEANUP(mem_free) char *to = vm_fenced_name(r, path);
     struct stat st;
     if (lstat(path, &st) < 0)
         return errno == ENOENT && access(to, F_OK) == 0
@@ -166,7 +204,7 @@ int vm_fence_probe(struct vm_stage_run *r)
         const Godwit__VmMoveDisk *d = r->plan->disks[i];
         if (!vm_disk_moves(d) || d->read_only)
             continue;
-        CLEANUP(mem_free) char *to = fenced_name(r, d->source);
+        CLEANUP(mem_free) char *to = vm_fenced_name(r, d->source);
         if (access(to, F_OK) < 0 || access(d->source, F_OK) == 0)
             return 0;
         some = true;
@@ -178,7 +216,7 @@ int vm_drop_fenced(struct vm_stage_run *r)
 {
     for (size_t i = 0; i < r->plan->n_disks; i++) {
         const Godwit__VmMoveDisk *d = r->plan->disks[i];
-        CLEANUP(mem_free) char *to = vm_disk_moves(d) ? fenced_name(r, d->source) : NULL;
+        CLEANUP(mem_free) char *to = vm_disk_moves(d) ? vm_fenced_name(r, d->source) : NULL;
         if (to && unlink(to) < 0 && errno != ENOENT)
             return vm_stage_failed(r, -errno, "cannot remove", to);
     }
@@ -190,7 +228,7 @@ int vm_note_fenced(struct vm_stage_run *r, struct note *n)
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < r->plan->n_disks; i++) {
         const Godwit__VmMoveDisk *d = r->plan->disks[i];
-        CLEANUP(mem_free) char *to = vm_disk_moves(d) ? fenced_name(r, d->source) : NULL;
+        CLEANUP(mem_free) char *to = vm_disk_moves(d) ? vm_fenced_name(r, d->source) : NULL;
         CLEANUP(mem_free) char *is = to ? note_identity(to) : NULL;
         if (is)
             rc = note_add(n, NOTE_PLACED, to, is, NULL);

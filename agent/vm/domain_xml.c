@@ -104,6 +104,7 @@ static void take_file_system(const struct reader *r, xmlNode *n, void *arg)
 /* A source in any of libvirt's forms. */
 #define SOURCE                                                                                     \
     "string(source/@file | source/@dev | source/@dir | source[@pool]/@volume | source/@name)"
+#define VOLUME "concat(source/@pool, substring('/', 1, count(source/@volume)), source/@volume)"
 #define BELOW "string(@file | @dev | @dir | @name | @volume)"
 
 static void take_below(const struct reader *r, xmlNode *n, void *arg)
@@ -141,7 +142,7 @@ static void take_disk(const struct reader *r, xmlNode *n, void *arg)
     k->device = device_of(device);
     k->storage = storage_of(type);
     k->target = text_at(r, n, "string(target/@dev)");
-    k->source = text_at(r, n, SOURCE);
+    k->source = text_at(r, n, k->storage == GODWIT__VM_DISK__STORAGE__VOLUME ? VOLUME : SOURCE);
     k->format = text_at(r, n, "string(driver/@type)");
     k->cache = text_at(r, n, "string(driver/@cache)");
     k->read_only = is_there(r, n, "readonly");
@@ -236,14 +237,14 @@ static void read_lists(const struct reader *r, xmlNode *top, Godwit__VmDomain *d
     d->n_file_systems = fs.n;
 }
 
-static xmlNode *reader_open(struct reader *r, const char *xml, size_t len)
+static xmlNode *reader_open(struct reader *r, const char *xml, size_t len, const char *root)
 {
     *r = (struct reader){.doc = NULL};
     if (len <= INT32_MAX)
         r->doc = xmlReadMemory(xml, (int)len, "domain.xml", NULL,
                                XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
     xmlNode *top = r->doc ? xmlDocGetRootElement(r->doc) : NULL;
-    bool good = top && !r->doc->intSubset && strcmp((const char *)top->name, "domain") == 0;
+    bool good = top && !r->doc->intSubset && strcmp((const char *)top->name, root) == 0;
     r->path = good ? xmlXPathNewContext(r->doc) : NULL;
     if (r->path)
         return top;
@@ -254,7 +255,7 @@ static xmlNode *reader_open(struct reader *r, const char *xml, size_t len)
 int domain_xml_read(const char *xml, size_t len, Godwit__VmDomain **ret)
 {
     struct reader r;
-    xmlNode *top = reader_open(&r, xml, len);
+    xmlNode *top = reader_open(&r, xml, len, "domain");
     if (!top)
         return -EBADMSG;
     CLEANUP(domain_free) Godwit__VmDomain *d = xcalloc(1, sizeof *d);
@@ -287,7 +288,7 @@ static char *element_at(const struct reader *r, xmlNode *from, const char *expr)
 int domain_xml_facts(const char *xml, size_t len, Godwit__VmMachine *m)
 {
     struct reader r;
-    xmlNode *top = reader_open(&r, xml, len);
+    xmlNode *top = reader_open(&r, xml, len, "domain");
     if (!top)
         return -EBADMSG;
     m->cpu = element_at(&r, top, "cpu");
@@ -309,13 +310,27 @@ int domain_xml_facts(const char *xml, size_t len, Godwit__VmMachine *m)
 int domain_xml_kept(const char *xml, size_t len, Godwit__VmMachine *m)
 {
     struct reader r;
-    xmlNode *top = reader_open(&r, xml, len);
+    xmlNode *top = reader_open(&r, xml, len, "domain");
     if (!top)
         return -EBADMSG;
     m->kept_cpu = element_at(&r, top, "cpu");
     m->kept_cpu_mode = text_at(&r, top, "string(cpu/@mode)");
     (void)reader_close(&r);
     return 0;
+}
+
+char *domain_xml_snapshot_memory(const char *xml, size_t len)
+{
+    struct reader r;
+    xmlNode *top = reader_open(&r, xml, len, "domainsnapshot");
+    if (!top)
+        return NULL;
+    char *file = text_at(&r, top, "string(memory[@snapshot = 'external']/@file)");
+    (void)reader_close(&r);
+    if (*file)
+        return file;
+    free(file);
+    return NULL;
 }
 
 Godwit__VmDomain *domain_free(Godwit__VmDomain *d)

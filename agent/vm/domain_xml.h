@@ -22,3 +22,6 @@ DEFINE_CLEANUP(domain_free, Godwit__VmDomain *)
 int domain_xml_facts(const char *xml, size_t len, Godwit__VmMachine *m);
 /* Of the definition of its next start: the processor that it asks for there. */
 int domain_xml_kept(const char *xml, size_t len, Godwit__VmMachine *m);
+/* Where a snapshot of that definition keeps the machine's memory; malloc'd, NULL: in no file of its
+ * own. */
+char *domain_xml_snapshot_memory(const char *xml, size_t len);

@@ -20,6 +20,9 @@
 #define VERSION 3
 #define HEADER_BYTES 104
 #define REFCOUNT_ORDER 4 /* 16 bits each */
+#define EXT_BACKING_FORMAT 0xe2792acaU
+#define NAME_MAX_BYTES 1023
+#define EXT_BYTES 40 /* a name of a format, and the end */
 
 static void be(uint8_t *at, uint64_t v, unsigned bytes)
 {
@@ -27,8 +30,23 @@ static void be(uint8_t *at, uint64_t v, unsigned bytes)
         at[i] = (uint8_t)(v >> (8 * (bytes - 1 - i)));
 }
 
+/* An extension with the format, the end of extensions, the name. */
+static int put_below(uint8_t *head, const struct image_below *b)
+{
+    size_t kind = strlen(b->format), name = strlen(b->path);
+    if (kind == 0 || kind > 16 || name == 0 || name > NAME_MAX_BYTES)
+        return -ENAMETOOLONG;
+    be(head + HEADER_BYTES, EXT_BACKING_FORMAT, 4);
+    be(head + HEADER_BYTES + 4, kind, 4);
+    memcpy(head + HEADER_BYTES + 8, b->format, kind);
+    be(head + 8, HEADER_BYTES + EXT_BYTES, 8);
+    be(head + 16, name, 4);
+    memcpy(head + HEADER_BYTES + EXT_BYTES, b->path, name);
+    return 0;
+}
+
 /* Clusters: 0 header, 1 refcount table, 2 its block, 3 … the L1 table. One block counts 32,768. */
-static int qcow2(int fd, uint64_t bytes)
+static int qcow2(int fd, uint64_t bytes, const struct image_below *below)
 {
     uint64_t l1 = (bytes + L2_COVERS - 1) / L2_COVERS;
     uint64_t clusters = 3 + (l1 * 8 + CLUSTER - 1) / CLUSTER;
@@ -48,14 +66,16 @@ static int qcow2(int fd, uint64_t bytes)
     be(head + CLUSTER, 2 * CLUSTER, 8);
     for (uint64_t i = 0; i < clusters; i++)
         be(head + 2 * CLUSTER + 2 * i, 1, 2);
-    int rc = file_write_at(fd, head, 3 * CLUSTER, 0);
+    int rc = below ? put_below(head, below) : 0;
+    if (rc == 0)
+        rc = file_write_at(fd, head, 3 * CLUSTER, 0);
     return rc == 0 && ftruncate(fd, (off_t)(clusters * CLUSTER)) < 0 ? -errno : rc;
 }
 
-int image_new(const char *path, const char *format, uint64_t bytes)
+int image_new(const char *path, const char *format, uint64_t bytes, const struct image_below *below)
 {
     bool raw = strcmp(format, "raw") == 0;
-    if (!raw && strcmp(format, "qcow2") != 0)
+    if ((!raw && strcmp(format, "qcow2") != 0) || (raw && below))
         return -EOPNOTSUPP;
     if (bytes == 0 || bytes > IMAGE_BYTES_MAX || bytes % 512 != 0)
         return -EINVAL;
@@ -63,6 +83,6 @@ int image_new(const char *path, const char *format, uint64_t bytes)
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return -errno;
-    int rc = raw ? (ftruncate(fd, (off_t)bytes) < 0 ? -errno : 0) : qcow2(fd, bytes);
+    int rc = raw ? (ftruncate(fd, (off_t)bytes) < 0 ? -errno : 0) : qcow2(fd, bytes, below);
     return rc == 0 && fsync(fd) < 0 ? -errno : rc;
 }

@@ -5,5 +5,11 @@
 
 #define IMAGE_BYTES_MAX (1ULL << 50)
 
-/* path must not exist. format "raw" or "qcow2"; else -EOPNOTSUPP. Durable when it returns. */
-int image_new(const char *path, const char *format, uint64_t bytes);
+/* What it is to stand on. */
+struct image_below {
+    const char *path, *format;
+};
+/* path must not exist. format "raw" or "qcow2"; else -EOPNOTSUPP. below: NULL: it stands alone;
+ * only with qcow2. Durable when it returns. */
+int image_new(const char *path, const char *format, uint64_t bytes,
+              const struct image_below *below);

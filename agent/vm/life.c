@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -148,6 +149,31 @@ static int note_files(struct vm_stage_run *r)
     return rc < 0 ? vm_stage_failed(r, rc, "cannot note the files of", r->plan->name) : 0;
 }
 
+/* A machine that went away live has no definition here any more: what it left was noted before. */
+static int note_left(struct vm_stage_run *r)
+{
+    static const char *const which[] = {"nvram", "tpm"};
+    CLEANUP(note_free) struct note *state = NULL;
+    int rc = note_open(r->state_dir, r->order->move, "state", &state);
+    for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(which); i++)
+        if (note_fact(state, which[i]))
+            rc = note_add(r->note, NOTE_FACT, which[i], note_fact(state, which[i]), NULL);
+    return rc < 0 ? vm_stage_failed(r, rc, "cannot note what was left of", r->plan->name) : 0;
+}
+
+/* What libvirt leaves behind would be in the way of the machine when it comes back. */
+static int put_aside(struct vm_stage_run *r)
+{
+    static const char *const which[] = {"nvram", "tpm"};
+    for (size_t i = 0; i < ARRAY_SIZE(which); i++) {
+        const char *path = note_fact(r->note, which[i]);
+        CLEANUP(mem_free) char *to = path ? vm_fenced_name(r, path) : NULL;
+        if (to && vm_is_state_file(path) && rename(path, to) < 0 && errno != ENOENT)
+            return vm_stage_failed(r, -errno, "cannot put aside", path);
+    }
+    return 0;
+}
+
 /* Variables of the firmware and the TPM's state stay: libvirt would delete them unasked. */
 int vm_drop(struct vm_stage_run *r)
 {
@@ -156,22 +182,35 @@ int vm_drop(struct vm_stage_run *r)
     if (rc == 0 && (s.is == VIRT_RUNNING || s.is == VIRT_PAUSED))
         return fault_set(r->reterr, FAULT_STOP_JOB, EBUSY,
                          "the machine runs on the source: it is not let go of");
-    if (rc == 0 && s.is != VIRT_ABSENT)
-        rc = note_files(r);
+    if (rc == 0)
+        rc = s.is != VIRT_ABSENT ? note_files(r) : note_left(r);
     if (rc == 0)
         rc = note_add(r->note, NOTE_FACT, "dropped", r->plan->uuid, NULL);
     FAULT_POINT("vm.drop.noted");
     if (rc == 0 && s.is != VIRT_ABSENT)
         rc = r->virt->ops->undefine(r->virt, r->plan->uuid, r->reterr);
+    if (rc == 0)
+        rc = put_aside(r);
     return rc < 0 ? rc : 1;
+}
+
+/* Where a file that was left behind is: aside, unless a crash came between. malloc'd, NULL:
+ * nowhere. */
+static char *left_at(const struct vm_stage_run *r, const char *path)
+{
+    char *aside = path && vm_is_state_file(path) ? vm_fenced_name(r, path) : NULL;
+    if (!aside || access(aside, F_OK) == 0)
+        return aside;
+    free(aside);
+    return xstrdup(path);
 }
 
 static int remove_files(struct vm_stage_run *r, const struct note *dropped)
 {
     static const char *const which[] = {"nvram", "tpm"};
     for (size_t i = 0; i < ARRAY_SIZE(which); i++) {
-        const char *path = note_fact(dropped, which[i]);
-        int rc = path && vm_is_state_file(path) ? note_remove_tree(path) : 0;
+        CLEANUP(mem_free) char *path = left_at(r, note_fact(dropped, which[i]));
+        int rc = path ? note_remove_tree(path) : 0;
         if (rc < 0)
             return vm_stage_failed(r, rc, "cannot remove", path);
     }
@@ -189,11 +228,12 @@ static int keep_for(struct vm_stage_run *r, const struct note *dropped)
         rc = note_add(n, NOTE_FACT, "until", when, NULL);
     if (rc == 0)
         rc = vm_note_fenced(r, n);
-    const char *nvram = note_fact(dropped, "nvram"), *tpm = note_fact(dropped, "tpm");
+    CLEANUP(mem_free) char *nvram = left_at(r, note_fact(dropped, "nvram"));
+    CLEANUP(mem_free) char *tpm = left_at(r, note_fact(dropped, "tpm"));
     CLEANUP(mem_free) char *is = nvram ? note_identity(nvram) : NULL;
-    if (rc == 0 && is && vm_is_state_file(nvram))
+    if (rc == 0 && is)
         rc = note_add(n, NOTE_PLACED, nvram, is, NULL);
-    if (rc == 0 && tpm && vm_is_state_file(tpm))
+    if (rc == 0 && tpm)
         rc = note_add(n, NOTE_FOLDER, tpm, NULL, NULL);
     return rc < 0 ? vm_stage_failed(r, rc, "cannot note what is kept of", r->plan->name) : 0;
 }

@@ -1,16 +1,22 @@
 /* look: the step "vm.look": a machine with all that planning wants to know, its host, and what this
  * agent can do for it. It changes nothing. Worker threads. */
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/vm/domain_xml.h"
 #include "agent/vm/image.h"
+#include "agent/vm/note.h"
 #include "agent/vm/vm.h"
 #include "common/base/mem.h"
 #include "common/base/sha256.h"
 #include "common/base/text.h"
+
+#define SAVED_HOME "/var/lib/libvirt/qemu/save"
+#define SNAPSHOT_FILES_MAX 64
 
 void vm_tell_stages(char ***ret, size_t *retn)
 {
@@ -68,6 +74,27 @@ static bool is_path(const Godwit__VmDisk *k)
                                  k->storage == GODWIT__VM_DISK__STORAGE__BLOCK);
 }
 
+static void replace(char **text, char *by)
+{
+    if (*text != protobuf_c_empty_string)
+        free(*text);
+    *text = by;
+}
+
+/* A disk that is named by pool and volume is looked at where that is. */
+static void find_volume(struct virt *v, Godwit__VmDisk *k)
+{
+    char *slash = strchr(k->source, '/'), *path = NULL;
+    bool block = false;
+    if (k->storage != GODWIT__VM_DISK__STORAGE__VOLUME || !slash || !v->ops->volume_path)
+        return;
+    CLEANUP(mem_free) char *pool = xasprintf("%.*s", (int)(slash - k->source), k->source);
+    if (v->ops->volume_path(v, pool, slash + 1, &path, &block) < 0)
+        return;
+    replace(&k->source, path);
+    k->storage = block ? GODWIT__VM_DISK__STORAGE__BLOCK : GODWIT__VM_DISK__STORAGE__FILE;
+}
+
 static Godwit__VmDiskFacts *disk_facts(const Godwit__VmHost *h, const Godwit__VmDisk *k)
 {
     Godwit__VmDiskFacts *f = xcalloc(1, sizeof *f);
@@ -80,11 +107,55 @@ static Godwit__VmDiskFacts *disk_facts(const Godwit__VmHost *h, const Godwit__Vm
     return f;
 }
 
-static void take_disks(const Godwit__VmHost *h, Godwit__VmMachine *m)
+static void take_error(void *arg, const char *target, const char *error)
+{
+    Godwit__VmMachine *m = arg;
+    for (size_t i = 0; i < m->n_disks; i++)
+        if (strcmp(m->disks[i]->target, target) == 0)
+            replace(&m->disks[i]->error, xstrdup(error));
+}
+
+static void take_disks(struct virt *v, const Godwit__VmHost *h, Godwit__VmMachine *m)
 {
     m->disks = xcalloc(m->domain->n_disks + 1, sizeof(void *));
-    for (size_t i = 0; i < m->domain->n_disks; i++)
+    for (size_t i = 0; i < m->domain->n_disks; i++) {
+        find_volume(v, m->domain->disks[i]);
         m->disks[m->n_disks++] = disk_facts(h, m->domain->disks[i]);
+    }
+    if (m->domain->state == GODWIT__VM_DOMAIN__STATE__RUNNING && v->ops->disk_errors)
+        (void)v->ops->disk_errors(v, m->domain->uuid, take_error, m);
+}
+
+/* ── what it keeps beside its disks ── */
+
+static int take_snapshot(void *arg, const char *xml, bool current)
+{
+    Godwit__VmMachine *m = arg;
+    char *file = domain_xml_snapshot_memory(xml, strlen(xml));
+    (void)current;
+    if (!file)
+        return 0;
+    m->snapshot_files = xrealloc(m->snapshot_files, (m->n_snapshot_files + 1) * sizeof(char *));
+    m->snapshot_files[m->n_snapshot_files++] = file;
+    return m->n_snapshot_files < SNAPSHOT_FILES_MAX ? 0 : -E2BIG;
+}
+
+/* libvirt tells that it is there, not where: its own place for it. */
+static void take_kept(struct virt *v, Godwit__VmMachine *m)
+{
+    struct fault ignored;
+    struct stat st;
+    if (m->domain->snapshots > 0 && v->ops->snapshots)
+        (void)v->ops->snapshots(v, m->domain->uuid, take_snapshot, m, &ignored);
+    if (!m->domain->managed_save)
+        return;
+    char *path = xasprintf(SAVED_HOME "/%s.save", m->domain->name);
+    if (!note_path_ok(path) || stat(path, &st) < 0) {
+        free(path);
+        return;
+    }
+    replace(&m->saved, path);
+    m->saved_bytes = (uint64_t)st.st_size;
 }
 
 static int take_definitions(struct virt *v, const char *uuid, Godwit__VmMachine *m,
@@ -133,7 +204,8 @@ static int look_at_machine(struct virt *v, const Godwit__VmLookOrder *o, Godwit_
     m->domain = vm_domain_of(v, &d);
     rc = take_definitions(v, d.uuid, m, reterr);
     if (rc == 0) {
-        take_disks(ret->host, m);
+        take_disks(v, ret->host, m);
+        take_kept(v, m);
         take_rest(v, d.uuid, o->measure, m);
     }
     virt_domain_done(&d);
@@ -152,4 +224,22 @@ int vm_look_at(struct virt *v, const Godwit__VmLookOrder *o, Godwit__VmLook *ret
     if (rc == 0 && *o->machine)
         rc = look_at_machine(v, o, ret, reterr);
     return rc;
+}
+
+/* ── moves that were not brought to their end ── */
+
+char *vm_open_move(const char *state_dir, const char *uuid)
+{
+    CLEANUP(mem_free) char *folder = xasprintf("%s/vm", state_dir);
+    DIR *d = opendir(folder);
+    char *found = NULL;
+    for (const struct dirent *e; d && !found && (e = readdir(d)) != NULL;) {
+        CLEANUP(note_free) struct note *n = NULL;
+        if (e->d_name[0] != '.' && note_open(state_dir, e->d_name, VM_NOTE_MACHINE, &n) == 0 &&
+            note_fact(n, uuid))
+            found = text_printable(e->d_name, strlen(e->d_name));
+    }
+    if (d)
+        (void)closedir(d);
+    return found ? found : xstrdup("");
 }

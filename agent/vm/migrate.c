@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "agent/step.h"
+#include "agent/vm/bases.h"
 #include "agent/vm/ladder.h"
 #include "agent/vm/redefine.h"
 #include "agent/vm/stage.h"
@@ -104,8 +105,10 @@ static int prepare(struct moving *m)
     if (rc == 0)
         rc = definition_there(r, VIRT_XML_KEPT, &m->kept);
     for (size_t i = 0; i < r->plan->n_disks && m->what.ntargets < TARGETS_MAX; i++)
-        if (vm_disk_moves(r->plan->disks[i]))
+        if (vm_disk_moves(r->plan->disks[i])) {
             m->targets[m->what.ntargets++] = r->plan->disks[i]->target;
+            m->what.overlays = m->what.overlays || vm_has_bases(r, r->plan->disks[i]);
+        }
     m->what.peer = m->peer;
     m->what.memory = m->memory;
     m->what.disks = m->disks;

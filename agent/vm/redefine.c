@@ -16,6 +16,7 @@
 struct change {
     const Godwit__VmMovePlan *plan;
     unsigned long long seen; /* disks of the plan, by their place in it */
+    bool snapshot;           /* the machine is what it was when that was taken */
 };
 
 static bool is(const xmlNode *n, const char *name)
@@ -62,6 +63,22 @@ static void set_file(xmlNode *disk, const char *path)
     (void)xmlSetProp(s, (const xmlChar *)"file", (const xmlChar *)path);
 }
 
+/* When a snapshot was taken, the image that is below the disk now may have been the disk. */
+static void change_past(const struct change *c, xmlNode *n, const Godwit__VmMoveDisk *d)
+{
+    xmlNode *s = child(n, "source");
+    if (!s || attribute_is(s, "file", d->source)) {
+        if (s)
+            set_file(n, d->path);
+        return;
+    }
+    for (size_t i = 0; i < c->plan->n_bases; i++)
+        if (attribute_is(s, "file", c->plan->bases[i]->source)) {
+            set_file(n, c->plan->bases[i]->path);
+            return;
+        }
+}
+
 static void change_disk(struct change *c, xmlNode *n)
 {
     xmlNode *target = child(n, "target");
@@ -74,8 +91,10 @@ static void change_disk(struct change *c, xmlNode *n)
         drop(n, "mirror");
         if (d->how == GODWIT__VM_MOVE_DISK__HOW__EJECT)
             drop(n, "source");
-        else if (d->how != GODWIT__VM_MOVE_DISK__HOW__SHARED)
-            set_file(n, d->path);
+        else if (c->snapshot && d->how == GODWIT__VM_MOVE_DISK__HOW__SEEDED)
+            change_past(c, n, d);
+        else if (d->how != GODWIT__VM_MOVE_DISK__HOW__SHARED || attribute_is(n, "type", "volume"))
+            set_file(n, d->path); /* a volume's pool may have another name there */
     }
 }
 
@@ -115,7 +134,7 @@ static int walk(struct change *c, xmlNode *n, unsigned depth)
 static int missing(const struct change *c)
 {
     for (size_t i = 0; i < c->plan->n_disks && i < 64; i++)
-        if (!(c->seen & 1ULL << i))
+        if (!(c->seen & 1ULL << i) && c->plan->disks[i]->kind == GODWIT__VM_MOVE_DISK__KIND__IMAGE)
             return -ENOENT;
     return 0;
 }
@@ -129,6 +148,7 @@ int redefine(const char *xml, size_t len, const Godwit__VmMovePlan *plan, char *
                                 XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
     xmlNode *root = doc ? xmlDocGetRootElement(doc) : NULL;
     bool machine = root && is(root, "domain");
+    c.snapshot = !machine;
     int rc = machine || (root && is(root, "domainsnapshot")) ? 0 : -EBADMSG;
     if (rc == 0 && doc->intSubset)
         rc = -EBADMSG; /* no entities of its own */

@@ -9,6 +9,7 @@
 #include "proto/vm_move.pb-c.h"
 
 #define STAGE_DISKS_MAX 64
+#define STAGE_BASES_MAX 256
 
 struct step;
 struct step_result;
@@ -54,6 +55,8 @@ char *vm_staged(const struct vm_stage_run *r, const char *path, const char *name
 int vm_reserve(struct vm_stage_run *r);
 int vm_fence(struct vm_stage_run *r);
 int vm_fence_probe(struct vm_stage_run *r);
+/* The name that a file has when it was put out of reach; malloc'd. */
+char *vm_fenced_name(const struct vm_stage_run *r, const char *path);
 int vm_place_disks(struct vm_stage_run *r); /* from staging to where they are to be */
 int vm_drop_fenced(struct vm_stage_run *r); /* the source's images */
 int vm_note_fenced(struct vm_stage_run *r, struct note *n); /* as placed: undone, they are gone */

@@ -7,6 +7,7 @@
 
 #include "agent/step.h"
 #include "agent/store/pairname.h"
+#include "agent/vm/bases.h"
 #include "agent/vm/stage.h"
 #include "agent/vm/vm.h"
 #include "common/base/clock.h"
@@ -19,6 +20,7 @@
 
 static const struct vm_stage stages[] = {
     {"reserve", DESTINATION, vm_reserve, NULL,            NULL           },
+    {"bases",   BOTH,        vm_bases,   NULL,            vm_bases_undo  },
     {"stop",    SOURCE,      vm_stop,    NULL,            NULL           },
     {"copy",    BOTH,        vm_copy,    NULL,            NULL           },
     {"state",   BOTH,        vm_state,   NULL,            NULL           },
@@ -89,6 +91,9 @@ static int check(const Godwit__VmMoveOrder *o, struct fault *reterr)
               (o->role == SOURCE || o->role == DESTINATION);
     for (size_t i = 0; ok && i < p->n_disks; i++)
         ok = disk_ok(p->disks[i]);
+    ok = ok && p->n_bases <= STAGE_BASES_MAX;
+    for (size_t i = 0; ok && i < p->n_bases; i++)
+        ok = note_path_ok(p->bases[i]->source) && note_path_ok(p->bases[i]->path);
     return ok ? 0 : fault_set(reterr, FAULT_STOP_JOB, EBADMSG, "the order is not well formed");
 }
 
@@ -141,6 +146,16 @@ static void look(struct vm_stage_run *r)
     r->answer->sight = t;
 }
 
+/* Which machine the notes of this move are of; "forget" takes this one away with them. */
+static int note_machine(const struct vm_stage_run *r, const struct vm_stage *w)
+{
+    CLEANUP(note_free) struct note *n = NULL;
+    if (r->order->action != GODWIT__VM_MOVE_ACTION__VM_MOVE_DO || strcmp(w->name, "forget") == 0)
+        return 0;
+    int rc = note_open(r->state_dir, r->order->move, VM_NOTE_MACHINE, &n);
+    return rc < 0 ? rc : note_add(n, NOTE_FACT, r->plan->uuid, "1", NULL);
+}
+
 int vm_stage_run(struct vm_stage_run *r)
 {
     int rc = check(r->order, r->reterr);
@@ -152,7 +167,9 @@ int vm_stage_run(struct vm_stage_run *r)
         return fault_set(r->reterr, FAULT_STOP_JOB, EOPNOTSUPP, "this agent knows no stage '%.32s'",
                          r->order->stage);
     r->plan = r->order->plan;
-    rc = note_open(r->state_dir, r->order->move, w->name, &r->note);
+    rc = note_machine(r, w);
+    if (rc == 0)
+        rc = note_open(r->state_dir, r->order->move, w->name, &r->note);
     if (rc < 0)
         return vm_stage_failed(r, rc, "cannot read the note of stage", w->name);
     rc = act(r, w);

@@ -95,9 +95,22 @@ static int take_snapshot(void *arg, const char *xml, bool current)
     return s->n_snapshots > VM_SNAPSHOTS_MAX ? -E2BIG : 0;
 }
 
+/* A live move takes the definition away that knows where they are. */
+static int note_files(struct vm_stage_run *r, const Godwit__VmDomain *d)
+{
+    CLEANUP(mem_free) char *home = xasprintf("%s/%s", VM_TPM_HOME, r->plan->uuid);
+    int rc = *d->nvram ? note_add(r->note, NOTE_FACT, "nvram", d->nvram, NULL) : 0;
+    if (rc == 0 && strcmp(d->tpm, "emulator") == 0)
+        rc = note_add(r->note, NOTE_FACT, "tpm", home, NULL);
+    return rc < 0 ? vm_stage_failed(r, rc, "cannot note the files of", r->plan->name) : 0;
+}
+
 static int add_files(struct vm_stage_run *r, Godwit__VmState *s, const Godwit__VmDomain *d)
 {
-    int rc = *d->nvram ? add_path(s, d->nvram, 0) : 0;
+    int rc = note_files(r, d);
+    if (rc < 0)
+        return rc;
+    rc = *d->nvram ? add_path(s, d->nvram, 0) : 0;
     if (rc == -ENOENT)
         rc = 0; /* it never ran: the firmware makes them anew */
     if (rc < 0)

@@ -63,6 +63,7 @@ struct virt_migration {
     const char *live, *kept;    /* definitions there: of the run, of the next start */
     const char *const *targets; /* disks whose content goes along */
     size_t ntargets;
+    bool overlays;    /* of those with a chain the topmost image alone: the rest is there */
     uint64_t mib_s;   /* at most; 0: no limit */
     unsigned streams; /* of memory at once, compressed; 0: one, as it is */
     bool post_copy;   /* may be switched to */
@@ -84,6 +85,12 @@ struct virt_ops {
     /* Sizes of a disk of a machine by its target; 0 where nobody knows. */
     int (*disk_size)(struct virt *v, const char *uuid, const char *target, uint64_t *retvirtual,
                      uint64_t *retreal);
+    /* Where a volume of a pool is; malloc'd. -ENOENT: no such one that is a file or a device. */
+    int (*volume_path)(struct virt *v, const char *pool, const char *volume, char **ret,
+                       bool *retblock);
+    /* Disks of a machine that runs whose last input or output failed, to take(). */
+    int (*disk_errors)(struct virt *v, const char *uuid,
+                       void (*take)(void *arg, const char *target, const char *error), void *arg);
 
     /* A machine that is not there is VIRT_ABSENT, no error. */
     int (*sight)(struct virt *v, const char *uuid, struct virt_sight *ret, struct fault *reterr);

@@ -54,7 +54,7 @@ static unsigned flags_of(const struct virt_migration *m)
                  VIR_MIGRATE_UNDEFINE_SOURCE | VIR_MIGRATE_CHANGE_PROTECTION |
                  VIR_MIGRATE_ABORT_ON_ERROR | VIR_MIGRATE_AUTO_CONVERGE;
     if (m->ntargets)
-        f |= VIR_MIGRATE_NON_SHARED_DISK;
+        f |= m->overlays ? VIR_MIGRATE_NON_SHARED_INC : VIR_MIGRATE_NON_SHARED_DISK;
     if (m->streams)
         f |= VIR_MIGRATE_PARALLEL | VIR_MIGRATE_COMPRESSED;
     else if (m->post_copy) /* the two do not go together */

@@ -32,6 +32,12 @@ int real_put_snapshot(struct virt *v, const char *uuid, const char *xml, bool cu
                       struct fault *reterr);
 int real_refresh(struct virt *v, const char *pool);
 
+/* virt_libvirt_disks.c */
+int real_volume_path(struct virt *v, const char *pool, const char *volume, char **ret,
+                     bool *retblock);
+int real_disk_errors(struct virt *v, const char *uuid,
+                     void (*take)(void *arg, const char *target, const char *error), void *arg);
+
 /* virt_libvirt_move.c: those of live moves. */
 int real_migrate(struct virt *v, const char *uuid, const struct virt_migration *m,
                  struct fault *reterr);

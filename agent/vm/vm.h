@@ -25,6 +25,9 @@ int vm_look_at(struct virt *v, const Godwit__VmLookOrder *o, Godwit__VmLook *ret
 int vm_sight(struct virt *v, const char *word, Godwit__VmMoveSight **ret, struct fault *reterr);
 int vm_check(struct virt *v, const Godwit__VmCheckOrder *o, Godwit__VmCheck *ret,
              struct fault *reterr);
+/* The move of that machine that this host has notes of; malloc'd, "": none. */
+char *vm_open_move(const char *state_dir, const char *uuid);
+#define VM_NOTE_MACHINE "machine" /* the note that says which machine a move is of */
 /* Makes or takes away marks, or looks for those of another host. */
 int vm_marks(const Godwit__VmMarkOrder *o, bool see, Godwit__VmMarks *ret, struct fault *reterr);
 /* Stages of moves that this agent can do, by number; NULL beyond the last. Static. */

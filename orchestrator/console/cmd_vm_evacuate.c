@@ -21,6 +21,7 @@ static json_t *options_for(const struct emptying *e, const struct spread_host *h
 {
     json_t *o = vm_plans_options(e->r->opts);
     (void)json_object_set_new(o, "arriving_disk", json_integer((json_int_t)h->disk));
+    (void)json_object_set_new(o, "arriving_memory", json_integer((json_int_t)h->memory));
     return o;
 }
 
@@ -29,6 +30,7 @@ static void take_place(struct emptying *e, struct spread_host *h, json_t *machin
     json_t *disk;
     size_t i;
     h->free -= (uint64_t)show_int(machine, "memory_bytes");
+    h->memory += (uint64_t)show_int(machine, "memory_bytes");
     json_array_foreach(show_find(plan, "move.disks"), i, disk) h->disk +=
         (uint64_t)show_int(disk, "virtual_bytes");
     (void)json_array_append(e->plans, plan);

@@ -63,8 +63,14 @@
         {.name = "keep",                                                                           \
          .kind = OPT_DURATION,                                                                     \
          .off = OPT(keep_ms),                                                                      \
+         .def = "1d",                                                                              \
          .value = "TIME",                                                                          \
-         .help = "How long the source keeps its images afterwards. Default: 1d."},                 \
+         .help = "How long the source keeps its images afterwards; 0: not at all."},               \
+        {.name = "flatten",                                                                        \
+         .kind = OPT_BOOL,                                                                         \
+         .off = OPT(flatten),                                                                      \
+         .help =                                                                                   \
+             "Make one image of each disk and those below it, in place of taking them along."},    \
     {                                                                                              \
         .name = "override", .kind = OPT_STRING, .off = OPT(override), .value = "CHECK",            \
         .repeat = true,                                                                            \
@@ -98,6 +104,11 @@ const struct option_row vm_plan_options[] = {
          .max = 1000,                                                                              \
          .value = "N",                                                                             \
          .help = "How many machines move at once; the others wait in their order. Default: 2."},   \
+        {.name = "rate",                                                                           \
+         .kind = OPT_STRING,                                                                       \
+         .off = OPT(rate),                                                                         \
+         .value = "RATE",                                                                          \
+         .help = "What all of them may send together, such as 200MiB/s. Default: no limit."},      \
     {                                                                                              \
         .name = "detach", .kind = OPT_BOOL, .off = OPT(detach),                                    \
         .help = "Do not wait for the end: godwit job watch shows it."                              \
@@ -176,9 +187,12 @@ int vm_plan_command(struct run *r)
 
 #define AT_ONCE 2
 
-static json_t *spec_of(const json_t *plans, const char *name, unsigned at_once)
+static json_t *spec_of(const json_t *plans, const char *name, const struct vm_move_opts *o)
 {
+    json_t *limits = json_pack("{s:i}", "pairs", (int)(o->at_once ? o->at_once : AT_ONCE));
     json_t *pairs = json_array(), *plan;
+    if (o->rate)
+        (void)json_object_set_new(limits, "rate", json_string(o->rate));
     size_t i;
     json_array_foreach(plans, i, plan)
     {
@@ -188,9 +202,8 @@ static json_t *spec_of(const json_t *plans, const char *name, unsigned at_once)
                                                      "destination", "host", show_str(plan, "to"),
                                                      "path", machine));
     }
-    return json_pack("{s:s,s:s,s:o,s:{s:O},s:{s:i}}", "name", name, "workload", "vm", "pairs",
-                     pairs, "options", "plans", plans, "limits", "pairs",
-                     (int)(at_once ? at_once : AT_ONCE));
+    return json_pack("{s:s,s:s,s:o,s:{s:O},s:o}", "name", name, "workload", "vm", "pairs", pairs,
+                     "options", "plans", plans, "limits", limits);
 }
 
 static char *job_name(const struct vm_move_opts *o)
@@ -236,7 +249,7 @@ static int wait_for(struct run *r, const char *job)
 static int create(struct run *r, const json_t *plans, const char *name, json_t **ret)
 {
     const struct vm_move_opts *o = r->opts;
-    json_t *spec = spec_of(plans, name, o->at_once), *doc = NULL;
+    json_t *spec = spec_of(plans, name, o), *doc = NULL;
     CLEANUP(mem_free) char *text = json_dumps(spec, JSON_COMPACT);
     const struct arg args[] = {
         {"spec", text},

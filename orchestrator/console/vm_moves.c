@@ -41,13 +41,16 @@ static void put_time(json_t *row, const char *key, int64_t ms)
     (void)json_object_set_new(row, key, json_string(text));
 }
 
-static void complete(json_t *pair)
+/* queue: how many wait, up to this one. */
+static void complete(json_t *pair, unsigned *queue)
 {
     json_t *stage;
     size_t i;
     const char *state = show_str(pair, "state");
+    bool waits = strcmp(show_str(pair, "pair_state"), "waiting") == 0;
     (void)json_object_set_new(pair, "shown_state",
-                              json_string(*state ? state : show_str(pair, "pair_state")));
+                              waits ? json_sprintf("waiting, no. %u in the queue", ++*queue)
+                                    : json_string(*state ? state : show_str(pair, "pair_state")));
     put_time(pair, "time", show_int(pair, "fact.seconds") * 1000);
     put_time(pair, "time_promised", show_int(pair, "promise.seconds") * 1000);
     put_time(pair, "out", show_int(pair, "fact.outage_ms"));
@@ -73,6 +76,9 @@ static void show_pair(const json_t *pair)
     (void)printf("\n");
     say("machine", show_str(pair, "machine"));
     say("why", show_str(pair, "why"));
+    say("waits",
+        strcmp(show_str(pair, "pair_state"), "waiting") == 0 ? show_str(pair, "pair_reason") : "");
+    say("a person has to decide", show_str(pair, "remedy"));
     json_array_foreach(json_object_get(pair, "ladder"), i, one)
         say("to keep the promise", json_is_string(one) ? json_string_value(one) : "");
     show_table(stdout, stage_columns, json_object_get(pair, "stages"));
@@ -81,12 +87,13 @@ static void show_pair(const json_t *pair)
 void vm_moves_show(const struct run *r, json_t *doc)
 {
     size_t i;
+    unsigned queue = 0;
     json_t *pair;
     if (run_json(r)) {
         run_print_json(doc);
         return;
     }
-    json_array_foreach(json_object_get(doc, "pairs"), i, pair) complete(pair);
+    json_array_foreach(json_object_get(doc, "pairs"), i, pair) complete(pair, &queue);
     show_table(stdout, move_columns, json_object_get(doc, "pairs"));
     json_array_foreach(json_object_get(doc, "pairs"), i, pair) show_pair(pair);
 }

@@ -58,18 +58,21 @@ json_t *vm_plans_options(const struct vm_move_opts *o)
     put_number(j, "max_outage_ms", o->max_outage_ms);
     put_number(j, "max_duration_s", o->max_duration_ms / 1000);
     put_number(j, "stop_s", o->stop_ms / 1000);
-    put_number(j, "keep_s", o->keep_ms / 1000);
+    (void)json_object_set_new(j, "keep_s", json_integer((json_int_t)(o->keep_ms / 1000)));
     put_text(j, "pool", o->pool);
     put_text(j, "type", o->type);
     put_text(j, "answers", o->answers);
     put_flag(j, "stop", o->stop);
+    put_flag(j, "flatten", o->flatten);
     put_flag(j, "force_off", o->force_off);
     put_flag(j, "postcopy", o->postcopy);
     return j;
 }
 
-int vm_plans_ask(struct run *r, const char *machines, const char *host, const char *to,
-                 const json_t *options, json_t **ret)
+#define AT_ONCE 64 /* machines that the orchestrator plans in one answer */
+
+static int ask_some(struct run *r, const char *machines, const char *host, const char *to,
+                    const json_t *options, json_t **ret)
 {
     CLEANUP(mem_free) char *text = json_dumps(options, JSON_COMPACT);
     const struct arg args[] = {
@@ -80,6 +83,78 @@ int vm_plans_ask(struct run *r, const char *machines, const char *host, const ch
         ARGS_END
     };
     return run_ask(r, "vm plan", args, ret);
+}
+
+/* Up to so many lines of *rest; malloc'd, "": there are none. *rest stands behind them. */
+static char *some_lines(const char **rest)
+{
+    const char *end = *rest;
+    for (unsigned n = 0; n < AT_ONCE && *end; n++) {
+        end += strcspn(end, "\n");
+        if (n + 1 < AT_ONCE && *end)
+            end++;
+    }
+    char *some = xasprintf("%.*s", (int)(end - *rest), *rest);
+    *rest = *end ? end + 1 : end;
+    return some;
+}
+
+static void add_number(json_t *o, const char *key, uint64_t more)
+{
+    json_int_t was = json_integer_value(json_object_get(o, key));
+    (void)json_object_set_new(o, key, json_integer(was + (json_int_t)more));
+}
+
+/* What these plans bring is there when the next ones are made. */
+static void take_in(json_t *options, const json_t *doc)
+{
+    size_t i, k;
+    const json_t *plan, *disk;
+    json_array_foreach(json_object_get(doc, "plans"), i, plan)
+    {
+        if (!show_flag(plan, "ok"))
+            continue;
+        add_number(options, "arriving_memory", (uint64_t)show_int(plan, "memory_bytes"));
+        json_array_foreach(show_find(plan, "move.disks"), k, disk)
+            add_number(options, "arriving_disk", (uint64_t)show_int(disk, "virtual_bytes"));
+    }
+}
+
+static void append(json_t **all, json_t *more)
+{
+    if (!*all) {
+        *all = more;
+        return;
+    }
+    (void)json_array_extend(json_object_get(*all, "plans"), json_object_get(more, "plans"));
+    if (!show_flag(more, "ok"))
+        (void)json_object_set_new(*all, "ok", json_false());
+    json_decref(more);
+}
+
+int vm_plans_ask(struct run *r, const char *machines, const char *host, const char *to,
+                 const json_t *options, json_t **ret)
+{
+    json_t *own = json_deep_copy(options), *all = NULL;
+    int rc = EXIT_DONE;
+    while (rc == EXIT_DONE && (*machines || !all)) {
+        CLEANUP(mem_free) char *some = some_lines(&machines);
+        json_t *doc = NULL;
+        rc = ask_some(r, some, host, to, own, &doc);
+        if (rc == EXIT_DONE) {
+            take_in(own, doc);
+            append(&all, doc);
+        }
+    }
+    json_decref(own);
+    if (rc == EXIT_DONE) {
+        /* What was asked for, without what was added up: the plan is made anew from it. */
+        (void)json_object_set_new(all, "options", json_deep_copy(options));
+        *ret = all;
+    } else {
+        json_decref(all);
+    }
+    return rc;
 }
 
 /* ── shown ── */

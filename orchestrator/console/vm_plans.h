@@ -9,7 +9,8 @@ struct vm_move_opts {
     char *to, *host, *pool, *type, *override, *answers, *save, *plan, *name;
     uint64_t max_outage_ms, max_duration_ms, stop_ms, keep_ms;
     uint32_t at_once;
-    bool stop, force_off, postcopy, detach, plan_only, partial;
+    char *rate;
+    bool stop, force_off, postcopy, flatten, detach, plan_only, partial;
 };
 extern const struct option_row vm_plan_options[], vm_migrate_options[], vm_evacuate_options[];
 

@@ -8,9 +8,10 @@
 
 struct spread_host {
     const char *name;
-    uint64_t free; /* memory, less what was placed there */
-    uint64_t disk; /* what disks that were placed there may grow to */
-    bool tried;    /* for the machine in hand */
+    uint64_t free;   /* memory, less what was placed there */
+    uint64_t disk;   /* what disks that were placed there may grow to */
+    uint64_t memory; /* of machines that were placed there */
+    bool tried;      /* for the machine in hand */
 };
 
 struct spread {

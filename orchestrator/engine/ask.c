@@ -263,3 +263,19 @@ const json_t *engine_facts_between(const struct engine *e, const char *workload,
     }
     return last ? last->facts : NULL;
 }
+
+void engine_each_coming(const struct engine *e, const char *workload, const char *to,
+                        void (*take)(void *arg, const json_t *options, unsigned n), void *arg)
+{
+    const struct job *j;
+    TAILQ_FOREACH(j, &e->jobs, link)
+    {
+        bool counts = j->state == JOB_RUNNING && strcmp(j->workload->name, workload) == 0;
+        for (unsigned i = 0; counts && i < j->npairs; i++) {
+            const struct pair *p = &j->pairs[i];
+            if ((p->state == PAIR_RUNNING || p->state == PAIR_WAITING) &&
+                strcmp(p->host[SIDE_DESTINATION]->name, to) == 0)
+                take(arg, j->options, p->n);
+        }
+    }
+}

@@ -17,6 +17,7 @@ struct engine_limits {
     uint32_t pairs;          /* at once, in all */
     uint32_t pairs_per_host; /* at once, per host, either side */
     uint32_t pairs_per_job;  /* at once, when the job names no limit */
+    uint32_t pairs_per_link; /* at once, between two hosts, either way; 0: no such limit */
 };
 
 /* Reads every job from the store and takes fleet's events (fleet_set_events). Both are borrowed
@@ -81,6 +82,11 @@ int engine_ask(struct engine *e, const struct engine_question *ask, bool *retout
  * borrowed until the next call of the engine; NULL: there is none. */
 const json_t *engine_facts_between(const struct engine *e, const char *workload, const char *from,
                                    const char *to);
+
+/* Each pair of such a workload that is on its way to that host, or waits in a job that runs: its
+ * job's options, its number in it from 1. All borrowed. */
+void engine_each_coming(const struct engine *e, const char *workload, const char *to,
+                        void (*take)(void *arg, const json_t *options, unsigned n), void *arg);
 
 /* One question with arguments to one host. about tells several apart; "" is engine_ask()'s. */
 struct engine_asking {

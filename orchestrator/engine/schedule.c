@@ -1,6 +1,6 @@
-/* schedule: which waiting pair may start, under the limits per job, per host and in all. A pass
- * looks at each waiting pair once and runs at most every 50 ms, so that its cost does not grow with
- * how many pairs end. Main thread. */
+/* schedule: which waiting pair may start, under the limits per job, host and link, and in all. A
+ * pass looks at each waiting pair once and runs at most every 50 ms, so that its cost does not grow
+ * with how many pairs end. Main thread. */
 #include <stdio.h>
 
 #include "common/base/clock.h"
@@ -19,12 +19,29 @@ static bool host_full(const struct engine *e, const struct host *h)
     return h->running >= e->limits.pairs_per_host;
 }
 
+/* Only where such a limit is set: what runs is looked through for each that waits. */
+static bool link_full(const struct pair *p)
+{
+    const struct engine *e = p->job->engine;
+    const struct host *a = p->host[SIDE_SOURCE], *b = p->host[SIDE_DESTINATION];
+    const struct pair *r;
+    unsigned n = 0;
+    if (!e->limits.pairs_per_link || a == b)
+        return false;
+    TAILQ_FOREACH(r, &e->running, link)
+    {
+        const struct host *c = r->host[SIDE_SOURCE], *d = r->host[SIDE_DESTINATION];
+        n += (a == c && b == d) || (a == d && b == c);
+    }
+    return n >= e->limits.pairs_per_link;
+}
+
 static bool may_start(const struct engine *e, const struct pair *p, unsigned at, int64_t now_ms)
 {
     const struct host *a = p->host[SIDE_SOURCE], *b = p->host[SIDE_DESTINATION];
     char why[FAULT_TEXT_MAX];
     return p->not_before_ms <= now_ms && stage_ready(p, at, why, sizeof why) && !host_full(e, a) &&
-           !host_full(e, b);
+           !host_full(e, b) && !link_full(p);
 }
 
 /* Returns true when the job could take no more or has nothing that may start. */
@@ -91,6 +108,10 @@ void schedule_reason(const struct pair *p, char *ret, size_t size)
     else if (host_reason(e, p->host[SIDE_SOURCE], ret, size) ||
              host_reason(e, p->host[SIDE_DESTINATION], ret, size))
         return;
+    else if (link_full(p))
+        (void)snprintf(ret, size, "the link between %s and %s is at its limit of %u pairs",
+                       p->host[SIDE_SOURCE]->name, p->host[SIDE_DESTINATION]->name,
+                       e->limits.pairs_per_link);
     else if (j->count[PAIR_RUNNING] >= job_limit(j))
         (void)snprintf(ret, size, "the job is at its limit of %u pairs", job_limit(j));
     else if (e->nrunning >= e->limits.pairs)

@@ -14,6 +14,7 @@
 #include "orchestrator/serve/serve.h"
 #include "orchestrator/serve/serve_priv.h"
 #include "orchestrator/workload/vm_ask.h"
+#include "proto/vm_move.pb-c.h"
 
 #define ANSWER_MS 25000 /* a console waits for 30 s */
 #define MACHINES_MAX 64
@@ -116,6 +117,18 @@ static const char *why_of(const json_t *reply)
     return vm_text(reply, "why");
 }
 
+static void add_disks(struct planning *g, const json_t *plan)
+{
+    const json_t *disk;
+    size_t i;
+    json_array_foreach(json_object_get(json_object_get(plan, "move"), "disks"), i, disk)
+    {
+        int how = (int)vm_number(disk, "how");
+        if (how == GODWIT__VM_MOVE_DISK__HOW__COPY || how == GODWIT__VM_MOVE_DISK__HOW__SEEDED)
+            g->arriving_disk += vm_number(disk, "virtual_bytes");
+    }
+}
+
 static void put_plan(struct planning *g, const char *word, const char *from, const json_t *look,
                      const json_t *check)
 {
@@ -132,14 +145,11 @@ static void put_plan(struct planning *g, const char *word, const char *from, con
                   .arriving_disk = g->arriving_disk},
         .rate = vm_plan_rate(engine_facts_between(g->s->engine, "vm", from, g->to))
     };
-    json_t *plan = vm_plan(&q), *disk;
-    size_t i;
+    json_t *plan = vm_plan(&q);
     g->ok = g->ok && vm_flag(plan, "ok");
     if (vm_flag(plan, "ok")) {
-        g->arriving += vm_number(vm_domain(&q.facts), "memory_bytes");
-        json_array_foreach(json_object_get(json_object_get(plan, "move"), "disks"), i,
-                           disk) if (vm_number(disk, "how") == 2) g->arriving_disk +=
-            vm_number(disk, "virtual_bytes");
+        g->arriving += vm_number(plan, "memory_bytes");
+        add_disks(g, plan);
     }
     (void)json_array_append_new(g->plans, plan);
 }
@@ -200,6 +210,17 @@ static json_t *split(const char *lines)
     return list;
 }
 
+/* What other jobs are bringing there takes its memory and its space, though it is not there yet. */
+static void add_coming(void *arg, const json_t *options, unsigned n)
+{
+    struct planning *g = arg;
+    const json_t *plan = json_array_get(json_object_get(options, "plans"), n - 1);
+    if (strcmp(vm_text(plan, "from"), vm_text(plan, "to")) == 0)
+        return;
+    g->arriving += vm_number(plan, "memory_bytes");
+    add_disks(g, plan);
+}
+
 static bool read_request(struct planning *g, const Godwit__ConsoleRequest *req)
 {
     const char *options = serve_arg(req, "options");
@@ -213,7 +234,9 @@ static bool read_request(struct planning *g, const Godwit__ConsoleRequest *req)
     else if (!json_is_object(g->options) || vm_plan_check_options(g->options, &why) < 0)
         serve_refuse(g->ret, SERVE_USAGE, "%s", why.err ? why.text : "the options are no object");
     else {
+        g->arriving = vm_number(g->options, "arriving_memory");
         g->arriving_disk = vm_number(g->options, "arriving_disk");
+        engine_each_coming(g->s->engine, "vm", g->to, add_coming, g);
         return true;
     }
     return false;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/base/text.h"
+#include "orchestrator/workload/vm_chain.h"
 #include "orchestrator/workload/vm_checks_priv.h"
 
 #define each_disk(f, i, disk) json_array_foreach(json_object_get(vm_domain(f), "disks"), i, disk)
@@ -59,7 +60,9 @@ static uint64_t wanted_on(const struct vm_facts *f, const char *group)
             strcmp(vm_text(there, "group"), group) == 0)
             sum += vm_number(disk, "virtual_bytes");
     }
-    return sum;
+    if (strcmp(vm_text(vm_arrival(f, "saved"), "group"), group) == 0)
+        sum += vm_number(vm_machine(f), "saved_bytes");
+    return sum + vm_chain_lacking(f, group);
 }
 
 void vm_check_space(struct vm_ctx *c)
@@ -143,6 +146,51 @@ void vm_check_reach(struct vm_ctx *c)
     }
 }
 
+/* An image in the middle names the next one: a copy of it elsewhere would name the wrong one. */
+static bool is_named_right(const struct vm_facts *f, const json_t *image, const json_t *next)
+{
+    const char *name = vm_text(image, "backing"), *path = vm_text(next, "path");
+    const char *there = vm_text(vm_chain_arrival(f, path), "path");
+    return *name != '/' || strcmp(there, path) == 0;
+}
+
+static void check_one_below(struct vm_ctx *c, const json_t *disk, const json_t *image)
+{
+    const char *target = vm_text(disk, "target"), *path = vm_text(image, "path");
+    const json_t *there = vm_chain_arrival(c->f, path);
+    if (!vm_chain_goes_along(c->f, disk)) {
+        if (vm_is_shared(c->f, disk) && !vm_flag(there, "seen"))
+            vm_say(c, VM_FAIL, "%s: both hosts see it, but %s, which it stands on, is not at %s",
+                   target, path, c->f->to);
+        return;
+    }
+    if (!there)
+        vm_say(c, VM_UNKNOWN, "%s: where %s would be was not told", target, path);
+    else if (vm_flag(there, "exists") && !vm_flag(there, "seen"))
+        vm_say(c, VM_FAIL, "%s: something else lies where %s would be: %s", target, path,
+               vm_text(there, "path"));
+    else
+        vm_say(c, VM_PASS, "%s stands on %s: %s", target, path,
+               vm_flag(there, "exists") ? "the destination has one of that name and size"
+                                        : "it goes along, once for all that stand on it");
+}
+
+static void check_below(struct vm_ctx *c, const json_t *disk)
+{
+    const json_t *images = vm_images(c->f, disk);
+    size_t n = json_array_size(images);
+    if (vm_flag(c->f->options, "flatten") && vm_number(vm_domain(c->f), "snapshots") > 0)
+        vm_say(c, VM_FAIL, "%s: its snapshots would be lost in one flat image",
+               vm_text(disk, "target"));
+    for (size_t k = 1; k < n; k++) {
+        const json_t *image = json_array_get(images, k), *next = json_array_get(images, k + 1);
+        check_one_below(c, disk, image);
+        if (next && vm_chain_goes_along(c->f, disk) && !is_named_right(c->f, image, next))
+            vm_say(c, VM_FAIL, "%s: %s names %s by a path that would not be its own there",
+                   vm_text(disk, "target"), vm_text(image, "path"), vm_text(next, "path"));
+    }
+}
+
 void vm_check_chain(struct vm_ctx *c)
 {
     size_t i, k;
@@ -158,9 +206,8 @@ void vm_check_chain(struct vm_ctx *c)
                 vm_say(c, VM_FAIL, "%s: %s is encrypted by its format", vm_text(disk, "target"),
                        vm_text(image, "path"));
         }
-        if (vm_is_disk(disk) && json_array_size(vm_images(c->f, disk)) > 1)
-            vm_say(c, VM_PASS, "%s stands on %zu images, which are all there",
-                   vm_text(disk, "target"), json_array_size(vm_images(c->f, disk)) - 1);
+        if (vm_is_disk(disk) && vm_chain_depth(c->f, disk) > 0)
+            check_below(c, disk);
     }
 }
 

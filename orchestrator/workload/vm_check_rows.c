@@ -94,17 +94,22 @@ static void check_snapshots(struct vm_ctx *c)
 {
     unsigned n = (unsigned)vm_number(vm_domain(c->f), "snapshots");
     size_t i;
-    const json_t *disk;
+    const json_t *disk, *file;
     if (n == 0)
         return;
     vm_say(c, VM_WARN, "it has %u: machines with snapshots do not move while they run", n);
+    json_array_foreach(json_object_get(vm_machine(c->f), "snapshot_files"), i, file)
+        vm_say(c, VM_FAIL, "one keeps the machine's memory in %s, which does not come along",
+               json_is_string(file) ? json_string_value(file) : "a file");
+    /* Below its disks lie the snapshots' own images: they come along where all keep their paths. */
     json_array_foreach(json_object_get(vm_domain(c->f), "disks"), i, disk)
     {
         const json_t *first = json_array_get(vm_images(c->f, disk), 0);
         if (vm_is_disk(disk) && !vm_flag(first, "snapshots") &&
-            json_array_size(vm_images(c->f, disk)) > 1)
+            json_array_size(vm_images(c->f, disk)) > 1 && *vm_text(c->f->options, "pool"))
             vm_say(c, VM_FAIL,
-                   "those of %s are files of their own (external), which do not come along",
+                   "those of %s are files of their own (external), known by their paths: they "
+                   "cannot be elsewhere",
                    vm_text(disk, "target"));
     }
 }
@@ -170,8 +175,11 @@ static void check_busy(struct vm_ctx *c)
         vm_say(c, VM_FAIL, "it is %s, neither running nor off", vm_text(d, "state"));
     if (*vm_text(vm_machine(c->f), "job"))
         vm_say(c, VM_FAIL, "%s runs on it", vm_text(vm_machine(c->f), "job"));
-    if (vm_flag(d, "managed_save"))
-        vm_say(c, VM_FAIL, "its memory is saved on its host, which would be left behind");
+    if (vm_flag(d, "managed_save") && !*vm_text(vm_machine(c->f), "saved"))
+        vm_say(c, VM_FAIL, "its memory is saved, and its host does not tell where");
+    if (vm_flag(d, "managed_save") && *vm_text(c->f->options, "pool"))
+        vm_say(c, VM_FAIL,
+               "its memory is saved and knows its disks by their paths: they cannot be elsewhere");
 }
 
 static void check_convergence(struct vm_ctx *c)
@@ -239,12 +247,14 @@ static const struct vm_check_row rows[] = {
     ROW("reach", 6, "both", false, vm_check_reach, "as many hosts can see its disks as before",
         "name a pool on storage that the other hosts see (--pool), if any of them is to start it"),
     ROW("chain", 7, "source", true, vm_check_chain, "no disk stands on another image",
-        "repair the chain (qemu-img rebase), or merge it (virsh blockpull)"),
+        "repair the chain (qemu-img rebase), merge it (virsh blockpull), or move the disk as one "
+        "image (--flatten)"),
     ROW("image-header", 7, "source", true, vm_check_header, "no header names what it should not",
         "look into it with qemu-img info -U: if the name is yours, put that image into a storage "
         "pool; if it is not, its guest may read files of its host by it"),
     ROW("snapshots", 8, "source", true, check_snapshots, "it has none",
-        "merge external snapshots (virsh blockcommit); move the machine while it is off"),
+        "merge external snapshots (virsh blockcommit), or leave the disks where they are (no "
+        "--pool); move the machine while it is off"),
     ROW("checkpoints", 8, "source", false, check_checkpoints, "it has none",
         "take a whole backup afterwards"),
     THERE("firmware", 9, true,
@@ -264,8 +274,8 @@ static const struct vm_check_row rows[] = {
           "rename or remove the other machine there: two of one name, UUID or address cannot be"),
     ROW("trust", 12, "both", true, check_trust, "", ""),
     ROW("quiet", 13, "source", true, check_busy, "no job runs on it, nothing of it is saved",
-        "wait for the job's end; start the machine (virsh start) or drop what was saved (virsh "
-        "managedsave-remove)"),
+        "wait for the job's end; start the machine (virsh start), drop what was saved (virsh "
+        "managedsave-remove), or keep the disks' paths (no --pool)"),
     ROW("errors", 13, "source", true, vm_check_errors, "its disks have no error",
         "repair the storage, and start the machine anew"),
     ROW("convergence", 14, "source", false, check_convergence, "",

@@ -100,6 +100,10 @@ bool vm_is_shared(const struct vm_facts *f, const json_t *disk)
     const json_t *there = vm_arrival(f, vm_text(disk, "target"));
     if (strcmp(vm_text(disk, "storage"), "network") == 0)
         return true; /* named by protocol and server, for every host the same */
+    /* A disk whose place was asked for moves there, also when both hosts see it. */
+    if (*vm_text(f->options, "pool") &&
+        strcmp(vm_text(there, "path"), vm_text(disk, "source")) != 0)
+        return false;
     return vm_flag(there, "seen") && (vm_flag(own, "shared") || vm_flag(own, "block"));
 }
 

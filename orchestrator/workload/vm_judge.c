@@ -61,11 +61,43 @@ static void keep_sights(const struct pair_view *p, const struct sights *s)
                               json_pack("{s:s,s:s}", "source", s->here, "destination", s->there));
 }
 
+/* What nobody but a person can decide, with what there is to do. */
+static void ask_person(const struct pair_view *p, const struct sights *s)
+{
+    json_t *facts = vm_facts_of(p);
+    const json_t *plan = vm_plan_of(p);
+    const char *name = vm_text(plan, "machine");
+    bool ran = vm_flag(json_object_get(plan, "move"), "runs");
+    json_t *remedy;
+    if (!is(s->there, "absent", NULL, NULL) && !is(s->here, "absent", NULL, NULL))
+        remedy = json_sprintf(
+            "look at %s on both hosts; where it does not count switch it off and take its "
+            "definition away (virsh undefine --keep-nvram --keep-tpm), never its disks; then "
+            "godwit "
+            "vm rollback looks again",
+            name);
+    else if (ran && is(s->here, "off", "saved", NULL))
+        remedy =
+            json_sprintf("it ran before: start it on %s (virsh start %s), whose images are back",
+                         p->source_host, name);
+    else if (is(s->here, "absent", NULL, NULL) && is(s->there, "absent", NULL, NULL))
+        remedy = json_sprintf("neither host knows %s: its disks lie on %s (names with "
+                              ".godwit-fenced- are its own); define it there from a backup of its "
+                              "definition",
+                              name, p->source_host);
+    else
+        remedy = json_sprintf("virsh dominfo %s on both hosts tells more; make it what it was (%s "
+                              "on %s), then godwit vm rollback looks again",
+                              name, ran ? "running" : "off", p->source_host);
+    (void)json_object_set_new(facts, "state", json_string("needs a person"));
+    (void)json_object_set_new(facts, "remedy", remedy);
+}
+
 static enum verdict freeze(const struct pair_view *p, const struct sights *s, struct fault *reterr)
 {
     json_t *facts = vm_facts_of(p);
     (void)json_object_set_new(facts, "frozen", json_true());
-    (void)json_object_set_new(facts, "state", json_string("needs a person"));
+    ask_person(p, s);
     (void)fault_set(reterr, FAULT_STOP_JOB, EUCLEAN,
                     "nothing is done any more: the machine is %s at the source and %s at the "
                     "destination, and a person has to decide which one counts",
@@ -95,6 +127,17 @@ static enum verdict judge_verdict(const struct pair_view *p, const struct sights
     return freeze(p, s, reterr);
 }
 
+/* Off with its memory saved is another state than off. */
+static bool is_as_planned(const json_t *move, const char *sight)
+{
+    size_t i;
+    const json_t *disk;
+    bool saved = false;
+    json_array_foreach(json_object_get(move, "disks"), i, disk) saved =
+        saved || vm_number(disk, "kind") == GODWIT__VM_MOVE_DISK__KIND__SAVED;
+    return strcmp(sight, vm_flag(move, "runs") ? "running" : saved ? "saved" : "off") == 0;
+}
+
 /* Is all as it was when the plan was made? */
 static enum verdict judge_start(const struct pair_view *p, const struct sights *s,
                                 const json_t *here, struct fault *reterr)
@@ -104,7 +147,7 @@ static enum verdict judge_start(const struct pair_view *p, const struct sights *
     bool same_host = strcmp(p->source_host, p->destination_host) == 0;
     if (strcmp(digest, vm_text(move, "definition")) != 0)
         return fail(reterr, ESTALE, "the machine's definition was changed since it was planned");
-    if (!is(s->here, vm_flag(move, "runs") ? "running" : "off", NULL, NULL))
+    if (!is_as_planned(move, s->here))
         return fail(reterr, ESTALE, "the machine was started or stopped since it was planned");
     if (!same_host && !is(s->there, "absent", NULL, NULL))
         return fail(reterr, EEXIST, "the destination has the machine already");
@@ -116,13 +159,16 @@ static enum verdict judge_end(const struct pair_view *p, const struct sights *s)
 {
     json_t *facts = vm_facts_of(p);
     const json_t *move = json_object_get(vm_plan_of(p), "move");
-    bool as_before = is(s->here, vm_flag(move, "runs") ? "running" : "off", NULL, NULL);
+    (void)json_object_set_new(facts, "judged", json_true());
+    bool as_before = is_as_planned(move, s->here);
     if (vm_flag(facts, "frozen") || vm_flag(facts, "arrived"))
         return VERDICT_NEXT;
-    const char *end = !vm_flag(facts, "touched")                        ? "refused"
-                      : as_before && is(s->there, "absent", NULL, NULL) ? "went back"
-                                                                        : "needs a person";
-    (void)json_object_set_new(facts, "state", json_string(end));
+    bool back = as_before && is(s->there, "absent", NULL, NULL);
+    if (vm_flag(facts, "touched") && !back)
+        ask_person(p, s);
+    else
+        (void)json_object_set_new(facts, "state",
+                                  json_string(vm_flag(facts, "touched") ? "went back" : "refused"));
     return VERDICT_NEXT;
 }
 
@@ -259,7 +305,9 @@ static enum verdict after_migrate(const struct pair_view *p, enum verdict v, str
 static enum verdict judge_back(const struct pair_view *p, enum verdict v)
 {
     unsigned row = vm_row_of(p->stage);
-    if (v == VERDICT_NEXT && strcmp(vm_rows[row].id, "forget") != 0)
+    if (v == VERDICT_NEXT && strcmp(vm_rows[row].id, "forget") == 0)
+        (void)json_object_set_new(vm_facts_of(p), "forgotten", json_true());
+    else if (v == VERDICT_NEXT)
         (void)json_object_del(json_object_get(vm_facts_of(p), "rows"), vm_rows[row].id);
     return v;
 }

@@ -49,9 +49,12 @@ bool vm_is_done(const json_t *facts, unsigned row)
     return strcmp(vm_text(vm_kept(facts, row), "state"), "done") == 0;
 }
 
-bool vm_wants_marks(const json_t *plan)
+struct vm_row_case vm_case_of(const json_t *plan)
 {
-    return vm_count(plan, "mark") > 0;
+    const json_t *move = json_object_get(plan, "move");
+    return (struct vm_row_case){.runs = vm_flag(move, "runs"),
+                                .marks = vm_count(plan, "mark") > 0,
+                                .bases = vm_count(move, "bases") > 0};
 }
 
 /* It is at the destination for good: there is nothing that could be taken back. */
@@ -76,25 +79,69 @@ static bool is_wanted(const struct pair_view *p)
     unsigned row = vm_row_of(p->stage);
     const struct vm_row *r = &vm_rows[row];
     bool judges = strcmp(r->id, "judge") == 0, forgets = strcmp(r->id, "forget") == 0;
-    if (!t ||
-        !vm_row_applies(r, t, vm_flag(json_object_get(plan, "move"), "runs"), vm_wants_marks(plan)))
+    const struct vm_row_case c = vm_case_of(plan);
+    if (!t || !vm_row_applies(r, t, &c))
         return false;
     if (vm_deed_of(p->stage) == VM_DEED_DO)
         return !judges && !vm_is_done(facts, row);
+    /* Acts of the way back are picked anew after each: what was done is not wanted again. */
+    if (judges)
+        return !vm_flag(facts, "judged");
     if (vm_flag(facts, "frozen") || is_there(facts))
-        return judges;
+        return false;
     if (strcmp(r->id, "verdict") == 0)
         return is_open(facts);
-    return judges || forgets || (r->traits & VM_UNDOES && vm_kept(facts, row));
+    if (forgets)
+        return !vm_flag(facts, "forgotten");
+    return r->traits & VM_UNDOES && vm_kept(facts, row);
+}
+
+/* ── who has to be there ── */
+
+static bool is_here(const struct pair_view *p, int side, char *why, size_t size)
+{
+    if (!p->away_ms[side])
+        return true;
+    (void)snprintf(why, size, "waits for host %s, which is away",
+                   side ? p->destination_host : p->source_host);
+    return false;
+}
+
+/* Has the destination anything that could run, for all that is known? */
+static bool may_run_there(const json_t *facts)
+{
+    return is_open(facts) || vm_kept(facts, vm_row_find("define")) ||
+           vm_kept(facts, vm_row_find("start"));
+}
+
+/* On the way back a machine that was held for its move runs on at the source as soon as it may,
+ * though the destination is gone: but never while it might run there. */
+static bool ready(const struct pair_view *p, char *why, size_t size)
+{
+    const json_t *facts = json_object_get(p->facts, "vm");
+    const struct vm_row *r = &vm_rows[vm_row_of(p->stage)];
+    bool back = vm_deed_of(p->stage) == VM_DEED_UNDO;
+    if (back && r->on == VM_ON_SOURCE && !may_run_there(facts))
+        return is_here(p, 0, why, size);
+    if (back && strcmp(r->id, "reserve") == 0)
+        return is_here(p, 1, why, size);
+    return is_here(p, 0, why, size) && is_here(p, 1, why, size);
 }
 
 /* ── going back ── */
 
 static unsigned first_undo; /* set once, when the table is laid out */
 
+static void go_anew(json_t *facts)
+{
+    (void)json_object_del(facts, "judged");
+    (void)json_object_del(facts, "forgotten");
+}
+
 static unsigned back(const struct pair_view *p, const struct fault *why)
 {
     json_t *facts = vm_facts_of(p);
+    go_anew(facts);
     (void)json_object_set_new(facts, "why", json_string(why->text));
     bool forth = p->stage && vm_deed_of(p->stage) == VM_DEED_DO;
     if (forth && !vm_flag(facts, "touched")) {
@@ -129,17 +176,23 @@ static int admit_move(const struct pair_view *p, json_t *facts, struct fault *re
         (void)json_object_set_new(facts, "figures", json_object());
         (void)json_object_del(facts, "ladder");
     }
+    go_anew(facts);
     (void)json_object_del(facts, "why");
     (void)json_object_del(facts, "frozen");
+    (void)json_object_del(facts, "remedy");
     (void)json_object_set_new(facts, "state", json_string("waiting"));
     return 0;
 }
 
-static int admit_back(const json_t *facts, struct fault *reterr)
+/* What a person was asked to decide is looked at again. */
+static int admit_back(json_t *facts, struct fault *reterr)
 {
     if (is_there(facts))
         return fault_set(reterr, FAULT_STOP_JOB, EPROTO,
                          "the machine is at the destination: move it back by another job");
+    go_anew(facts);
+    (void)json_object_del(facts, "frozen");
+    (void)json_object_del(facts, "remedy");
     return json_object_size(json_object_get(facts, "rows")) > 0 ? 0 : 1;
 }
 
@@ -229,6 +282,7 @@ static void put(struct stage *s, enum vm_deed d, unsigned row)
                         .aside = !copies,
                         .lanes = r->traits & VM_LANE && d == VM_DEED_DO,
                         .apart = true,
+                        .loose = d == VM_DEED_UNDO,
                         .limit_s = r->limit_s,
                         .waits = r->waits,
                         .tag = (unsigned)d << 8 | row,
@@ -265,4 +319,5 @@ const struct workload workload_vm = {.name = "vm",
                                      .check_place = check_place,
                                      .admit = admit,
                                      .back = back,
+                                     .ready = ready,
                                      .outline = vm_outline};

@@ -26,7 +26,7 @@ const struct vm_type *vm_type_of_plan(const json_t *plan);
 const char *vm_state_of(const json_t *facts);
 json_t *vm_kept(const json_t *facts, unsigned row); /* NULL: it has not begun */
 bool vm_is_done(const json_t *facts, unsigned row);
-bool vm_wants_marks(const json_t *plan);
+struct vm_row_case vm_case_of(const json_t *plan);
 
 /* ── vm_order.c ── */
 int vm_plan_stage(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr);

@@ -11,6 +11,7 @@
 #include "common/base/mem.h"
 #include "common/base/sha256.h"
 #include "common/base/text.h"
+#include "orchestrator/workload/vm_chain.h"
 #include "orchestrator/workload/vm_types.h"
 
 #define STOP_S 120   /* for a guest to shut down */
@@ -22,7 +23,7 @@ struct planning {
     const struct vm_facts *f;
     json_t *checks;
     struct vm_load load;
-    bool here, runs;
+    bool here, runs, saved;
     size_t disks, shared, own;
     char why[WHY_MAX]; /* what speaks against a type */
 };
@@ -41,6 +42,7 @@ static const json_t *disks_of(const struct planning *g)
     return json_object_get(vm_domain(g->f), "disks");
 }
 
+/* Of the image that is written; of all in its chain where they become one. */
 static uint64_t real_bytes(const struct planning *g, const json_t *disk)
 {
     size_t i, k;
@@ -50,8 +52,11 @@ static uint64_t real_bytes(const struct planning *g, const json_t *disk)
     {
         if (strcmp(vm_text(facts, "target"), vm_text(disk, "target")) != 0)
             continue;
-        json_array_foreach(json_object_get(facts, "images"), k, image) sum +=
-            vm_number(image, "real_bytes");
+        json_array_foreach(json_object_get(facts, "images"), k, image)
+        {
+            if (k == 0 || !vm_chain_goes_along(g->f, disk))
+                sum += vm_number(image, "real_bytes");
+        }
     }
     return sum ? sum : vm_number(disk, "real_bytes");
 }
@@ -61,12 +66,9 @@ static bool has_place(const struct planning *g)
     return *vm_text(g->f->options, "pool") != '\0';
 }
 
-/* A disk whose place was asked for moves there, also when both hosts see it. */
 static bool is_shared(const struct planning *g, const json_t *disk)
 {
-    const json_t *there = vm_arrival(g->f, vm_text(disk, "target"));
-    bool asked = has_place(g) && strcmp(vm_text(there, "path"), vm_text(disk, "source")) != 0;
-    return !asked && vm_is_shared(g->f, disk);
+    return vm_is_shared(g->f, disk);
 }
 
 static void weigh(struct planning *g)
@@ -85,6 +87,8 @@ static void weigh(struct planning *g)
         g->own++;
         g->load.disk_bytes += real_bytes(g, disk);
     }
+    g->saved = vm_flag(vm_domain(g->f), "managed_save");
+    g->load.disk_bytes += vm_chain_lacking(g->f, NULL) + vm_number(m, "saved_bytes");
     const char *state = vm_text(vm_domain(g->f), "state");
     g->runs = strcmp(state, "running") == 0 || strcmp(state, "blocked") == 0;
     g->here = strcmp(g->f->from, g->f->to) == 0;
@@ -113,18 +117,6 @@ static bool by_state(struct planning *g, const struct vm_type *t)
     return false;
 }
 
-static bool stands_on_others(const struct planning *g, const json_t *disk)
-{
-    size_t i;
-    const json_t *facts;
-    json_array_foreach(json_object_get(vm_machine(g->f), "disks"), i, facts)
-    {
-        if (strcmp(vm_text(facts, "target"), vm_text(disk, "target")) == 0)
-            return vm_count(facts, "images") > 1;
-    }
-    return false;
-}
-
 static bool by_storage(struct planning *g, const struct vm_type *t)
 {
     size_t i;
@@ -134,14 +126,16 @@ static bool by_storage(struct planning *g, const struct vm_type *t)
         return false;
     if (vm_type_is(t, VM_ON_SHARED) && g->own > 0)
         return against(g, "%zu of its %zu disks are seen by the source alone", g->own, g->disks);
-    if (!vm_type_is(t, VM_ON_SHARED) && g->own == 0 && g->disks > 0)
+    if (vm_type_is(t, VM_ON_SHARED) && g->saved)
+        return against(g, "its saved memory is on the source alone");
+    if (!vm_type_is(t, VM_ON_SHARED) && g->own == 0 && g->disks > 0 && !g->saved)
         return against(g, "both hosts see all of its disks: nothing is to be copied");
     json_array_foreach(disks_of(g), i, disk)
     {
-        if (vm_is_disk(disk) && !is_shared(g, disk) && stands_on_others(g, disk))
+        if (vm_type_has(t, "seed") && vm_chain_goes_along(g->f, disk))
             return against(g,
-                           "%s stands on other images, which stay behind: merge them first "
-                           "(virsh blockpull)",
+                           "%s stands on other images, which do not go this way: --flatten would "
+                           "make them one",
                            vm_text(disk, "target"));
         if (bitmaps && vm_is_disk(disk) && !is_shared(g, disk) &&
             strcmp(vm_text(disk, "format"), "qcow2") != 0)
@@ -165,7 +159,7 @@ static bool warned(const struct planning *g, const char *id)
 
 static bool by_machine(struct planning *g, const struct vm_type *t)
 {
-    if (vm_type_is(t, VM_WITH_MEMORY) && !vm_type_is(t, VM_WITHIN) &&
+    if ((vm_type_is(t, VM_WITH_MEMORY) || g->saved) && !vm_type_is(t, VM_WITHIN) &&
         (failed_check(g, "cpu") || failed_check(g, "versions")))
         return true;
     if (vm_type_is(t, VM_WITH_MEMORY) && vm_number(vm_domain(g->f), "snapshots") > 0)
@@ -194,18 +188,36 @@ static bool has_stage(const json_t *said, const char *stage)
     return false;
 }
 
+static bool is_unknown(struct planning *g, const char *stage)
+{
+    if (!has_stage(g->f->look, stage))
+        return against(g, "the agent of %s does not know how (%s)", g->f->from, stage);
+    return !has_stage(g->f->check, stage) &&
+           against(g, "the agent of %s does not know how (%s)", g->f->to, stage);
+}
+
+static bool has_chain(const struct planning *g)
+{
+    size_t i;
+    const json_t *disk;
+    json_array_foreach(disks_of(g), i, disk)
+    {
+        if (vm_chain_goes_along(g->f, disk))
+            return true;
+    }
+    return false;
+}
+
 static bool by_agents(struct planning *g, const struct vm_type *t)
 {
     for (size_t i = 0; t->stages[i]; i++) {
         if (!g->runs && (strcmp(t->stages[i], "stop") == 0 || strcmp(t->stages[i], "start") == 0 ||
                          strcmp(t->stages[i], "answers") == 0))
             continue;
-        if (!has_stage(g->f->look, t->stages[i]))
-            return against(g, "the agent of %s does not know how (%s)", g->f->from, t->stages[i]);
-        if (!has_stage(g->f->check, t->stages[i]))
-            return against(g, "the agent of %s does not know how (%s)", g->f->to, t->stages[i]);
+        if (is_unknown(g, t->stages[i]))
+            return true;
     }
-    return false;
+    return !vm_type_is(t, VM_WITHIN) && has_chain(g) && is_unknown(g, "bases");
 }
 
 static bool by_promise(struct planning *g, const struct vm_type *t)
@@ -250,22 +262,35 @@ static bool speaks_against(struct planning *g, const struct vm_type *t)
 static json_t *plan_disk(const struct planning *g, const json_t *disk)
 {
     const json_t *there = vm_arrival(g->f, vm_text(disk, "target"));
-    int how = !vm_is_disk(disk)    ? GODWIT__VM_MOVE_DISK__HOW__EJECT
-              : is_shared(g, disk) ? GODWIT__VM_MOVE_DISK__HOW__SHARED
-                                   : GODWIT__VM_MOVE_DISK__HOW__COPY;
+    int how = !vm_is_disk(disk)                             ? GODWIT__VM_MOVE_DISK__HOW__EJECT
+              : is_shared(g, disk)                          ? GODWIT__VM_MOVE_DISK__HOW__SHARED
+              : !g->here && vm_chain_goes_along(g->f, disk) ? GODWIT__VM_MOVE_DISK__HOW__SEEDED
+                                                            : GODWIT__VM_MOVE_DISK__HOW__COPY;
+    bool flat = how == GODWIT__VM_MOVE_DISK__HOW__COPY && vm_chain_depth(g->f, disk) > 0;
     const char *path = *vm_text(there, "path") ? vm_text(there, "path") : vm_text(disk, "source");
-    return json_pack("{s:s,s:i,s:s,s:s,s:s,s:s,s:I,s:I,s:b,s:b,s:O?}", "target",
+    return json_pack("{s:s,s:i,s:s,s:s,s:s,s:s,s:I,s:I,s:b,s:b,s:o}", "target",
                      vm_text(disk, "target"), "how", how, "source", vm_text(disk, "source"), "path",
                      path, "pool", vm_text(there, "pool"), "format", vm_text(disk, "format"),
                      "virtual_bytes", (json_int_t)vm_number(disk, "virtual_bytes"), "real_bytes",
                      (json_int_t)real_bytes(g, disk), "read_only", vm_flag(disk, "read_only"),
-                     "flatten", false, "bases", json_object_get(disk, "chain"));
+                     "flatten", flat, "bases", vm_chain_names(g->f, disk));
 }
 
 /* A medium that both hosts have stays in its drive. */
 static bool is_left_as_it_is(const struct planning *g, const json_t *disk)
 {
     return !vm_is_disk(disk) && (!*vm_text(disk, "source") || !warned(g, "media"));
+}
+
+/* What is saved of its memory goes with its disks, as one of them. */
+static json_t *plan_saved(const struct planning *g)
+{
+    const char *path = vm_text(vm_machine(g->f), "saved");
+    return json_pack("{s:s,s:i,s:s,s:s,s:s,s:s,s:I,s:i}", "target", "saved", "how",
+                     (int)GODWIT__VM_MOVE_DISK__HOW__COPY, "source", path, "path", path, "pool", "",
+                     "format", "raw", "virtual_bytes",
+                     (json_int_t)vm_number(vm_machine(g->f), "saved_bytes"), "kind",
+                     (int)GODWIT__VM_MOVE_DISK__KIND__SAVED);
 }
 
 static json_t *plan_move(const struct planning *g, const struct vm_type *t)
@@ -278,15 +303,19 @@ static json_t *plan_move(const struct planning *g, const struct vm_type *t)
         if (!is_left_as_it_is(g, disk))
             (void)json_array_append_new(disks, plan_disk(g, disk));
     }
-    uint64_t stop = vm_number(o, "stop_s"), keep = vm_number(o, "keep_s");
-    return json_pack("{s:i,s:s,s:s,s:b,s:o,s:s,s:I,s:I,s:I,s:b,s:I,s:s,s:I,s:b}", "type",
+    if (g->saved)
+        (void)json_array_append_new(disks, plan_saved(g));
+    json_t *bases = vm_type_is(t, VM_WITHIN) ? json_array() : vm_chain_bases(g->f);
+    uint64_t stop = vm_number(o, "stop_s");
+    uint64_t keep = json_object_get(o, "keep_s") ? vm_number(o, "keep_s") : KEEP_S;
+    return json_pack("{s:i,s:s,s:s,s:b,s:o,s:s,s:I,s:I,s:I,s:b,s:I,s:s,s:I,s:b,s:o}", "type",
                      (int)t->type, "uuid", vm_text(d, "uuid"), "name", vm_text(d, "name"), "runs",
                      g->runs, "disks", disks, "definition", vm_text(vm_machine(g->f), "digest"),
                      "max_outage_ms", (json_int_t)vm_number(o, "max_outage_ms"), "max_duration_s",
                      (json_int_t)vm_number(o, "max_duration_s"), "shutdown_s",
                      (json_int_t)(stop ? stop : STOP_S), "postcopy", vm_flag(o, "postcopy"),
-                     "seed_s", (json_int_t)(keep ? keep : KEEP_S), "answers", vm_text(o, "answers"),
-                     "streams", (json_int_t)0, "force_off", vm_flag(o, "force_off"));
+                     "seed_s", (json_int_t)keep, "answers", vm_text(o, "answers"), "streams",
+                     (json_int_t)0, "force_off", vm_flag(o, "force_off"), "bases", bases);
 }
 
 /* Disks whose storage a mark has to prove to be shared. A device is known by its identity. */
@@ -309,8 +338,13 @@ static void put_type(const struct planning *g, const struct vm_type *t, json_t *
     char why[WHY_MAX];
     const char *how = vm_type_is(t, VM_WITHIN)      ? "its storage changes on its own host"
                       : vm_type_is(t, VM_ON_SHARED) ? "both hosts see all of its disks"
+                      : g->saved && g->own == 0     ? "its saved memory goes along"
                                                     : "its disks go along";
-    (void)snprintf(why, sizeof why, "it is %s, %s%s", g->runs ? "running" : "off", how,
+    (void)snprintf(why, sizeof why, "it is %s, %s%s",
+                   g->runs    ? "running"
+                   : g->saved ? "saved"
+                              : "off",
+                   how,
                    json_array_size(json_object_get(plan, "refused")) == 0
                        ? ""
                        : "; nothing better is possible");
@@ -384,6 +418,8 @@ json_t *vm_plan(const struct vm_question *q)
                              "uuid", vm_text(d, "uuid"), "from", q->facts.from, "to", q->facts.to,
                              "state", vm_text(d, "state"));
     weigh(&g);
+    (void)json_object_set_new(plan, "memory_bytes",
+                              json_integer((json_int_t)vm_number(d, "memory_bytes")));
     g.checks = vm_checks_run(&q->facts);
     (void)json_object_set_new(plan, "rate", json_integer((json_int_t)g.load.rate));
     (void)json_object_set_new(plan, "rate_measured", json_boolean(q->rate != 0));
@@ -425,7 +461,7 @@ bool vm_plan_stale(const json_t *old, const json_t *now, char *ret, size_t size)
 
 uint64_t vm_plan_rate(const json_t *facts)
 {
-    static const char *const acts[] = {"copy", "migrate"};
+    static const char *const acts[] = {"bases", "copy", "migrate"};
     const json_t *vm = json_object_get(facts, "vm"), *rows = json_object_get(vm, "rows");
     uint64_t bytes = vm_number(json_object_get(vm, "figures"), "bytes"), ms = 0;
     for (size_t i = 0; i < ARRAY_SIZE(acts); i++)
@@ -481,18 +517,20 @@ int vm_plan_check_options(json_t *options, struct fault *reterr)
         bool (*fits)(const json_t *v);
         const char *what;
     } known[] = {
-        {"max_outage_ms",  is_number,       "must be milliseconds"      },
-        {"max_duration_s", is_number,       "must be seconds"           },
-        {"stop_s",         is_number,       "must be seconds"           },
-        {"keep_s",         is_number,       "must be seconds"           },
-        {"arriving_disk",  is_size,         "must be bytes"             },
-        {"pool",           is_short_text,   "must be a pool's name"     },
-        {"type",           is_short_text,   "must be the name of a type"},
-        {"answers",        is_short_text,   "must be arp or tcp ADDRESS"},
-        {"stop",           is_flag,         "must be true or false"     },
-        {"force_off",      is_flag,         "must be true or false"     },
-        {"postcopy",       is_flag,         "must be true or false"     },
-        {"override",       are_short_texts, "must be a list of checks"  },
+        {"max_outage_ms",   is_number,       "must be milliseconds"      },
+        {"max_duration_s",  is_number,       "must be seconds"           },
+        {"stop_s",          is_number,       "must be seconds"           },
+        {"keep_s",          is_number,       "must be seconds"           },
+        {"arriving_disk",   is_size,         "must be bytes"             },
+        {"arriving_memory", is_size,         "must be bytes"             },
+        {"pool",            is_short_text,   "must be a pool's name"     },
+        {"type",            is_short_text,   "must be the name of a type"},
+        {"answers",         is_short_text,   "must be arp or tcp ADDRESS"},
+        {"stop",            is_flag,         "must be true or false"     },
+        {"force_off",       is_flag,         "must be true or false"     },
+        {"postcopy",        is_flag,         "must be true or false"     },
+        {"flatten",         is_flag,         "must be true or false"     },
+        {"override",        are_short_texts, "must be a list of checks"  },
     };
     const char *key;
     const json_t *v;

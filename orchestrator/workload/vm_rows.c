@@ -13,6 +13,8 @@ const struct vm_row vm_rows[VM_ROWS] = {
     {"see",     5,  "Looking for the marks",                    VM_ON_DESTINATION, 60,   "the destination's storage",
      VM_MARKS                                                                                                                               },
     {"unmark",  6,  "Taking the marks away",                    VM_ON_SOURCE,      60,   "the source's storage",      VM_MARKS              },
+    {"bases",   7,  "Bringing the images below its disks",      VM_ON_BOTH,        0,    LANE,
+     VM_UNDOES | VM_LANE | VM_BASES                                                                                                         },
     {"reserve", 8,  "Making room on the destination",           VM_ON_DESTINATION, 300,
      "the destination's storage",                                                                                     VM_UNDOES             },
     {"seed",    10, "Copying disks while the machine runs",     VM_ON_BOTH,        0,    LANE,                        VM_UNDOES | VM_LANE   },
@@ -51,12 +53,14 @@ unsigned vm_row_find(const char *id)
     return i;
 }
 
-bool vm_row_applies(const struct vm_row *r, const struct vm_type *t, bool runs, bool marks)
+bool vm_row_applies(const struct vm_row *r, const struct vm_type *t, const struct vm_row_case *c)
 {
-    if (r->traits & VM_RUNNING && !runs)
+    if (r->traits & VM_RUNNING && !c->runs)
         return false;
     if (r->traits & VM_MARKS)
-        return marks;
+        return c->marks;
+    if (r->traits & VM_BASES)
+        return c->bases;
     if (strcmp(r->id, "verdict") == 0)
         return vm_type_has(t, "migrate");
     return r->traits & VM_OWN || vm_type_has(t, r->id);

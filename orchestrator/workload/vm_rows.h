@@ -24,11 +24,16 @@ enum vm_row_trait {
     VM_COMMITS = 8, /* no way back from here on */
     VM_OWN = 16,    /* no act of agents: a look at both */
     VM_MARKS = 32,  /* only where storage is to be proven shared */
+    VM_BASES = 64,  /* only where disks stand on images that go along */
 };
 
-#define VM_ROWS 22
+#define VM_ROWS 23
 extern const struct vm_row vm_rows[VM_ROWS];
 #define VM_NO_ROW VM_ROWS
 unsigned vm_row_find(const char *id); /* VM_NO_ROW: there is none */
+/* What of a plan decides which acts it has. */
+struct vm_row_case {
+    bool runs, marks, bases;
+};
 /* Is it a part of such a move? */
-bool vm_row_applies(const struct vm_row *r, const struct vm_type *t, bool runs, bool marks);
+bool vm_row_applies(const struct vm_row *r, const struct vm_type *t, const struct vm_row_case *c);

@@ -27,6 +27,7 @@ static json_t *row_json(const struct pair_view *p, const json_t *facts, unsigned
     json_t *o = json_pack("{s:s,s:i,s:s,s:s,s:s,s:b}", "id", r->id, "percent", (int)r->percent,
                           "stage", r->text, "on", sides[r->on], "state",
                           is_now(p, row) ? "running" : state, "undo", (r->traits & VM_UNDOES) != 0);
+    copy(o, kept, "at_ms");
     copy(o, kept, "took_ms");
     copy(o, kept, "before");
     copy(o, kept, "after");
@@ -81,11 +82,11 @@ static json_t *fact_json(const json_t *facts)
 json_t *vm_outline(const struct pair_view *p)
 {
     static const char *const promised[] = {"bytes", "seconds", "outage_ms"};
-    static const char *const shown[] = {"why", "sights", "ladder", "state"};
+    static const char *const shown[] = {"why", "sights", "ladder", "state", "remedy"};
     static const char *const planned[] = {"machine", "uuid", "from", "to", "type", "name"};
     const json_t *facts = json_object_get(p->facts, "vm"), *plan = vm_plan_of(p);
     const struct vm_type *t = vm_type_of_plan(plan);
-    bool runs = vm_flag(json_object_get(plan, "move"), "runs");
+    const struct vm_row_case c = vm_case_of(plan);
     json_t *o = json_object(), *promise = json_object(), *stages = json_array();
     for (size_t i = 0; i < sizeof planned / sizeof planned[0]; i++)
         copy(o, plan, planned[i]);
@@ -94,8 +95,7 @@ json_t *vm_outline(const struct pair_view *p)
     for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++)
         copy(o, facts, shown[i]);
     for (unsigned i = 0; t && i < VM_ROWS; i++)
-        if (vm_row_applies(&vm_rows[i], t, runs, vm_wants_marks(plan)) &&
-            strcmp(vm_rows[i].id, "judge") != 0)
+        if (vm_row_applies(&vm_rows[i], t, &c) && strcmp(vm_rows[i].id, "judge") != 0)
             (void)json_array_append_new(stages, row_json(p, facts, i));
     (void)json_object_set_new(o, "promise", promise);
     (void)json_object_set_new(o, "fact", fact_json(facts));

@@ -12,5 +12,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (domain_xml_read((const char *)data, size, &d) == 0 &&
         (!*d->name || d->n_disks > DOMAIN_DISKS_MAX || d->n_host_devices > DOMAIN_DEVICES_MAX))
         abort();
+    free(domain_xml_snapshot_memory((const char *)data, size));
     return 0;
 }

@@ -92,14 +92,17 @@ static void every_limit_is_used_and_none_is_passed(void **state)
         struct engine_limits limits;
         unsigned job_limit, npairs, sources, destinations, want;
     } cases[] = {
-        {"in all",             {5, 100, 100},   0, 20,  5, 5, 5 },
-        {"per job by default", {100, 100, 6},   0, 20,  5, 5, 6 },
-        {"per job by its own", {100, 100, 6},   9, 20,  5, 5, 9 },
-        {"one destination",    {100, 4, 100},   0, 20,  5, 1, 4 },
-        {"one source",         {100, 4, 100},   0, 20,  1, 5, 4 },
-        {"both sides",         {100, 2, 100},   0, 50,  5, 5, 10},
-        {"fewer than limits",  {100, 100, 100}, 0, 3,   3, 3, 3 },
-        {"100 on 10 hosts",    {64, 8, 32},     0, 100, 5, 5, 32},
+        {"in all",              {5, 100, 100, 0},   0, 20,  5, 5, 5 },
+        {"per job by default",  {100, 100, 6, 0},   0, 20,  5, 5, 6 },
+        {"per job by its own",  {100, 100, 6, 0},   9, 20,  5, 5, 9 },
+        {"one destination",     {100, 4, 100, 0},   0, 20,  5, 1, 4 },
+        {"one source",          {100, 4, 100, 0},   0, 20,  1, 5, 4 },
+        {"both sides",          {100, 2, 100, 0},   0, 50,  5, 5, 10},
+        {"fewer than limits",   {100, 100, 100, 0}, 0, 3,   3, 3, 3 },
+        {"100 on 10 hosts",     {64, 8, 32, 0},     0, 100, 5, 5, 32},
+        {"per link, one link",  {64, 8, 32, 2},     0, 20,  1, 1, 2 },
+        {"per link, two links", {64, 8, 32, 2},     0, 20,  1, 2, 4 },
+        {"more than the host",  {64, 3, 32, 5},     0, 20,  1, 1, 3 },
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/cleanup.h"
 #include "common/base/mem.h"
 #include "orchestrator/workload/vm_plan.h"
 #include "tests/unit/engine/vm_facts.h"
@@ -27,7 +28,9 @@ enum { RUNS, RUNS_MAY_STOP, IS_OFF, IS_SAVED, STATES };
 #define OFF_ALONG "it is off, its disks go along; nothing better is possible"
 #define PUT "it is running, both hosts see all of its disks"
 #define OFF_PUT "it is off, both hosts see all of its disks"
-#define SAVED "its memory is saved on its host, which would be left behind"
+#define SAVED_ALONG "it is saved, its disks go along; nothing better is possible"
+#define SAVED_PUT "it is saved, its saved memory goes along; nothing better is possible"
+#define SAVED "its saved memory is on the source alone"
 #define CPU "no such processor (cpu)"
 
 /* clang-format off */
@@ -36,14 +39,14 @@ static const struct outcome goes_along[STATES] = {
     {"live-vsm", ALONG, {"Live: " OWN}, NULL, NULL},
     {"live-vsm", ALONG, {"Live: " OWN}, NULL, NULL},
     {"cold", OFF_ALONG, {"SAN: " OWN}, NULL, NULL},
-    {"cold", OFF_ALONG, {"SAN: " OWN}, "quiet", SAVED},
+    {"cold", SAVED_ALONG, {"SAN: " OWN}, NULL, NULL},
 };
 
 static const struct outcome stays_put[STATES] = {
     {"live", PUT, {NULL}, NULL, NULL},
     {"live", PUT, {NULL}, NULL, NULL},
     {"san", OFF_PUT, {NULL}, NULL, NULL},
-    {"san", OFF_PUT, {NULL}, "quiet", SAVED},
+    {"cold", SAVED_PUT, {"SAN: " SAVED}, NULL, NULL},
 };
 
 /* A machine that runs, whose processor cannot be had there: by who sees its disk, and by leave. */
@@ -157,7 +160,8 @@ static json_t *plan_of(size_t h, size_t s, int state, const char *check, const c
                                                             : NULL};
     CLEANUP(mem_free) char *saved = NULL;
     if (state == IS_SAVED) {
-        saved = xasprintf("%.*s, \"machine\": {\"domain\": {\"managed_save\": true}}}",
+        saved = xasprintf("%.*s, \"machine\": {\"domain\": {\"managed_save\": true}, \"saved\": "
+                          "\"/save/web.save\"}}",
                           (int)strlen(hosts[h].source) - 1, hosts[h].source);
         m.patch = saved;
     }

@@ -37,6 +37,27 @@ static const char *state_of(struct bench *b)
     return ret;
 }
 
+static char *remedy_of(struct bench *b)
+{
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    assert_int_equal(engine_job_outline(b->engine, "wave", &json, &why), 0);
+    const char *s = json_string_value(
+        json_object_get(json_array_get(json_object_get(json, "pairs"), 0), "remedy"));
+    char *ret = xstrdup(s ? s : "");
+    json_decref(json);
+    return ret;
+}
+
+static void go_back(struct bench *b)
+{
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    assert_int_equal(engine_job_back(b->engine, "wave", "rollback", NULL, &json, &why), 0);
+    json_decref(json);
+    bench_run(b, agents, 300);
+}
+
 static const struct {
     const char *type;
     bool runs;
@@ -232,6 +253,63 @@ static void what_nobody_understands_is_left_to_a_person(void **state)
     assert_true(w->here == SIGHT(PAUSED) && w->there == SIGHT(STUCK) && w->reserved);
     CLEANUP(mem_free) char *told = story(b);
     assert_null(strstr(told, "-"));
+    CLEANUP(mem_free) char *remedy = remedy_of(b);
+    assert_non_null(strstr(remedy, "on both hosts"));
+    /* Asked again nothing is done either, until a person has decided. */
+    bad.stage = NULL;
+    go_back(b);
+    assert_string_equal(state_of(b), "needs a person");
+    assert_true(w->reserved);
+    w->here = SIGHT(RUNNING);
+    w->there = SIGHT(ABSENT);
+    go_back(b);
+    assert_string_equal(state_of(b), "went back");
+    check_back("decided");
+    CLEANUP(mem_free) char *none = remedy_of(b);
+    assert_string_equal(none, "");
+}
+
+/* Somebody else has a hand in it while the last act is taken back. */
+static int hand_here, hand_there;
+static struct fake_answer agents_and_a_hand(const struct fake_op *op, unsigned nth)
+{
+    struct fake_answer a = agents(op, nth);
+    if (op->action == UNDO && strcmp(op->stage, "reserve") == 0) {
+        w->here = hand_here;
+        w->there = hand_there;
+    }
+    return a;
+}
+
+/* All was taken back, and yet it is not what it was: that is said, with what there is to do. */
+static void what_is_not_as_before_is_said(void **state)
+{
+    static const struct {
+        int here, there;
+        const char *remedy;
+    } cases[] = {
+        {SIGHT(OFF),     SIGHT(ABSENT), "virsh start"        },
+        {SIGHT(ABSENT),  SIGHT(ABSENT), "neither host knows" },
+        {SIGHT(RUNNING), SIGHT(OFF),    "on both hosts"      },
+        {SIGHT(PAUSED),  SIGHT(ABSENT), "make it what it was"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        void *own = NULL;
+        (void)bench_set_up(&own);
+        struct bench *b = own;
+        move_job(b, "cold", true);
+        bad.stage = "copy";
+        bad.how = BEFORE;
+        hand_here = cases[i].here;
+        hand_there = cases[i].there;
+        assert_int_equal(enter(b, "move"), 0);
+        bench_run(b, agents_and_a_hand, 300);
+        assert_string_equal(state_of(b), "needs a person");
+        CLEANUP(mem_free) char *remedy = remedy_of(b);
+        assert_non_null(strstr(remedy, cases[i].remedy));
+        (void)bench_tear_down(&own);
+    }
 }
 
 /* libvirt is away just when both are to say where the machine is. */
@@ -290,6 +368,52 @@ static void what_has_arrived_is_not_taken_back(void **state)
     bench_run(b, agents, 300);
     assert_string_equal(state_of(b), "moved");
     check_moved("arrived");
+}
+
+/* The destination is gone for good in the middle of it: the machine runs on where it was, what lies
+ * at the destination is taken away when that is back; but not while it might run there. */
+static void a_machine_does_not_wait_for_a_dead_destination(void **state)
+{
+    static const struct {
+        const char *stage;
+        bool runs; /* at the source, though the destination is away */
+    } cases[] = {
+        {"copy",  true },
+        {"fence", true },
+        {"start", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        void *own = NULL;
+        struct fault why = {.err = 0};
+        json_t *json = NULL;
+        (void)bench_set_up(&own);
+        struct bench *b = own;
+        move_job(b, "cold", true);
+        bad.stage = cases[i].stage;
+        bad.how = SILENT;
+        assert_int_equal(enter(b, "move"), 0);
+        bench_run(b, agents, 100);
+        fake_lost(b->fleet, "d1");
+        bad.stage = NULL;
+        assert_int_equal(engine_job_back(b->engine, "wave", "rollback", NULL, &json, &why), 0);
+        json_decref(json);
+        for (int k = 0; k < 3; k++) {
+            bench_run(b, agents, 100);
+            bench_clock_ms += 61000;
+        }
+        assert_int_equal(w->here == SIGHT(RUNNING), cases[i].runs);
+        assert_true(w->reserved);
+        assert_string_equal(state_of(b), "going back");
+        fake_online(b->fleet, "d1");
+        for (int k = 0; k < 5; k++) {
+            bench_run(b, agents, 200);
+            bench_clock_ms += 61000;
+        }
+        assert_string_equal(state_of(b), "went back");
+        check_back(cases[i].stage);
+        (void)bench_tear_down(&own);
+    }
 }
 
 static void beyond_the_commit_it_only_goes_forth(void **state)
@@ -434,7 +558,9 @@ int main(void)
         CASE(storage_that_is_not_shared_stops_it),
         cmocka_unit_test(what_changed_since_the_plan_stops_it),
         CASE(what_nobody_understands_is_left_to_a_person),
+        cmocka_unit_test(what_is_not_as_before_is_said),
         cmocka_unit_test(what_nobody_says_is_asked_again),
+        cmocka_unit_test(a_machine_does_not_wait_for_a_dead_destination),
         CASE(what_has_arrived_is_not_taken_back),
         CASE(beyond_the_commit_it_only_goes_forth),
         CASE(an_operator_takes_it_back),

@@ -12,6 +12,18 @@
 
 #define RUNNING .state = "running"
 #define OFF .state = "off"
+#define CHAIN_ON(more)                                                                             \
+    "{\"machine\": {\"disks\": [{\"target\": \"vda\", \"images\": [{\"path\": "                    \
+    "\"/images/web.qcow2\", \"backing\": \"b\", \"backing_format\": \"qcow2\", \"real_bytes\": "   \
+    "1000" more "}, {\"path\": \"/images/b\", \"format\": \"qcow2\", \"in_pool\": true, "          \
+    "\"real_bytes\": 5000000}]}]}}"
+#define CHAIN CHAIN_ON("")
+#define BASE(more)                                                                                 \
+    "{\"bases\": [{\"source\": \"/images/b\", \"path\": \"/images/b\", \"group\": \"1\"" more "}]" \
+    "}"
+#define BASE_ABSENT BASE("")
+#define BASE_THERE BASE(", \"exists\": true, \"seen\": true")
+#define BASE_OTHER BASE(", \"exists\": true")
 #define STOP .options = "{\"stop\": true}"
 
 static void what_speaks_against_a_way_is_said(void **state)
@@ -23,7 +35,7 @@ static void what_speaks_against_a_way_is_said(void **state)
         const char *refused; /* a better one */
         const char *why;     /* in its reason */
     } cases[] = {
-        {"a disk is local",                                       {RUNNING},                       "live-vsm", "live",         "the source alone"},
+        {"a disk is local",                                         {RUNNING},                     "live-vsm", "live",         "the source alone"},
         {"snapshots keep it from moving while it runs",
          {RUNNING, .patch = "{\"machine\": {\"domain\": {\"snapshots\": 1}}}"},
          NULL,                                                                                                 "live-vsm",
@@ -74,13 +86,36 @@ static void what_speaks_against_a_way_is_said(void **state)
           .patch = "{\"machine\": {\"domain\": {\"snapshots\": 1, \"persistent\": false}}}"},
          NULL,                                                                                                 "cold",
          "outlives"                                                                                                                              },
-        {"a disk on another image would lose it",
-         {RUNNING, STOP,
-          .patch = "{\"machine\": {\"disks\": [{\"target\": \"vda\", \"images\": [{\"path\": "
-                   "\"/images/web.qcow2\", \"backing\": \"b\", \"backing_format\": \"qcow2\"}, "
-                   "{\"path\": \"/images/b\", \"in_pool\": true}]}]}}"},
+        {"a disk on another image takes it along",
+         {RUNNING, STOP, .patch = CHAIN, .patch_check = BASE_ABSENT},
+         "live-vsm",                                                                                           "live",
+         "the source alone"                                                                                                                      },
+        {"but not by a way that knows only what was written since",
+         {RUNNING, .patch = CHAIN, .patch_check = BASE_ABSENT,
+          .options = "{\"stop\": true, \"type\": \"warm\"}"},
+         NULL,                                                                                                 "warm",
+         "--flatten would"                                                                                                                       },
+        {"where the agent there knows nothing of bases",
+         {OFF, .patch = CHAIN,
+          .patch_check = "{\"bases\": [{\"source\": \"/images/b\", \"path\": \"/images/b\"}], "
+                         "\"stages\": [\"reserve\", \"state\", \"copy\", \"fence\", \"define\", "
+                         "\"drop\", \"adopt\", \"forget\"]}"},
          NULL,                                                                                                 "cold",
-         "merge them first"                                                                                                                      },
+         "kvm2 does not know how (bases)"                                                                                                        },
+        {"flattened it needs none",
+         {OFF, .patch = CHAIN, .options = "{\"flatten\": true}",
+          .patch_check = "{\"bases\": [{\"source\": \"/images/b\", \"path\": \"/images/b\"}], "
+                         "\"stages\": [\"reserve\", \"state\", \"copy\", \"fence\", \"define\", "
+                         "\"drop\", \"adopt\", \"forget\"]}"},
+         "cold",                                                                                               "san",
+         "the source alone"                                                                                                                      },
+        {"its saved memory wants the processor too",
+         {OFF,
+          .patch =
+              "{\"machine\": {\"saved\": \"/s/web.save\", \"domain\": {\"managed_save\": true}}}",
+          .patch_check = "{\"host\": {\"hypervisor_version\": 7002000}}"},
+         NULL,                                                                                                 "cold",
+         "7.2.0"                                                                                                                                 },
         {"an older hypervisor takes no memory",
          {RUNNING, .patch_check = "{\"host\": {\"hypervisor_version\": 7002000}}"},
          NULL,                                                                                                 "live-vsm",
@@ -93,7 +128,7 @@ static void what_speaks_against_a_way_is_said(void **state)
          {OFF, .to = "kvm1", .options = "{\"pool\": \"fast\"}"},
          "quick-storage",                                                                                      NULL,
          NULL                                                                                                                                    },
-        {"on its own host to nowhere",                            {RUNNING, .to = "kvm1"},         NULL,       "live-storage", "--pool"          },
+        {"on its own host to nowhere",                              {RUNNING, .to = "kvm1"},       NULL,       "live-storage", "--pool"          },
         {"a shared disk written through a cache",
          {RUNNING, .from_fs = "nfs", .to_fs = "nfs", .same = true, STOP,
           .patch = "{\"machine\": {\"domain\": {\"disks\": [{\"target\": \"vda\", \"device\": "
@@ -169,7 +204,9 @@ static void what_stops_every_way_names_its_remedy(void **state)
                    "\"/images/web.qcow2\", \"backing\": \"base.qcow2\"}, {\"path\": "
                    "\"/images/base.qcow2\"}]}]}}"}                                                      },
         {"snapshots",
-         8,                    {.patch = "{\"machine\": {\"domain\": {\"snapshots\": 1}, \"disks\": [{\"target\": "
+         8,                    {.options = "{\"pool\": \"images\"}",
+          .patch_check = BASE_ABSENT,
+          .patch = "{\"machine\": {\"domain\": {\"snapshots\": 1}, \"disks\": [{\"target\": "
                    "\"vda\", \"images\": [{\"path\": \"/images/web.qcow2\", \"backing\": \"b\", "
                    "\"backing_format\": \"qcow2\"}, {\"path\": \"/images/b\"}]}]}}"}                    },
         {"firmware",       9,  {.patch_check = FINDING("firmware", "there is no OVMF here")}                       },
@@ -184,6 +221,22 @@ static void what_stops_every_way_names_its_remedy(void **state)
         {"quiet",          13, {.patch = "{\"machine\": {\"job\": \"a job\"}}"}                                    },
         {"quiet",          13, {.patch = "{\"machine\": {\"domain\": {\"state\": \"paused\"}}}"}                   },
         {"quiet",          13, {.patch = "{\"machine\": {\"domain\": {\"managed_save\": true}}}"}                  },
+        {"quiet",
+         13,                   {OFF,
+          .patch =
+              "{\"machine\": {\"saved\": \"/s/web.save\", \"domain\": {\"managed_save\": true}}}",
+          .options = "{\"pool\": \"images\"}"}                                                         },
+        {"chain",          7,  {.patch = CHAIN, .patch_check = BASE_OTHER}                                         },
+        {"chain",          7,  {.patch = CHAIN}                                                                    },
+        {"chain",
+         7,                    {.patch = CHAIN_ON(", \"shared\": true"),
+          .patch_check = BASE_ABSENT,
+          .from_fs = "nfs",
+          .to_fs = "nfs",
+          .same = true}                                                                                 },
+        {"snapshots",
+         8,                    {.patch = "{\"machine\": {\"snapshot_files\": [\"/s/web.mem\"], \"domain\": "
+                   "{\"snapshots\": 1}}}"}                                                              },
         {"errors",         13, {.patch = "{\"machine\": {\"reason\": \"I/O error\"}}"}                             },
     };
     (void)state;
@@ -197,6 +250,38 @@ static void what_stops_every_way_names_its_remedy(void **state)
                     strcmp(vm_text(check, "result"), "unknown") == 0);
         assert_true(*vm_text(check, "evidence") && *vm_text(check, "remedy"));
         assert_int_equal(vm_number(check, "point"), cases[i].point);
+        json_decref(plan);
+    }
+}
+
+/* What goes along is counted once, and only where it is not there yet. */
+static void a_base_costs_its_bytes_once(void **state)
+{
+    static const struct {
+        const char *check, *options;
+        uint64_t disk_bytes;
+        size_t bases;
+        int how;
+        bool flat;
+    } cases[] = {
+        {BASE_ABSENT, NULL,                  5001000, 1, GODWIT__VM_MOVE_DISK__HOW__SEEDED, false},
+        {BASE_THERE,  NULL,                  1000,    1, GODWIT__VM_MOVE_DISK__HOW__SEEDED, false},
+        {BASE_ABSENT, "{\"flatten\": true}", 5001000, 0, GODWIT__VM_MOVE_DISK__HOW__COPY,   true },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct vm_case m = {OFF, .patch = CHAIN, .patch_check = cases[i].check,
+                            .options = cases[i].options};
+        json_t *plan = vm_facts_plan(&m);
+        const json_t *move = json_object_get(plan, "move"),
+                     *disk = json_array_get(json_object_get(move, "disks"), 0);
+        assert_string_equal(vm_text(plan, "type"), "cold");
+        assert_int_equal(vm_number(plan, "bytes"), cases[i].disk_bytes);
+        assert_int_equal(vm_count(move, "bases"), cases[i].bases);
+        assert_int_equal(vm_number(disk, "how"), cases[i].how);
+        assert_int_equal(vm_flag(disk, "flatten"), cases[i].flat);
+        assert_string_equal(json_string_value(json_array_get(json_object_get(disk, "bases"), 0)),
+                            "/images/b");
         json_decref(plan);
     }
 }
@@ -316,6 +401,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_speaks_against_a_way_is_said),
         cmocka_unit_test(what_stops_every_way_names_its_remedy),
+        cmocka_unit_test(a_base_costs_its_bytes_once),
         cmocka_unit_test(a_check_can_be_overridden),
         cmocka_unit_test(a_silent_destination_stops_it),
         cmocka_unit_test(a_plan_goes_stale_with_what_it_rests_on),

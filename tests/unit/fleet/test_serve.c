@@ -12,7 +12,7 @@
 /* Asks with "name=value" words; the reply's JSON is the caller's. */
 static struct serve_reply ask(struct world *w, const char *command, const char *const *words)
 {
-    const struct engine_limits limits = {8, 4, 4};
+    const struct engine_limits limits = {8, 4, 4, 0};
     struct serve s = {.store = w->store, .fleet = w->fleet};
     Godwit__ConsoleRequest r = GODWIT__CONSOLE_REQUEST__INIT;
     Godwit__ConsoleArg args[4], *list[4];

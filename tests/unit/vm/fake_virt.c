@@ -109,6 +109,21 @@ static int fake_definition(struct virt *v, const char *uuid, unsigned flags, cha
     return 0;
 }
 
+static int fake_domains(struct virt *v, int (*take)(void *arg, struct virt_domain *d), void *arg,
+                        struct fault *reterr)
+{
+    struct fake_host *h = host_of(v);
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < h->n; i++) {
+        struct virt_domain d = {.name = NULL};
+        rc = fake_find(v, h->machines[i].uuid, &d, reterr);
+        if (rc == 0)
+            rc = take(arg, &d);
+        virt_domain_done(&d);
+    }
+    return rc;
+}
+
 static int act_define(struct virt *v, const char *xml, struct fault *reterr)
 {
     const char *at = strstr(xml, "<uuid>");
@@ -216,6 +231,7 @@ static void fake_close(struct virt *v)
 static const struct virt_ops ops = {
     .sight = fake_sight,
     .find = fake_find,
+    .domains = fake_domains,
     .definition = fake_definition,
     .define = act_define,
     .undefine = act_undefine,

@@ -61,7 +61,7 @@ static void the_whole_of_a_machine_is_read(void **state)
     assert_int_equal(d->disks[0]->n_chain, 2);
     assert_string_equal(d->disks[0]->chain[0], "/images/base2.qcow2");
     assert_string_equal(d->disks[0]->chain[1], "/images/base1.raw");
-    assert_string_equal(d->disks[1]->source, "data");
+    assert_string_equal(d->disks[1]->source, "fast/data");
     assert_int_equal(d->disks[1]->storage, GODWIT__VM_DISK__STORAGE__VOLUME);
     assert_true(d->disks[1]->shareable);
     assert_int_equal(d->disks[2]->device, GODWIT__VM_DISK__DEVICE__CDROM);
@@ -80,6 +80,28 @@ static void a_small_machine_is_bios_and_has_nothing(void **state)
     assert_true(d->memory_bytes == 1024ULL << 10); /* KiB where nobody says */
     assert_int_equal(d->n_disks + d->n_interfaces + d->n_host_devices, 0);
     assert_string_equal(d->nvram, "");
+}
+
+static void memory_of_a_snapshot_in_a_file_is_found(void **state)
+{
+    static const struct {
+        const char *xml, *file;
+    } cases[] = {
+        {"<domainsnapshot><memory snapshot='external' file='/s/web.mem'/></domainsnapshot>",
+         "/s/web.mem"                                                                            },
+        {"<domainsnapshot><memory snapshot='internal'/></domainsnapshot>",                   NULL},
+        {"<domainsnapshot><memory snapshot='no'/></domainsnapshot>",                         NULL},
+        {"<domain><memory snapshot='external' file='/s/web.mem'/></domain>",                 NULL},
+        {"<domainsnapshot",                                                                  NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(mem_free)
+        char *file = domain_xml_snapshot_memory(cases[i].xml, strlen(cases[i].xml));
+        assert_int_equal(file != NULL, cases[i].file != NULL);
+        if (cases[i].file)
+            assert_string_equal(file, cases[i].file);
+    }
 }
 
 static void what_is_no_definition_is_refused(void **state)
@@ -121,6 +143,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_whole_of_a_machine_is_read),
         cmocka_unit_test(a_small_machine_is_bios_and_has_nothing),
+        cmocka_unit_test(memory_of_a_snapshot_in_a_file_is_found),
         cmocka_unit_test(what_is_no_definition_is_refused),
         cmocka_unit_test(lists_end_and_say_so),
     };

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 
 #include "agent/step.h"
+#include "agent/vm/bases.h"
+#include "agent/vm/image.h"
 #include "agent/vm/image_new.h"
 #include "agent/vm/redefine.h"
 #include "agent/vm/stage.h"
@@ -317,6 +319,41 @@ static void test_redefine(void **unused)
     world_free(w);
 }
 
+/* In a snapshot the machine stands on what was its disk then. */
+static void test_redefine_of_a_snapshot(void **unused)
+{
+    static const char past[] = "<domainsnapshot><name>s</name><domain><devices><disk type='file'>"
+                               "<source file='%s'/><target dev='vda'/></disk></devices></domain>"
+                               "</domainsnapshot>";
+    static char base_from[] = "/srv/base.qcow2", base_to[] = "/there/base.qcow2";
+    static const struct {
+        const char *source; /* NULL: the disk's own */
+        const char *want;   /* NULL: the disk's new one */
+    } cases[] = {
+        {NULL,             NULL            },
+        {base_from,        base_to         },
+        {"/srv/other.raw", "/srv/other.raw"},
+    };
+    (void)unused;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct world *w = world_new();
+        Godwit__VmMoveBase b = GODWIT__VM_MOVE_BASE__INIT, *bases[] = {&b};
+        char xml_text[1024], want[512], *out = NULL;
+        b.source = base_from;
+        b.path = base_to;
+        w->plan.bases = bases;
+        w->plan.n_bases = 1;
+        w->disk.how = GODWIT__VM_MOVE_DISK__HOW__SEEDED;
+        int n =
+            snprintf(xml_text, sizeof xml_text, past, cases[i].source ? cases[i].source : w->from);
+        (void)snprintf(want, sizeof want, "file=\"%s\"", cases[i].want ? cases[i].want : w->to);
+        assert_int_equal(redefine(xml_text, (size_t)n, &w->plan, &out), 0);
+        assert_non_null(strstr(out, want));
+        free(out);
+        world_free(w);
+    }
+}
+
 /* What the source keeps goes when its time is over, and not before. */
 static void test_kept_for_a_while(void **unused)
 {
@@ -379,9 +416,9 @@ static void test_image_new(void **unused)
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct stat st;
-        assert_int_equal(image_new(w->to, cases[i].format, cases[i].bytes), cases[i].want);
+        assert_int_equal(image_new(w->to, cases[i].format, cases[i].bytes, NULL), cases[i].want);
         if (cases[i].want == 0) {
-            assert_int_equal(image_new(w->to, cases[i].format, cases[i].bytes), -EEXIST);
+            assert_int_equal(image_new(w->to, cases[i].format, cases[i].bytes, NULL), -EEXIST);
             assert_int_equal(stat(w->to, &st), 0);
             assert_true(st.st_blocks < 1000); /* thin */
             assert_int_equal(unlink(w->to), 0);
@@ -390,15 +427,152 @@ static void test_image_new(void **unused)
     world_free(w);
 }
 
+/* An overlay of our own making names what it stands on, as QEMU would have written it. */
+static void test_image_new_stands_on_another(void **unused)
+{
+    (void)unused;
+    struct world *w = world_new();
+    CLEANUP(mem_free) char *base = xasprintf("%s/images/base.qcow2", w->dir);
+    CLEANUP(mem_free) char *longer = xcalloc(1, 2000);
+    memset(longer, 'x', 1999);
+    const struct image_below below = {base, "qcow2"}, bad = {longer, "qcow2"}, odd = {base, ""};
+    Godwit__VmDiskFacts f = GODWIT__VM_DISK_FACTS__INIT;
+    assert_int_equal(image_new(base, "qcow2", 1 << 20, NULL), 0);
+    assert_int_equal(image_new(w->to, "raw", 1 << 20, &below), -EOPNOTSUPP);
+    assert_int_equal(image_new(w->to, "qcow2", 1 << 20, &bad), -ENAMETOOLONG);
+    assert_int_equal(unlink(w->to), 0);
+    assert_int_equal(image_new(w->to, "qcow2", 1 << 20, &odd), -ENAMETOOLONG);
+    assert_int_equal(unlink(w->to), 0);
+    assert_int_equal(image_new(w->to, "qcow2", 1 << 20, &below), 0);
+    image_chain(w->to, "qcow2", &f);
+    assert_int_equal(f.n_images, 2);
+    assert_string_equal(f.images[0]->trouble, "");
+    assert_string_equal(f.images[0]->backing, base);
+    assert_string_equal(f.images[0]->backing_format, "qcow2");
+    assert_string_equal(f.images[1]->path, base);
+    for (size_t i = 0; i < f.n_images; i++)
+        (void)image_free(f.images[i]);
+    free(f.images);
+    world_free(w);
+}
+
+/* What was brought goes again, unless somebody stands on it, or it is not what was brought. */
+static void test_brought_bases_go_when_nobody_stands_on_them(void **unused)
+{
+    enum { NOBODY, A_MACHINE, A_MOVE, ANOTHER_FILE, WAS_HERE };
+    static const struct {
+        int who;
+        bool stays;
+    } cases[] = {
+        {NOBODY,       false},
+        {A_MACHINE,    true },
+        {A_MOVE,       true },
+        {ANOTHER_FILE, true },
+        {WAS_HERE,     true },
+    };
+    (void)unused;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct world *w = world_new();
+        CLEANUP(mem_free) char *base = xasprintf("%s/images/base.qcow2", w->dir);
+        CLEANUP(mem_free) char *brought = xasprintf("brought %s", base);
+        CLEANUP(mem_free) char *uses = xasprintf("uses %s", base);
+        CLEANUP(note_free) struct note *mine = NULL;
+        CLEANUP(note_free) struct note *other = NULL;
+        static char qcow2[] = "qcow2";
+        Godwit__VmMoveBase b = GODWIT__VM_MOVE_BASE__INIT, *list[] = {&b};
+        const struct image_below below = {base, qcow2};
+        b.source = b.path = base;
+        b.format = qcow2;
+        w->plan.bases = list;
+        w->plan.n_bases = 1;
+        assert_int_equal(image_new(base, qcow2, 1 << 20, NULL), 0);
+        assert_int_equal(note_open(w->state, move_text, "bases", &mine), 0);
+        CLEANUP(mem_free) char *identity = note_identity(base);
+        if (cases[i].who != WAS_HERE)
+            assert_int_equal(note_add(mine, NOTE_FACT, brought, identity, NULL), 0);
+        if (cases[i].who == A_MACHINE) {
+            CLEANUP(mem_free)
+            char *def = xasprintf("<domain><name>db</name><uuid>22222222-2222-4333-8444-"
+                                  "555555555501</uuid><devices><disk type='file'><driver "
+                                  "type='qcow2'/><source file='%s'/><target dev='vda'/></disk>"
+                                  "</devices></domain>",
+                                  w->to);
+            assert_int_equal(image_new(w->to, qcow2, 1 << 20, &below), 0);
+            struct fake_machine *m =
+                fake_define(&w->host, "22222222-2222-4333-8444-555555555501", def);
+            (void)snprintf(m->name, sizeof m->name, "db");
+        }
+        if (cases[i].who == A_MOVE) {
+            assert_int_equal(note_open(w->state, "job.1", "bases", &other), 0);
+            assert_int_equal(note_add(other, NOTE_FACT, uses, "1", NULL), 0);
+        }
+        if (cases[i].who == ANOTHER_FILE) {
+            CLEANUP(mem_free) char *aside = xasprintf("%s.aside", base);
+            assert_int_equal(rename(base, aside), 0);
+            assert_int_equal(file_write(base, 0600, "mine", 4), 0);
+        }
+        assert_true(order(w, DESTINATION, "bases", UNDO) >= 0);
+        assert_int_equal(there(base), cases[i].stays);
+        assert_true(order(w, DESTINATION, "bases", UNDO) >= 0);
+        world_free(w);
+    }
+}
+
+/* A digest is of all of a file, and of files alone. */
+static void test_digests_of_bases(void **unused)
+{
+    (void)unused;
+    struct world *w = world_new();
+    uint8_t sum[SHA256_LEN], want[SHA256_LEN];
+    uint64_t bytes = 0;
+    sha256_of("content", 7, want);
+    assert_int_equal(vm_base_digest(w->from, -1, sum, &bytes), 0);
+    assert_memory_equal(sum, want, SHA256_LEN);
+    assert_int_equal(bytes, 7);
+    assert_int_equal(vm_base_digest(w->dir, -1, sum, &bytes), -EINVAL);
+    assert_int_equal(vm_base_digest(w->to, -1, sum, &bytes), -ENOENT);
+    world_free(w);
+}
+
+/* Whose notes lie here is told until the move is forgotten. */
+static void test_an_open_move_is_told(void **unused)
+{
+    (void)unused;
+    struct world *w = world_new();
+    assert_non_null(fake_define(&w->host, UUID, xml));
+    CLEANUP(mem_free) char *none = vm_open_move(w->state, UUID);
+    assert_string_equal(none, "");
+    assert_int_equal(order(w, SOURCE, "fence", DO), 1);
+    CLEANUP(mem_free) char *open = vm_open_move(w->state, UUID);
+    assert_string_equal(open, move_text);
+    CLEANUP(mem_free) char *other = vm_open_move(w->state, "22222222-2222-4333-8444-555555555501");
+    assert_string_equal(other, "");
+    assert_int_equal(order(w, SOURCE, "fence", UNDO), 1);
+    assert_int_equal(order(w, SOURCE, "forget", DO), 1);
+    CLEANUP(mem_free) char *gone = vm_open_move(w->state, UUID);
+    assert_string_equal(gone, "");
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_there_and_back),    cmocka_unit_test(test_running_is_not_fenced),
-        cmocka_unit_test(test_fails_at_each_act), cmocka_unit_test(test_twice),
-        cmocka_unit_test(test_in_the_way),        cmocka_unit_test(test_undo_removes_only_ours),
-        cmocka_unit_test(test_bad_orders),        cmocka_unit_test(test_redefine),
-        cmocka_unit_test(test_kept_for_a_while),  cmocka_unit_test(test_damaged_note),
+        cmocka_unit_test(test_there_and_back),
+        cmocka_unit_test(test_running_is_not_fenced),
+        cmocka_unit_test(test_fails_at_each_act),
+        cmocka_unit_test(test_twice),
+        cmocka_unit_test(test_in_the_way),
+        cmocka_unit_test(test_undo_removes_only_ours),
+        cmocka_unit_test(test_bad_orders),
+        cmocka_unit_test(test_redefine),
+        cmocka_unit_test(test_kept_for_a_while),
+        cmocka_unit_test(test_damaged_note),
         cmocka_unit_test(test_image_new),
+        cmocka_unit_test(test_image_new_stands_on_another),
+        cmocka_unit_test(test_digests_of_bases),
+        cmocka_unit_test(test_redefine_of_a_snapshot),
+        cmocka_unit_test(test_brought_bases_go_when_nobody_stands_on_them),
+        cmocka_unit_test(test_an_open_move_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
