@@ -1,4 +1,5 @@
-/* lane: records over one connection: TLS until the welcome, sealed from there on. A send that must
+/* lane: records over one connection: TLS until the welcome, sealed from there on; through a pipe to
+ * this very process. A send that must
  * wait keeps reading into the inbox, so that two peers which both send never wait for each other.
  * One thread; lane_abort() from any. */
 #include "agent/lane/lane.h"
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "agent/lane/lane_out.h"
+#include "agent/lane/lane_pipe.h"
 #include "agent/lane/lane_priv.h"
 #include "agent/lane/lane_seal.h"
 #include "agent/lane/lane_socket.h"
@@ -49,7 +51,11 @@ struct lane {
     atomic_uint_fast64_t blocked_us, wire_bytes; /* others look at them */
     struct bucket *bucket;
     bool broken;
-    bool waits; /* with a full inbox for the peer, which reads whatever it sends */
+    bool waits;             /* with a full inbox for the peer, which reads whatever it sends */
+    bool near;              /* the peer may be this very process */
+    struct lane_pipe *pipe; /* it is: in the connection's place */
+    enum pipe_end end;
+    struct pipe_item *lent_piped;
 };
 
 int lane_of(struct lane **ret, SSL *ssl, int fd)
@@ -77,6 +83,9 @@ struct lane *lane_free(struct lane *l)
 {
     if (!l)
         return NULL;
+    if (l->pipe)
+        lane_pipe_back(l->pipe, l->lent_piped);
+    (void)lane_pipe_drop(l->pipe, l->end);
     SSL_free(l->ssl);
     (void)fd_close(l->fd);
     (void)lane_seal_free(l->seal_out);
@@ -122,6 +131,11 @@ bool lane_is_long(const struct lane *l)
 const uint8_t *lane_peer_pin(const struct lane *l)
 {
     return l->pin;
+}
+
+bool lane_is_piped(const struct lane *l)
+{
+    return l->pipe != NULL;
 }
 
 uint64_t lane_blocked_us(const struct lane *l)
@@ -354,6 +368,58 @@ static int send_by_tls(struct lane *l, const uint8_t *head, size_t all)
     return 0;
 }
 
+/* ── to this very process ── */
+
+enum { PIPE_CUT = 2 };
+
+/* 0: time is over or wake_fd; 1: something came, or there is room. PIPE_CUT: the connection ended.
+ */
+static int pipe_wait(struct lane *l, int room_fd, int wake_fd, int timeout_ms)
+{
+    struct pollfd p[5] = {
+        {.fd = l->fd,                .events = POLLIN},
+        {.fd = l->cancel_fd,         .events = POLLIN},
+        {.fd = wake_fd,              .events = POLLIN},
+        {.fd = lane_pipe_fd(l->pipe, l->end),          .events = POLLIN},
+        {.fd = room_fd,                          .events = POLLIN                             }
+    };
+    int n = poll(p, 5, timeout_ms);
+    if (n < 0)
+        return errno == EINTR ? 1 : -errno;
+    if (n > 0 && p[1].revents)
+        return -ECANCELED;
+    for (size_t i = 3; n > 0 && i < 5; i++)
+        if (p[i].revents)
+            lane_pipe_calm(p[i].fd);
+    if (n > 0 && p[0].revents)
+        return PIPE_CUT;
+    return n > 0 && (p[3].revents || p[4].revents) ? 1 : 0;
+}
+
+static int pipe_pace(struct lane *l, size_t n)
+{
+    while (n > 0 && l->bucket && bucket_is_limited(l->bucket)) {
+        int64_t wait_ns = 0;
+        size_t may = bucket_take(l->bucket, n, clock_mono_us() * 1000, &wait_ns);
+        n -= may;
+        int rc = may ? 0 : pipe_wait(l, -1, -1, (int)((wait_ns + 999999) / 1000000));
+        if (rc < 0 || rc == PIPE_CUT)
+            return rc < 0 ? rc : -ECONNRESET;
+    }
+    return 0;
+}
+
+static int send_by_pipe(struct lane *l, const uint8_t *head, size_t all)
+{
+    int rc = pipe_pace(l, all);
+    while (rc >= 0 && !lane_pipe_put(l->pipe, l->end, head, all - LANE_HEADER_BYTES)) {
+        rc = pipe_wait(l, lane_pipe_room_fd(l->pipe), -1, -1);
+        if (rc == PIPE_CUT)
+            rc = -ECONNRESET;
+    }
+    return rc < 0 ? rc : 0;
+}
+
 int lane_send(struct lane *l, uint8_t type, uint8_t flags, uint8_t *head, size_t len)
 {
     if (l->broken)
@@ -371,7 +437,9 @@ int lane_send(struct lane *l, uint8_t type, uint8_t flags, uint8_t *head, size_t
         rc = flush(l);
     if (rc < 0)
         return rc;
-    if (l->seal_out)
+    if (l->pipe)
+        rc = send_by_pipe(l, head, all);
+    else if (l->seal_out)
         rc = lane_seal_put(l->seal_out, head, len, lane_out_room(&l->out, all + SEAL_EXTRA_BYTES));
     else
         rc = send_by_tls(l, head, all);
@@ -411,10 +479,34 @@ static void lend_fill(struct lane *l, struct lane_record *ret)
     *ret = (struct lane_record){p[4], p[5], p + LANE_HEADER_BYTES, len - LANE_HEADER_BYTES};
 }
 
+static int receive_by_pipe(struct lane *l, int wake_fd, int timeout_ms, struct lane_record *ret)
+{
+    int64_t until = clock_mono_ms() + timeout_ms;
+    lane_pipe_back(l->pipe, l->lent_piped);
+    l->lent_piped = NULL;
+    for (int woken = 0;;) {
+        int rc = lane_pipe_get(l->pipe, l->end, &l->lent_piped);
+        if (rc == 1) {
+            const struct pipe_item *i = l->lent_piped;
+            *ret =
+                (struct lane_record){i->data[4], i->data[5], i->data + LANE_HEADER_BYTES, i->len};
+            return 1;
+        }
+        if (rc < 0 || woken == PIPE_CUT)
+            return rc < 0 ? rc : -ECONNRESET;
+        int64_t left = timeout_ms < 0 ? -1 : until - clock_mono_ms();
+        woken = pipe_wait(l, -1, wake_fd, timeout_ms >= 0 && left < 0 ? 0 : (int)left);
+        if (woken <= 0)
+            return woken;
+    }
+}
+
 int lane_receive_or(struct lane *l, int wake_fd, int timeout_ms, struct lane_record *ret)
 {
     free(l->lent_item);
     l->lent_item = NULL;
+    if (l->pipe)
+        return receive_by_pipe(l, wake_fd, timeout_ms, ret);
     if (l->inbox) {
         lend_item(l, ret);
         return 1;
@@ -462,10 +554,33 @@ int lane_seal_begin(struct lane *l)
     return l->broken ? -EIO : 0;
 }
 
+void lane_set_near(struct lane *l, bool near)
+{
+    l->near = near;
+}
+
+bool lane_is_near(const struct lane *l)
+{
+    return l->near;
+}
+
+int lane_pipe_begin(struct lane *l, struct lane_pipe *p, enum pipe_end end)
+{
+    if (!p || !l->near || SSL_has_pending(l->ssl) || l->inbox || l->seal_out) {
+        (void)lane_pipe_drop(p, end);
+        return -EBADMSG;
+    }
+    l->pipe = p;
+    l->end = end;
+    return 0;
+}
+
 static void close_say(struct lane *l)
 {
     uint8_t head[LANE_HEADER_BYTES] = {0};
-    if (!l->seal_out)
+    if (l->pipe)
+        lane_pipe_say_end(l->pipe, l->end);
+    else if (!l->seal_out)
         (void)SSL_shutdown(l->ssl);
     else if (lane_out_left(&l->out) == 0)
         (void)lane_seal_put(l->seal_out, head, 0,

@@ -42,6 +42,7 @@ void lane_wait_when_full(struct lane *l);
 void lane_set_bucket(struct lane *l, struct bucket *b);
 /* Any thread: both directions end now; a blocked send or receive returns -ECONNRESET. */
 void lane_abort(struct lane *l);
+bool lane_is_piped(const struct lane *l); /* to this very process: nothing is sealed */
 const uint8_t *lane_peer_pin(const struct lane *l);
 /* The peer is more than a few milliseconds away: each connection is slow to grow. */
 bool lane_is_long(const struct lane *l);

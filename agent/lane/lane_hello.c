@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +13,7 @@
 #include "common/base/mem.h"
 #include "proto/files.pb-c.h"
 
+#define PROCESS_BYTES 32
 #define MUST_KNOWN 0ULL /* must bits that this version understands */
 
 static int text_take(char *to, size_t size, const char *from)
@@ -22,6 +25,28 @@ static int text_take(char *to, size_t size, const char *from)
     return 0;
 }
 
+/* Known to this process alone: whoever says it inside TLS is this process. */
+static uint8_t own[PROCESS_BYTES];
+static pthread_once_t own_once = PTHREAD_ONCE_INIT;
+
+static void own_make(void)
+{
+    if (RAND_bytes(own, sizeof own) != 1)
+        abort();
+}
+
+static ProtobufCBinaryData own_process(void)
+{
+    (void)pthread_once(&own_once, own_make);
+    return (ProtobufCBinaryData){.len = sizeof own, .data = own};
+}
+
+static bool is_own(const ProtobufCBinaryData *said)
+{
+    ProtobufCBinaryData us = own_process();
+    return said->len == us.len && CRYPTO_memcmp(said->data, us.data, us.len) == 0;
+}
+
 int lane_hello_parse(const void *data, size_t len, struct lane_hello *ret)
 {
     if (len > LANE_HELLO_MAX)
@@ -30,7 +55,8 @@ int lane_hello_parse(const void *data, size_t len, struct lane_hello *ret)
     if (!m)
         return -EBADMSG;
     struct lane_hello h = {
-        .entry = {.session = m->session, .lane = m->lane, .can = m->can}
+        .entry = {.session = m->session, .lane = m->lane, .can = m->can},
+        .near = is_own(&m->process)
     };
     int rc = 0;
     if (m->version != LANE_VERSION || (m->must & ~MUST_KNOWN))
@@ -58,6 +84,9 @@ int lane_hello_send(struct lane *l, const struct lane_hello *h)
     m.session = h->entry.session;
     m.lane = h->entry.lane;
     m.can = h->entry.can;
+    lane_set_near(l, h->near);
+    if (lane_is_near(l))
+        m.process = own_process();
     uint8_t out[LANE_HELLO_MAX];
     size_t len = godwit__lane_hello__pack(&m, out);
     int rc = lane_send_copy(l, LANE_REC_HELLO, 0, out, len);
@@ -81,8 +110,14 @@ int lane_welcome_send(struct lane *l, const struct lane_welcome *w)
     m.credit = w->credit;
     m.fresh = w->fresh;
     m.last_session = w->last;
+    struct lane_pipe *p = NULL;
+    uint8_t id[PIPE_ID_BYTES];
+    if (lane_is_near(l) && lane_pipe_new(&p, id) == 0)
+        m.near = (ProtobufCBinaryData){.len = sizeof id, .data = id};
     int rc = welcome_send(l, &m);
-    return rc < 0 ? rc : lane_seal_begin(l);
+    if (rc < 0)
+        (void)lane_pipe_drop(p, PIPE_DESTINATION);
+    return rc < 0 ? rc : p ? lane_pipe_begin(l, p, PIPE_DESTINATION) : lane_seal_begin(l);
 }
 
 int lane_refuse(struct lane *l, const struct fault *why)
@@ -124,6 +159,10 @@ int lane_welcome_receive(struct lane *l, int timeout_ms, struct lane_welcome *re
     else
         *ret =
             (struct lane_welcome){.credit = m->credit, .fresh = m->fresh, .last = m->last_session};
+    bool near = rc == 0 && m->near.len > 0;
+    struct lane_pipe *p =
+        near && m->near.len == PIPE_ID_BYTES ? lane_pipe_take(m->near.data) : NULL;
     godwit__lane_welcome__free_unpacked(m, NULL);
-    return rc < 0 ? rc : lane_seal_begin(l);
+    /* Only where we asked for it: else -EBADMSG. */
+    return rc < 0 ? rc : near ? lane_pipe_begin(l, p, PIPE_SOURCE) : lane_seal_begin(l);
 }

@@ -16,6 +16,7 @@ struct lane_hello {
     uint8_t secret[LANE_SECRET_BYTES];
     char pair[TICKET_PAIR_MAX + 1];
     struct lane_entry entry;
+    bool near; /* sent: by a pipe, please, if you are this very process. Parsed: we are */
 };
 
 struct lane_welcome {

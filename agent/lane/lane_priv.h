@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "agent/lane/lane.h"
+#include "agent/lane/lane_pipe.h"
 
 struct lane_identity;
 
@@ -26,6 +27,13 @@ int lane_of(struct lane **ret, SSL *ssl, int fd);
 /* From the next record on, both directions are sealed by lane_seal instead of TLS. Both sides call
  * it at the same place: behind the welcome. */
 int lane_seal_begin(struct lane *l);
+
+/* Is the other end this very process? Asked and answered by LaneHello and LaneWelcome. */
+void lane_set_near(struct lane *l, bool near);
+bool lane_is_near(const struct lane *l);
+/* In lane_seal_begin()'s place for a lane that is near. Takes p, also when it fails; NULL or a lane
+ * that is not near: -EBADMSG. */
+int lane_pipe_begin(struct lane *l, struct lane_pipe *p, enum pipe_end end);
 
 /* Takes over the connected, non-blocking fd (closed on failure too) and shakes hands within
  * timeout_ms. cancel_fd: readable ends the wait; -1: none. */

@@ -64,6 +64,7 @@ static int let_in(struct lane_server *s, struct lane *l)
     if (rc == 0) {
         struct ticket_claim claim = {h.id, h.pair, h.secret, lane_peer_pin(l)};
         lane_set_cancel(l, -1);
+        lane_set_near(l, h.near);
         rc = ticket_enter(s->book, &claim, l, &h.entry);
     }
     OPENSSL_cleanse(&h, sizeof h);

@@ -46,7 +46,9 @@ struct smb_info { /* of an open, or of an entry of a folder */
     uint32_t attributes; /* FILE_ATTRIBUTE_* */
 };
 #define SMB_ATTR_FOLDER 0x10U
+#define SMB_ATTR_SPARSE 0x200U
 #define SMB_ATTR_REPARSE 0x400U
+#define SMB_ATTR_ENCRYPTED 0x4000U
 
 struct smb_handle {
     uint8_t id[16];
@@ -64,6 +66,7 @@ enum smb_open_how { SMB_OPEN_ATTRIBUTES = 1, SMB_OPEN_FOLDER = 2, SMB_OPEN_FILE 
 int smb_put_open(struct smb_call *c, const char *path, size_t len, unsigned how);
 int smb_put_descriptor(struct smb_call *c, const struct smb_handle *h);
 int smb_put_streams(struct smb_call *c, const struct smb_handle *h);
+int smb_put_standard(struct smb_call *c, const struct smb_handle *h); /* for smb_get_links() */
 int smb_put_read(struct smb_call *c, const struct smb_handle *h, uint64_t at, uint32_t n);
 int smb_put_list(struct smb_call *c, const struct smb_handle *h, bool first);
 int smb_put_close(struct smb_call *c, const struct smb_handle *h);
@@ -80,6 +83,7 @@ int smb_put_make(struct smb_call *c, const char *path, size_t len, enum smb_make
 int smb_put_write(struct smb_call *c, const struct smb_handle *h, uint64_t at, const void *data,
                   uint32_t n); /* at most smb_write_max() */
 uint32_t smb_write_max(const struct smb *s);
+uint32_t smb_read_max(const struct smb *s); /* what smb_put_read() takes */
 /* Times (zero: as it is) and attributes (0: likewise). */
 int smb_put_basic(struct smb_call *c, const struct smb_handle *h, const struct smb_info *i);
 #define SMB_SD_OWNER 1U
@@ -99,6 +103,7 @@ int smb_get_open(const struct smb_call *c, unsigned n, struct smb_handle *rethan
                  struct smb_info *ret);
 int smb_get_data(const struct smb_call *c, unsigned n, const void **ret, size_t *retlen);
 int smb_get_close(const struct smb_call *c, unsigned n, struct smb_info *ret);
+int smb_get_links(const struct smb_call *c, unsigned n, uint32_t *ret); /* names of one file */
 uint32_t smb_get_status(const struct smb_call *c, unsigned n);
 
 /* What smb_put_list() brought: 1 *ret set; 0 no more. -EBADMSG: not well formed. */

@@ -22,9 +22,29 @@
 
 struct smb_frame *smb_frame_unref(struct smb_frame *f)
 {
-    if (f && --f->refs == 0)
+    if (!f || --f->refs > 0)
+        return NULL;
+    if (f->room >= SMB_SPARE_MIN && f->s->nspares < SMB_SPARES)
+        f->s->spares[f->s->nspares++] = f;
+    else
         free(f);
     return NULL;
+}
+
+static struct smb_frame *frame_new(struct smb *s, size_t n)
+{
+    struct smb_frame *f = NULL;
+    for (unsigned i = 0; !f && n >= SMB_SPARE_MIN && i < s->nspares; i++) {
+        if (s->spares[i]->room < n)
+            continue;
+        f = s->spares[i];
+        s->spares[i] = s->spares[--s->nspares];
+    }
+    size_t room = f ? f->room : n;
+    f = f ? f : malloc(sizeof *f + n);
+    if (f)
+        *f = (struct smb_frame){.s = s, .refs = 1, .len = n, .room = room};
+    return f;
 }
 
 static int lost(struct smb *s, int rc)
@@ -278,11 +298,9 @@ static int frame_receive(struct smb *s)
     size_t n = (size_t)head[1] << 16 | (size_t)head[2] << 8 | head[3];
     if (head[0] != 0 || n < SMB_HEADER || n > SMB_FRAME_MAX)
         return lost(s, -EBADMSG);
-    struct smb_frame *f = malloc(sizeof *f + n);
+    struct smb_frame *f = frame_new(s, n);
     if (!f)
         return lost(s, -ENOMEM);
-    f->refs = 1;
-    f->len = n;
     rc = receive_all(s, f->data, n);
     bool is_sealed = rc == 0 && memcmp(f->data, "\xfdSMB", 4) == 0;
     if (rc == 0 && is_sealed != s->sealed)
@@ -360,6 +378,8 @@ struct smb *smb_close(struct smb *s)
     s->lost = true;
     if (s->fd >= 0)
         (void)fd_close(s->fd);
+    while (s->nspares > 0)
+        free(s->spares[--s->nspares]);
     explicit_bzero(s, sizeof *s);
     free(s);
     return NULL;
@@ -368,6 +388,11 @@ struct smb *smb_close(struct smb *s)
 bool smb_has_audit(const struct smb *s)
 {
     return s->audit;
+}
+
+uint32_t smb_read_max(const struct smb *s)
+{
+    return s->max_read;
 }
 
 uint32_t smb_write_max(const struct smb *s)

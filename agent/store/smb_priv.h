@@ -34,9 +34,13 @@ enum smb_signing { SMB_SIGN_HMAC = 0, SMB_SIGN_CMAC = 1, SMB_SIGN_GMAC = 2 };
 #define ST_LOGON_FAILURE 0xC000006DU
 #define ST_BAD_NETWORK_NAME 0xC00000CCU
 
+#define SMB_SPARES 8U /* as many reads as a piece of a large file has under way */
+#define SMB_SPARE_MIN (256U << 10)
+
 struct smb_frame { /* one message of the server */
+    struct smb *s;
     unsigned refs;
-    size_t len;
+    size_t len, room;
     uint8_t data[];
 };
 
@@ -72,6 +76,8 @@ struct smb {
     uint8_t preauth[64];
     struct smb_call *calls; /* under way */
     unsigned ncalls;
+    struct smb_frame *spares[SMB_SPARES]; /* large ones, used again: fresh memory costs more */
+    unsigned nspares;
 };
 
 /* smb_text.c: 0, or -EILSEQ when the bytes are no UTF-8. '/' becomes a backslash. */

@@ -32,7 +32,8 @@ static void hello_make(const struct sender *s, uint32_t index, struct lane_hello
         .entry = {.session = s->session,
                   .lane = index,
                   .can = (p->options.delta && !s->source ? (unsigned)LANE_CAN_DELTA : 0) |
-                         (moved_can(s) ? (unsigned)LANE_CAN_MOVE : 0)}
+                         (moved_can(s) ? (unsigned)LANE_CAN_MOVE : 0)},
+        .near = s->source != NULL  /* a proxy is often the destination's own agent */
     };
     (void)snprintf(ret->id, sizeof ret->id, "%s", p->ticket_id);
     (void)snprintf(ret->pair, sizeof ret->pair, "%s", p->pair);
@@ -108,7 +109,7 @@ int lanes_adopt(struct sender *s, struct lane *l, uint64_t credit, uint32_t inde
     w->index = index;
     w->credit = (int64_t)credit;
     w->last = &w->first;
-    w->compress.policy = s->spec->options.compress;
+    w->compress.policy = lane_is_piped(l) ? COMPRESS_OFF : s->spec->options.compress;
     lane_set_bucket(l, step_bucket(s->step));
     w->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     (void)pthread_mutex_lock(&s->lock);

@@ -21,6 +21,7 @@
 #include "agent/lane/lane_socket.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
+#include "proto/files.pb-c.h"
 #include "tests/unit/test.h"
 
 static char dir[] = "/tmp/godwit-lane-XXXXXX";
@@ -37,10 +38,14 @@ static struct {
     bool answer;
 } got = {.lock = PTHREAD_MUTEX_INITIALIZER, .came = PTHREAD_COND_INITIALIZER};
 
+static bool says_near; /* though nobody asked */
+
 static void on_enter(void *arg, struct lane *l, const struct lane_entry *entry)
 {
     (void)arg;
     struct lane_welcome w = {.credit = 77, .fresh = true};
+    if (says_near)
+        lane_set_near(l, true);
     (void)lane_welcome_send(l, &w);
     (void)pthread_mutex_lock(&got.lock);
     got.lane = l;
@@ -264,9 +269,8 @@ static void *talk_first(void *arg)
     return ret;
 }
 
-static void both_may_send_at_once(void **state)
+static void both_send_at_once(bool near)
 {
-    (void)state;
     struct ticket t;
     struct lane_hello h;
     struct lane *l = NULL;
@@ -274,9 +278,12 @@ static void both_may_send_at_once(void **state)
     void *bad = NULL;
     ticket_make(&t, peer);
     hello_make(&h);
+    h.near = near;
     assert_int_equal(ticket_add(lane_server_book(server), &t), 0);
     assert_int_equal(attempt(peer, lane_identity_pin(here), &h, &l), 0);
     struct lane *in = take_entered();
+    assert_int_equal(lane_is_piped(l), near);
+    assert_int_equal(lane_is_piped(in), near);
     assert_int_equal(pthread_create(&thread, NULL, talk_first, in), 0);
     assert_null(talk_first(l));
     (void)pthread_join(thread, &bad);
@@ -288,6 +295,42 @@ static void both_may_send_at_once(void **state)
     (void)lane_free(l);
     (void)lane_free(in);
     ticket_remove(lane_server_book(server), t.id);
+}
+
+static void both_may_send_at_once(void **state)
+{
+    (void)state;
+    both_send_at_once(false);
+    both_send_at_once(true); /* within one process */
+}
+
+/* Nobody talks a source out of its seal: only who knows this process's secret may answer near. */
+static void near_only_when_asked_and_known(void **state)
+{
+    (void)state;
+    struct ticket t;
+    struct lane_hello h;
+    struct lane *l = NULL;
+    ticket_make(&t, peer);
+    hello_make(&h);
+    assert_int_equal(ticket_add(lane_server_book(server), &t), 0);
+    says_near = true;
+    assert_int_equal(attempt(peer, lane_identity_pin(here), &h, &l), -EBADMSG);
+    says_near = false;
+    (void)lane_free(take_entered());
+    ticket_remove(lane_server_book(server), t.id);
+
+    Godwit__LaneHello m = GODWIT__LANE_HELLO__INIT;
+    uint8_t another[32] = {1}, secret[LANE_SECRET_BYTES] = {2}, out[256];
+    m.version = LANE_VERSION;
+    m.ticket_id = h.id;
+    m.pair = h.pair;
+    m.ticket_secret = (ProtobufCBinaryData){sizeof secret, secret};
+    m.process = (ProtobufCBinaryData){sizeof another, another};
+    size_t len = godwit__lane_hello__pack(&m, out);
+    h.near = true;
+    assert_int_equal(lane_hello_parse(out, len, &h), 0);
+    assert_false(h.near);
 }
 
 /* ── a peer that says more than an inbox holds ── */
@@ -442,6 +485,7 @@ int main(void)
         cmocka_unit_test(silent_strangers_delay_nobody),
         cmocka_unit_test(a_client_without_certificate_is_refused),
         cmocka_unit_test(both_may_send_at_once),
+        cmocka_unit_test(near_only_when_asked_and_known),
         cmocka_unit_test(a_full_inbox_waits_and_ends_nothing),
         cmocka_unit_test(the_key_file_is_private_and_stays),
         cmocka_unit_test(a_short_link_is_not_paced),
