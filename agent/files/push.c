@@ -45,10 +45,6 @@ void files_push(struct step *s, struct step_result *ret)
     if (!o || !well_formed(o) || order_options(o->options, &spec.options) < 0)
         (void)fault_set(&ret->fault, FAULT_STOP_JOB, EINVAL,
                         "the order of this transfer is not well formed");
-    else if (spec.options.map)
-        (void)fault_set(&ret->fault, FAULT_STOP_JOB, EOPNOTSUPP,
-                        "an id map does not go together with an endpoint: its descriptors are kept "
-                        "as they are");
     else
         push(s, o, &spec, ret);
     order_done(&spec);

@@ -54,11 +54,7 @@ static void pull(struct step *s, const Godwit__SmbSource *smb, struct transfer_s
                  struct step_result *ret)
 {
     struct endpoint_source from = {.destination = NULL};
-    if (spec->options.map)
-        (void)fault_set(&ret->fault, FAULT_STOP_JOB, EOPNOTSUPP,
-                        "an id map does not go together with an endpoint: its descriptors are kept "
-                        "as they are");
-    else if (endpoint_of_order(s, smb, &from, &ret->fault) == 0)
+    if (endpoint_of_order(s, smb, &from, &ret->fault) == 0)
         pull_run(s, spec, &from.pull, ret);
     endpoint_source_done(&from);
 }

@@ -396,6 +396,26 @@ int ntacl_map(const void *blob, size_t len, const struct idmap *map,
     return rc;
 }
 
+int ntacl_map_descriptor(const void *sd, size_t len, const struct idmap *map, struct buf *ret)
+{
+    struct mapper m = {.p = sd, .len = len, .map = map};
+    struct buf b;
+    if (len < 20 || len > BLOB_MAX)
+        return -EBADMSG;
+    int rc = do_descriptor(&m, 0);
+    if (rc < 0 || !m.changed)
+        return rc;
+    buf_init(&b, BLOB_MAX);
+    m.out = &b;
+    rc = do_descriptor(&m, 0);
+    if (rc == 0 && b.overflow)
+        rc = -E2BIG;
+    if (rc == 0)
+        buf_put(ret, b.data, b.len);
+    buf_done(&b);
+    return rc < 0 ? rc : 1;
+}
+
 int ntacl_each(const void *blob, size_t len, ntacl_each_sid each, void *arg)
 {
     struct head h;

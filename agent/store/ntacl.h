@@ -35,6 +35,10 @@ int ntacl_map(const void *blob, size_t len, const struct idmap *map,
               const struct ntacl_posix *before, const struct ntacl_posix *after, struct buf *ret,
               enum ntacl_fate *retfate);
 
+/* A self-relative descriptor alone, as SMB has it. 1: with other SIDs, appended to ret. 0: the map
+ * changes nothing in it. -EBADMSG: it is none; -E2BIG. */
+int ntacl_map_descriptor(const void *sd, size_t len, const struct idmap *map, struct buf *ret);
+
 typedef void (*ntacl_each_sid)(void *arg, const struct sid *sid);
 /* Each SID in it once or more: owner, group, entries. -EBADMSG. */
 int ntacl_each(const void *blob, size_t len, ntacl_each_sid each, void *arg);

@@ -20,7 +20,6 @@ int files_check_to_endpoint(const json_t *options, struct fault *reterr)
         {"manifest",     {"off", NULL, NULL}      },
         {"snapshot",     {"none", NULL, NULL}     },
         {"accounts",     {"none", NULL, NULL}     },
-        {"map",          {"", NULL, NULL}         },
         {"shares",       {"off", "list", NULL}    },
         {"nfs",          {"off", "list", NULL}    },
         {"pre_existing", {"keep", "mirror", NULL} },
@@ -67,12 +66,16 @@ int files_plan_push(const struct pair_view *p, struct planned_step *ret, struct 
     Godwit__TransferOptions options;
     Godwit__SmbSource smb;
     int rc = files_check_losses(p, reterr);
+    if (rc == 0)
+        rc = files_check_map_known(p, reterr);
     if (rc < 0)
         return rc;
+    CLEANUP(mem_free) char *map = files_map_text(p);
     CLEANUP(mem_free) char *share = xmalloc(strlen(p->destination) + 1);
     Godwit__PushOrder o = GODWIT__PUSH_ORDER__INIT;
     files_pair_name(p, pair);
     files_fill_options(p, &options);
+    options.map = files_bytes(map, strlen(map));
     options.filter = files_filter(p->options, &filter);
     options.delete_excluded = json_is_true(json_object_get(p->options, "delete_excluded"));
     files_fill_share(p, p->to_endpoint, p->destination, &smb, share);

@@ -34,6 +34,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (ntacl_map(data, size, map, &plain, &after, &b, &fate) == 0 && fate == NTACL_MAPPED &&
         ntacl_each(b.data, b.len, NULL, NULL) < 0)
         abort();
+    buf_clear(&b);
+    if (ntacl_map_descriptor(data, size, map, &b) == 1 &&
+        ntacl_map_descriptor(b.data, b.len, map, &b) < 0)
+        abort();
     buf_done(&b);
     return 0;
 }

@@ -226,6 +226,43 @@ static void older_descriptors(void **state)
     }
 }
 
+/* As SMB has it: without Samba's head, offsets from its own beginning. */
+static void a_descriptor_alone(void **state)
+{
+    (void)state;
+    CLEANUP(idmap_free) struct idmap *m = map_of(map_text), *none = map_of("uid,1,2\n");
+    struct blob v1 = blob_of(v1_before);
+    struct seen s = {0};
+    struct buf b, whole;
+    uint8_t *sd = v1.p + 8;
+    size_t n = v1.n - 8;
+    for (unsigned i = 0; i < 4; i++)
+        if (sd[4 + 4 * i])
+            sd[4 + 4 * i] -= 8;
+    buf_init(&b, 4096);
+    buf_init(&whole, 4096);
+    assert_int_equal(ntacl_map_descriptor(sd, n, none, &b), 0);
+    assert_int_equal(b.len, 0);
+    assert_int_equal(ntacl_map_descriptor(sd, n, m, &b), 1);
+    assert_int_equal(b.len, n);
+    for (unsigned i = 0; i < 4; i++)
+        if (b.data[4 + 4 * i])
+            b.data[4 + 4 * i] += 8;
+    buf_put(&whole, v1.p, 8);
+    buf_put(&whole, b.data, b.len);
+    assert_int_equal(ntacl_each(whole.data, whole.len, count, &s), 0);
+    assert_int_equal(s.n, 8);
+    assert_int_equal(s.changed, 5);
+    for (size_t cut = 0; cut < n; cut++) {
+        uint8_t *exact = xmalloc(cut ? cut : 1); /* of its size, so that a look behind is seen */
+        memcpy(exact, sd, cut);
+        assert_int_equal(ntacl_map_descriptor(exact, cut, m, &b), -EBADMSG);
+        free(exact);
+    }
+    buf_done(&b);
+    buf_done(&whole);
+}
+
 static void a_digest_that_was_wrong_stays_wrong(void **state)
 {
     (void)state;
@@ -356,6 +393,7 @@ int main(void)
         cmocka_unit_test(two_that_become_one_have_the_rights_of_both),
         cmocka_unit_test(a_descriptor_is_as_samba_would_write_it),
         cmocka_unit_test(older_descriptors),
+        cmocka_unit_test(a_descriptor_alone),
         cmocka_unit_test(a_digest_that_was_wrong_stays_wrong),
         cmocka_unit_test(sids_of_another_length),
         cmocka_unit_test(hostile_descriptors),
