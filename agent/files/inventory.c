@@ -142,13 +142,11 @@ void inventory_pack(const struct inventory_found *found, struct step_result *ret
     struct place p = *found->place;
     uint64_t sizes[TALLY_SIZES];
     struct rusage usage;
-    /* Of an endpoint the proxy's own host says nothing. */
-    CLEANUP(host_free) Godwit__HostInventory *host = found->traits ? host_look("") : NULL;
+    CLEANUP(host_free) Godwit__HostInventory *host = found->endpoint ? NULL : host_look("");
     r.host = host;
     r.identities = found->who;
     r.quotas = found->quotas;
-    if (found->traits)
-        fill_traits(found->traits, &list, &r);
+    fill_traits(found->traits, &list, &r);
     r.parts = parts_tell(found->parts, found->of_parts);
     r.n_parts = parts_count(found->parts);
     r.cold_bytes_1y = t->cold[0];
@@ -340,7 +338,7 @@ void files_inventory(struct step *s, struct step_result *ret)
         return;
     }
     if (o->smb)
-        inventory_of_endpoint(s, o->smb, ret);
+        inventory_of_endpoint(s, o, ret);
     else
         count_tree(s, o, ret);
     godwit__inventory_order__free_unpacked(o, NULL);

@@ -1,5 +1,6 @@
 /* inventory: what the two ways to count a tree share. Worker thread. */
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "agent/files/place.h"
@@ -12,8 +13,9 @@ struct step_result;
 struct parts;
 struct traits;
 
-/* What was found; traits, who and parts are NULL of an endpoint. */
+/* What was found; who and parts are NULL of an endpoint. */
 struct inventory_found {
+    bool endpoint; /* the host that counted is its proxy, and says nothing of itself */
     const struct tally *sum;
     const struct traits *traits;
     Godwit__Identities *who;
@@ -25,4 +27,5 @@ struct inventory_found {
 };
 void inventory_pack(const struct inventory_found *found, struct step_result *ret);
 /* inventory_smb.c */
-void inventory_of_endpoint(struct step *s, const Godwit__SmbSource *o, struct step_result *ret);
+void inventory_of_endpoint(struct step *s, const Godwit__InventoryOrder *o,
+                           struct step_result *ret);

@@ -17,6 +17,8 @@ enum trait {
     TRAIT_NT_ACL,
     TRAIT_DOS_ATTRIBUTES,
     TRAIT_STREAM,
+    TRAIT_LARGE_STREAM, /* no attribute holds it */
+    TRAIT_DEPOT_STREAM, /* in a depot, which goes by inodes */
     TRAIT_XATTR_USER,
     TRAIT_XATTR_TRUSTED,
     TRAIT_XATTR_SECURITY,
@@ -32,6 +34,8 @@ enum trait {
     TRAIT_HARD_LINK,
     TRAIT_SPARSE,
     TRAIT_DEVICE,
+    TRAIT_REPARSE,  /* of a server without an agent */
+    TRAIT_ODD_NAME, /* of one: no file system here holds it */
     TRAIT_FIFO,
     TRAIT_USER_QUOTA,
     TRAIT_GROUP_QUOTA,

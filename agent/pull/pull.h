@@ -7,6 +7,8 @@ struct step;
 struct step_result;
 struct transfer_spec;
 
+#define PULL_STREAM_MAX 65535U /* bytes of a stream that an attribute holds, with smbd's zero */
+
 struct pull_source {
     struct smb_place place; /* cancel_fd is set by pull_run() */
     const char *base;       /* folder below the share, "" for its root; not NUL-terminated */
@@ -16,12 +18,20 @@ struct pull_source {
     const char *destination; /* folder whose smbd is to read the descriptors; NULL: none here */
 };
 
-/* A tree is only looked at: names, sizes and times. */
+/* A tree is only looked at: names, sizes, times, and what opening each file tells. */
+struct pull_seen {
+    bool held; /* somebody keeps others from reading it */
+    uint32_t links;
+    uint32_t streams, large; /* large: of those, what no attribute holds */
+};
 struct pull_counted {
     const struct smb_entry *entry;
-    size_t path_len, depth;
+    const char *folder; /* below the base; not NUL-terminated */
+    size_t folder_len, path_len, depth;
+    struct pull_seen seen; /* zeros of what was not opened: folders, reparse points */
 };
 struct pull_counting {
+    bool (*leaves_out)(void *arg, const struct pull_counted *x);
     void (*entry)(void *arg, const struct pull_counted *x);
     void (*folder)(void *arg, uint64_t entries);
     void (*failed)(void *arg, const char *path, size_t len, int err);

@@ -1,5 +1,6 @@
-/* pull_count: walks a share by names alone, one connection, in bounded memory. The step's thread.
- */
+/* pull_count: walks a share, one connection, in bounded memory; each file is opened as a transfer
+ * would, many at once, which tells what the list does not: its names, its streams, who holds it.
+ * The step's thread. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,13 +13,20 @@
 
 #define STACK_BYTES (8U << 20)
 #define PATH_MAX_BYTES (64U << 10)
+#define LOOKS 32U
+
+struct look {
+    struct smb_entry e;
+    struct smb_call *call; /* NULL: not opened */
+};
 
 struct walk {
     struct smb *smb;
     struct pathstack *stack;
     const struct pull_source *from;
     const struct pull_counting *how;
-    uint64_t entries; /* of the folder in hand */
+    uint64_t entries;   /* of the folder in hand */
+    struct look *looks; /* LOOKS */
 };
 
 static size_t depth_of(const char *path, size_t len)
@@ -43,22 +51,119 @@ static int push(struct walk *w, const char *path, size_t len, const struct smb_e
     return pathstack_push(w->stack, child, n, 0);
 }
 
+/* From the share's root; name NULL: the folder itself. malloc'd. */
+static char *whole_path(const struct walk *w, const char *path, size_t len, const char *name)
+{
+    const struct pull_source *f = w->from;
+    return xasprintf("%.*s%s%.*s%s%s", (int)f->base_len, f->base, f->base_len && len ? "/" : "",
+                     (int)len, path, name && (f->base_len || len) ? "/" : "", name ? name : "");
+}
+
+/* ── what opening a file tells ── */
+
+/* -errno of the connection only: what cannot be opened, the transfer will name. */
+static int look_ask(struct walk *w, const char *path, size_t len, struct look *k)
+{
+    if (k->e.odd || k->e.info.attributes & (SMB_ATTR_FOLDER | SMB_ATTR_REPARSE))
+        return 0;
+    CLEANUP(mem_free) char *whole = whole_path(w, path, len, k->e.name);
+    k->call = smb_call_new(w->smb);
+    int rc = smb_put_open(k->call, whole, strlen(whole), SMB_OPEN_FILE);
+    if (rc == 0)
+        rc = smb_put_standard(k->call, NULL);
+    if (rc == 0)
+        rc = smb_put_streams(k->call, NULL);
+    if (rc == 0)
+        rc = smb_put_close(k->call, NULL);
+    if (rc == 0)
+        rc = smb_send(k->call);
+    if (rc == 0 || smb_is_lost(w->smb))
+        return rc;
+    k->call = smb_call_free(k->call);
+    return 0;
+}
+
+static void streams_take(const struct smb_call *c, unsigned part, struct pull_seen *ret)
+{
+    const void *data = NULL;
+    size_t len = 0;
+    struct smb_stream s;
+    if (smb_get_data(c, part, &data, &len) < 0)
+        return;
+    struct cursor at = cursor_of(data, len);
+    while (smb_stream_next(&at, &s) == 1) {
+        ret->streams++;
+        ret->large += s.size > PULL_STREAM_MAX;
+    }
+}
+
+static int look_take(struct walk *w, struct look *k, struct pull_seen *ret)
+{
+    int rc = k->call ? smb_wait(k->call) : 0;
+    if (rc < 0 || !k->call)
+        return rc;
+    rc = smb_get_open(k->call, 0, NULL, NULL);
+    ret->held = rc == -ETXTBSY;
+    if (rc == 0) {
+        (void)smb_get_links(k->call, 1, &ret->links);
+        streams_take(k->call, 2, ret);
+    }
+    k->call = smb_call_free(k->call);
+    return smb_is_lost(w->smb) ? -ENOTCONN : 0;
+}
+
+static void looks_drop(struct walk *w)
+{
+    for (unsigned i = 0; i < LOOKS; i++)
+        w->looks[i].call = smb_call_free(w->looks[i].call);
+}
+
+/* ── a folder ── */
+
+static struct pull_counted counted(const char *path, size_t len, const struct smb_entry *e)
+{
+    return (struct pull_counted){.entry = e,
+                                 .folder = path,
+                                 .folder_len = len,
+                                 .path_len = len + (len > 0) + e->name_len,
+                                 .depth = depth_of(path, len) + 1};
+}
+
+static int take_one(struct walk *w, const char *path, size_t len, struct look *k)
+{
+    struct pull_counted x = counted(path, len, &k->e);
+    int rc = look_take(w, k, &x.seen);
+    if (rc < 0)
+        return rc;
+    w->entries++;
+    w->how->entry(w->how->arg, &x);
+    bool go = (k->e.info.attributes & (SMB_ATTR_FOLDER | SMB_ATTR_REPARSE)) == SMB_ATTR_FOLDER;
+    return go && !k->e.odd ? push(w, path, len, &k->e) : 0;
+}
+
+/* Up to LOOKS entries. *retmore: as smb_entry_next() has it. */
+static int take_some(struct walk *w, const char *path, size_t len, struct cursor *c, int *retmore)
+{
+    unsigned n = 0;
+    int rc = 0;
+    while (rc == 0 && n < LOOKS && (*retmore = smb_entry_next(c, &w->looks[n].e)) == 1) {
+        struct pull_counted x = counted(path, len, &w->looks[n].e);
+        if (!w->how->leaves_out(w->how->arg, &x))
+            rc = look_ask(w, path, len, &w->looks[n++]);
+    }
+    for (unsigned i = 0; rc == 0 && i < n; i++)
+        rc = take_one(w, path, len, &w->looks[i]);
+    return rc;
+}
+
 /* The entries of one answer. */
 static int take(struct walk *w, const char *path, size_t len, const void *data, size_t n)
 {
     struct cursor c = cursor_of(data, n);
-    struct smb_entry e;
-    int rc, more;
-    while ((more = smb_entry_next(&c, &e)) == 1) {
-        struct pull_counted x = {&e, len + (len > 0) + e.name_len, depth_of(path, len) + 1};
-        w->entries++;
-        w->how->entry(w->how->arg, &x);
-        bool go = (e.info.attributes & (SMB_ATTR_FOLDER | SMB_ATTR_REPARSE)) == SMB_ATTR_FOLDER;
-        rc = go && !e.odd ? push(w, path, len, &e) : 0;
-        if (rc < 0)
-            return rc;
-    }
-    return more;
+    int rc = 0, more = 1;
+    while (rc == 0 && more == 1)
+        rc = take_some(w, path, len, &c, &more);
+    return rc < 0 ? rc : more;
 }
 
 static int ask(struct smb_call *c, int rc)
@@ -70,10 +175,7 @@ static int ask(struct smb_call *c, int rc)
 
 static int open_folder(struct walk *w, const char *path, size_t len, struct smb_handle *ret)
 {
-    const struct pull_source *f = w->from;
-    CLEANUP(mem_free)
-    char *whole = xasprintf("%.*s%s%.*s", (int)f->base_len, f->base, f->base_len && len ? "/" : "",
-                            (int)len, path);
+    CLEANUP(mem_free) char *whole = whole_path(w, path, len, NULL);
     CLEANUP(smb_call_free) struct smb_call *c = smb_call_new(w->smb);
     int rc = ask(c, smb_put_open(c, whole, strlen(whole), SMB_OPEN_FOLDER));
     return rc == 0 ? smb_get_open(c, 0, ret, NULL) : rc;
@@ -137,8 +239,11 @@ int pull_count(struct step *step, const struct pull_source *from, const struct p
     if (rc < 0)
         return rc;
     rc = pathstack_new(&w.stack, step_env(step)->state_dir, STACK_BYTES);
+    w.looks = xcalloc(LOOKS, sizeof *w.looks);
     if (rc == 0)
         rc = walk(&w, step);
+    looks_drop(&w);
+    free(w.looks);
     (void)pathstack_free(w.stack);
     (void)smb_close(w.smb);
     if (rc < 0 && rc != -ECANCELED)

@@ -15,6 +15,7 @@
 #define OPTION_BACKUP 0x00004000U
 #define OPTION_REPARSE 0x00200000U
 #define CHARGE_BYTES 65536U
+#define STANDARD_BYTES 24U
 #define LIST_BYTES (256U << 10)
 
 static uint8_t *room(struct smb_call *c, size_t n)
@@ -117,6 +118,11 @@ int smb_put_descriptor(struct smb_call *c, const struct smb_handle *h)
 int smb_put_streams(struct smb_call *c, const struct smb_handle *h)
 {
     return put_query(c, h, 1, 22, 0, CHARGE_BYTES);
+}
+
+int smb_put_standard(struct smb_call *c, const struct smb_handle *h)
+{
+    return put_query(c, h, 1, 5, 0, STANDARD_BYTES);
 }
 
 int smb_put_read(struct smb_call *c, const struct smb_handle *h, uint64_t at, uint32_t n)
@@ -268,6 +274,18 @@ int smb_get_data(const struct smb_call *c, unsigned n, const void **ret, size_t 
     if (command == SMB_READ)
         return data_at(c, n, p[2], le32(p + 4), ret, retlen);
     return data_at(c, n, le16(p + 2), le32(p + 4), ret, retlen);
+}
+
+int smb_get_links(const struct smb_call *c, unsigned n, uint32_t *ret)
+{
+    const void *data = NULL;
+    size_t len = 0;
+    int rc = smb_get_data(c, n, &data, &len);
+    if (rc == 0 && len < STANDARD_BYTES - 2) /* its padding may be left out */
+        rc = -EBADMSG;
+    if (rc == 0)
+        *ret = le32((const uint8_t *)data + 16);
+    return rc;
 }
 
 /* ── lists ── */

@@ -52,6 +52,7 @@ static const struct class
     {"verity",          LOST,        NULL,                 "content arrives without its seal"                           },
     {"birth-time",      LOST,        NULL,                 "nothing can set it"                                         },
     {"shared-blocks",   TRANSLATED,  NULL,                 "each file takes its own blocks"                             },
+    {"streams-depot",   LOST,        NULL,                 "streams_depot finds them by inodes, which are others there" },
     {"set-id",          KEPT,        NULL,                 NULL                                                         },
     {"hard-links",      KEPT,        NULL,                 NULL                                                         },
     {"sparse",          KEPT,        NULL,                 NULL                                                         },
@@ -75,6 +76,7 @@ static const struct class at_endpoint[] = {
     {"nt-acl",          KEPT,       NULL, NULL                                            },
     {"dos-attributes",  KEPT,       NULL, NULL                                            },
     {"streams",         KEPT,       NULL, NULL                                            },
+    {"streams-depot",   KEPT,       NULL, NULL                                            },
     {"xattr-user",      LOST,       NULL, "only streams and DOS attributes are written"   },
     {"xattr-trusted",   LOST,       NULL, "SMB has no such attributes"                    },
     {"xattr-security",  LOST,       NULL, "SMB has no such attributes"                    },
@@ -98,20 +100,50 @@ static const struct class at_endpoint[] = {
     {"quotas-project",  LOST,       NULL, "a server without an agent keeps its own quotas"},
 };
 
+/* Read over SMB. */
+static const struct class of_endpoint[] = {
+    {"reparse-points", LOST,        NULL,        "links, junctions and their like are not read over SMB"},
+    {"names-too-long", LOST,        NULL,        "no file system here holds a name of over 255 bytes"   },
+    {"streams-large",  NEEDS_PLACE, "has_depot",
+     "an attribute holds 64 KiB, and streams_xattr no more; a share with streams_depot does"            },
+    {"hard-links",     TRANSLATED,  NULL,        "each name arrives as a file of its own"               },
+    {"sparse",         TRANSLATED,  NULL,        "holes arrive as zeros"                                },
+    {"locked-now",     NOTE,        NULL,
+     "somebody keeps others from reading them: tried again, then named, and taken by the next "
+     "pass"                                                                                             },
+};
+
+static const struct class *find(const struct class *list, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(list[i].name, name) == 0)
+            return &list[i];
+    return NULL;
+}
+
 static const struct class *class_at_endpoint(const char *name)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(at_endpoint); i++)
-        if (strcmp(at_endpoint[i].name, name) == 0)
-            return &at_endpoint[i];
-    return NULL;
+    return find(at_endpoint, ARRAY_SIZE(at_endpoint), name);
+}
+
+static const struct class *class_of_endpoint(const char *name)
+{
+    return find(of_endpoint, ARRAY_SIZE(of_endpoint), name);
 }
 
 static const struct class *class_of(const char *name)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(classes); i++)
-        if (strcmp(classes[i].name, name) == 0)
-            return &classes[i];
-    return NULL;
+    return find(classes, ARRAY_SIZE(classes), name);
+}
+
+static const struct class *class_for(const char *name, const json_t *facts)
+{
+    const struct class *c = NULL;
+    if (json_is_true(json_object_get(facts, "to_endpoint")))
+        c = class_at_endpoint(name);
+    else if (json_is_true(json_object_get(facts, "from_endpoint")))
+        c = class_of_endpoint(name);
+    return c ? c : class_of(name);
 }
 
 static const char *verdict_of(const struct class *c, const json_t *place)
@@ -174,10 +206,7 @@ static json_t *one_json(const json_t *trait, const json_t *facts, const json_t *
 {
     static const struct class unknown = {"", NOTE, NULL, "this version does not know the class"};
     const char *name = json_string_value(json_object_get(trait, "name"));
-    const struct class *c = json_is_true(json_object_get(facts, "to_endpoint"))
-                                ? class_at_endpoint(name ? name : "")
-                                : NULL;
-    c = c ? c : class_of(name ? name : "");
+    const struct class *c = class_for(name ? name : "", facts);
     bool left = is_left_behind(name ? name : "", options);
     const char *verdict =
         left ? "lost" : verdict_of(c ? c : &unknown, json_object_get(facts, "place"));
@@ -233,9 +262,9 @@ unsigned contract_open(const json_t *facts, const json_t *options, char *ret, si
 int contract_check_class(const char *name, struct fault *reterr)
 {
     const struct class *c = class_of(name);
-    const struct class *there = class_at_endpoint(name);
+    const struct class *to = class_at_endpoint(name), *from = class_of_endpoint(name);
     if (strcmp(name, "all") == 0 || (c && c->rule != NOTE && c->rule != KEPT) ||
-        (there && there->rule == LOST))
+        (to && to->rule == LOST) || (from && (from->rule == LOST || from->rule == NEEDS_PLACE)))
         return 0;
     CLEANUP(mem_free) char *shown = text_quote(name, strnlen(name, 40));
     return fault_set(

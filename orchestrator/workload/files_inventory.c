@@ -62,6 +62,7 @@ enum verdict files_judge_inventory(const struct pair_view *p,
         (void)json_object_set_new(p->facts, "source_host", message_json(&body->host->base));
     godwit__inventory_result__free_unpacked(body, NULL);
     (void)json_object_set_new(p->facts, "to_endpoint", json_boolean(p->to_endpoint != NULL));
+    (void)json_object_set_new(p->facts, "from_endpoint", json_boolean(p->endpoint != NULL));
     if (results[1])
         take_destination(p, results[1]);
     return v;

@@ -258,6 +258,36 @@ static void a_file_goes_as_one_message(void **state)
     (void)smb_call_free(c);
 }
 
+/* FileStandardInformation as a server answers: names of one file, within the bytes that came. */
+static void how_many_names_a_file_has(void **state)
+{
+    (void)state;
+    struct smb s = {.fd = -1, .cancel_fd = -1, .max_read = SMB_READ_MAX, .lost = true};
+    struct smb_call *c = smb_call_new(&s);
+    assert_int_equal(smb_put_standard(c, NULL), 0);
+    const uint8_t *q = c->out.data + c->parts[0].at + SMB_HEADER;
+    assert_int_equal(q[2], 1);
+    assert_int_equal(q[3], 5);
+    assert_int_equal(le32(q + 4), 24);
+    struct smb_frame *f = calloc(1, sizeof *f + 200);
+    *f = (struct smb_frame){.s = &s, .refs = 1, .len = SMB_HEADER + 8 + 24};
+    put16(f->data + SMB_HEADER, 9);
+    put16(f->data + SMB_HEADER + 2, SMB_HEADER + 8);
+    put32(f->data + SMB_HEADER + 4, 24);
+    put32(f->data + SMB_HEADER + 8 + 16, 3);
+    c->parts[0].frame = f;
+    c->parts[0].answered = true;
+    c->parts[0].len = f->len;
+    uint32_t links = 0;
+    assert_int_equal(smb_get_links(c, 0, &links), 0);
+    assert_int_equal(links, 3);
+    put32(f->data + SMB_HEADER + 4, 20); /* too short to have it */
+    assert_int_equal(smb_get_links(c, 0, &links), -EBADMSG);
+    put32(f->data + SMB_HEADER + 4, 4000); /* beyond the message */
+    assert_true(smb_get_links(c, 0, &links) < 0);
+    (void)smb_call_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -271,6 +301,7 @@ int main(void)
         cmocka_unit_test(what_is_sealed_opens_only_whole),
         cmocka_unit_test(dos_attributes_are_read_as_smbd_wrote_them),
         cmocka_unit_test(a_file_goes_as_one_message),
+        cmocka_unit_test(how_many_names_a_file_has),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
