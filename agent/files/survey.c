@@ -13,6 +13,7 @@
 
 #include "agent/files/files.h"
 #include "agent/host/host.h"
+#include "agent/pull/smbacl.h"
 #include "agent/step.h"
 #include "agent/store/beneath.h"
 #include "agent/store/quota.h"
@@ -108,7 +109,9 @@ static void survey(struct step *s, const Godwit__HostOrder *o, struct step_resul
         CLEANUP(fd_close)
         int fd = place_open_nearest((const char *)o->path.data, o->path.len, &exists);
         if (fd >= 0) {
+            CLEANUP(mem_free) char *path = xmemdup(o->path.data, o->path.len);
             survey_place(s, fd, exists, &p, &place);
+            p.has_depot = smbacl_has_depot(path);
             r.place = &p;
         }
     }

@@ -115,6 +115,7 @@ static int worker_begin(struct worker *w)
     k->looks = xcalloc(WINDOW_FILES, sizeof *k->looks);
     buf_init(&k->xattrs, XATTRS_MAX + 1);
     buf_init(&k->path, 2 * PATH_BYTES_MAX);
+    buf_init(&k->mapped, SMB_DESCRIPTOR_MAX);
     (void)pthread_mutex_lock(&p->lock);
     k->smb = p->first;
     p->first = NULL;
@@ -131,6 +132,7 @@ static void worker_end(struct worker *w)
     (void)smb_close(k->smb);
     buf_done(&k->xattrs);
     buf_done(&k->path);
+    buf_done(&k->mapped);
     free(k->looks);
     free(k);
     w->own = NULL;
@@ -146,6 +148,7 @@ static const struct source_ops ops = {
     .later = pull_later,
     .piece = pull_piece,
     .held_still = pull_held_still,
+    .finish = pull_depot_finish,
 };
 
 /* ── the step ── */
@@ -153,18 +156,23 @@ static const struct source_ops ops = {
 void pull_run(struct step *step, struct transfer_spec *spec, struct pull_source *from,
               struct step_result *ret)
 {
-    struct pull p = {.from = from};
+    struct pull p = {.from = from, .step = step};
     CLEANUP(mem_free)
     char *scratch = temp_state_path(step_env(step)->state_dir, spec->pair, "ntacl");
     int rc = smbacl_new(&p.smbacl, scratch, from->destination, &ret->fault);
-    if (rc < 0)
+    if (rc == 0)
+        rc = pull_depot_open(&p, &ret->fault);
+    if (rc < 0) {
+        (void)smbacl_free(p.smbacl);
         return;
+    }
     (void)pthread_mutex_init(&p.lock, NULL);
     from->place.cancel_fd = step_cancel_fd(step);
     spec->source = &ops;
     spec->source_of = &p;
     sender_run(step, spec, ret);
     (void)smb_close(p.first);
+    pull_depot_close(&p);
     (void)smbacl_free(p.smbacl);
     (void)pthread_mutex_destroy(&p.lock);
 }

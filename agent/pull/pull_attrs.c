@@ -5,8 +5,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "agent/pull/depot.h"
 #include "agent/pull/pull_priv.h"
 #include "agent/store/meta_priv.h"
+#include "agent/store/ntacl.h"
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
 
@@ -52,7 +54,16 @@ static int descriptor(struct worker *w, const struct pull_entry *e, bool folder,
     if (rc < 0)
         return rc;
     struct smbacl_look look;
-    rc = smbacl_look(k->p->smbacl, sd, len, folder, &look);
+    buf_clear(&k->mapped);
+    rc = w->s->spec->options.map
+             ? ntacl_map_descriptor(sd, len, w->s->spec->options.map, &k->mapped)
+             : 0;
+    if (rc == 1) {
+        sd = k->mapped.data;
+        len = k->mapped.len;
+    }
+    if (rc >= 0) /* one that cannot be mapped must not give anybody what was another's */
+        rc = smbacl_look(k->p->smbacl, sd, len, folder, &look);
     if (rc < 0)
         return rc;
     if (!smbacl_is_there(k->p->smbacl))
@@ -150,6 +161,21 @@ static int read_stream(struct worker *w, const struct pull_entry *e, const struc
     return 0;
 }
 
+static bool has_named(const void *data, size_t len)
+{
+    struct cursor c = cursor_of(data, len);
+    struct smb_stream s;
+    return smb_stream_next(&c, &s) == 1;
+}
+
+/* The mark, by which smbd believes the depot; what is in it comes when the entry has its inode. */
+static int mark(struct worker *w, const struct pull_entry *e, struct buf *b)
+{
+    buf_put_blob(b, DEPOT_MARK, sizeof DEPOT_MARK - 1);
+    buf_put_blob(b, "1", 1);
+    return pull_depot_note(w, e);
+}
+
 static int streams(struct worker *w, const struct pull_entry *e, struct buf *b)
 {
     CLEANUP(mem_free) struct stream *list = NULL;
@@ -158,6 +184,8 @@ static int streams(struct worker *w, const struct pull_entry *e, struct buf *b)
     /* Most have the unnamed one alone: one record. */
     if (smb_get_data(e->call, e->streams, &data, &len) < 0 || len <= 38)
         return 0;
+    if (pull_of(w)->depot >= 0)
+        return has_named(data, len) ? mark(w, e, b) : 0;
     list = xcalloc(STREAMS_MAX, sizeof *list);
     size_t n = list_streams(w, e, list);
     int rc = 0;

@@ -6,7 +6,7 @@
 
 #define WINDOW_FILES 32U
 #define WINDOW_BYTES (4U << 20)
-#define STREAM_BYTES_MAX 65535U /* with the zero byte behind it: what an attribute holds */
+#define STREAM_BYTES_MAX PULL_STREAM_MAX
 #define STREAMS_MAX 64U
 #define LOCKED_MAX 10000U
 
@@ -18,6 +18,10 @@ struct pull { /* of one step */
     unsigned refused;  /* sessions in a row that found no server */
     atomic_bool noted_audit, noted_samba;
     atomic_bool tells_change; /* the server's change times are more than the write times */
+    struct step *step;
+    int depot;             /* the destination's folder for streams; -1: they are attributes */
+    struct spool *streams; /* entries that have some, when there is a depot */
+    int root;              /* the destination, while pull_depot_finish() runs; one worker */
     pthread_mutex_t lock;
 };
 
@@ -56,6 +60,7 @@ struct puller { /* of one worker */
     struct locked *locked;
     unsigned nlocked;
     struct buf xattrs, path;
+    struct buf mapped;  /* a descriptor with other SIDs */
     struct look *looks; /* WINDOW_FILES */
     uint32_t open_id;   /* of the large file that this worker has open; 0: none */
     struct smb_handle open;
@@ -100,6 +105,12 @@ struct pull_entry { /* answered parts of one chain */
 int pull_attrs(struct worker *w, const struct pull_entry *e, const struct smb_info *info,
                bool folder, struct meta *ret, struct buf *b);
 void pull_meta(const struct smb_info *i, bool folder, struct meta *ret);
+
+/* pull_depot.c */
+int pull_depot_open(struct pull *p, struct fault *reterr);
+void pull_depot_close(struct pull *p);
+int pull_depot_note(struct worker *w, const struct pull_entry *e); /* it has streams */
+int pull_depot_finish(struct worker *w);
 
 /* pull_large.c */
 int pull_large(struct worker *w, struct folder *f, const char *name, const struct meta *m);

@@ -176,7 +176,8 @@ static bool wants_look(struct pull *p, const struct transfer_options *o, const s
         return false;
     if (!same_time(i->change, i->write))
         atomic_store(&p->tells_change, true);
-    return o->full_scan || !atomic_load(&p->tells_change);
+    /* Streams of a depot are no part of what the destination compares. */
+    return o->full_scan || p->depot >= 0 || !atomic_load(&p->tells_change);
 }
 
 /* Asks for what the list does not tell; answered in look_take(). */

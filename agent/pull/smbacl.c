@@ -19,6 +19,7 @@
 
 #define SLOTS 65536U /* different descriptors; later ones are looked at each time */
 #define PROBES 16U
+#define CONF_MAX (1U << 20)
 #define SD_MAX (64U << 10) /* of a descriptor */
 
 struct known {
@@ -31,7 +32,8 @@ struct smbacl {
     pthread_mutex_t lock;
     char *scratch;
     struct smbacl_helper *helper; /* NULL: no Samba here */
-    bool open;                    /* smbd ignores what the file system says */
+    char *depot;
+    bool open; /* smbd ignores what the file system says */
     uint32_t number;
     struct known *slots;
     void **spare; /* attributes that found no room in the table */
@@ -46,7 +48,7 @@ int smbacl_new(struct smbacl **ret, const char *scratch, const char *destination
     n->scratch = xstrdup(scratch);
     int rc = destination ? file_mkdirs(scratch, 0700) : 0;
     if (rc == 0 && destination)
-        rc = smbacl_helper_new(&n->helper, destination, scratch, &n->open);
+        rc = smbacl_helper_new(&n->helper, destination, scratch, &n->open, &n->depot);
     if (rc == -ENOENT)
         rc = 0;
     if (rc < 0) {
@@ -73,6 +75,7 @@ struct smbacl *smbacl_free(struct smbacl *n)
     free(n->slots);
     (void)rmdir(n->scratch);
     free(n->scratch);
+    free(n->depot);
     (void)pthread_mutex_destroy(&n->lock);
     free(n);
     return NULL;
@@ -81,6 +84,25 @@ struct smbacl *smbacl_free(struct smbacl *n)
 bool smbacl_is_there(const struct smbacl *n)
 {
     return n->helper != NULL;
+}
+
+const char *smbacl_depot(const struct smbacl *n)
+{
+    return n->depot;
+}
+
+bool smbacl_has_depot(const char *destination)
+{
+    CLEANUP(smbacl_helper_free) struct smbacl_helper *h = NULL;
+    CLEANUP(mem_free) char *conf = NULL, *depot = NULL;
+    size_t len = 0;
+    bool open = false;
+    /* Most have none: the process is started only where the word stands. */
+    if (file_read(SMB_CONF, CONF_MAX, &conf, &len) < 0 ||
+        !memmem(conf, len, "streams_depot", sizeof "streams_depot" - 1))
+        return false;
+    (void)smbacl_helper_new(&h, destination, "/", &open, &depot);
+    return depot != NULL;
 }
 
 /* Attributes that come from the descriptor alone. */

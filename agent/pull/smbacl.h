@@ -28,6 +28,10 @@ int smbacl_new(struct smbacl **ret, const char *scratch, const char *destination
 struct smbacl *smbacl_free(struct smbacl *n);
 DEFINE_CLEANUP(smbacl_free, struct smbacl *)
 bool smbacl_is_there(const struct smbacl *n);
+/* Where the share keeps named streams as files (vfs_streams_depot); NULL: it does not. */
+const char *smbacl_depot(const struct smbacl *n);
+/* The same of a folder, asked when nothing is under way. */
+bool smbacl_has_depot(const char *destination);
 
 /* The other way: the descriptor that smbd reads of an entry with this owner, mode and attributes,
  * in look's xattrs, borrowed likewise. Needs root. */

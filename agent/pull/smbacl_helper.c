@@ -21,7 +21,6 @@
 #define ANSWER_MS 30000
 #define TEXT_MAX_BYTES 4096U
 #define PYTHON "/usr/bin/python3"
-#define SMB_CONF "/etc/samba/smb.conf"
 
 struct smbacl_helper {
     pid_t pid;
@@ -50,6 +49,13 @@ static const char script[] =
     "key = 'acl_xattr:ignore system acls'\n"
     "said = lp.get(key, best) if best else lp.get(key)\n"
     "free = str(said or '').lower() in ('yes', 'true', '1', 'on')\n"
+    "mods = (lp.get('vfs objects', best) if best else None) or []\n"
+    "mods = mods.split() if isinstance(mods, str) else list(mods)\n"
+    "depot = ''\n"
+    "if 'streams_depot' in mods:\n"
+    "    depot = lp.get('streams_depot:directory', best) or lp.get('path', best).rstrip('/') + "
+    "'/.streams'\n"
+    "    depot = '' if '%' in depot or not depot.startswith('/') else depot\n"
     "session = system_session_unix()\n"
     "os.chdir(scratch)\n"
     "ALL = security.SECINFO_OWNER | security.SECINFO_GROUP | security.SECINFO_DACL | "
@@ -64,7 +70,7 @@ static const char script[] =
     "            os._exit(0)\n"
     "        data += more\n"
     "    return data\n"
-    "answer(1 if free else 0, (best or '').encode()[:200])\n"
+    "answer(1 if free else 0, os.fsencode(depot))\n"
     "while True:\n"
     "    number, length = struct.unpack('<II', exactly(8))\n"
     "    data = exactly(length)\n"
@@ -124,6 +130,27 @@ static int take_text(int fd, size_t n)
     return rc;
 }
 
+/* What it says of the share: a path, or nothing. */
+static int take_share(int fd, bool *retopen, char **retdepot)
+{
+    uint8_t code = 0;
+    size_t n = 0;
+    int rc = take_head(fd, &code, &n);
+    if (rc == 0 && n > TEXT_MAX_BYTES)
+        rc = -EBADMSG;
+    CLEANUP(mem_free) char *path = rc == 0 ? xcalloc(n + 1, 1) : NULL;
+    if (rc == 0)
+        rc = exactly(fd, path, n);
+    if (rc < 0)
+        return rc;
+    *retopen = code != 0;
+    if (n > 0 && path[0] == '/' && strlen(path) == n) {
+        *retdepot = path;
+        path = NULL;
+    }
+    return 0;
+}
+
 static int take_answer(int fd, uint8_t *retcode)
 {
     size_t n = 0;
@@ -157,7 +184,7 @@ static int start(struct smbacl_helper *h, int theirs, const char *destination, c
 }
 
 int smbacl_helper_new(struct smbacl_helper **ret, const char *destination, const char *scratch,
-                      bool *retopen)
+                      bool *retopen, char **retdepot)
 {
     int pair[2];
     if (access(SMB_CONF, R_OK) < 0 || access(PYTHON, X_OK) < 0)
@@ -166,16 +193,14 @@ int smbacl_helper_new(struct smbacl_helper **ret, const char *destination, const
         return -errno;
     struct smbacl_helper *h = xcalloc(1, sizeof *h);
     h->fd = pair[0];
-    uint8_t code = 0;
     int rc = start(h, pair[1], destination, scratch);
     (void)fd_close(pair[1]);
     if (rc == 0)
-        rc = take_answer(h->fd, &code);
+        rc = take_share(h->fd, retopen, retdepot);
     if (rc < 0) {
         (void)smbacl_helper_free(h);
         return rc == -EPIPE ? -ENOENT : rc; /* it ends at once where the bindings are not */
     }
-    *retopen = code != 0;
     *ret = h;
     return 0;
 }

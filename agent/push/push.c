@@ -188,6 +188,9 @@ static int begin(struct push *p, struct pusher *first, struct fault *reterr)
     CLEANUP(mem_free)
     char *scratch = temp_state_path(step_env(p->step)->state_dir, o->pair, "ntacl");
     rc = smbacl_new(&p->smbacl, scratch, path, reterr);
+    if (rc == 0 && push_depot_open(p) < 0)
+        return fault_set(reterr, FAULT_STOP_JOB, -p->depot, "the share's depot of streams: %s",
+                         strerror(-p->depot));
     if (rc == 0)
         rc = smb_connect(&first->smb, &o->place, reterr);
     if (rc < 0 || o->options->dry_run)
@@ -218,8 +221,10 @@ static void done(struct push *p, struct pusher *k)
 {
     for (unsigned i = 0; i < PUSH_WORKERS; i++) {
         push_forget(&k[i]);
+        push_depot_leave(&k[i]);
         (void)smb_close(k[i].smb);
         buf_done(&k[i].xattrs);
+        buf_done(&k[i].mapped);
         free(k[i].room);
         free(k[i].there);
     }
@@ -227,13 +232,15 @@ static void done(struct push *p, struct pusher *k)
     (void)failures_free(p->failures);
     if (p->root >= 0)
         (void)fd_close(p->root);
+    if (p->depot >= 0)
+        (void)fd_close(p->depot);
     (void)pthread_mutex_destroy(&p->lock);
     free(k);
 }
 
 void push_run(struct step *step, struct push_order *o, struct step_result *ret)
 {
-    struct push p = {.step = step, .order = o, .root = -1, .failures = failures_new()};
+    struct push p = {.step = step, .order = o, .root = -1, .depot = -1, .failures = failures_new()};
     struct pusher *k = xcalloc(PUSH_WORKERS, sizeof *k);
     int64_t began = clock_mono_ms();
     (void)pthread_mutex_init(&p.lock, NULL);
@@ -241,9 +248,10 @@ void push_run(struct step *step, struct push_order *o, struct step_result *ret)
     o->place.cancel_fd = step_cancel_fd(step);
     for (unsigned i = 0; i < PUSH_WORKERS; i++) {
         k[i].p = &p;
-        k[i].fd = -1;
+        k[i].fd = k[i].streams = -1;
         k[i].room = xmalloc(SMB_READ_MAX);
         buf_init(&k[i].xattrs, XATTRS_MAX + 1);
+        buf_init(&k[i].mapped, SMB_DESCRIPTOR_MAX);
     }
     ret->status = STEP_FAILED;
     int rc = begin(&p, &k[0], &ret->fault);

@@ -8,6 +8,7 @@
 #include "agent/pull/smbacl.h"
 #include "agent/push/push_priv.h"
 #include "agent/store/meta_priv.h"
+#include "agent/store/ntacl.h"
 #include "common/base/mem.h"
 
 #define STREAM_PREFIX "user.DosStream."
@@ -40,6 +41,15 @@ static int take_descriptor(struct pusher *k, const char *name, struct outgoing *
         return rc;
     ret->sd = look.known ? look.xattrs : NULL;
     ret->sd_len = look.xattrs_len;
+    buf_clear(&k->mapped);
+    if (ret->sd && p->order->options->map)
+        rc = ntacl_map_descriptor(ret->sd, ret->sd_len, p->order->options->map, &k->mapped);
+    if (rc == 1) {
+        ret->sd = k->mapped.data;
+        ret->sd_len = k->mapped.len;
+    } else if (rc < 0) {
+        return rc; /* unmapped it would give somebody what was another's */
+    }
     if (!smbacl_is_there(p->smbacl)) {
         if (!atomic_exchange(&p->noted_samba, true))
             push_note(k, name, EOPNOTSUPP, "NT ACLs (no Samba on this host)");
@@ -58,12 +68,16 @@ int push_outgoing(struct pusher *k, int fd, const char *name, struct outgoing *r
     int rc = meta_stat(fd, "", &ret->meta);
     if (rc == 0)
         rc = xattrs_read(fd, &k->xattrs);
+    if (rc == 0)
+        rc = push_depot_enter(k, fd);
     if (rc < 0)
         return rc;
     bool folder = S_ISDIR(ret->meta.mode);
     ret->info = (struct smb_info){
         .write = ret->meta.mtime, .access = ret->meta.atime, .size = folder ? 0 : ret->meta.size};
     take_attributes(k, ret);
+    if (k->p->depot >= 0) /* where there is a depot, smbd shows nothing else */
+        ret->has_streams = k->streams >= 0;
     ret->info.attributes &= ~(uint32_t)SMB_ATTR_FOLDER;
     ret->info.attributes |= folder ? SMB_ATTR_FOLDER : ret->info.attributes ? 0 : 0x80U;
     return take_descriptor(k, name, ret);
@@ -154,6 +168,8 @@ int push_streams(struct pusher *k, const char *path, size_t len)
     struct cursor c = cursor_of(k->xattrs.data, k->xattrs.len);
     struct xattr_view x;
     int rc = 0;
+    if (k->p->depot >= 0)
+        return k->streams >= 0 ? push_depot_each(k, path, len) : 0;
     while (rc == 0 && xattrs_next(&c, &x))
         if (is_stream(&x))
             rc = write_stream(k, path, len, &x);
@@ -165,6 +181,8 @@ static bool is_ours(const struct pusher *k, const struct smb_stream *s)
 {
     struct cursor c = cursor_of(k->xattrs.data, k->xattrs.len);
     struct xattr_view x;
+    if (k->p->depot >= 0)
+        return k->streams >= 0 && push_depot_has(k, s);
     while (xattrs_next(&c, &x))
         if (is_stream(&x) && x.name_len - (sizeof STREAM_PREFIX - 1) == s->name_len - 1 &&
             memcmp(x.name + sizeof STREAM_PREFIX - 1, s->name + 1, s->name_len - 1) == 0)

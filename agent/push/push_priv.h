@@ -25,6 +25,7 @@ struct push { /* of one step */
     int root;
     uint64_t root_dev;
     struct smbacl *smbacl;
+    int depot; /* where this host's share keeps streams as files; -1: they are attributes */
     struct failures *failures;
     struct pathstack *stack;
     bool folders_only; /* the second round: metadata of folders, which files no longer change */
@@ -69,8 +70,10 @@ struct pusher { /* of one worker */
     pthread_t thread;
     struct dents dents;
     struct buf xattrs;
-    uint8_t *room;    /* SMB_READ_MAX */
-    const char *path; /* of the folder in hand, below the root */
+    struct buf mapped; /* a descriptor with other SIDs */
+    int streams;       /* the entry's folder in the depot; -1: it has none */
+    uint8_t *room;     /* SMB_READ_MAX */
+    const char *path;  /* of the folder in hand, below the root */
     size_t path_len;
     int fd;
     struct there *there;
@@ -111,6 +114,13 @@ int push_streams_prune(struct pusher *k, const char *path, size_t len, const voi
 int push_describe(struct smb_call *c, const struct smb_handle *h, const struct outgoing *x);
 /* The descriptor without what only who may restore files can set. */
 int push_describe_less(struct pusher *k, const char *name, const struct outgoing *x);
+
+/* push_depot.c */
+int push_depot_open(struct push *p);
+int push_depot_enter(struct pusher *k, int fd); /* of the entry whose attributes were read */
+void push_depot_leave(struct pusher *k);
+int push_depot_each(struct pusher *k, const char *path, size_t len);
+bool push_depot_has(const struct pusher *k, const struct smb_stream *s);
 
 /* push_send.c */
 int push_file(struct pusher *k, const char *name, const struct there *t);

@@ -105,6 +105,7 @@ struct source_ops {
     int (*later)(struct worker *w); /* 1: did something that had been put off */
     int (*piece)(struct worker *w, const struct large *g, uint32_t piece, int *reterr);
     bool (*held_still)(struct worker *w, const struct large *g);
+    int (*finish)(struct worker *w); /* one worker, once, when all is in place */
 };
 
 struct worker {

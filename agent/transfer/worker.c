@@ -375,6 +375,8 @@ static int finish(struct worker *w)
     rc = worker_send(w, REC_FINISH, &w->record);
     while (rc == 0 && !w->finished)
         rc = worker_pump(w, WAIT_MS);
+    if (rc >= 0 && s->source)
+        rc = s->source->finish(w);
     if (rc < 0)
         return rc;
     (void)pthread_mutex_lock(&s->lock);

@@ -4,111 +4,10 @@
 # limit: 200
 . "$(dirname "$0")/../fault/lib.sh"
 
-py=/usr/bin/python3
-command -v smbd smbclient >/dev/null || skip "needs samba and smbclient"
-$py -c 'from samba.samba3 import smbd' 2>/dev/null || skip "needs python3-samba"
-[ -e /etc/samba/smb.conf ] || skip "needs /etc/samba/smb.conf to be put another in its place"
-
 secret=Se-cret.7321
-for f in passwd group; do cp /etc/$f "$work/$f"; done
-for u in migrator:64001 alice:64002; do
-    echo "${u%:*}:x:${u#*:}:${u#*:}::/:/usr/sbin/nologin" >>"$work/passwd"
-    echo "${u%:*}:x:${u#*:}:" >>"$work/group"
-done
-mount --bind "$work/passwd" /etc/passwd
-mount --bind "$work/group" /etc/group
-
-conf() { # NAME IP SHARE-PATH MORE…
-    local at=$work/samba-$1
-    mkdir -p "$at"/{private,lock,state,cache,pid,log}
-    cat >"$at/smb.conf" <<CONF
-[global]
-  workgroup = LAB
-  netbios name = $1
-  server role = standalone server
-  interfaces = $2/24
-  bind interfaces only = yes
-  smb ports = 445
-  disable netbios = yes
-  private dir = $at/private
-  lock directory = $at/lock
-  state directory = $at/state
-  cache directory = $at/cache
-  pid directory = $at/pid
-  ncalrpc dir = $at/pid
-  log file = $at/log/log
-  passdb backend = tdbsam:$at/private/passdb.tdb
-  load printers = no
-  disable spoolss = yes
-  vfs objects = acl_xattr streams_xattr
-  store dos attributes = yes
-  map archive = no
-  ea support = yes
-  acl_xattr:ignore system acls = ${4:-no}
-[data]
-  path = $3
-  comment = What all work on
-  read only = no
-  admin users = migrator
-[sealed]
-  path = $3
-  read only = no
-  smb encrypt = required
-  admin users = migrator
-CONF
-}
-net_of() { net -s "$work/samba-$1/smb.conf" "${@:2}"; }
-smbd_up() { # NAME HOST [SHARE]
-    nsenter --net="/run/netns/$ns-$2" smbd -s "$work/samba-$1/smb.conf" -D
-    later smbd_down "$1"
-    until_true 20 "the smbd of $1 answers" smb "$1" "${3:-data}" -c quit
-}
-# With the processes of its connections, which are of its group.
-smbd_down() { [ ! -e "$work/samba-$1/pid/smbd.pid" ] || kill -- "-$(cat "$work/samba-$1/pid/smbd.pid")" 2>/dev/null || true; }
 declare -A at=([oldsrv]=10.77.0.2 [winsrv]=10.77.0.3)
-smb() { # NAME SHARE ARG…
-    PASSWD=$secret nsenter --net="/run/netns/$ns-orch" smbclient -s "$work/samba-$1/smb.conf" "//${at[$1]}/$2" \
-        -U "${as:-migrator}" "${@:3}" 2>&1
-}
-allinfo() { smb "$1" data -c "allinfo \"$2\"" | grep -E '^(create_time|write_time|attributes|stream):'; }
-
-# sddl CONF PATH [SDDL]: a descriptor with its audit ACL, by smbd's own code; set when one is given.
-cat >"$work/sddl.py" <<'PY'
-import sys
-from samba.samba3 import param, smbd
-from samba.auth_util import system_session_unix
-from samba.dcerpc import security
-lp = param.get_context()
-lp.load(sys.argv[1])
-session = system_session_unix()
-sid = security.dom_sid("S-1-5-21-1-2-3")
-if len(sys.argv) > 3:
-    smbd.set_nt_acl(sys.argv[2], 15, security.descriptor.from_sddl(sys.argv[3], sid), session, service="data")
-else:
-    for line in sys.stdin:
-        path = line.rstrip("\n")
-        print(path, smbd.get_nt_acl(sys.argv[2] + "/" + path, 15, session, service="data").as_sddl(sid))
-PY
-give() { $py "$work/sddl.py" "$work/samba-oldsrv/smb.conf" "$src/$1" "$2" || fail "cannot set a descriptor"; }
-descriptors() { # NAME FOLDER
-    (cd "$2" && find . -mindepth 1 -printf '%P\n' | LC_ALL=C sort) | $py "$work/sddl.py" "$work/samba-$1/smb.conf" "$2"
-}
-streams() { (cd "$1" && find . -exec getfattr -h -d -m '^user\.DosStream' -e hex {} + 2>/dev/null | LC_ALL=C sort); }
-times() { # to the 100 ns that SMB tells
-    (cd "$1" && find . -mindepth 1 -printf '%P %y %TY%Tm%Td%TH%TM%TS\n' | sed -E 's/(\.[0-9]{7})[0-9]*/\1/' | LC_ALL=C sort)
-}
-no_difference() { # WHAT CMD-A… -- is run for both
-    diff "$work/a" "$work/b" >"$work/diff" || { head -20 "$work/diff"; fail "$1 differ"; }
-}
-arrived() {
-    diff -r "$src" "$dst" || fail "content differs"
-    for what in streams times; do
-        "$what" "$src" >"$work/a" && "$what" "$dst" >"$work/b"
-        no_difference "$what"
-    done
-    descriptors oldsrv "$src" >"$work/a" && descriptors winsrv "$dst" >"$work/b"
-    no_difference "descriptors"
-}
+pair_of="oldsrv winsrv"
+. "$(dirname "$0")/smblib.sh"
 
 src=$work/old win=$work/win dst=$work/win/in
 mkdir -p "$src" "$win"
@@ -117,15 +16,13 @@ conf oldsrv 10.77.0.2 "$src"
 conf winsrv 10.77.0.3 "$win" yes
 mount --bind "$work/samba-oldsrv/smb.conf" /etc/samba/smb.conf
 for s in oldsrv winsrv; do
-    for u in migrator alice; do
-        printf '%s\n%s\n' "$secret" "$secret" | smbpasswd -c "$work/samba-$s/smb.conf" -s -a "$u" >/dev/null
-    done
+    users_of $s
     net_of $s sam rights grant migrator SeSecurityPrivilege SeRestorePrivilege SeTakeOwnershipPrivilege >/dev/null
 done
 fleet_up
 smbd_up oldsrv src
 smbd_up winsrv dst
-alice=$(net_of oldsrv sam show alice 2>&1 | grep -oE 'S-1-5-21-[0-9-]+' | head -1)
+alice=$(sid_of oldsrv alice)
 [ -n "$alice" ] || fail "no SID of alice"
 
 small_files "$src/small" 6 40
@@ -225,6 +122,82 @@ said odd "symbolic link" "another name is the same" "a:b"
 [ "$(find "$win/odd" -iname same | wc -l)" = 1 ] || fail "not one of two names arrived"
 passed "links, and names that the server cannot hold or tell apart"
 
-found=$(grep -rlaF -- "$secret" "$work"/orch "$work"/dst-state "$work"/src-state "$work"/*.log 2>/dev/null || true)
-[ -z "$found" ] || fail "the password stands in $found"
+# ── streams of any size, which this host's share keeps as files ──
+mkdir -p "$work/deep" "$work/deep-depot"
+cat >>"$work/samba-oldsrv/smb.conf" <<CONF
+[deep]
+  path = $work/deep
+  read only = no
+  admin users = migrator
+  vfs objects = acl_xattr streams_depot
+  streams_depot:directory = $work/deep-depot
+CONF
+cat >>"$work/samba-winsrv/smb.conf" <<CONF
+[wide]
+  path = $work/wide
+  read only = no
+  admin users = migrator
+  vfs objects = acl_xattr streams_depot
+  streams_depot:directory = $work/wide-depot
+CONF
+mkdir -p "$work/wide" "$work/wide-depot"
+chmod 777 "$work/deep" "$work/deep-depot" "$work/wide" "$work/wide-depot"
+for s in oldsrv:deep winsrv:wide; do
+    kill -HUP "$(cat "$work/samba-${s%:*}/pid/smbd.pid")"
+    until_true 15 "the share ${s#*:} is there" smb "${s%:*}" "${s#*:}" -c quit
+done
+head -c 2500K /dev/urandom >"$work/stream"
+smb oldsrv deep -c "mkdir sub; put $work/hello one; put $work/stream one:thick; put $work/hello one:thin; put $work/hello sub:folder" >/dev/null ||
+    fail "no streams in the depot"
+src=$work/deep
+push deep nas:wide
+job_end deep 60 done
+stream_is() { # STREAM FILE: what a client reads of the server
+    rm -f "$work/got"
+    smb winsrv wide -c "get $1 $work/got" >/dev/null || true
+    cmp "$work/got" "$2" || fail "a client reads another stream $1"
+}
+stream_is one:thick "$work/stream"
+stream_is one:thin "$work/hello"
+stream_is sub:folder "$work/hello"
+find "$work/deep-depot" -name ':thin:*' -delete
+godwit job start deep >/dev/null
+job_end deep 60 done
+stream_is one:thick "$work/stream"
+smb winsrv wide -c 'allinfo one' | grep -q 'stream: \[:thin' && fail "a stream that was removed is still there"
+passed "streams of any size out of a depot"
+
+# ── other SIDs ──
+src=$work/old
+printf 'sid,%s,%s\n' "$alice" "$(sid_of winsrv alice)" >"$work/map.csv"
+push mapped nas:data/mapped --exclude 'big/**' --exclude 'small/**' --map "$work/map.csv"
+job_end mapped 60 done
+descriptors winsrv "$win/mapped" >"$work/out"
+grep -qF "$(sid_of winsrv alice)" "$work/out" && ! grep -qF "$alice" "$work/out" || { cat "$work/out"; fail "SIDs of the old server are left"; }
+passed "a map of SIDs: owner and entries are of the server's user"
+
+# ── the server dies while it is written to, and comes back without the share; then with it ──
+src=$work/old
+begun() { [ -n "$(find "$win/gone" -name '.godwit-*' 2>/dev/null)" ]; }
+link_rate dst 40mbit
+godwit job create files --name gone --pair "src:$src/big=nas:data/gone" >/dev/null
+godwit job start gone >/dev/null
+until_true 30 "the copy has begun" begun
+smbd_down winsrv
+sed -i 's/^\[data\]/[moved]/' "$work/samba-winsrv/smb.conf"
+smbd_up winsrv dst sealed
+job_end gone 60 failed
+said gone "has no share data"
+nothing_wrong "$src/big" "$win/gone"
+smbd_down winsrv
+sed -i 's/^\[moved\]/[data]/' "$work/samba-winsrv/smb.conf"
+link_rate dst off
+smbd_up winsrv dst
+godwit job retry gone >/dev/null
+job_end gone 60 done
+diff -r "$src/big" "$win/gone" || fail "what was resumed differs"
+no_temporaries "$win/gone"
+passed "a server that dies and a share that goes away while it is written: said, and resumed when it is back"
+
+secret_is_nowhere nas odd gone
 say done
