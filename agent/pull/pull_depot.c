@@ -235,7 +235,7 @@ static int entry(void *arg, const void *row, size_t len)
     if (file < 0)
         return 0; /* it could not be placed, and is named for that */
     int rc = pull_path(w, &f, NULL, &path, &n);
-    CLEANUP(mem_free) char *whole = xmemdup(path, n);
+    CLEANUP(mem_free) char *whole = xmemdup(path ? path : "", n);
     CLEANUP(smb_call_free) struct smb_call *c = smb_call_new(k->smb);
     if (rc == 0)
         rc = smb_put_open(c, whole, n, SMB_OPEN_ATTRIBUTES);

@@ -188,9 +188,10 @@ static int begin(struct push *p, struct pusher *first, struct fault *reterr)
     CLEANUP(mem_free)
     char *scratch = temp_state_path(step_env(p->step)->state_dir, o->pair, "ntacl");
     rc = smbacl_new(&p->smbacl, scratch, path, reterr);
-    if (rc == 0 && push_depot_open(p) < 0)
-        return fault_set(reterr, FAULT_STOP_JOB, -p->depot, "the share's depot of streams: %s",
-                         strerror(-p->depot));
+    int opened = rc == 0 ? push_depot_open(p) : 0;
+    if (opened < 0)
+        return fault_set(reterr, FAULT_STOP_JOB, -opened, "the share's depot of streams: %s",
+                         strerror(-opened));
     if (rc == 0)
         rc = smb_connect(&first->smb, &o->place, reterr);
     if (rc < 0 || o->options->dry_run)

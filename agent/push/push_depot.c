@@ -16,10 +16,9 @@
 int push_depot_open(struct push *p)
 {
     const char *folder = smbacl_depot(p->smbacl);
-    p->depot = folder ? beneath_root(folder, strlen(folder), false) : -1;
-    if (p->depot == -ENOENT)
-        p->depot = -1; /* nobody has made a stream yet */
-    return folder && p->depot < -1 ? p->depot : 0;
+    int fd = folder ? beneath_root(folder, strlen(folder), false) : -ENOENT;
+    p->depot = fd < 0 ? -1 : fd;
+    return fd < 0 && fd != -ENOENT ? fd : 0; /* -ENOENT: nobody has made a stream yet */
 }
 
 static bool is_marked(const struct pusher *k)
