@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "agent/pull/sharelist.h"
+#include "common/base/file.h"
 #include "common/base/mem.h"
 
 #define ASK_MAX (256U << 10)
@@ -98,8 +99,18 @@ static int memory_file(const void *p, size_t n, char ret[40])
     return 0;
 }
 
-/* libsmbclient takes no keytab: the first ticket is fetched here, into a file that is unlinked
- * while it is open. */
+/* Samba's own Kerberos takes tickets only of a file that has a name and one owner, unless it is
+ * told not to look: ours is in memory, and is read when we are somebody else. */
+static int allow_nameless(void)
+{
+    static const char lines[] = "[libdefaults]\n  fcache_strict_checking = no\n";
+    char file[40];
+    int rc = memory_file(lines, sizeof lines - 1, file);
+    CLEANUP(mem_free) char *files = xasprintf("%s:/etc/krb5.conf", file);
+    return rc == 0 && setenv("KRB5_CONFIG", files, 1) < 0 ? -errno : rc;
+}
+
+/* libsmbclient takes no keytab: the first ticket is fetched here. */
 static krb5_error_code fetch_ticket(krb5_context k, const char *keytab, const char *path)
 {
     krb5_principal who = NULL;
@@ -130,13 +141,16 @@ static int tickets_of_keytab(const char *keytab, char ret[40])
         return -EIO;
     CLEANUP(mem_free) char *path = xasprintf("FILE:%s/cc", folder);
     krb5_error_code bad = fetch_ticket(k, name, path);
-    int fd = bad ? -1 : open(path + 5, O_RDONLY);
+    CLEANUP(mem_free) char *tickets = NULL;
+    size_t len = 0;
+    int rc = bad ? -EACCES : file_read(path + 5, ASK_MAX, &tickets, &len);
     (void)unlink(path + 5);
     (void)rmdir(folder);
-    if (fd < 0)
-        return -EACCES;
-    (void)snprintf(ret, 40, "/proc/self/fd/%d", fd);
-    return 0;
+    if (rc == 0)
+        rc = memory_file(tickets, len, ret);
+    if (tickets)
+        explicit_bzero(tickets, len);
+    return rc;
 }
 
 static int use_tickets(void)
@@ -147,6 +161,8 @@ static int use_tickets(void)
     int rc = memory_file(asked.secret, asked.secret_len, file);
     if (rc == 0 && asked.proof == SMB_KEYTAB)
         rc = tickets_of_keytab(file, tickets);
+    if (rc == 0)
+        rc = allow_nameless();
     CLEANUP(mem_free)
     char *name = xasprintf("FILE:%s", asked.proof == SMB_KEYTAB ? tickets : file);
     return rc == 0 && setenv("KRB5CCNAME", name, 1) < 0 ? -errno : rc;
