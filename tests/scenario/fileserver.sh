@@ -87,6 +87,9 @@ cat >/etc/exports <<'X'
 "/srv/data/with space" *(ro,no_subtree_check,fsid=77)
 X
 exportfs -ra
+pdbedit -P "min password length" -C 8 >/dev/null
+echo "user7 ALL=(ALL) /bin/ls" >/etc/sudoers.d/one
+echo "odd name:x:3999:2001::/nowhere:/bin/sh" >>/etc/passwd
 systemctl enable -q --now smbd
 END
 on new1 systemctl enable -q --now smbd
@@ -166,7 +169,11 @@ grep -q ':side:.DATA' <<<"$before" || fail "no stream is seen"
 
 say "inventory, checks, and the move: one job"
 godwit job create files --name fs1 --pair fs1:/srv/data=new1:/srv/new --shares pair --nfs pair --accounts rename >/dev/null
+# Somebody has a file open meanwhile: what it reads goes into a pipe that nobody empties.
+on cl systemd-run -q --unit=holder sh -c 'mkfifo /tmp/held; smbclient //fs1/drop -U user1%smb-1 -c "get of-user1 /tmp/held"'
+until_true 20 "a file is open" on fs1 sh -c 'smbstatus -L 2>/dev/null | grep -q of-user1'
 godwit job inventory fs1 --wait >/dev/null
+on cl timeout 10 cat /tmp/held >/dev/null
 godwit inventory show fs1 -o json >/tmp/inventory-$$.json
 jq -e '.pairs[0] | ([.inventory.shares.list[] | select(.inside)] | length == 12)
     and (.inventory.shares.list[] | select(.name == "archive") | .copied_from == "template" and .counted.files == 201 and .counted.cold_bytes_5y > 1000
@@ -177,11 +184,16 @@ jq -e '.pairs[0] | ([.inventory.shares.list[] | select(.inside)] | length == 12)
     and (.inventory.shares.exports | length == 2)
     and (.inventory.accounts | (.users | length == 40) and (.groups | length == 10) and (.users[0].sid | startswith("S-1-5-21-")) and (.groups[0].sid | startswith("S-1-5-21-")))
     and ([.contract[].class] | contains(["nt-acl", "streams", "orphan-sids"]) and (contains(["dangling-links"]) | not))
+    and (.contract[] | select(.class == "open-now") | .count == 1 and .examples == ["drop/of-user1"])
     and (.contract[] | select(.class == "orphan-sids") | .count > 0)' /tmp/inventory-$$.json >/dev/null ||
     { jq '.pairs[0] | .inventory.shares.list |= map(del(.parameters, .properties))' /tmp/inventory-$$.json; rm -f /tmp/inventory-$$.json; fail "the inventory tells something else"; }
 rm -f /tmp/inventory-$$.json
 godwit job validate fs1 >/dev/null || { godwit job validate fs1 || true; fail "the checks do not pass"; }
 godwit job start fs1 --wait >/dev/null || { godwit job report fs1; fail "the move failed"; }
+report=$(godwit job report fs1)
+for line in "user odd name (3999) stays behind" "/etc/sudoers.d/one gives rights to user7" 'account policy "min password length" is 8'; do
+    [[ $report == *"$line"* ]] || { echo "$report"; fail "the report does not say: $line"; }
+done
 
 same_tree fs1 /srv/data new1 /srv/new --no-xattrs # SIDs in NT ACLs are others
 
