@@ -1,9 +1,14 @@
 /* test_names: /etc/hosts and smb.conf with other names; what is a name. */
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/identity/names.h"
+#include "agent/identity/undo.h"
 #include "common/base/cleanup.h"
+#include "common/base/file.h"
 #include "common/base/mem.h"
+#include "common/base/program.h"
 #include "tests/unit/test.h"
 
 static const struct {
@@ -79,9 +84,83 @@ static void names(void **state)
     assert_false(names_netbios_valid("-x"));
 }
 
+/* ── a Samba whose registry says otherwise than smb.conf ── */
+
+static char root[] = "/tmp/identity-names-XXXXXX";
+
+static void put(const char *name, const char *text, unsigned mode)
+{
+    CLEANUP(mem_free) char *path = xasprintf("%s/%s", root, name);
+    CLEANUP(mem_free) char *folder = xmemdup(path, (size_t)(strrchr(path, '/') - path));
+    assert_int_equal(file_mkdirs(folder, 0700), 0);
+    assert_int_equal(file_write(path, mode, text, strlen(text)), 0);
+}
+
+static void assert_file(const char *name, const char *want)
+{
+    CLEANUP(mem_free) char *path = xasprintf("%s/%s", root, name);
+    char *text = NULL;
+    size_t len = 0;
+    if (file_read(path, 1 << 20, &text, &len) < 0)
+        text = xstrdup("(none)");
+    assert_string_equal(text, want);
+    free(text);
+}
+
+static void the_registry_is_changed_where_it_counts(void **state)
+{
+    (void)state;
+    CLEANUP(mem_free) char *search = xasprintf("%s/bin", root);
+    CLEANUP(mem_free) char *note = xasprintf("%s/names.note", root);
+    CLEANUP(mem_free)
+    char *testparm =
+        xasprintf("#!/bin/sh\nfor a; do case $a in --parameter-name=*) p=${a#*=} ;; esac; done\n"
+                  "case $p in state*) echo /state ;; *) cat \"%s/reg/$p\" ;; esac\n",
+                  root);
+    CLEANUP(mem_free)
+    char *net = xasprintf("#!/bin/sh\ncase $2 in setparm) echo \"$5\" >\"%s/reg/$4\" ;; delparm) "
+                          "rm \"%s/reg/$4\" ;; esac\n",
+                          root, root);
+    static const struct conf_set set[] = {
+        {"netbios name", "FS1"},
+        {"log level",    NULL },
+    };
+    struct fault why = {.err = 0};
+    CLEANUP(undo_free) struct undo *u = NULL;
+    put("bin/testparm", testparm, 0700);
+    put("bin/net", net, 0700);
+    put("reg/netbios name", "NEW1\n", 0600);
+    put("state/registry.tdb", "as it was", 0600);
+    put("etc/samba/smb.conf", "[global]\n   config backend = registry\n", 0644);
+    assert_int_equal(undo_open(note, &u), 0);
+    struct site v = {.root = root, .search = search, .folder = root, .undo = u};
+    assert_int_equal(names_edit_conf(&v, set, ARRAY_SIZE(set), &why), 1);
+    assert_file("reg/netbios name", "FS1\n");
+    bool kept = false;
+    for (size_t i = 0; i < u->n; i++)
+        kept = kept || (u->records[i]->file && strstr(u->records[i]->file->path, "registry.tdb"));
+    assert_true(kept);
+
+    /* Nobody's registry: then somebody else's file says otherwise, and nothing is changed. */
+    put("reg/netbios name", "OTHER\n", 0600);
+    put("etc/samba/smb.conf", "[global]\n   workgroup = W\n", 0644);
+    assert_int_equal(names_edit_conf(&v, set, ARRAY_SIZE(set), &why), -EINVAL);
+    assert_file("reg/netbios name", "OTHER\n");
+    assert_file("etc/samba/smb.conf", "[global]\n   workgroup = W\n");
+}
+
 int main(void)
 {
+    assert_non_null(mkdtemp(root));
     const struct CMUnitTest tests[] = {cmocka_unit_test(hosts_file), cmocka_unit_test(conf),
-                                       cmocka_unit_test(names)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+                                       cmocka_unit_test(names),
+                                       cmocka_unit_test(the_registry_is_changed_where_it_counts)};
+    int rc = cmocka_run_group_tests(tests, NULL, NULL);
+    const char *const argv[] = {"rm", "-rf", "--", root, NULL};
+    const struct program_call c = {.argv = argv};
+    struct program_output o;
+    struct fault why = {.err = 0};
+    if (program_run(&c, &o, &why) == 0)
+        program_done(&o);
+    return rc;
 }
