@@ -73,6 +73,7 @@ cat >/etc/samba/more.conf <<'X'
    path = /srv/data/scan
    force group = users
    oplocks = no
+   vfs objects = acl_xattr no_such_module
 [archive]
    path = /srv/data/archive
 [drop]
@@ -175,6 +176,7 @@ on new1 grep -q '# runs code, not taken over: root preexec' /etc/samba/godwit.co
 on new1 grep -q 'frobnicate level = 3' /etc/samba/godwit.conf || fail "what Samba does not know was dropped"
 report=$(godwit job report move)
 grep -q 'root preexec: runs code' <<<"$report" || fail "the report does not name root preexec"
+grep -q 'module no_such_module of vfs objects is not here; install' <<<"$report" || fail "the report does not name a module that is not there"
 grep -q 'frobnicate level' <<<"$report" || fail "the report does not name what Samba does not know"
 show "$(seen new1 | grep -c path) shares on the new host as on the old, $(exported new1 | wc -l) exports"
 
