@@ -2,7 +2,6 @@
  * Made once before a count, then only read. Worker thread. */
 #include <dirent.h>
 #include <errno.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -12,23 +11,34 @@
 #include "common/base/mem.h"
 #include "common/base/program.h"
 
-#define SMB_OUT_MAX (16U << 20)
+#define SMB_OUT_MAX (64U << 20)
+#define MEMBER_BYTES 120
 #define SMB_WAIT_MS 15000
 #define NFS_FILE_MAX (4U << 20)
 #define NFS_CLIENTS_MAX 1000
 
-/* "open_files": {"/path": {"fileid": {"devid": 64769, "inode": 12}, …}} */
-void opened_take_smb(struct locked *to, const char *json, size_t len)
+/* The number behind name within the member that begins here; 0: there is none. */
+static unsigned long long number_in(const char *text, const char *name)
 {
-    json_t *all = json_loadb(json, len, 0, NULL), *file;
-    const char *path;
-    json_object_foreach(json_object_get(all, "open_files"), path, file)
-    {
-        const json_t *id = json_object_get(file, "fileid");
-        locked_add(to, (dev_t)json_integer_value(json_object_get(id, "devid")),
-                   (ino_t)json_integer_value(json_object_get(id, "inode")));
+    char near[MEMBER_BYTES];
+    size_t n = strnlen(text, sizeof near - 1);
+    memcpy(near, text, n);
+    near[n] = '\0';
+    near[strcspn(near, "}")] = '\0';
+    const char *at = strstr(near, name);
+    return at ? strtoull(at + strlen(name) + strspn(at + strlen(name), " :"), NULL, 10) : 0;
+}
+
+/* "fileid": {"devid": 64769, "inode": 12, "extid": 0}, once for each file. A quote within a name
+ * has a backslash before it, so that no name reads like this; a tree of all of it would need much
+ * room. */
+void opened_take_smb(struct locked *to, const char *json)
+{
+    static const char head[] = "\"fileid\"";
+    for (const char *at = json; (at = strstr(at, head)) != NULL;) {
+        at += sizeof head - 1;
+        locked_add(to, (dev_t)number_in(at, "\"devid\""), (ino_t)number_in(at, "\"inode\""));
     }
-    json_decref(all);
 }
 
 /* - 0x12…: { type: open, access: rw, deny: --, superblock: "fd:10:13649", filename: "a", … } */
@@ -56,9 +66,7 @@ static void ask_smb(struct locked *to)
     struct fault unused = {.err = 0};
     if (program_run(&c, &o, &unused) < 0)
         return;
-    const char *from = strchr(o.out, '{');
-    if (from)
-        opened_take_smb(to, from, o.len - (size_t)(from - o.out));
+    opened_take_smb(to, o.out);
     program_done(&o);
 }
 

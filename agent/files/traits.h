@@ -104,7 +104,7 @@ bool locked_has(const struct locked *l, dev_t dev, ino_t ino);
 
 /* ── files that clients have open now (opened.c) ── */
 /* What `smbstatus -j -L` prints, and the states of a client of the kernel's NFS server. */
-void opened_take_smb(struct locked *to, const char *json, size_t len);
+void opened_take_smb(struct locked *to, const char *json);
 void opened_take_nfs(struct locked *to, const char *text);
 /* Asks both of this host; root: "" or that of a test. */
 struct locked *opened_read(const char *root);

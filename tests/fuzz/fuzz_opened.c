@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     CLEANUP(mem_free) char *text = xmemdup(data, size);
     CLEANUP(locked_free) struct locked *l = locked_new();
-    opened_take_smb(l, text, size);
+    opened_take_smb(l, text);
     opened_take_nfs(l, text);
     return 0;
 }

@@ -153,6 +153,8 @@ static void open_files_are_read(void **state)
     static const char smb[] =
         "{\"open_files\":{\"/srv/"
         "a\":{\"fileid\":{\"devid\":64769,\"inode\":7,\"extid\":0},\"opens\":{}},"
+        "\"/srv/\\\"fileid\\\": {\\\"devid\\\": 5, \\\"inode\\\": 6}\": {\"fileid\": {\"devid\": "
+        "5, \"inode\": 9}},"
         "\"/srv/b\":{\"fileid\":{\"devid\":\"x\",\"inode\":8}},\"c\":7,\"d\":{\"fileid\":[]}}}";
     static const char nfs[] =
         "- 0x1: { type: open, access: rw, deny: --, superblock: \"fd:10:13649\", filename: \"a\" "
@@ -160,11 +162,13 @@ static void open_files_are_read(void **state)
         "- 0x2: { type: lock, superblock: \"08:02:12\", filename: \"superblock: \\\"\" }\n"
         "- 0x3: { superblock: \"zz\" }\n- 0x4: { superblock: \"8:2:99";
     CLEANUP(locked_free) struct locked *l = locked_new();
-    opened_take_smb(l, smb, sizeof smb - 1);
-    opened_take_smb(l, "[]", 2);
-    opened_take_smb(l, "{", 1);
+    opened_take_smb(l, smb);
+    opened_take_smb(l, "[]");
+    opened_take_smb(l, "{\"fileid\"");
     opened_take_nfs(l, nfs);
     assert_true(locked_has(l, 64769, 7));
+    assert_true(locked_has(l, 5, 9));
+    assert_false(locked_has(l, 5, 6));
     assert_false(locked_has(l, 0, 0));
     assert_true(locked_has(l, makedev(0xfd, 0x10), 13649));
     assert_true(locked_has(l, makedev(8, 2), 12));
