@@ -215,21 +215,43 @@ int engine_job_back(struct engine *e, const char *job, const char *phase, const 
 
 /* ── limits ── */
 
+/* On the way back hosts are waited for, however it was begun. */
+static bool is_back(const struct pair *p)
+{
+    return p->flags & PAIR_BACK || p->job->workload->stages[p->stage].loose;
+}
+
+/* Is one of its hosts away for longer than its stage can wait? */
+static bool is_left_alone(const struct pair *p, struct fault *retwhy)
+{
+    const struct workload *k = p->job->workload;
+    struct stage_view w = {.host = {{.name = NULL}}};
+    if (!k->patience || !k->stages[p->stage].apart)
+        return false;
+    stage_view_fill(&w, p);
+    w.v.stage = &k->stages[p->stage];
+    int64_t most = k->patience(&w.v);
+    for (int side = 0; most > 0 && side < 2; side++)
+        if (w.v.away_ms[side] > most) {
+            (void)fault_set(retwhy, FAULT_STOP_JOB, EHOSTDOWN,
+                            "host %.64s is gone, and nobody waits for it at \"%.64s\"",
+                            p->host[side]->name, k->stages[p->stage].name);
+            return true;
+        }
+    return false;
+}
+
 static bool is_over(const struct pair *p, int64_t now_ms, struct fault *retwhy)
 {
     const struct stage *s = &p->job->workload->stages[p->stage];
+    if (!is_back(p) && is_left_alone(p, retwhy))
+        return true;
     if (!s->limit_s || !p->entered_ms || now_ms - p->entered_ms <= (int64_t)s->limit_s * 1000)
         return false;
     (void)fault_set(retwhy, FAULT_STOP_JOB, ETIMEDOUT,
                     "\"%s\" is over its limit of %u s, waiting for %s", s->name, s->limit_s,
                     s->waits);
     return true;
-}
-
-/* On the way back hosts are waited for, however it was begun. */
-static bool is_back(const struct pair *p)
-{
-    return p->flags & PAIR_BACK || p->job->workload->stages[p->stage].loose;
 }
 
 static void check_running(struct engine *e, int64_t now_ms)

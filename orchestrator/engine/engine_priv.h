@@ -12,6 +12,7 @@
 #include "orchestrator/engine/engine.h"
 #include "orchestrator/engine/governor.h"
 #include "orchestrator/engine/state.h"
+#include "orchestrator/fleet/fleet.h"
 #include "orchestrator/store/journal.h"
 #include "orchestrator/workload/workload.h"
 #include "proto/envelope.pb-c.h"
@@ -314,6 +315,15 @@ int stage_plan_access(const struct pair *p, enum step_side side, const json_t *a
 /* The next that this pair wants, in the run's phase; the number of stages when there is none. */
 unsigned stage_after(const struct pair *p, unsigned stage);
 unsigned stage_enter(const struct pair *p, const char *phase); /* the first of that phase */
+/* A pair_view and what it borrows: fleet's answers live only until the next question. */
+struct stage_view {
+    struct pair_view v;
+    struct fleet_host host[2];
+    char address[2][256];
+    uint8_t pin[2][32], sign_key[2][32];
+    char endpoint_address[256];
+};
+void stage_view_fill(struct stage_view *w, const struct pair *p);
 /* Are the hosts there that it needs? why: what it waits for, unchanged when the workload does not
  * say. */
 bool stage_ready(const struct pair *p, unsigned stage, char *why, size_t size);

@@ -13,16 +13,7 @@
 #include "orchestrator/fleet/fleet.h"
 #include "orchestrator/store/store.h"
 
-/* A pair_view and what it borrows: fleet's answers live only until the next question. */
-struct view {
-    struct pair_view v;
-    struct fleet_host host[2];
-    char address[2][256];
-    uint8_t pin[2][32], sign_key[2][32];
-    char endpoint_address[256];
-};
-
-static void fill_host(struct view *w, const struct pair *p, int side)
+static void fill_host(struct stage_view *w, const struct pair *p, int side)
 {
     struct fleet_host *h = &w->host[side];
     const struct fleet_host *f = fleet_find(p->job->engine->fleet, p->host[side]->name);
@@ -46,7 +37,7 @@ static void fill_host(struct view *w, const struct pair *p, int side)
 }
 
 /* An endpoint that was taken away has no address: the agent says so. */
-static void fill_endpoint(struct view *w, const struct pair *p)
+static void fill_endpoint(struct stage_view *w, const struct pair *p)
 {
     struct endpoint e;
     const char *name = p->endpoint ? p->endpoint : p->to_endpoint;
@@ -59,7 +50,7 @@ static void fill_endpoint(struct view *w, const struct pair *p)
     endpoint_done(&e);
 }
 
-static void fill_view(struct view *w, const struct pair *p)
+void stage_view_fill(struct stage_view *w, const struct pair *p)
 {
     fill_host(w, p, SIDE_SOURCE);
     fill_host(w, p, SIDE_DESTINATION);
@@ -89,7 +80,7 @@ static void fill_view(struct view *w, const struct pair *p)
     fill_endpoint(w, p);
 }
 
-static bool is_wanted(struct view *w, const struct workload *k, unsigned stage)
+static bool is_wanted(struct stage_view *w, const struct workload *k, unsigned stage)
 {
     w->v.stage = &k->stages[stage];
     return !k->stages[stage].wanted || k->stages[stage].wanted(&w->v);
@@ -105,8 +96,8 @@ unsigned stage_after(const struct pair *p, unsigned stage)
 {
     const struct workload *k = p->job->workload;
     const char *phase = k->stages[stage].apart ? k->stages[stage].phase : p->job->phase;
-    struct view w = {.host = {{.name = NULL}}};
-    fill_view(&w, p);
+    struct stage_view w = {.host = {{.name = NULL}}};
+    stage_view_fill(&w, p);
     for (unsigned i = stage + 1; i < k->nstages && in_phase(&k->stages[i], phase); i++)
         if (is_wanted(&w, k, i))
             return i;
@@ -116,8 +107,8 @@ unsigned stage_after(const struct pair *p, unsigned stage)
 unsigned stage_enter(const struct pair *p, const char *phase)
 {
     const struct workload *k = p->job->workload;
-    struct view w = {.host = {{.name = NULL}}};
-    fill_view(&w, p);
+    struct stage_view w = {.host = {{.name = NULL}}};
+    stage_view_fill(&w, p);
     for (unsigned i = 0; i < k->nstages; i++)
         if (strcmp(k->stages[i].phase, phase) == 0 && is_wanted(&w, k, i))
             return i;
@@ -127,15 +118,15 @@ unsigned stage_enter(const struct pair *p, const char *phase)
 int stage_admit(const struct pair *p, const char *phase, const json_t *settings,
                 struct fault *reterr)
 {
-    struct view w = {.host = {{.name = NULL}}};
-    fill_view(&w, p);
+    struct stage_view w = {.host = {{.name = NULL}}};
+    stage_view_fill(&w, p);
     return p->job->workload->admit ? p->job->workload->admit(&w.v, phase, settings, reterr) : 0;
 }
 
 json_t *stage_outline(const struct pair *p)
 {
-    struct view w = {.host = {{.name = NULL}}};
-    fill_view(&w, p);
+    struct stage_view w = {.host = {{.name = NULL}}};
+    stage_view_fill(&w, p);
     w.v.stage = p->state == PAIR_RUNNING || p->state == PAIR_WAITING
                     ? &p->job->workload->stages[p->stage]
                     : NULL;
@@ -145,11 +136,11 @@ json_t *stage_outline(const struct pair *p)
 int stage_tell_passed(const struct pair *p, unsigned to)
 {
     const struct workload *k = p->job->workload;
-    struct view w = {.host = {{.name = NULL}}};
+    struct stage_view w = {.host = {{.name = NULL}}};
     int rc = 0;
     if (!k->passed || !k->stages[to].apart)
         return 0;
-    fill_view(&w, p);
+    stage_view_fill(&w, p);
     for (unsigned i = p->stage + 1; rc == 0 && i < to; i++) {
         w.v.stage = &k->stages[i];
         bool here = in_phase(w.v.stage, k->stages[to].phase);
@@ -177,10 +168,10 @@ static bool is_last(const struct pair *p)
 bool stage_ready(const struct pair *p, unsigned stage, char *why, size_t size)
 {
     const struct workload *k = p->job->workload;
-    struct view w = {.host = {{.name = NULL}}};
+    struct stage_view w = {.host = {{.name = NULL}}};
     if (!k->ready || !k->stages[stage].apart)
         return p->host[SIDE_SOURCE]->online && p->host[SIDE_DESTINATION]->online;
-    fill_view(&w, p);
+    stage_view_fill(&w, p);
     w.v.stage = &k->stages[stage];
     return k->ready(&w.v, why, size);
 }
@@ -191,9 +182,9 @@ static unsigned first_loose(const struct pair *p, const char *phase)
 {
     const struct workload *k = p->job->workload;
     unsigned waits = (unsigned)k->nstages;
-    struct view w = {.host = {{.name = NULL}}};
+    struct stage_view w = {.host = {{.name = NULL}}};
     char why[FAULT_TEXT_MAX];
-    fill_view(&w, p);
+    stage_view_fill(&w, p);
     for (unsigned i = 0; i < k->nstages; i++) {
         if (strcmp(k->stages[i].phase, phase) != 0 || !is_wanted(&w, k, i))
             continue;
@@ -239,10 +230,10 @@ static void pair_fail(struct pair *p, const struct fault *why)
 static unsigned way_back(struct pair *p, unsigned stage, const struct fault *why)
 {
     const struct workload *k = p->job->workload;
-    struct view w = {.host = {{.name = NULL}}};
+    struct stage_view w = {.host = {{.name = NULL}}};
     if (!k->back || !k->stages[stage].apart)
         return (unsigned)k->nstages;
-    fill_view(&w, p);
+    stage_view_fill(&w, p);
     w.v.stage = &k->stages[stage];
     unsigned at = k->back(&w.v, why);
     if (at >= k->nstages || is_wanted(&w, k, at))
@@ -315,31 +306,31 @@ static void no_plan(struct pair *p, unsigned stage, const struct fault *why)
 int stage_plan_map(const struct pair *p, const char *after, struct planned_step *ret,
                    struct fault *reterr)
 {
-    struct view w = {.host = {{.name = NULL}}};
-    fill_view(&w, p);
+    struct stage_view w = {.host = {{.name = NULL}}};
+    stage_view_fill(&w, p);
     return p->job->workload->map_page(&w.v, after, ret, reterr);
 }
 
 int stage_plan_probe(const struct pair *p, bool way, struct planned_step ret[2])
 {
-    struct view w = {.host = {{.name = NULL}}};
-    fill_view(&w, p);
+    struct stage_view w = {.host = {{.name = NULL}}};
+    stage_view_fill(&w, p);
     return p->job->workload->probe(&w.v, way, ret);
 }
 
 int stage_plan_failures(const struct pair *p, const struct failed_ask *ask,
                         struct planned_step *ret)
 {
-    struct view w = {.host = {{.name = NULL}}};
-    fill_view(&w, p);
+    struct stage_view w = {.host = {{.name = NULL}}};
+    stage_view_fill(&w, p);
     return p->job->workload->failures(&w.v, ask, ret);
 }
 
 int stage_plan_access(const struct pair *p, enum step_side side, const json_t *about,
                       struct planned_step *ret)
 {
-    struct view w = {.host = {{.name = NULL}}};
-    fill_view(&w, p);
+    struct stage_view w = {.host = {{.name = NULL}}};
+    stage_view_fill(&w, p);
     return p->job->workload->access(&w.v, side, about, ret);
 }
 
@@ -348,10 +339,10 @@ void stage_launch(struct pair *p, unsigned stage)
     struct engine *e = p->job->engine;
     if (e->draining || e->trouble[0])
         return; /* recovery comes back here */
-    struct view w = {.host = {{.name = NULL}}};
+    struct stage_view w = {.host = {{.name = NULL}}};
     struct planned_step planned[2] = {{.kind = NULL}, {.kind = NULL}};
     struct fault why = {.what_next = FAULT_STOP_JOB, .text = "the stage cannot be planned"};
-    fill_view(&w, p);
+    stage_view_fill(&w, p);
     w.v.stage = &p->job->workload->stages[stage];
     int n = p->job->workload->stages[stage].plan(&w.v, planned, &why);
     if (n <= 0) {
@@ -423,10 +414,10 @@ static void pair_advance(struct pair *p, enum closing how)
 static enum verdict judge(struct pair *p, struct fault *retwhy)
 {
     const Godwit__Result *results[2] = {NULL, NULL};
-    struct view w = {.host = {{.name = NULL}}};
+    struct stage_view w = {.host = {{.name = NULL}}};
     for (unsigned i = 0; i < p->nsteps; i++)
         results[i] = p->steps[i]->result;
-    fill_view(&w, p);
+    stage_view_fill(&w, p);
     w.v.stage = &p->job->workload->stages[p->stage];
     return p->job->workload->stages[p->stage].judge(&w.v, results, retwhy);
 }

@@ -11,6 +11,7 @@
 #include "orchestrator/workload/vm_plan.h"
 
 #define MOVES_MAX 1000
+#define GONE_MS INT64_C(10000) /* beside the time until a host counts as lost */
 
 /* ── facts ── */
 
@@ -126,6 +127,20 @@ static bool ready(const struct pair_view *p, char *why, size_t size)
     if (back && strcmp(r->id, "reserve") == 0)
         return is_here(p, 1, why, size);
     return is_here(p, 0, why, size) && is_here(p, 1, why, size);
+}
+
+/* Nobody works with a machine that is held for its move: it does not wait for a host that is gone,
+ * but goes back. One that runs, or is off by itself, waits until that host has started again. */
+static int64_t patience(const struct pair_view *p)
+{
+    static const char *const held[] = {"stop", "pause", "save"};
+    const json_t *facts = json_object_get(p->facts, "vm");
+    if (vm_deed_of(p->stage) != VM_DEED_DO || is_there(facts))
+        return 0;
+    for (size_t i = 0; i < ARRAY_SIZE(held); i++)
+        if (vm_kept(facts, vm_row_find(held[i])))
+            return GONE_MS;
+    return 0;
 }
 
 /* ── going back ── */
@@ -320,4 +335,5 @@ const struct workload workload_vm = {.name = "vm",
                                      .admit = admit,
                                      .back = back,
                                      .ready = ready,
+                                     .patience = patience,
                                      .outline = vm_outline};

@@ -164,6 +164,9 @@ struct workload {
     unsigned (*back)(const struct pair_view *p, const struct fault *why);
     /* May p->stage begin, as its hosts are? why: else, what it waits for. NULL: with both there. */
     bool (*ready)(const struct pair_view *p, char *why, size_t size);
+    /* How many milliseconds a host may be away before p->stage fails for it; 0, NULL: it is waited
+     * for. Not asked on the way back. */
+    int64_t (*patience)(const struct pair_view *p);
     /* The host that sees both others from outside; NULL: the pair has none. */
     const char *(*witness)(const json_t *facts);
     /* Of the pairs of such a run: how many at once (0: as the job says), and how many may fail
