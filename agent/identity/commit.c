@@ -8,8 +8,10 @@
 #include <unistd.h>
 
 #include "agent/identity/bundle.h"
+#include "agent/identity/dns.h"
 #include "agent/identity/names.h"
 #include "agent/identity/rejoin.h"
+#include "agent/identity/rival.h"
 #include "agent/identity/service.h"
 #include "agent/identity/stage.h"
 #include "agent/identity/undo.h"
@@ -34,8 +36,8 @@ static void drop_rights(const char *folder)
 /* All that is in the folder: notes and the bundle, which hold secrets. */
 int stage_drop_all(struct stage_run *r)
 {
-    static const char *const files[] = {"bundle",      "guard",  "sprung",    "commit.note",
-                                        "forget.note", "ticket", "ticket.dns"};
+    static const char *const files[] = {"bundle",      "guard",  "sprung",     "commit.note",
+                                        "forget.note", "ticket", "ticket.dns", RIVAL_FILE};
     int rc = 0;
     for (const struct stage_row *w = stage_rows; w->name && rc == 0; w++) {
         CLEANUP(mem_free) char *path = xasprintf("%s/%s.note", r->site.folder, w->name);
@@ -128,6 +130,8 @@ int stage_commit(struct stage_run *r)
             rc = restore_timeout(r);
         if (rc >= 0)
             remove_own(r, p);
+        if (rc >= 0)
+            (void)dns_raise(r);
     }
     if (rc >= 0 && stage_is_source(r))
         rc = keep_conf(r);

@@ -1,14 +1,14 @@
-/* dns: asking, changing, noting. Process with rights. */
+/* dns: what a cutover changes at the domain's name server, stage by stage. Process with rights. */
 #include "agent/identity/dns.h"
 
+#include <ctype.h>
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
-#include "agent/identity/ads.h"
+#include "agent/identity/check.h"
+#include "agent/identity/dns_set.h"
 #include "agent/identity/names.h"
 #include "agent/identity/net.h"
 #include "agent/identity/undo.h"
@@ -16,135 +16,52 @@
 #include "common/base/mem.h"
 #include "common/base/program.h"
 
-#define DNS_MS 15000
-#define TRIES 3
+#define TTL_LOW 60U /* s: for so long a client goes to where the server was */
+#define NAMES_MAX 64
 
-/* ── one record set ── */
-
-static int ask(const struct site *v, const char *dc, const char *name, const char *type,
-               Godwit__UndoDns *ret, struct fault *reterr)
-{
-    CLEANUP(mem_free) char *at = xasprintf("@%s", dc);
-    const char *const argv[] = {"dig", "+noall", "+answer", "+time=2", "+tries=2",
-                                at,    name,     type,      NULL};
-    const struct program_call c = {.argv = argv, .search = v->search, .timeout_ms = DNS_MS};
-    struct program_output o;
-    if (!names_full_valid(dc) || !names_full_valid(name))
-        return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "'%.60s' is no name", name);
-    int rc = program_run(&c, &o, reterr);
-    if (rc < 0)
-        return rc;
-    if (o.code != 0)
-        rc = fault_set(reterr, FAULT_RETRY, EIO, "the name server %.60s does not answer", dc);
-    else
-        dns_parse(o.out, name, type, ret);
-    program_done(&o);
-    if (rc == 0)
-        ret->dc = xstrdup(dc);
-    return rc;
-}
-
-static int update_once(const struct ads *a, const char *cache, const Godwit__UndoDns *want,
-                       struct fault *reterr)
-{
-    static const char *const argv[] = {"nsupdate", "-g", "-t", "10", NULL};
-    CLEANUP(mem_free) char *script = dns_script(want);
-    CLEANUP(mem_free) char *ticket = xasprintf("KRB5CCNAME=FILE:%s", cache);
-    const char *const env[] = {ticket, NULL};
-    if (!script)
-        return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "'%.60s' cannot be written to DNS",
-                         want->name);
-    const struct program_call c = {.argv = argv,
-                                   .search = a->v->search,
-                                   .env = env,
-                                   .input = script,
-                                   .input_len = strlen(script),
-                                   .timeout_ms = DNS_MS};
-    struct program_output o;
-    int rc = program_run(&c, &o, reterr);
-    if (rc < 0)
-        return rc;
-    CLEANUP(mem_free) char *said = program_words(&o);
-    if (o.code != 0)
-        rc = fault_set(reterr, FAULT_RETRY, EIO, "the name server %.60s does not take %.80s: %s",
-                       want->dc, want->name, said);
-    program_done(&o);
-    return rc;
-}
-
-/* A busy server refuses a ticket now and then that it takes a moment later. */
-static int update(const struct ads *a, const char *cache, const Godwit__UndoDns *want,
-                  struct fault *reterr)
-{
-    int rc = update_once(a, cache, want, reterr);
-    for (int i = 0; rc == -EIO && i < TRIES; i++) {
-        (void)poll(NULL, 0, 200);
-        rc = update_once(a, cache, want, reterr);
-    }
-    return rc;
-}
-
-/* ── a stage's changes ── */
-
-struct changing {
-    struct stage_run *r;
-    struct ads a;
-    char *cache; /* made when it is needed first */
-    bool ticket, dry;
-    int changed;
-};
-
-static int make_ticket(struct changing *c)
-{
-    if (c->ticket)
-        return 0;
-    int rc = ads_ticket(&c->a, c->cache, c->r->reterr);
-    c->ticket = rc == 0;
-    return rc;
-}
-
-/* values NULL: none. ttl as it was. */
-static int set(struct changing *c, const char *name, const char *type, char **values, size_t n)
-{
-    Godwit__UndoDns now = GODWIT__UNDO_DNS__INIT, want = GODWIT__UNDO_DNS__INIT;
-    int rc = ask(&c->r->site, c->a.dc, name, type, &now, c->r->reterr);
-    if (rc < 0)
-        return rc;
-    want = now;
-    want.values = values;
-    want.n_values = n;
-    if (!dns_same(&now, &want)) {
-        c->changed = 1;
-        if (!c->dry)
-            rc = undo_keep_dns(c->r->site.undo, &now);
-        if (!c->dry && rc == 0)
-            rc = make_ticket(c);
-        if (!c->dry && rc == 0)
-            rc = update(&c->a, c->cache, &want, c->r->reterr);
-    }
-    dns_done(&now);
-    return rc;
-}
-
-static void begin(struct changing *c, struct stage_run *r, const char *dc,
-                  const struct credential *who)
-{
-    *c = (struct changing){
-        .r = r, .a = {.v = &r->site, .dc = dc, .who = who}
-    };
-    c->cache = xasprintf("%s/ticket.dns", r->site.folder);
-}
-
-static void end(struct changing *c)
-{
-    (void)unlink(c->cache);
-    free(c->cache);
-}
+static const char *const types[] = {"A", "AAAA"};
 
 /* ── names and addresses ── */
 
+/* Full names of a server in DNS: its own first, those that were added, its aliases in its domain.
+ */
+struct names {
+    char *at[NAMES_MAX];
+    size_t n;
+};
+
+static void add_name(struct names *l, char *name)
+{
+    for (char *c = name; *c; c++)
+        *c = (char)tolower((unsigned char)*c);
+    bool had = !names_full_valid(name) || !strchr(name, '.') || l->n == NAMES_MAX;
+    for (size_t i = 0; i < l->n && !had; i++)
+        had = strcasecmp(l->at[i], name) == 0;
+    if (had)
+        free(name);
+    else
+        l->at[l->n++] = name;
+}
+
+static void names_of(const Godwit__IdentityNames *n, struct names *ret)
+{
+    ret->n = 0;
+    for (size_t i = 0; n && i < n->n_dns_names; i++)
+        add_name(ret, xstrdup(n->dns_names[i]));
+    const char *domain = ret->n ? strchr(ret->at[0], '.') : NULL;
+    for (size_t i = 0; domain && i < n->n_aliases; i++)
+        add_name(ret, xasprintf("%s%s", n->aliases[i], domain));
+}
+
+static void names_done(struct names *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        free(l->at[i]);
+}
+
+/* Addresses of a host, without a prefix. */
 struct addresses {
-    char *four[DNS_VALUES], *six[DNS_VALUES]; /* without a prefix */
+    char *four[DNS_VALUES], *six[DNS_VALUES];
     size_t nfour, nsix;
 };
 
@@ -187,92 +104,100 @@ static int own_addresses(struct stage_run *r, struct addresses *ret)
     return rc;
 }
 
-/* A name that has no record of a kind gets none of it, but for a host's own. */
-static int set_name(struct changing *c, const char *name, const struct addresses *l, bool own)
+/* A name that has no record of a kind gets none of it, but for a host's own. An alias that stands
+ * for another name goes on to do so. */
+static int set_name(struct dns_work *w, const char *name, const struct addresses *l, bool own)
 {
-    static const char *const types[] = {"A", "AAAA"};
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(types); i++) {
         Godwit__UndoDns now = GODWIT__UNDO_DNS__INIT;
         char **values = (char **)(uintptr_t)(i ? l->six : l->four);
         size_t n = i ? l->nsix : l->nfour;
-        rc = ask(&c->r->site, c->a.dc, name, types[i], &now, c->r->reterr);
+        rc = dns_ask(w, name, types[i], &now);
         bool there = rc == 0 && now.n_values > 0;
         dns_done(&now);
         if (rc == 0 && (there || (own && n > 0)))
-            rc = set(c, name, types[i], values, n);
+            rc = dns_set(w, name, types[i], values, n, 0);
     }
     return rc;
 }
 
-/* Where the server has a reverse zone. Who may not write it leaves it: it is told. */
-static int set_reverse(struct changing *c, const char *address, const char *name)
+/* Where the server has a reverse zone. Who may not write it leaves it: it is told. name NULL: the
+ * address stands for nothing, if it stands for `only`. */
+static void set_reverse(struct dns_work *w, const char *address, const char *name, const char *only)
 {
     CLEANUP(mem_free) char *back = dns_reverse(address);
-    CLEANUP(mem_free) char *value = xstrdup(name);
+    CLEANUP(mem_free) char *value = name ? xstrdup(name) : NULL;
     char *values[] = {value};
-    struct fault *real = c->r->reterr, why = {.err = 0};
+    struct fault *real = w->r->reterr, why = {.err = 0};
     Godwit__UndoDns now = GODWIT__UNDO_DNS__INIT;
-    if (!back || ask(&c->r->site, c->a.dc, back, "PTR", &now, real) < 0)
-        return 0;
-    bool there = now.n_values > 0;
+    w->r->reterr = &why;
+    int rc = back ? dns_ask(w, back, "PTR", &now) : -EINVAL;
+    bool there = rc == 0 && now.n_values > 0;
+    bool wanted = name ? there || (rc == 0 && dns_has_reverse(w, address))
+                       : there && only && strcasecmp(now.values[0], only) == 0;
     dns_done(&now);
-    if (!there)
-        return 0;
-    c->r->reterr = &why;
-    if (set(c, back, "PTR", values, 1) < 0)
-        stage_text(&c->r->result->after, xstrdup(why.text));
-    c->r->reterr = real;
-    return 0;
+    if (wanted && dns_set(w, back, "PTR", values, name ? 1 : 0, 0) < 0)
+        stage_text(&w->r->result->after, xstrdup(why.text));
+    w->r->reterr = real;
 }
 
-/* The source has the names of all its records there; DNS lists the domain's alone. */
-static int work(struct changing *c, const Godwit__IdentityPlan *p)
+/* ── the stage "dns" ── */
+
+static int write_names(struct dns_work *w, const Godwit__IdentityPlan *p)
 {
-    const Godwit__IdentityNames *n = stage_is_source(c->r) ? p->source_new : p->old;
+    struct names names;
     struct addresses l = {.nfour = 0};
-    int rc = n ? own_addresses(c->r, &l) : -EBADMSG;
-    for (size_t i = 0; rc == 0 && i < n->n_dns_names; i++)
-        if (strchr(n->dns_names[i], '.'))
-            rc = set_name(c, n->dns_names[i], &l, i == 0);
-    const char *first = n && n->n_dns_names ? n->dns_names[0] : "";
-    for (size_t i = 0; rc == 0 && strchr(first, '.') && i < l.nfour; i++)
-        rc = set_reverse(c, l.four[i], first);
+    int rc = own_addresses(w->r, &l);
+    names_of(stage_is_source(w->r) ? p->source_new : p->old, &names);
+    for (size_t i = 0; rc == 0 && i < names.n; i++)
+        rc = set_name(w, names.at[i], &l, i == 0);
+    for (size_t i = 0; rc == 0 && names.n && i < l.nfour; i++)
+        set_reverse(w, l.four[i], names.at[0], NULL);
+    for (size_t i = 0; rc == 0 && names.n && i < l.nsix; i++)
+        set_reverse(w, l.six[i], names.at[0], NULL);
     addresses_done(&l);
+    names_done(&names);
     return rc;
+}
+
+static bool has_tools(const struct stage_run *r)
+{
+    CLEANUP(mem_free) char *dig = NULL;
+    CLEANUP(mem_free) char *nsupdate = NULL;
+    return program_find("dig", r->site.search, &dig) == 0 &&
+           program_find("nsupdate", r->site.search, &nsupdate) == 0;
 }
 
 static int run(struct stage_run *r, bool dry)
 {
     const Godwit__IdentityPlan *p = r->order->plan;
-    CLEANUP(mem_free) char *dig = NULL;
     struct fault why = {.err = 0}, *real = r->reterr;
-    struct changing c;
+    struct dns_work w;
     if (!p)
         return fault_set(r->reterr, FAULT_STOP_JOB, EBADMSG, "the order has no plan");
     if (!p->domain)
         return 0;
-    if (p->n_moves && program_find("dig", r->site.search, &dig) < 0) {
+    if (p->n_moves && !has_tools(r)) {
         stage_text(&r->result->after, xstrdup("DNS is not looked at: 'dig' is not here"));
         return 0;
     }
-    begin(&c, r, p->dc, NULL);
-    c.dry = dry;
-    if (stage_is_source(r) && !ads_key_holds(&c.a)) { /* it stayed outside: it may write nothing */
-        end(&c);
+    const struct ads machine = {.v = &r->site, .dc = p->dc};
+    if (stage_is_source(r) && !ads_key_holds(&machine)) /* it stayed outside: it has no record */
         return 0;
-    }
-    c.r->reterr = &why;
-    int rc = work(&c, p);
-    end(&c);
+    dns_begin(&w, r, p->dc, true);
+    w.dry = dry;
+    r->reterr = &why;
+    int rc = write_names(&w, p);
     r->reterr = real;
+    dns_end(&w);
     if (rc == 0)
-        return c.changed;
+        return w.changed;
     /* Users find what has moved by the addresses that their names have stood for all the time. */
     if (!stage_is_source(r) && !p->n_moves)
         return fault_set(real, why.what_next, why.err, "%s", why.text);
     stage_text(&r->result->after, xasprintf("DNS is to be put right by hand: %s", why.text));
-    return c.changed;
+    return w.changed;
 }
 
 int dns_stage(struct stage_run *r)
@@ -286,17 +211,35 @@ int dns_probe(struct stage_run *r)
     return rc < 0 ? rc : rc == 0;
 }
 
+/* ── the stage "tidy" ── */
+
+/* Its names, and the addresses that it gave up, where they stand for its name. */
+static int drop_names(struct dns_work *w, const Godwit__IdentityPlan *p)
+{
+    struct names names;
+    int rc = 0;
+    names_of(p->destination_old, &names);
+    for (size_t i = 0; rc == 0 && i < names.n; i++)
+        for (size_t k = 0; rc == 0 && k < ARRAY_SIZE(types); k++)
+            rc = dns_set(w, names.at[i], types[k], NULL, 0, 0);
+    for (size_t m = 0; rc == 0 && names.n && m < p->n_moves; m++)
+        for (size_t i = 0; i < p->moves[m]->n_gives_up; i++)
+            set_reverse(w, p->moves[m]->gives_up[i]->address, NULL, names.at[0]);
+    names_done(&names);
+    return rc;
+}
+
 int dns_tidy(struct stage_run *r)
 {
     const Godwit__IdentityPlan *p = r->order->plan;
     const Godwit__IdentityNames *n = p ? p->destination_old : NULL;
-    CLEANUP(credential_free) struct credential *who = NULL;
     struct fault why = {.err = 0}, *real = r->reterr;
-    struct changing c;
+    struct dns_work w;
     if (!p || !n)
         return fault_set(r->reterr, FAULT_STOP_JOB, EBADMSG, "the order has no plan");
     if (!p->domain)
         return 0;
+    CLEANUP(credential_free) struct credential *who = NULL;
     if (credential_read(&r->site, &who, &why) < 0) {
         stage_text(&r->result->after,
                    xasprintf("the DNS records of %.63s stay, and its account after commit: remove "
@@ -304,58 +247,134 @@ int dns_tidy(struct stage_run *r)
                              n->host, why.text));
         return 0;
     }
-    begin(&c, r, p->dc, who);
-    c.r->reterr = &why;
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < n->n_dns_names; i++)
-        for (int six = 0; rc == 0 && six < 2; six++)
-            if (strchr(n->dns_names[i], '.'))
-                rc = set(&c, n->dns_names[i], six ? "AAAA" : "A", NULL, 0);
-    end(&c);
+    dns_begin(&w, r, p->dc, false);
+    r->reterr = &why;
+    int rc = drop_names(&w, p);
     r->reterr = real;
+    dns_end(&w);
     /* A record that misleads nobody is no reason to take users their server again. */
     if (rc < 0)
         stage_text(&r->result->after,
                    xasprintf("the DNS records of %.63s stay: remove them by hand (%.200s)", n->host,
                              why.text));
-    return c.changed;
-}
-
-/* 1: it is as it was. */
-static int put_back(struct stage_run *r, const Godwit__UndoDns *was, const struct credential *who)
-{
-    Godwit__UndoDns now = GODWIT__UNDO_DNS__INIT;
-    struct changing c;
-    int rc = ask(&r->site, was->dc, was->name, was->type, &now, r->reterr);
-    bool same = rc == 0 && dns_same(&now, was);
-    dns_done(&now);
-    if (rc < 0 || same)
-        return rc < 0 ? rc : 1;
-    begin(&c, r, was->dc, who);
-    rc = make_ticket(&c);
-    if (rc == 0)
-        rc = update(&c.a, c.cache, was, r->reterr);
-    end(&c);
-    return rc < 0 ? rc : 1;
+    return w.changed;
 }
 
 /* The machine's own key may do it while it is the one that wrote; a person's may more. What nobody
  * may is told: a rollback does not wait for it. */
 int dns_undone(struct stage_run *r)
 {
-    CLEANUP(credential_free) struct credential *who = NULL;
     struct fault why = {.err = 0}, *real = r->reterr;
     const struct undo *u = r->site.undo;
-    bool person = credential_read(&r->site, &who, &why) == 0;
     r->reterr = &why;
-    for (size_t i = 0; u && i < u->n; i++) {
+    for (size_t i = u ? u->n : 0; i-- > 0;) {
         const Godwit__UndoDns *was = u->records[i]->dns;
-        if (!was || put_back(r, was, NULL) > 0 || (person && put_back(r, was, who) > 0))
+        struct dns_work w;
+        if (!was)
             continue;
-        stage_text(&r->result->after,
-                   xasprintf("DNS still has another %.120s: put it right by hand (%.200s)",
-                             was->name, why.text));
+        dns_begin(&w, r, was->dc, true);
+        if (dns_put(&w, was) < 0)
+            stage_text(&r->result->after,
+                       xasprintf("DNS still has another %.120s: put it right by hand (%.200s)",
+                                 was->name, why.text));
+        dns_end(&w);
     }
     r->reterr = real;
+    return 0;
+}
+
+/* ── for how long others remember ── */
+
+static void tell_records(struct stage_run *r, uint32_t *retlongest)
+{
+    const struct undo *u = r->site.undo;
+    Godwit__IdentityResult *out = r->result;
+    for (size_t i = 0; u && i < u->n; i++) {
+        const Godwit__UndoDns *d = u->records[i]->dns;
+        if (!d)
+            continue;
+        Godwit__IdentityRecord *rec = xmalloc(sizeof *rec);
+        godwit__identity_record__init(rec);
+        stage_text(&rec->name, xstrdup(d->name));
+        stage_text(&rec->type, xstrdup(d->type));
+        rec->ttl = d->ttl;
+        out->records =
+            xrealloc(out->records, (out->n_records + 1) * sizeof(Godwit__IdentityRecord *));
+        out->records[out->n_records++] = rec;
+        *retlongest = d->ttl > *retlongest ? d->ttl : *retlongest;
+    }
+}
+
+static int lower(struct dns_work *w, const char *name)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(types); i++) {
+        Godwit__UndoDns now = GODWIT__UNDO_DNS__INIT;
+        rc = dns_ask(w, name, types[i], &now);
+        if (rc == 0 && now.n_values && now.ttl > TTL_LOW)
+            rc = dns_set(w, name, types[i], now.values, now.n_values, TTL_LOW);
+        dns_done(&now);
+    }
+    return rc;
+}
+
+int dns_lower(struct stage_run *r)
+{
+    const Godwit__IdentityPlan *p = r->order->plan;
+    struct fault why = {.err = 0}, *real = r->reterr;
+    struct dns_work w;
+    struct names names;
+    uint32_t longest = 0;
+    int rc = 0;
+    if (!p || !p->old)
+        return fault_set(r->reterr, FAULT_STOP_JOB, EBADMSG, "the order has no plan");
+    if (!p->domain || p->n_moves)
+        return 0;
+    dns_begin(&w, r, p->dc, true);
+    r->reterr = &why;
+    names_of(p->old, &names);
+    for (size_t i = 0; rc == 0 && i < names.n; i++)
+        rc = lower(&w, names.at[i]);
+    names_done(&names);
+    r->reterr = real;
+    dns_end(&w);
+    tell_records(r, &longest);
+    if (rc < 0) /* users then wait as long as they remember: no reason not to go on */
+        check_add(r->result, "ttl", "warn", "lower the records' time to live by hand", "%s",
+                  why.text);
+    else if (w.changed)
+        check_add(r->result, "ttl", "warn",
+                  "run the cutover later, or have clients forget: ipconfig /flushdns",
+                  "the names' records live for %u s from now on; until %u s from now clients may "
+                  "remember the old ones",
+                  TTL_LOW, longest);
+    return w.changed;
+}
+
+int dns_raise(struct stage_run *r)
+{
+    const Godwit__IdentityPlan *p = r->order->plan;
+    struct fault why = {.err = 0}, *real = r->reterr;
+    struct dns_work w;
+    int rc = 0;
+    if (!p || !p->n_records)
+        return 0;
+    dns_begin(&w, r, p->dc, true);
+    r->reterr = &why;
+    for (size_t i = 0; rc == 0 && i < p->n_records && i < 2 * NAMES_MAX; i++) {
+        const Godwit__IdentityRecord *rec = p->records[i];
+        Godwit__UndoDns now = GODWIT__UNDO_DNS__INIT;
+        if (strcmp(rec->type, "A") != 0 && strcmp(rec->type, "AAAA") != 0)
+            continue;
+        rc = dns_ask(&w, rec->name, rec->type, &now);
+        if (rc == 0 && now.n_values)
+            rc = dns_set(&w, rec->name, rec->type, now.values, now.n_values, rec->ttl);
+        dns_done(&now);
+    }
+    r->reterr = real;
+    dns_end(&w);
+    if (rc < 0)
+        stage_text(&r->result->after,
+                   xasprintf("DNS records still live for %u s: %.200s", TTL_LOW, why.text));
     return 0;
 }

@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "agent/identity/dns.h"
+#include "agent/identity/dns_set.h"
 #include "agent/identity/names.h"
 #include "agent/identity/net.h"
 #include "common/base/buf.h"
@@ -131,4 +132,30 @@ char *dns_reverse(const char *address)
     for (int i = 15; i >= 0; i--, n += 4)
         (void)snprintf(text + n, sizeof text - n, "%x.%x.", ip[i] & 15, ip[i] >> 4);
     return xasprintf("%sip6.arpa", text);
+}
+
+static bool ends_with(const char *name, const char *zone, size_t n)
+{
+    size_t len = strlen(name);
+    if (n > 0 && zone[n - 1] == '.')
+        n--;
+    return n > 0 && len > n && name[len - n - 1] == '.' &&
+           strncasecmp(name + len - n, zone, n) == 0;
+}
+
+/* Of a zone of this server's own: what others said of all reverse names is no place to write. */
+bool dns_is_zone(const char *text, const char *back)
+{
+    bool own = false, zone = false;
+    for (const char *at = text; at && *at; at = strchr(at, '\n') ? strchr(at, '\n') + 1 : NULL) {
+        char who[256], class[8], kind[8];
+        unsigned ttl = 0;
+        size_t n = strcspn(at, "\n");
+        const char *aa = n > 9 && strncmp(at, ";; flags:", 9) == 0 ? strstr(at, " aa") : NULL;
+        own = own || (aa && aa < at + n && strchr(" ;", aa[3]));
+        if (sscanf(at, "%255s %9u %7s %7s", who, &ttl, class, kind) == 4 &&
+            strcmp(kind, "SOA") == 0)
+            zone = zone || ends_with(back, who, strlen(who));
+    }
+    return own && zone;
 }

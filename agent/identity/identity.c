@@ -15,6 +15,7 @@
 #include "agent/identity/bundle.h"
 #include "agent/identity/guard.h"
 #include "agent/identity/rehearse.h"
+#include "agent/identity/rival.h"
 #include "agent/identity/service.h"
 #include "agent/identity/stage.h"
 #include "agent/step.h"
@@ -276,6 +277,11 @@ static void go_back(const char *home, const char *cutover)
     Godwit__IdentityOrder o = GODWIT__IDENTITY_ORDER__INIT;
     Godwit__IdentityResult *r = NULL;
     struct fault why = {.err = 0};
+    CLEANUP(mem_free) char *rival = guard_sprung(folder) ? NULL : rival_serves(folder);
+    if (rival) { /* asked again in a moment: the destination's own timer is the shorter one */
+        log_debug("cutover %s: the destination serves at %s, this host stays back", cutover, rival);
+        return;
+    }
     if (!guard_sprung(folder))
         log_warning("cutover %s: the orchestrator is silent, this host goes back", cutover);
     int rc = guard_spring(folder);

@@ -19,6 +19,7 @@ struct hosts_edit {
     const char *full;           /* "fs1.example.org"; NULL: none */
     const char *address;        /* "192.0.2.7": whose line it gets; NULL: only its loopback lines */
     bool forget;                /* before is nobody's name afterwards */
+    bool moved;                 /* after is the name of no address but this */
 };
 /* malloc'd. Hostile bytes. */
 char *names_hosts(const char *text, const struct hosts_edit *e);

@@ -44,9 +44,19 @@ static bool is_loopback(const char *address)
     return strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0;
 }
 
-static void put_word(struct hosts *h, const char *word, size_t n, bool loopback, size_t *names)
+/* Where no address moves, the name does not stay where it was. */
+static bool is_elsewhere(const struct hosts_edit *e, const char *address)
+{
+    return e->moved && e->address && !is_loopback(address) && strcmp(address, e->address) != 0;
+}
+
+static void put_word(struct hosts *h, const char *address, const char *word, size_t n,
+                     size_t *names)
 {
     const struct hosts_edit *e = h->e;
+    bool loopback = is_loopback(address);
+    if (is_elsewhere(e, address) && is_name(word, n, e->after))
+        return;
     if (is_name(word, n, e->before) && !is_name(word, n, e->after)) {
         if (!loopback && e->forget)
             return;
@@ -64,13 +74,13 @@ static void put_word(struct hosts *h, const char *word, size_t n, bool loopback,
     (*names)++;
 }
 
-static bool names_before(const struct hosts *h, const char *line, size_t n)
+static bool has_name(const char *line, size_t n, const char *name, const char *but)
 {
     for (size_t i = 0; i < n && line[i] != '#';) {
         size_t from = i + strspn(line + i, " \t\r"), len = strcspn(line + from, " \t\r\n#");
         if (from + len > n || len == 0)
             break;
-        if (is_name(line + from, len, h->e->before) && !is_name(line + from, len, h->e->after))
+        if (is_name(line + from, len, name) && !(but && is_name(line + from, len, but)))
             return true;
         i = from + len;
     }
@@ -95,7 +105,9 @@ static void put_line(struct hosts *h, const char *line, size_t n)
     bool loopback = is_loopback(address);
     size_t names = 0, mark = h->out.len, at = from + len;
     h->has_own = h->has_own || says_own(h, address, line, n);
-    if (len == 0 || !names_before(h, line, n) || (!loopback && !h->e->forget)) {
+    bool before = has_name(line, n, h->e->before, h->e->after) && (loopback || h->e->forget);
+    bool taken = is_elsewhere(h->e, address) && has_name(line, n, h->e->after, NULL);
+    if (len == 0 || (!before && !taken)) {
         buf_put(&h->out, line, n);
         say(&h->out, "\n");
         return;
@@ -106,7 +118,7 @@ static void put_line(struct hosts *h, const char *line, size_t n)
         size_t w = at < n ? strcspn(line + at, " \t\r\n#") : 0;
         if (w == 0)
             break;
-        put_word(h, line + at, w, loopback, &names);
+        put_word(h, address, line + at, w, &names);
         at += w;
     }
     if (names == 0)

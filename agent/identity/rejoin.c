@@ -3,6 +3,7 @@
 #include "agent/identity/rejoin.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -15,6 +16,7 @@
 #include "agent/identity/service.h"
 #include "agent/identity/undo.h"
 #include "common/base/cleanup.h"
+#include "common/base/clock.h"
 #include "common/base/fault_point.h"
 #include "common/base/mem.h"
 #include "common/base/program.h"
@@ -95,7 +97,9 @@ static int join_as(struct stage_run *r, const struct ads *a, const char *ou)
     const char *const words[] = {"join", where, "--no-dns-updates", NULL};
     FAULT_POINT("identity.join");
     int rc = ads_net(a, words, JOIN_MS, NULL, r->reterr);
-    if (rc == 0 && !ads_key_holds(a))
+    /* A destination is asked when it serves: wbinfo -t. */
+    bool asks = stage_is_source(r) || strcmp(r->order->stage, "join") != 0;
+    if (rc == 0 && asks && !ads_key_holds(a))
         rc = fault_set(r->reterr, FAULT_STOP_JOB, EACCES,
                        "%.60s does not know the key that this host has after joining", a->dc);
     return rc;
@@ -283,6 +287,26 @@ static bool is_joined(const struct stage_run *r, const struct ads *a, const char
     return strcasecmp(now, name) == 0 && ads_key_holds(a);
 }
 
+/* The source lets go of its account by disabling it, in an order of its own that runs beside this
+ * one: two hosts that have joined by one name would both believe that they are it. */
+static int await_left(struct stage_run *r, const struct ads *a, const char *name)
+{
+    int64_t until = clock_mono_ms() + STAGE_LET_GO_MS;
+    for (;;) {
+        CLEANUP(ads_account_free) struct ads_account *had = NULL;
+        int rc = find_own(r, a, name, &had);
+        if (rc < 0)
+            return rc;
+        if (had->control & ADS_DISABLED)
+            return 0;
+        if (clock_mono_ms() > until)
+            return fault_set(r->reterr, FAULT_STOP_JOB, ETIMEDOUT,
+                             "the source has not left the domain: the account %.20s is in use",
+                             name);
+        (void)poll(NULL, 0, 20);
+    }
+}
+
 static int join_now(struct stage_run *r, const struct ads *a, const char *name)
 {
     const Godwit__IdentityPlan *p = r->order->plan;
@@ -291,6 +315,9 @@ static int join_now(struct stage_run *r, const struct ads *a, const char *name)
     CLEANUP(mem_free) char *dn = xasprintf("CN=%s,%s", name, p->ou);
     int found = ads_find(a, name, &had, r->reterr);
     int rc = may_join(r, a, name, found, had);
+    if (rc == 0 && !stage_is_source(r) && !undo_account(r->site.undo) &&
+        !(had->control & ADS_DISABLED))
+        rc = await_left(r, a, name);
     if (rc == 0)
         rc = keep_account(r, name, p->dc, had ? had->dn : dn, stage_is_source(r));
     if (rc == 0)

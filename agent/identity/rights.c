@@ -22,7 +22,7 @@
 #define INHERITED_TYPE 0x2U
 #define GUID_BYTES 16U
 #define SIDS_MAX 1000
-#define FRESH_S 600 /* what was read so lately is not read again while users wait */
+#define FRESH_S 3600 /* what was read so lately is not read again while users wait */
 
 /* ── the descriptor ── */
 

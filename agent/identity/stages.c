@@ -17,6 +17,7 @@
 #include "agent/identity/net.h"
 #include "agent/identity/nfs.h"
 #include "agent/identity/rejoin.h"
+#include "agent/identity/rival.h"
 #include "agent/identity/service.h"
 #include "agent/identity/stage.h"
 #include "agent/identity/undo.h"
@@ -111,7 +112,12 @@ static int noted_probe(struct stage_run *r)
 
 static int stop_act(struct stage_run *r)
 {
-    int rc = service_stop(&r->site, r->reterr);
+    const Godwit__IdentityPlan *p = r->order->plan;
+    int rc = p && stage_is_source(r) ? rival_note(r->site.folder, p) : 0;
+    if (rc < 0)
+        return fault_set(r->reterr, FAULT_STOP_JOB, -rc, "cannot note whom to ask: %s",
+                         strerror(-rc));
+    rc = service_stop(&r->site, r->reterr);
     if (rc >= 0 && stage_is_source(r))
         rc = stage_stay_away(r);
     if (rc >= 0 && !*r->site.root && service_answers("127.0.0.1", 200))
@@ -228,6 +234,22 @@ static int names_fit(struct stage_run *r, const Godwit__IdentityNames *n)
                : 0;
 }
 
+/* By name only it stays where it is. */
+static char *first_address(const struct stage_run *r)
+{
+    Godwit__UndoNetwork *net = NULL;
+    struct fault unused = {.err = 0};
+    char *ret = NULL;
+    if (net_look(&r->site, &net, &unused) < 0)
+        return NULL;
+    for (size_t i = 0; !ret && i < net->n_interfaces; i++)
+        if (net->interfaces[i]->n_addresses)
+            ret = xmemdup(net->interfaces[i]->addresses[0],
+                          strcspn(net->interfaces[i]->addresses[0], "/"));
+    net_free(net);
+    return ret;
+}
+
 /* The address whose line in /etc/hosts gets the name: the first that this host has afterwards. */
 static char *own_address(const struct stage_run *r, const Godwit__IdentityPlan *p)
 {
@@ -237,7 +259,9 @@ static char *own_address(const struct stage_run *r, const Godwit__IdentityPlan *
             a = *p->moves[m]->source_keeps ? p->moves[m]->source_keeps : NULL;
         else if (p->moves[m]->n_addresses)
             a = p->moves[m]->addresses[0]->address;
-    return a ? xmemdup(a, strcspn(a, "/")) : NULL;
+    if (a)
+        return xmemdup(a, strcspn(a, "/"));
+    return p->n_moves ? NULL : first_address(r);
 }
 
 static int rename_files(struct stage_run *r, const Godwit__IdentityPlan *p,
@@ -252,7 +276,8 @@ static int rename_files(struct stage_run *r, const Godwit__IdentityPlan *p,
                            .after = after->host,
                            .full = after->n_dns_names ? after->dns_names[0] : NULL,
                            .address = address,
-                           .forget = !stage_is_source(r) && p->n_moves > 0};
+                           .forget = !stage_is_source(r) || p->n_moves == 0,
+                           .moved = !stage_is_source(r) && p->n_moves == 0};
     const struct conf_set sets[] = {
         {"netbios name",             after->netbios                               },
         {"netbios aliases",          aliases                                      },
@@ -346,6 +371,7 @@ static int forgotten_probe(struct stage_run *r)
 const struct stage_row stage_rows[] = {
     {"connect",   STAGE_BOTH,                   stage_capture,   yes,                   NULL,                false},
     {"check",     STAGE_BOTH,                   stage_check,     yes,                   NULL,                false},
+    {"ttl",       STAGE_SOURCE,                 dns_lower,       yes,                   dns_undone,          false},
     {"guard",     STAGE_BOTH,                   guard_act,       guard_probe,           guard_gone,          true },
     {"fence",     STAGE_SOURCE,                 fence_act,       noted_probe,           fence_undone,        false},
     {"close",     STAGE_SOURCE,                 close_act,       noted_probe,           fence_undone,        false},

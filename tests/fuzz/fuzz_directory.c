@@ -8,6 +8,7 @@
 #include "agent/identity/ads.h"
 #include "agent/identity/check.h"
 #include "agent/identity/dns.h"
+#include "agent/identity/dns_set.h"
 #include "agent/identity/keep.h"
 #include "agent/identity/rights.h"
 #include "common/base/cleanup.h"
@@ -75,6 +76,7 @@ static void names(const char *text)
     must(script != NULL);
     dns_done(&d);
     free(dns_reverse(text));
+    (void)dns_is_zone(text, "7.2.0.192.in-addr.arpa");
 }
 
 static void credentials(const char *text)

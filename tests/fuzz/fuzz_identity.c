@@ -42,7 +42,7 @@ static void keep(const char *text, bool ifupdown)
 
 static void names(const char *text, bool conf)
 {
-    const struct hosts_edit e = {"new1", "fs1", "fs1.lab.test", "192.0.2.7", true};
+    const struct hosts_edit e = {"new1", "fs1", "fs1.lab.test", "192.0.2.7", true, true};
     const struct conf_set s = {"netbios name", "FS1"};
     CLEANUP(mem_free) char *once = conf ? names_globals(text, &s, 1) : names_hosts(text, &e);
     must(strstr(once, conf ? "FS1" : "192.0.2.7") != NULL);

@@ -303,9 +303,34 @@ static void shares_in_a_list(void **state)
     assert_false(rehearse_lists("", "data"));
 }
 
+/* Of its own zone alone: what a forwarder said of 10.in-addr.arpa is no place to write. */
+static void reverse_zones_that_a_server_has(void **state)
+{
+    static const struct {
+        const char *said;
+        bool has;
+    } cases[] = {
+        {";; flags: qr aa rd ra; QUERY: 1\n2.0.192.in-addr.arpa. 3600 IN SOA dc1.lab.test. h. 1\n",
+         true                                                                                            },
+        {";; flags: qr aa; QUERY: 1\n2.0.192.IN-ADDR.arpa 3600 IN SOA dc1.lab.test. h. 1\n",        true },
+        {";; flags: qr rd ra; QUERY: 1\n2.0.192.in-addr.arpa. 3600 IN SOA dc1.lab.test. h. 1\n",
+         false                                                                                           },
+        {";; flags: qr aa rd ra; QUERY: 1\n3.0.192.in-addr.arpa. 3600 IN SOA dc1.lab.test. h. 1\n",
+         false                                                                                           },
+        {";; flags: qr aa rd ra; QUERY: 1\n",                                                       false},
+        {";; flags: qr aaa; QUERY: 1\n2.0.192.in-addr.arpa. 3600 IN SOA x. h. 1\n",                 false},
+        {";; flags: qr aa; QUERY: 1\n. 3600 IN SOA x. h. 1\n",                                      false},
+        {"",                                                                                        false},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+        assert_int_equal(dns_is_zone(cases[i].said, "7.2.0.192.in-addr.arpa"), cases[i].has);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reverse_zones_that_a_server_has),
         cmocka_unit_test(credentials),
         cmocka_unit_test(a_file_that_others_may_read_is_refused),
         cmocka_unit_test(accounts),

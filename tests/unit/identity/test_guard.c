@@ -1,12 +1,15 @@
 /* test_guard: when the dead-man timer is due: clocks that jump, restarts, files that are damaged.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "agent/identity/guard.h"
+#include "agent/identity/rival.h"
 #include "common/base/cleanup.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
@@ -111,9 +114,59 @@ static void file(void **state)
     assert_int_equal(rmdir(dir), 0);
 }
 
+/* Listens as a file server would; -1: this test may not. */
+static int serve_at(const char *address)
+{
+    const struct sockaddr_in at = {
+        .sin_family = AF_INET, .sin_port = htons(445), .sin_addr.s_addr = inet_addr(address)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && bind(fd, (const struct sockaddr *)&at, sizeof at) == 0 && listen(fd, 5) == 0)
+        return fd;
+    if (fd >= 0)
+        (void)close(fd);
+    return -1;
+}
+
+/* Where no address moves, who serves is asked of the destination itself. */
+static void a_rival_is_asked(void **state)
+{
+    char dir[] = "/tmp/guard-XXXXXX";
+    char one[] = "127.81.7.1/8", two[] = "127.81.7.2/8", bad[] = "127.81.7.3\n1.2.3.4/8";
+    char *all[] = {one, bad, two};
+    Godwit__IdentityPlan p = GODWIT__IDENTITY_PLAN__INIT;
+    Godwit__IdentityMove m = GODWIT__IDENTITY_MOVE__INIT, *moves[] = {&m};
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    CLEANUP(mem_free) char *path = xasprintf("%s/" RIVAL_FILE, dir);
+    p.destination_addresses = all;
+    p.n_destination_addresses = 3;
+    p.moves = moves;
+    p.n_moves = 1;
+    assert_int_equal(rival_note(dir, &p), 0); /* addresses move: they tell it */
+    assert_int_equal(access(path, F_OK), -1);
+    p.n_moves = 0;
+    assert_int_equal(rival_note(dir, &p), 0);
+    CLEANUP(mem_free) char *text = NULL;
+    size_t len = 0;
+    assert_int_equal(file_read(path, 4096, &text, &len), 0);
+    assert_string_equal(text, "127.81.7.1\n127.81.7.2\n");
+    assert_null(rival_serves(dir));
+    int fd = serve_at("127.81.7.2");
+    if (fd >= 0) {
+        CLEANUP(mem_free) char *who = rival_serves(dir);
+        assert_string_equal(who, "127.81.7.2");
+        assert_int_equal(close(fd), 0);
+        assert_null(rival_serves(dir));
+    }
+    assert_int_equal(unlink(path), 0);
+    assert_null(rival_serves(dir));
+    assert_int_equal(rmdir(dir), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(due), cmocka_unit_test(text),
-                                       cmocka_unit_test(file), cmocka_unit_test(hold)};
+                                       cmocka_unit_test(file), cmocka_unit_test(hold),
+                                       cmocka_unit_test(a_rival_is_asked)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,15 +16,20 @@ static const struct {
     const char *before, *after;
 } hosts[] = {
   /* the destination becomes fs1 */
-    {{"new1", "fs1", "fs1.lab.test", "192.0.2.7", true},
+    {{"new1", "fs1", "fs1.lab.test", "192.0.2.7", true, false},
      "127.0.0.1 localhost\n127.0.1.1\tnew1.lab.test new1\n192.0.2.7 fs1\n192.0.2.8 new1\n192.0.2.9 "
-     "new10 # new1\n",                                       "127.0.0.1 localhost\n127.0.1.1\tfs1.lab.test fs1\n192.0.2.7 fs1\n192.0.2.9 new10 # new1\n"},
-    {{"new1", "fs1", "fs1.lab.test", "192.0.2.7", true},
-     "::1 localhost\n192.0.2.8 other new1.lab.test",         "::1 localhost\n192.0.2.8\tother\n192.0.2.7\tfs1.lab.test fs1\n"                           },
+     "new10 # new1\n",                                                     "127.0.0.1 localhost\n127.0.1.1\tfs1.lab.test fs1\n192.0.2.7 fs1\n192.0.2.9 new10 # new1\n"},
+    {{"new1", "fs1", "fs1.lab.test", "192.0.2.7", true, false},
+     "::1 localhost\n192.0.2.8 other new1.lab.test",                       "::1 localhost\n192.0.2.8\tother\n192.0.2.7\tfs1.lab.test fs1\n"                           },
  /* the source: its old name stays the way to the destination */
-    {{"fs1", "fs1-7c2d", NULL, "192.0.2.77", false},
-     "127.0.1.1 fs1\n192.0.2.7 fs1.lab.test fs1\n",          "127.0.1.1\tfs1-7c2d\n192.0.2.7 fs1.lab.test fs1\n192.0.2.77\tfs1-7c2d\n"                  },
-    {{"fs1", "fs1-7c2d", NULL, NULL, false},             "", ""                                                                                         },
+    {{"fs1", "fs1-7c2d", NULL, "192.0.2.77", false, false},
+     "127.0.1.1 fs1\n192.0.2.7 fs1.lab.test fs1\n",                        "127.0.1.1\tfs1-7c2d\n192.0.2.7 fs1.lab.test fs1\n192.0.2.77\tfs1-7c2d\n"                  },
+ /* by name only: the old name is at the destination's address, or in DNS alone */
+    {{"new1", "fs1", "fs1.lab.test", "198.51.100.8", true, true},
+     "127.0.1.1 new1\n192.0.2.7 fs1.lab.test fs1 db\n198.51.100.8 new1\n", "127.0.1.1\tfs1\n192.0.2.7\tdb\n198.51.100.8\tfs1.lab.test fs1\n"                          },
+    {{"fs1", "fs1-7c2d", NULL, "192.0.2.7", true, false},
+     "127.0.1.1 fs1\n192.0.2.7 fs1.lab.test fs1\n",                        "127.0.1.1\tfs1-7c2d\n192.0.2.7\tfs1-7c2d\n"                                               },
+    {{"fs1", "fs1-7c2d", NULL, NULL, false, false},               "",      ""                                                                                         },
 };
 
 static void hosts_file(void **state)

@@ -1,24 +1,23 @@
 /* test_rejoin: leaving and joining against a directory of the test's own: a program `net` that
  * keeps the account in a file, and does what the test lets it do. */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/identity/stage.h"
 #include "common/base/cleanup.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
-#include "common/base/program.h"
+#include "tests/unit/identity/own_host.h"
 #include "tests/unit/test.h"
 
 #define PASSWORD "Very-Secret-1"
 #define SID "S-1-5-21-1-2-3-1107"
 #define SECRETS "var/lib/samba/private/secrets.tdb"
-
-static char root[] = "/tmp/identity-rejoin-XXXXXX";
-static char *home, *bin;
 
 /* The key that counts is in @/ad.key, the machine's in its secrets.tdb; disabled: @/ad.off. Each
  * call is told to @/calls. */
@@ -40,9 +39,6 @@ static const char net[] =
     "'rpc user delete') rm -f @/ad.there ;;\n"
     "'setlocalsid '*) echo $2 >@/local ;;\n"
     "*) exit 1 ;;\nesac\n";
-static const char testparm[] =
-    "#!/bin/sh\nfor a; do case $a in --parameter-name=*) p=${a#*=} ;; esac; done\n"
-    "sed -n \"s/^ *$p = //p\" @/etc/samba/smb.conf | tail -1\n";
 static const char may_all[] = "objectSid: " SID "\nmemberOf: CN=g,DC=x\n"
                               "servicePrincipalName: HOST/FS1\n"
                               "allowedAttributesEffective: unicodePwd\n"
@@ -50,90 +46,31 @@ static const char may_all[] = "objectSid: " SID "\nmemberOf: CN=g,DC=x\n"
                               "allowedAttributesEffective: servicePrincipalName\n"
                               "allowedAttributesEffective: dNSHostName\n";
 
-static void put(const char *name, const char *text, unsigned mode)
-{
-    CLEANUP(mem_free) char *path = xasprintf("%s/%s", root, name);
-    CLEANUP(mem_free) char *folder = xmemdup(path, (size_t)(strrchr(path, '/') - path));
-    assert_int_equal(file_mkdirs(folder, 0700), 0);
-    assert_int_equal(file_write(path, mode, text, strlen(text)), 0);
-}
-
-static char *get(const char *name)
-{
-    CLEANUP(mem_free) char *path = xasprintf("%s/%s", root, name);
-    char *text = NULL;
-    size_t len = 0;
-    return file_read(path, 1 << 20, &text, &len) < 0 ? xstrdup("(none)") : text;
-}
-
-static void assert_file(const char *name, const char *want)
-{
-    CLEANUP(mem_free) char *now = get(name);
-    assert_string_equal(now, want);
-}
-
-static bool called(const char *what)
-{
-    CLEANUP(mem_free) char *all = get("calls");
-    return strstr(all, what) != NULL;
-}
-
-/* The host's root stands for @. */
-static void program(const char *name, const char *text)
-{
-    char *all = xstrdup(""), *more;
-    CLEANUP(mem_free) char *path = xasprintf("bin/%s", name);
-    for (const char *at = text; *at;) {
-        size_t n = strcspn(at, "@");
-        more = xasprintf("%s%.*s%s", all, (int)n, at, at[n] ? root : "");
-        free(all);
-        all = more;
-        at += n + (at[n] != '\0');
-    }
-    put(path, all, 0700);
-    free(all);
-}
-
 static int begin(void **state)
 {
     (void)state;
-    memcpy(root + sizeof root - 7, "XXXXXX", 6);
-    assert_non_null(mkdtemp(root));
-    home = xasprintf("%s/cutover", root);
-    bin = xasprintf("%s/bin:/usr/bin:/bin", root);
-    program("net", net);
-    program("testparm", testparm);
-    program("ldapsearch", "#!/bin/sh\ncase \"$*\" in *MAMCAQQ=*) ;; *) exit 1 ;; esac\n"
-                          "echo 'dn: CN=FS1'\necho 'nTSecurityDescriptor:: AQAEhA=='\n");
-    put("etc/samba/smb.conf", "[global]\n   netbios name = FS1\n", 0644);
-    put("etc/godwit/cutover.cred", "username=joiner\npassword=" PASSWORD "\n", 0600);
-    put("etc/krb5.keytab", "keys of fs1", 0600);
-    put(SECRETS, "key of fs1", 0600);
-    put("ad.key", "key of fs1", 0600);
-    put("ad.text", may_all, 0600);
-    put("ad.container",
-        "distinguishedName: OU=Servers,DC=lab,DC=test\n"
-        "allowedChildClassesEffective: computer\n",
-        0600);
+    host_begin();
+    host_program("net", net);
+    host_program("ldapsearch", "#!/bin/sh\ncase \"$*\" in *MAMCAQQ=*) ;; *) exit 1 ;; esac\n"
+                               "echo 'dn: CN=FS1'\necho 'nTSecurityDescriptor:: AQAEhA=='\n");
+    host_put("etc/samba/smb.conf", "[global]\n   netbios name = FS1\n", 0644);
+    host_put("etc/godwit/cutover.cred", "username=joiner\npassword=" PASSWORD "\n", 0600);
+    host_put("etc/krb5.keytab", "keys of fs1", 0600);
+    host_put(SECRETS, "key of fs1", 0600);
+    host_put("ad.key", "key of fs1", 0600);
+    host_put("ad.text", may_all, 0600);
+    host_put("ad.container",
+             "distinguishedName: OU=Servers,DC=lab,DC=test\n"
+             "allowedChildClassesEffective: computer\n",
+             0600);
     return 0;
 }
 
 static int end(void **state)
 {
     (void)state;
-    const char *const argv[] = {"rm", "-rf", "--", root, NULL};
-    const struct program_call c = {.argv = argv};
-    struct program_output o;
-    if (program_run(&c, &o, NULL) == 0)
-        program_done(&o);
-    free(home);
-    free(bin);
+    host_end();
     return 0;
-}
-
-static char *text(const char *s)
-{
-    return (char *)(uintptr_t)s;
 }
 
 static int order(Godwit__IdentityRole role, const char *stage, Godwit__IdentityAction action,
@@ -145,13 +82,14 @@ static int order(Godwit__IdentityRole role, const char *stage, Godwit__IdentityA
     Godwit__IdentityDomain account = GODWIT__IDENTITY_DOMAIN__INIT;
     Godwit__IdentityResult *r = xmalloc(sizeof *r);
     struct fault why = {.err = 0};
-    char *groups[] = {text("CN=g,DC=x")}, *spns[] = {text("HOST/FS1"), text("nfs/fs1.lab.test")};
-    fs1.netbios = text("FS1");
-    new1.netbios = text("NEW1");
-    later.netbios = text("FS1-7C2D");
+    char *groups[] = {host_text("CN=g,DC=x")},
+         *spns[] = {host_text("HOST/FS1"), host_text("nfs/fs1.lab.test")};
+    fs1.netbios = host_text("FS1");
+    new1.netbios = host_text("NEW1");
+    later.netbios = host_text("FS1-7C2D");
     if (strcmp(stage, "join") == 0 && role == GODWIT__IDENTITY_ROLE__IDENTITY_SOURCE)
-        later.netbios = text("OLD9");
-    account.account_sid = text(SID);
+        later.netbios = host_text("OLD9");
+    account.account_sid = host_text(SID);
     account.groups = groups;
     account.n_groups = 1;
     account.spns = spns;
@@ -162,16 +100,16 @@ static int order(Godwit__IdentityRole role, const char *stage, Godwit__IdentityA
     p.source_new = &later;
     p.destination_old = &new1;
     p.account = &account;
-    p.ou = text("OU=Servers,DC=lab,DC=test");
-    p.dc = text("dc1.lab.test");
-    p.local_sid = text("S-1-5-21-7-8-9");
-    o.cutover = text("0123456789abcdef.1");
+    p.ou = host_text("OU=Servers,DC=lab,DC=test");
+    p.dc = host_text("dc1.lab.test");
+    p.local_sid = host_text("S-1-5-21-7-8-9");
+    o.cutover = host_text("0123456789abcdef.1");
     o.role = role;
-    o.stage = text(stage);
+    o.stage = host_text(stage);
     o.action = action;
     o.plan = strcmp(stage, "") != 0 ? &p : NULL; /* the timer's own has none */
     godwit__identity_result__init(r);
-    int rc = stage_do(home, root, bin, &o, r, &why);
+    int rc = stage_do(host_home, host_root, host_bin, &o, r, &why);
     if (is)
         *is = r->is;
     godwit__identity_result__free_unpacked(r, NULL);
@@ -193,50 +131,72 @@ static void a_host_leaves_and_comes_back(void **state)
     assert_int_equal(order(SOURCE, "leave", PROBE, &is), 0);
     assert_false(is);
     assert_int_equal(order(SOURCE, "leave", DO, NULL), 0);
-    assert_file("ad.off", "");
-    assert_file(SECRETS, "(none)");
-    assert_file("etc/krb5.keytab", "(none)");
+    host_assert_file("ad.off", "");
+    host_assert_file(SECRETS, "(none)");
+    host_assert_file("etc/krb5.keytab", "(none)");
     assert_int_equal(order(SOURCE, "leave", PROBE, &is), 0);
     assert_true(is);
     assert_int_equal(order(SOURCE, "leave", DO, NULL), 0); /* again */
     assert_int_equal(order(SOURCE, "", UNDO, NULL), 0);    /* without a plan: by the notes alone */
-    assert_file("ad.off", "(none)");
-    assert_file("etc/krb5.keytab", "keys of fs1");
-    assert_true(called("ads join createcomputer=Servers --no-dns-updates -S dc1.lab.test -A "));
+    host_assert_file("ad.off", "(none)");
+    host_assert_file("etc/krb5.keytab", "keys of fs1");
+    assert_true(
+        host_called("ads join createcomputer=Servers --no-dns-updates -S dc1.lab.test -A "));
     assert_int_equal(order(SOURCE, "leave", UNDO, NULL), 0);
-    assert_false(called(PASSWORD));
+    assert_false(host_called(PASSWORD));
 }
 
 /* Killed before the directory was asked: the account counts all the time, no join is made. */
 static void nothing_is_joined_where_nobody_left(void **state)
 {
     (void)state;
-    put("no-leave", "", 0600);
+    host_put("no-leave", "", 0600);
     assert_int_equal(order(SOURCE, "leave", DO, NULL), -EIO);
     assert_int_equal(order(SOURCE, "leave", UNDO, NULL), 0);
-    assert_file(SECRETS, "key of fs1");
-    assert_false(called("ads join"));
+    host_assert_file(SECRETS, "key of fs1");
+    assert_false(host_called("ads join"));
 }
 
 static void the_destination_joins_as_the_source(void **state)
 {
     (void)state;
-    put(SECRETS, "key of new1", 0600);
-    put("ad.off", "", 0600);
+    host_put(SECRETS, "key of new1", 0600);
+    host_put("ad.off", "", 0600);
     bool is = true;
     assert_int_equal(order(DESTINATION, "join", PROBE, &is), 0);
     assert_false(is);
     assert_int_equal(order(DESTINATION, "join", DO, NULL), 0);
-    assert_true(called("setspn add FS1 nfs/fs1.lab.test"));
-    assert_file("local", "S-1-5-21-7-8-9\n");
+    assert_true(host_called("setspn add FS1 nfs/fs1.lab.test"));
+    host_assert_file("local", "S-1-5-21-7-8-9\n");
     assert_int_equal(order(DESTINATION, "join", PROBE, &is), 0);
     assert_true(is);
-    put("calls", "", 0600);
+    host_put("calls", "", 0600);
     assert_int_equal(order(DESTINATION, "join", DO, NULL), 0);
-    assert_false(called("ads join"));
+    assert_false(host_called("ads join"));
     assert_int_equal(order(DESTINATION, "join", UNDO, NULL), 0);
-    assert_file(SECRETS, "key of new1");
-    assert_false(called("rpc user delete"));
+    host_assert_file(SECRETS, "key of new1");
+    assert_false(host_called("rpc user delete"));
+}
+
+/* The source's order runs beside this one: two that have joined by one name would both be it. */
+static void the_destination_waits_until_the_source_has_left(void **state)
+{
+    (void)state;
+    host_put(SECRETS, "key of new1", 0600);
+    pid_t pid = fork();
+    if (pid == 0) {
+        CLEANUP(mem_free) char *path = xasprintf("%s/calls", host_root);
+        CLEANUP(mem_free) char *off = xasprintf("%s/ad.off", host_root);
+        struct stat st;
+        while (stat(path, &st) < 0 || st.st_size < 600) /* it has asked, and asked again */
+            (void)poll(NULL, 0, 5);
+        _exit(host_called("ads join") || file_write(off, 0600, "", 0) < 0);
+    }
+    assert_int_equal(order(DESTINATION, "join", DO, NULL), 0);
+    int status = -1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_true(host_called("ads join"));
 }
 
 /* The trap: a join by one who may not reset the password can delete the account. */
@@ -250,53 +210,53 @@ static void no_call_is_made_without_the_rights(void **state)
         CLEANUP(mem_free) char *less = xstrdup(may_all);
         char *at = strstr(less, line);
         memmove(at, at + strlen(line), strlen(at + strlen(line)) + 1);
-        put("ad.text", less, 0600);
-        put("calls", "", 0600);
+        host_put("ad.text", less, 0600);
+        host_put("calls", "", 0600);
         assert_int_equal(order(SOURCE, "leave", DO, NULL), -EACCES);
-        put(SECRETS, "key of new1", 0600);
+        host_put(SECRETS, "key of new1", 0600);
         assert_int_equal(order(DESTINATION, "join", DO, NULL), -EACCES);
-        assert_false(called("ads join") || called("ads leave"));
-        put(SECRETS, "key of fs1", 0600);
+        assert_false(host_called("ads join") || host_called("ads leave"));
+        host_put(SECRETS, "key of fs1", 0600);
     }
 }
 
 static void another_account_is_not_taken(void **state)
 {
     (void)state;
-    put(SECRETS, "key of new1", 0600);
-    put("ad.text", "objectSid: S-1-5-21-1-2-3-9\n", 0600);
+    host_put(SECRETS, "key of new1", 0600);
+    host_put("ad.text", "objectSid: S-1-5-21-1-2-3-9\n", 0600);
     assert_int_equal(order(DESTINATION, "join", DO, NULL), -ESTALE);
-    put("etc/godwit/cutover.cred", "username=joiner\npassword=x\n", 0644);
+    host_put("etc/godwit/cutover.cred", "username=joiner\npassword=x\n", 0644);
     assert_int_equal(order(DESTINATION, "join", DO, NULL), -EPERM);
-    assert_false(called("ads join"));
+    assert_false(host_called("ads join"));
 }
 
 static void the_source_gets_an_account_of_its_own(void **state)
 {
     (void)state;
-    put("etc/samba/smb.conf", "[global]\n   netbios name = OLD9\n", 0644);
-    put("ad.key", "key that the destination has", 0600);
+    host_put("etc/samba/smb.conf", "[global]\n   netbios name = OLD9\n", 0644);
+    host_put("ad.key", "key that the destination has", 0600);
     assert_int_equal(order(SOURCE, "join", DO, NULL), 0);
-    assert_file("ad.there", "");
-    assert_false(called("setlocalsid"));
+    host_assert_file("ad.there", "");
+    assert_false(host_called("setlocalsid"));
     assert_int_equal(order(SOURCE, "join", UNDO, NULL), 0);
-    assert_file("ad.there", "(none)");
-    assert_file(SECRETS, "key of fs1");
+    host_assert_file("ad.there", "(none)");
+    host_assert_file(SECRETS, "key of fs1");
     /* Somebody else's of that name stays whose it is. */
-    put("ad.there", "", 0600);
+    host_put("ad.there", "", 0600);
     assert_int_equal(order(SOURCE, "join", DO, NULL), -EEXIST);
     assert_int_equal(order(SOURCE, "join", UNDO, NULL), 0);
-    assert_file("ad.there", "");
+    host_assert_file("ad.there", "");
 }
 
 static void without_a_credential_it_says_so(void **state)
 {
     (void)state;
-    CLEANUP(mem_free) char *path = xasprintf("%s/etc/godwit/cutover.cred", root);
-    put("etc/samba/smb.conf", "[global]\n   netbios name = OLD9\n", 0644);
+    CLEANUP(mem_free) char *path = xasprintf("%s/etc/godwit/cutover.cred", host_root);
+    host_put("etc/samba/smb.conf", "[global]\n   netbios name = OLD9\n", 0644);
     assert_int_equal(unlink(path), 0);
     assert_int_equal(order(SOURCE, "join", DO, NULL), -ENOKEY);
-    assert_file(SECRETS, "key of fs1");
+    host_assert_file(SECRETS, "key of fs1");
 }
 
 int main(void)
@@ -305,6 +265,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_host_leaves_and_comes_back, begin, end),
         cmocka_unit_test_setup_teardown(nothing_is_joined_where_nobody_left, begin, end),
         cmocka_unit_test_setup_teardown(the_destination_joins_as_the_source, begin, end),
+        cmocka_unit_test_setup_teardown(the_destination_waits_until_the_source_has_left, begin,
+                                        end),
         cmocka_unit_test_setup_teardown(no_call_is_made_without_the_rights, begin, end),
         cmocka_unit_test_setup_teardown(another_account_is_not_taken, begin, end),
         cmocka_unit_test_setup_teardown(the_source_gets_an_account_of_its_own, begin, end),

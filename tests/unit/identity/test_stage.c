@@ -14,11 +14,9 @@
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
-#include "common/base/program.h"
+#include "tests/unit/identity/own_host.h"
 #include "tests/unit/test.h"
 
-static char root[] = "/tmp/identity-stage-XXXXXX";
-static char *home, *bin;
 static bool domain; /* the servers are members of one */
 static bool source; /* this host is the one that lets go */
 
@@ -28,49 +26,8 @@ static const char ip[] =
 static const char systemctl[] =
     "#!/bin/sh\necho \"$*\" >>@/units\n[ \"$1\" = show ] || exit 0\n"
     "printf 'Id=smbd.service\\nLoadState=loaded\\nActiveState=active\\n'\n";
-static const char testparm[] =
-    "#!/bin/sh\nfor a; do case $a in --parameter-name=*) p=${a#*=} ;; esac; done\n"
-    "sed -n \"s/^ *$p = //p\" @/etc/samba/smb.conf | tail -1\n";
 static const char conf[] = "[global]\n   netbios name = NEW1\n[data]\n   path = /srv\n";
 static const char net_file[] = "[Match]\nName=eth0\n[Network]\nAddress=192.0.2.8/24\n";
-
-static void put(const char *name, const char *text, unsigned mode)
-{
-    CLEANUP(mem_free) char *path = xasprintf("%s/%s", root, name);
-    CLEANUP(mem_free) char *folder = xmemdup(path, (size_t)(strrchr(path, '/') - path));
-    assert_int_equal(file_mkdirs(folder, 0700), 0);
-    assert_int_equal(file_write(path, mode, text, strlen(text)), 0);
-}
-
-static char *get(const char *name)
-{
-    CLEANUP(mem_free) char *path = xasprintf("%s/%s", root, name);
-    char *text = NULL;
-    size_t len = 0;
-    return file_read(path, 1 << 20, &text, &len) < 0 ? xstrdup("(none)") : text;
-}
-
-static void assert_file(const char *name, const char *want)
-{
-    CLEANUP(mem_free) char *now = get(name);
-    assert_string_equal(now, want);
-}
-
-/* The host's root stands for @. */
-static void program(const char *name, const char *text)
-{
-    char *all = xstrdup(""), *more;
-    CLEANUP(mem_free) char *path = xasprintf("bin/%s", name);
-    for (const char *at = text; *at;) {
-        size_t n = strcspn(at, "@");
-        more = xasprintf("%s%.*s%s", all, (int)n, at, at[n] ? root : "");
-        free(all);
-        all = more;
-        at += n + (at[n] != '\0');
-    }
-    put(path, all, 0700);
-    free(all);
-}
 
 static char *links_of(const char *address)
 {
@@ -82,25 +39,21 @@ static char *links_of(const char *address)
 static int begin(void **state)
 {
     (void)state;
-    memcpy(root + sizeof root - 7, "XXXXXX", 6);
-    assert_non_null(mkdtemp(root));
-    home = xasprintf("%s/cutover", root);
-    bin = xasprintf("%s/bin:/usr/bin:/bin", root);
+    host_begin();
     CLEANUP(mem_free) char *before = links_of("192.0.2.8");
     CLEANUP(mem_free) char *after = links_of("192.0.2.7");
-    program("ip", ip);
-    program("systemctl", systemctl);
-    program("testparm", testparm);
-    program("networkctl", "#!/bin/sh\n");
-    put("links", before, 0600);
-    put("after", after, 0600);
-    put("etc/samba/smb.conf", conf, 0644);
-    put("etc/hostname", "new1\n", 0644);
-    put("etc/hosts", "127.0.0.1 localhost\n192.0.2.8 new1\n", 0644);
-    put("etc/systemd/network/a.network", net_file, 0640);
-    put("sys/class/net/eth0/ifindex", "2\n", 0644);
-    put("run/systemd/netif/links/2",
-        "ADMIN_STATE=configured\nNETWORK_FILE=/etc/systemd/network/a.network\n", 0644);
+    host_program("ip", ip);
+    host_program("systemctl", systemctl);
+    host_program("networkctl", "#!/bin/sh\n");
+    host_put("links", before, 0600);
+    host_put("after", after, 0600);
+    host_put("etc/samba/smb.conf", conf, 0644);
+    host_put("etc/hostname", "new1\n", 0644);
+    host_put("etc/hosts", "127.0.0.1 localhost\n192.0.2.8 new1\n", 0644);
+    host_put("etc/systemd/network/a.network", net_file, 0640);
+    host_put("sys/class/net/eth0/ifindex", "2\n", 0644);
+    host_put("run/systemd/netif/links/2",
+             "ADMIN_STATE=configured\nNETWORK_FILE=/etc/systemd/network/a.network\n", 0644);
     return 0;
 }
 
@@ -108,19 +61,8 @@ static int end(void **state)
 {
     (void)state;
     domain = source = false;
-    const char *const argv[] = {"rm", "-rf", "--", root, NULL};
-    const struct program_call c = {.argv = argv};
-    struct program_output o;
-    if (program_run(&c, &o, NULL) == 0)
-        program_done(&o);
-    free(home);
-    free(bin);
+    host_end();
     return 0;
-}
-
-static char *text(const char *s)
-{
-    return (char *)(uintptr_t)s;
 }
 
 static int order(const char *stage, Godwit__IdentityAction action, bool *sprung)
@@ -133,19 +75,19 @@ static int order(const char *stage, Godwit__IdentityAction action, bool *sprung)
     Godwit__IdentityAddress out = GODWIT__IDENTITY_ADDRESS__INIT, *outs[] = {&out};
     Godwit__IdentityResult *r = xmalloc(sizeof *r);
     struct fault why = {.err = 0};
-    char *aliases[] = {text("FSALIAS")};
-    in.address = text("192.0.2.7/24");
-    out.address = text("192.0.2.8/24");
-    m.to_mac = text("52:54:00:00:00:01");
+    char *aliases[] = {host_text("FSALIAS")};
+    in.address = host_text("192.0.2.7/24");
+    out.address = host_text("192.0.2.8/24");
+    m.to_mac = host_text("52:54:00:00:00:01");
     m.from_mac = m.to_mac;
-    m.source_keeps = text("192.0.2.77/24");
+    m.source_keeps = host_text("192.0.2.77/24");
     m.addresses = ins;
     m.n_addresses = 1;
     m.gives_up = outs;
     m.n_gives_up = 1;
-    new1.host = text("new1");
-    fs1.host = text("fs1");
-    fs1.netbios = text("FS1");
+    new1.host = host_text("new1");
+    fs1.host = host_text("fs1");
+    fs1.netbios = host_text("FS1");
     fs1.aliases = aliases;
     fs1.n_aliases = 1;
     p.old = &fs1;
@@ -153,15 +95,15 @@ static int order(const char *stage, Godwit__IdentityAction action, bool *sprung)
     p.domain = domain;
     p.moves = moves;
     p.n_moves = 1;
-    o.cutover = text("0123456789abcdef.1");
+    o.cutover = host_text("0123456789abcdef.1");
     o.role = source ? GODWIT__IDENTITY_ROLE__IDENTITY_SOURCE
                     : GODWIT__IDENTITY_ROLE__IDENTITY_DESTINATION;
-    o.stage = text(stage);
+    o.stage = host_text(stage);
     o.action = action;
     o.plan = &p;
     o.silence_s = 60;
     godwit__identity_result__init(r);
-    int rc = stage_do(home, root, bin, &o, r, &why);
+    int rc = stage_do(host_home, host_root, host_bin, &o, r, &why);
     if (sprung)
         *sprung = r->sprung;
     godwit__identity_result__free_unpacked(r, NULL);
@@ -185,14 +127,14 @@ static void names(void **state)
     (void)state;
     assert_int_equal(act("names"), 0);
     assert_int_equal(act("names"), 0);
-    assert_file("etc/hostname", "fs1\n");
-    assert_file("etc/hosts", "127.0.0.1 localhost\n192.0.2.7\tfs1\n");
-    assert_file("etc/samba/smb.conf", "[global]\n   netbios name = FS1\n   netbios aliases = "
-                                      "FSALIAS\n[data]\n   path = /srv\n");
+    host_assert_file("etc/hostname", "fs1\n");
+    host_assert_file("etc/hosts", "127.0.0.1 localhost\n192.0.2.7\tfs1\n");
+    host_assert_file("etc/samba/smb.conf", "[global]\n   netbios name = FS1\n   netbios aliases = "
+                                           "FSALIAS\n[data]\n   path = /srv\n");
     assert_int_equal(undo("names"), 0);
-    assert_file("etc/hostname", "new1\n");
-    assert_file("etc/hosts", "127.0.0.1 localhost\n192.0.2.8 new1\n");
-    assert_file("etc/samba/smb.conf", conf);
+    host_assert_file("etc/hostname", "new1\n");
+    host_assert_file("etc/hosts", "127.0.0.1 localhost\n192.0.2.8 new1\n");
+    host_assert_file("etc/samba/smb.conf", conf);
     assert_int_equal(undo("names"), 0); /* again, and what never began */
     assert_int_equal(undo("addresses"), 0);
 }
@@ -201,38 +143,38 @@ static void names(void **state)
 static void half_done(void **state)
 {
     (void)state;
-    program("testparm", "#!/bin/sh\necho SOMETHING-ELSE\n");
+    host_program("testparm", "#!/bin/sh\necho SOMETHING-ELSE\n");
     assert_int_equal(act("names"), -EINVAL); /* Samba does not read it as meant */
-    assert_file("etc/samba/smb.conf", conf);
-    assert_file("etc/hostname", "fs1\n");
+    host_assert_file("etc/samba/smb.conf", conf);
+    host_assert_file("etc/hostname", "fs1\n");
     assert_int_equal(undo("names"), 0);
-    assert_file("etc/hostname", "new1\n");
+    host_assert_file("etc/hostname", "new1\n");
 }
 
 static void addresses(void **state)
 {
     (void)state;
     assert_int_equal(act("addresses"), 0);
-    assert_file("batch", "address add 192.0.2.7/24 broadcast + dev eth0\n"
-                         "address del 192.0.2.8/24 dev eth0\n");
-    assert_file("etc/systemd/network/a.network",
-                "[Match]\nName=eth0\n[Network]\nAddress=192.0.2.7/24\n");
+    host_assert_file("batch", "address add 192.0.2.7/24 broadcast + dev eth0\n"
+                              "address del 192.0.2.8/24 dev eth0\n");
+    host_assert_file("etc/systemd/network/a.network",
+                     "[Match]\nName=eth0\n[Network]\nAddress=192.0.2.7/24\n");
     assert_int_equal(act("addresses"), 0);
     CLEANUP(mem_free) char *links = links_of("192.0.2.8");
-    put("after", links, 0600);
-    put("batch", "", 0600);
+    host_put("after", links, 0600);
+    host_put("batch", "", 0600);
     assert_int_equal(undo("addresses"), 0);
-    assert_file("batch", "address add 192.0.2.8/24 broadcast + dev eth0\n"
-                         "address del 192.0.2.7/24 dev eth0\n");
-    assert_file("etc/systemd/network/a.network", net_file);
+    host_assert_file("batch", "address add 192.0.2.8/24 broadcast + dev eth0\n"
+                              "address del 192.0.2.7/24 dev eth0\n");
+    host_assert_file("etc/systemd/network/a.network", net_file);
 }
 
 /* The manager adds it at the same time: the first try fails, and then it is so. */
 static void settles(void **state)
 {
     (void)state;
-    program("ip", "#!/bin/sh\nif [ \"$1\" = -batch ]; then cat @/after >@/links; exit 1; fi\n"
-                  "case \"$*\" in *address*) cat @/links ;; *) echo '[]' ;; esac\n");
+    host_program("ip", "#!/bin/sh\nif [ \"$1\" = -batch ]; then cat @/after >@/links; exit 1; fi\n"
+                       "case \"$*\" in *address*) cat @/links ;; *) echo '[]' ;; esac\n");
     assert_int_equal(act("addresses"), 0);
 }
 
@@ -241,7 +183,7 @@ static void stop(void **state)
     (void)state;
     assert_int_equal(act("stop"), 0);
     assert_int_equal(undo("stop"), 0);
-    CLEANUP(mem_free) char *units = get("units");
+    CLEANUP(mem_free) char *units = host_get("units");
     assert_non_null(strstr(units, "mask --quiet smbd.service"));
     assert_non_null(strstr(units, "\nstop smbd.service nmbd.service winbind.service\n"));
     assert_non_null(strstr(units, "\nunmask --quiet smbd.service\nstart smbd.service\n"));
@@ -254,15 +196,15 @@ static void stays_away(void **state)
     static const char mine[] = "[Match]\nName=eth0\n[Network]\nAddress=192.0.2.7/24\n";
     CLEANUP(mem_free) char *links = links_of("192.0.2.7");
     source = true;
-    put("links", links, 0600);
-    put("after", links, 0600);
-    put("etc/systemd/network/a.network", mine, 0644);
+    host_put("links", links, 0600);
+    host_put("after", links, 0600);
+    host_put("etc/systemd/network/a.network", mine, 0644);
     assert_int_equal(act("stop"), 0);
-    assert_file("etc/systemd/network/a.network",
-                "[Match]\nName=eth0\n[Network]\nAddress=192.0.2.77/24\n");
-    assert_file("batch", "(none)"); /* it has it still */
+    host_assert_file("etc/systemd/network/a.network",
+                     "[Match]\nName=eth0\n[Network]\nAddress=192.0.2.77/24\n");
+    host_assert_file("batch", "(none)"); /* it has it still */
     assert_int_equal(undo("stop"), 0);
-    assert_file("etc/systemd/network/a.network", mine);
+    host_assert_file("etc/systemd/network/a.network", mine);
 }
 
 /* As if the timer had been set before the host's start. */
@@ -278,30 +220,31 @@ static void restart(const char *folder)
 static void boot(void **state)
 {
     (void)state;
-    CLEANUP(mem_free) char *folder = stage_folder(home, "0123456789abcdef.1");
+    CLEANUP(mem_free) char *folder = stage_folder(host_home, "0123456789abcdef.1");
     CLEANUP(mem_free) char *fence = xasprintf("%s/fence.note", folder);
-    assert_int_equal(identity_boot(root, root), 0); /* no cutover ever */
+    assert_int_equal(identity_boot(host_root, host_root), 0); /* no cutover ever */
     assert_int_equal(act("guard"), 0);
     assert_int_equal(act("stop"), 0);
     restart(folder);
-    assert_int_equal(identity_boot(root, root), 0);
+    assert_int_equal(identity_boot(host_root, host_root), 0);
     assert_false(guard_sprung(folder)); /* it was nobody else yet */
     assert_int_equal(act("addresses"), 0);
     assert_int_equal(act("names"), 0);
-    assert_int_equal(identity_boot(root, root), 0); /* the orders came since the start */
+    assert_int_equal(identity_boot(host_root, host_root), 0); /* the orders came since the start */
     assert_false(guard_sprung(folder));
     restart(folder);
     assert_int_equal(file_write(fence, 0600, "", 0), 0);
-    assert_int_equal(identity_boot(root, root), 0); /* a source keeps away by itself */
-    assert_file("etc/hostname", "fs1\n");
+    assert_int_equal(identity_boot(host_root, host_root), 0); /* a source keeps away by itself */
+    host_assert_file("etc/hostname", "fs1\n");
     assert_int_equal(unlink(fence), 0);
-    assert_int_equal(identity_boot(root, root), 0);
+    assert_int_equal(identity_boot(host_root, host_root), 0);
     assert_true(guard_sprung(folder));
-    assert_file("etc/hostname", "new1\n");
-    assert_file("etc/samba/smb.conf", conf);
-    assert_file("etc/systemd/network/a.network", net_file);
-    assert_int_equal(identity_boot(root, root), 0); /* a second start before the agent's */
-    assert_file("etc/hostname", "new1\n");
+    host_assert_file("etc/hostname", "new1\n");
+    host_assert_file("etc/samba/smb.conf", conf);
+    host_assert_file("etc/systemd/network/a.network", net_file);
+    assert_int_equal(identity_boot(host_root, host_root),
+                     0); /* a second start before the agent's */
+    host_assert_file("etc/hostname", "new1\n");
     assert_true(stage_must_go_back(folder));
     assert_int_equal(undo(""), 0); /* the agent's watch */
     assert_false(stage_must_go_back(folder));
@@ -312,9 +255,9 @@ static void boot_unreadable(void **state)
 {
     (void)state;
     char to[16] = "";
-    CLEANUP(mem_free) char *folder = stage_folder(home, "0123456789abcdef.1");
+    CLEANUP(mem_free) char *folder = stage_folder(host_home, "0123456789abcdef.1");
     CLEANUP(mem_free) char *note = xasprintf("%s/names.note", folder);
-    CLEANUP(mem_free) char *mask = xasprintf("%s/run/systemd/system/smbd.service", root);
+    CLEANUP(mem_free) char *mask = xasprintf("%s/run/systemd/system/smbd.service", host_root);
     CLEANUP(mem_free) char *data = NULL;
     size_t len = 0;
     assert_int_equal(act("guard"), 0);
@@ -323,7 +266,7 @@ static void boot_unreadable(void **state)
     data[40] = (char)(data[40] + 1);
     assert_int_equal(file_write(note, 0600, data, len), 0);
     restart(folder);
-    assert_int_equal(identity_boot(root, root), 1);
+    assert_int_equal(identity_boot(host_root, host_root), 1);
     assert_true(readlink(mask, to, sizeof to - 1) > 0);
     assert_string_equal(to, "/dev/null");
     assert_true(guard_sprung(folder));
@@ -333,21 +276,21 @@ static void sprung(void **state)
 {
     (void)state;
     bool yes = false;
-    CLEANUP(mem_free) char *folder = stage_folder(home, "0123456789abcdef.1");
+    CLEANUP(mem_free) char *folder = stage_folder(host_home, "0123456789abcdef.1");
     assert_int_equal(act("guard"), 0);
     assert_true(guard_is_set(folder));
     assert_int_equal(act("names"), 0);
     assert_int_equal(guard_spring(folder), 0);
     assert_int_equal(undo(""), 0); /* what the watch does */
-    assert_file("etc/hostname", "new1\n");
+    host_assert_file("etc/hostname", "new1\n");
     assert_false(guard_is_set(folder));
     assert_int_equal(order("names", GODWIT__IDENTITY_ACTION__IDENTITY_DO, &yes), -ECANCELED);
     assert_true(yes);
-    assert_file("etc/hostname", "new1\n");
+    host_assert_file("etc/hostname", "new1\n");
     assert_int_equal(act("nonsense"), -ENOTSUP);
     assert_int_equal(act("fence"), -ENOTSUP); /* the source's */
     assert_int_equal(undo("names"), 0);
-    CLEANUP(mem_free) char *open = stage_open_one(home);
+    CLEANUP(mem_free) char *open = stage_open_one(host_home);
     assert_string_equal(open, "");
     assert_int_equal(act("forget"), 0); /* the end of a rollback, however it came about */
     assert_false(guard_sprung(folder));
@@ -360,27 +303,27 @@ static void databases(void **state)
     size_t len = 0;
     struct fault why = {.err = 0};
     const Godwit__IdentityPlan p = GODWIT__IDENTITY_PLAN__INIT;
-    const struct site v = {.root = root, .search = bin, .folder = home};
-    CLEANUP(mem_free) char *folder = stage_folder(home, "0123456789abcdef.1");
+    const struct site v = {.root = host_root, .search = host_bin, .folder = host_home};
+    CLEANUP(mem_free) char *folder = stage_folder(host_home, "0123456789abcdef.1");
     CLEANUP(mem_free) char *path = xasprintf("%s/bundle", folder);
     assert_int_equal(bundle_make(&v, &p, &data, &len, &why), -ENOENT);
-    put("var/lib/samba/private/secrets.tdb", "secret of fs1", 0600);
-    put("var/lib/samba/private/passdb.tdb", "users of fs1", 0600);
+    host_put("var/lib/samba/private/secrets.tdb", "secret of fs1", 0600);
+    host_put("var/lib/samba/private/passdb.tdb", "users of fs1", 0600);
     assert_int_equal(bundle_make(&v, &p, &data, &len, &why), 0);
-    put("var/lib/samba/private/secrets.tdb", "secret of new1", 0600);
-    put("var/lib/samba/private/netlogon_creds_cli.tdb", "old", 0600);
-    CLEANUP(mem_free) char *gone = xasprintf("%s/var/lib/samba/private/passdb.tdb", root);
+    host_put("var/lib/samba/private/secrets.tdb", "secret of new1", 0600);
+    host_put("var/lib/samba/private/netlogon_creds_cli.tdb", "old", 0600);
+    CLEANUP(mem_free) char *gone = xasprintf("%s/var/lib/samba/private/passdb.tdb", host_root);
     assert_int_equal(unlink(gone), 0);
     assert_int_equal(act("join"), -ENOENT); /* nothing came */
     assert_int_equal(file_mkdirs(folder, 0700), 0);
     assert_int_equal(file_write(path, 0600, data, len), 0);
     assert_int_equal(act("join"), 0);
-    assert_file("var/lib/samba/private/secrets.tdb", "secret of fs1");
-    assert_file("var/lib/samba/private/passdb.tdb", "users of fs1");
-    assert_file("var/lib/samba/private/netlogon_creds_cli.tdb", "(none)");
+    host_assert_file("var/lib/samba/private/secrets.tdb", "secret of fs1");
+    host_assert_file("var/lib/samba/private/passdb.tdb", "users of fs1");
+    host_assert_file("var/lib/samba/private/netlogon_creds_cli.tdb", "(none)");
     assert_int_equal(undo("join"), 0);
-    assert_file("var/lib/samba/private/secrets.tdb", "secret of new1");
-    assert_file("var/lib/samba/private/passdb.tdb", "(none)");
+    host_assert_file("var/lib/samba/private/secrets.tdb", "secret of new1");
+    host_assert_file("var/lib/samba/private/passdb.tdb", "(none)");
     assert_int_equal(file_write(path, 0600, data, 7), 0);
     assert_true(act("join") < 0);
     assert_int_equal(undo("bundle"), 0);
@@ -396,29 +339,33 @@ static void password_timeout(void **state)
 {
     (void)state;
     domain = true;
-    program("net", "#!/bin/sh\necho \"net $*\" >>@/units\n");
-    put("etc/samba/smb.conf",
+    host_program("net", "#!/bin/sh\necho \"net $*\" >>@/units\n");
+    host_put(
+        "etc/samba/smb.conf",
         "[global]\n   netbios name = NEW1\n   Machine Password timeout = 86400\n[data]\n   path = "
         "/srv\n",
         0644);
     assert_int_equal(act("names"), 0);
-    assert_file("etc/samba/smb.conf", "[global]\n" FS1 "   machine password timeout = 0\n" DATA);
+    host_assert_file("etc/samba/smb.conf",
+                     "[global]\n" FS1 "   machine password timeout = 0\n" DATA);
     assert_int_equal(act("commit"), 0);
-    assert_file("etc/samba/smb.conf", "[global]\n   machine password timeout = 86400\n" FS1 DATA);
-    CLEANUP(mem_free) char *units = get("units");
+    host_assert_file("etc/samba/smb.conf",
+                     "[global]\n   machine password timeout = 86400\n" FS1 DATA);
+    CLEANUP(mem_free) char *units = host_get("units");
     assert_non_null(strstr(units, "net ads changetrustpw"));
     assert_int_equal(act("commit"), 0); /* the notes are gone: it stays */
-    assert_file("etc/samba/smb.conf", "[global]\n   machine password timeout = 86400\n" FS1 DATA);
+    host_assert_file("etc/samba/smb.conf",
+                     "[global]\n   machine password timeout = 86400\n" FS1 DATA);
 }
 
 static void password_timeout_of_nobody(void **state)
 {
     (void)state;
     domain = true;
-    program("net", "#!/bin/sh\nexit 0\n");
+    host_program("net", "#!/bin/sh\nexit 0\n");
     assert_int_equal(act("names"), 0);
     assert_int_equal(act("commit"), 0);
-    assert_file("etc/samba/smb.conf", "[global]\n" FS1 DATA);
+    host_assert_file("etc/samba/smb.conf", "[global]\n" FS1 DATA);
 }
 
 int main(void)
