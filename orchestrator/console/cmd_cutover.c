@@ -411,7 +411,7 @@ static const char *const run_examples[] = {
 const struct command cutover_commands[] = {
     JOB_ROW("stages", cutover_stages, NULL, "Lists every stage, whether it applies, and its state.",
             "A stage that does not apply is skipped, with the reason. Stages show two percentages: "
-            "where this method does it, and where the rejoin order has it."),
+            "where it is done here, and where Windows' own migration service has it."),
     JOB_ROW("prepare", cutover_prepare, run_options,
             "Asks both hosts what they are, makes the plan and checks it; changes nothing.",
             "What it was told is kept for `cutover run`; `cutover report` shows plan and checks."),

@@ -63,11 +63,11 @@ bool cutover_is_done(const json_t *facts, unsigned row)
     return s && strcmp(s, "done") == 0;
 }
 
-/* Anything of which a rollback has to know? */
+/* Anything that makes the servers others than they were when they were asked? */
 bool cutover_has_begun(const json_t *facts)
 {
     for (unsigned i = 0; i < CUTOVER_ROWS; i++)
-        if (cutover_rows[i].undo && cutover_kept(facts, i))
+        if (cutover_rows[i].undo && !cutover_rows[i].early && cutover_kept(facts, i))
             return true;
     return false;
 }
@@ -83,6 +83,8 @@ const char *cutover_not(const json_t *facts, unsigned row)
     const struct cutover_row *r = &cutover_rows[row];
     if (r->on == ON_WITNESS && !json_object_get(json_object_get(facts, "settings"), "probe_host"))
         return "no third computer was named (--probe-host)";
+    if (r->early && json_array_size(json_object_get(json_object_get(facts, "plan"), "moves")) > 0)
+        return "the addresses move along: what the names stand for stays";
     /* Whether it is in a domain is known when both have answered: the first rows hold for both. */
     return cutover_why_not(r, cutover_method_of(facts), cutover_in_domain(facts));
 }
@@ -104,7 +106,7 @@ static bool wants_do(const struct pair_view *p, const json_t *facts, unsigned ro
         return false;
     if (r->by == DOER_VERIFY && !files_wants_look(p))
         return false;
-    bool looks = r->stage && strcmp(r->stage, "connect") == 0;
+    bool looks = r->early || (r->stage && strcmp(r->stage, "connect") == 0);
     return looks || !cutover_is_done(facts, row);
 }
 
@@ -114,6 +116,7 @@ static bool is_wanted(const struct pair_view *p)
     unsigned row = row_of(p->stage);
     switch (deed_of(p->stage)) {
     case DEED_PREPARE:
+        return !cutover_rows[row].early || !cutover_not(facts, row);
     case DEED_REHEARSE:
         return true;
     case DEED_DO:
@@ -199,6 +202,7 @@ void cutover_lay_out(struct stage *ret, unsigned base)
     base_of_stages = base;
     for (unsigned i = 0; i < CUTOVER_PREPARES; i++)
         put(&ret[n++], DEED_PREPARE, METHOD_TRANSPLANT, cutover_find(prepares[i]), "prepare");
+    put(&ret[n++], DEED_PREPARE, METHOD_TRANSPLANT, cutover_find("source.ttl"), "prepare");
     for (unsigned i = 0; i < CUTOVER_PREPARES; i++)
         put(&ret[n++], DEED_PREPARE, METHOD_TRANSPLANT, cutover_find(prepares[i]), "rehearse");
     put(&ret[n], DEED_REHEARSE, METHOD_TRANSPLANT, cutover_find("destination.start"), "rehearse");

@@ -5,7 +5,7 @@
 #include "orchestrator/workload/workload.h"
 
 #define CUTOVER_PREPARES 3U
-#define CUTOVER_FIRST (2U * CUTOVER_PREPARES + 1U) /* prepare; rehearse, which has one more */
+#define CUTOVER_FIRST (2U * CUTOVER_PREPARES + 2U) /* prepare, rehearse: each has one more */
 /* These, both methods forth and back, forgetting after a rollback, commit (2). */
 #define CUTOVER_STAGES (4U * CUTOVER_ROWS + CUTOVER_FIRST + 3U)
 

@@ -17,6 +17,7 @@
 #define BODY_MAX (256U << 10)
 #define CHECKS_MAX 500
 #define FINDINGS_MAX 500
+#define RECORDS_MAX 200
 
 static enum verdict unreadable(struct fault *reterr)
 {
@@ -119,6 +120,17 @@ static void take_checks(json_t *facts, const Godwit__IdentityResult *b, const ch
                                     json_pack("{s:s,s:s,s:s,s:s,s:s}", "id", id, "result", result,
                                               "text", text, "remedy", remedy, "on", side));
     }
+}
+
+/* What the destination puts back at commit. */
+static void take_records(json_t *facts, const Godwit__IdentityResult *b)
+{
+    json_t *plan = json_object_get(facts, "plan");
+    json_t *list = b->n_records && plan ? json_array() : NULL;
+    for (size_t i = 0; list && i < b->n_records && i < RECORDS_MAX; i++)
+        (void)json_array_append_new(list, message_json(&b->records[i]->base));
+    if (list)
+        (void)json_object_set_new(plan, "records", list);
 }
 
 static enum verdict check_checks(const json_t *facts, struct fault *reterr)
@@ -229,6 +241,7 @@ static enum verdict take_result(const struct pair_view *p, unsigned row, const G
         keep_texts(kept, b);
     take_capture(p, facts, row, b);
     take_checks(facts, b, side);
+    take_records(facts, b);
     godwit__identity_result__free_unpacked(b, NULL);
     return v;
 }
@@ -310,6 +323,12 @@ static enum verdict judge_group(const struct pair_view *p, const Godwit__Result 
     {
         on |= (unsigned)cutover_rows[cutover_find(json_string_value(id))].on;
     }
+    /* The destination waits for what the source lets go of: where both fail, that one says why. */
+    struct fault first = {.err = 0};
+    if (on == ON_BOTH && results[1] && files_verdict(results[1], &first) == VERDICT_FAIL) {
+        *reterr = first;
+        return VERDICT_FAIL;
+    }
     enum verdict v = judge_sides(results, on == ON_BOTH, reterr);
     /* What one of them has done need not be asked for again. */
     for (unsigned k = 0; v != VERDICT_NEXT && on == ON_BOTH && k < 2; k++)
@@ -378,19 +397,32 @@ static enum verdict judge_rehearsal(const struct pair_view *p,
     return check_checks(facts, reterr);
 }
 
+static void took_back(json_t *facts, unsigned row)
+{
+    json_t *kept = cutover_kept(facts, row);
+    unsigned done = (unsigned)number_of(kept, "undone") | (unsigned)number_of(kept, "undoing");
+    (void)json_object_set_new(kept, "undone", json_integer(done));
+    if (done == (unsigned)cutover_rows[row].on)
+        (void)json_object_del(json_object_get(facts, "rows"), cutover_rows[row].id);
+}
+
 static enum verdict judge_undo(const struct pair_view *p, const Godwit__Result *const results[2],
                                struct fault *reterr)
 {
     unsigned row = row_of(p->stage);
-    json_t *kept = cutover_kept(cutover_facts(p), row);
-    unsigned doing = (unsigned)number_of(kept, "undoing");
-    unsigned done = (unsigned)number_of(kept, "undone") | doing;
-    enum verdict v = judge_sides(results, doing == ON_BOTH, reterr);
+    json_t *facts = cutover_facts(p), *group = json_object_get(facts, "group");
+    bool both = number_of(cutover_kept(facts, row), "undoing") == ON_BOTH;
+    size_t i;
+    const json_t *id;
+    enum verdict v = judge_sides(results, both, reterr);
     if (v != VERDICT_NEXT)
         return v;
-    (void)json_object_set_new(kept, "undone", json_integer(done));
-    if (done == (unsigned)cutover_rows[row].on)
-        (void)json_object_del(json_object_get(cutover_facts(p), "rows"), cutover_rows[row].id);
+    if (!group)
+        took_back(facts, row);
+    json_array_foreach(group, i, id)
+    {
+        took_back(facts, cutover_find(json_string_value(id)));
+    }
     return v;
 }
 
@@ -413,8 +445,7 @@ static enum verdict judge_forget(const struct pair_view *p, const Godwit__Result
 static unsigned last_row(const json_t *facts)
 {
     unsigned order[CUTOVER_ROWS], last = CUTOVER_NO_ROW;
-    enum cutover_method m = cutover_method_of(facts);
-    cutover_order(m, order);
+    cutover_order(cutover_method_of(facts), order);
     for (unsigned i = 0; i < CUTOVER_ROWS; i++) {
         const struct cutover_row *r = &cutover_rows[order[i]];
         if (!r->commit && !cutover_not(facts, order[i]))

@@ -15,6 +15,7 @@
 #define SILENCE_S 120U
 #define SOURCE_SILENCE_S 60U /* so much longer: the destination lets go first */
 #define TICKET_MS 600000
+#define TOGETHER_MAX 16 /* stages of one order: an agent takes no more */
 
 struct ordering {
     Godwit__IdentityOrder order;
@@ -31,8 +32,7 @@ static uint32_t silence_of(const json_t *facts, const struct stage *s, enum step
     bool arms = cutover_rows[row].stage && strcmp(cutover_rows[row].stage, "guard") == 0;
     bool armed = arms || cutover_kept(facts, cutover_find("source.guard")) != NULL;
     bool over = cutover_is_done(facts, cutover_find("destination.unguard")) ||
-                cutover_is_done(facts, cutover_find("source.unguard")) ||
-                cutover_is_done(facts, cutover_find("source.unguard.late"));
+                cutover_is_done(facts, cutover_find("source.unguard"));
     if (!armed || over || side == SIDE_WITNESS || deed_of(s) == DEED_COMMIT ||
         deed_of(s) == DEED_FORGET)
         return 0;
@@ -111,8 +111,7 @@ static int plan_order(const struct pair_view *p, const char *stage, Godwit__Iden
     json_t *facts = cutover_facts(p);
     struct ordering o = {.secret = {0}};
     godwit__identity_order__init(&o.order);
-    if (action == GODWIT__IDENTITY_ACTION__IDENTITY_DO)
-        on = add_group(facts, &o, on);
+    on = add_group(facts, &o, on);
     files_pair_name(p, o.pair);
     o.order.cutover = o.pair;
     o.order.stage = files_text(stage);
@@ -157,12 +156,11 @@ static int64_t typical(const json_t *facts, unsigned row)
 
 int64_t cutover_predict(const json_t *facts)
 {
-    enum cutover_method m = cutover_method_of(facts);
-    unsigned from = cutover_percent(&cutover_rows[cutover_find("source.close")], m);
-    unsigned to = cutover_percent(&cutover_rows[cutover_find("users")], m);
+    unsigned from = cutover_rows[cutover_find("source.close")].percent;
+    unsigned to = cutover_rows[cutover_find("users")].percent;
     int64_t sum = number_of(json_object_get(facts, "took"), "final");
     for (unsigned i = 0; i < CUTOVER_ROWS; i++) {
-        unsigned at = cutover_percent(&cutover_rows[i], m);
+        unsigned at = cutover_rows[i].percent;
         if (at >= from && at <= to && cutover_rows[i].by == DOER_IDENTITY && !cutover_not(facts, i))
             sum += typical(facts, i);
     }
@@ -237,12 +235,40 @@ static int plan_row(const struct pair_view *p, struct planned_step ret[2], struc
         n = files_plan_verify(p, ret, reterr);
     else
         n = plan_order(p, r->stage, action, r->on, ret, reterr);
-    if (n > 0 && deed_of(p->stage) != DEED_PREPARE) {
+    if (n > 0 && (deed_of(p->stage) != DEED_PREPARE || r->early)) {
         if (deed_of(p->stage) == DEED_DO)
             cutover_set_state(facts, "running");
         note_begun(facts, row);
     }
     return n;
+}
+
+static void note_undoing(json_t *facts, unsigned row, unsigned now)
+{
+    (void)json_object_set_new(cutover_kept(facts, row), "undoing", json_integer(now));
+}
+
+/* What this side alone takes back next goes in one order with it: a source waits for nobody else's
+ * answer meanwhile. */
+static void make_way_back(const struct pair_view *p, unsigned row, unsigned now)
+{
+    json_t *facts = cutover_facts(p), *list = json_array();
+    unsigned order[CUTOVER_ROWS], i = CUTOVER_ROWS;
+    char unused[FAULT_TEXT_MAX];
+    cutover_order(cutover_method_of(facts), order);
+    while (order[--i] != row)
+        ;
+    do {
+        const struct cutover_row *r = &cutover_rows[order[i]];
+        if (!r->undo || !cutover_kept(facts, order[i]))
+            continue;
+        if ((unsigned)r->on != now || cutover_undo_now(p, order[i], unused, sizeof unused) != now ||
+            json_array_size(list) == TOGETHER_MAX)
+            break;
+        (void)json_array_append_new(list, json_string(r->id));
+        note_undoing(facts, order[i], now);
+    } while (i-- > 0);
+    (void)json_object_set_new(facts, "group", list);
 }
 
 static int plan_undo(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr)
@@ -254,7 +280,9 @@ static int plan_undo(const struct pair_view *p, struct planned_step ret[2], stru
     cutover_set_state(facts, "going back");
     if (!now)
         return fault_set(reterr, FAULT_RETRY, EHOSTDOWN, "%s", why);
-    (void)json_object_set_new(cutover_kept(facts, row), "undoing", json_integer(now));
+    note_undoing(facts, row, now);
+    if ((unsigned)cutover_rows[row].on == now && now != ON_BOTH)
+        make_way_back(p, row, now);
     return plan_order(p, cutover_rows[row].stage, GODWIT__IDENTITY_ACTION__IDENTITY_UNDO,
                       (enum cutover_side)now, ret, reterr);
 }

@@ -337,6 +337,22 @@ static void keep_address(struct planning *g, struct moving *m)
          "the source's address %.60s is in none of its networks (write it as 192.0.2.7/24)", keep);
 }
 
+/* By name only the destination is found where it is: its own, for who has to ask whether it serves.
+ */
+static void keep_destination(struct planning *g)
+{
+    size_t i, k;
+    const json_t *interface, *a;
+    json_t *list = json_array();
+    json_array_foreach(json_object_get(g->destination, "interfaces"), i,
+                       interface){json_array_foreach(json_object_get(interface, "addresses"), k, a){
+        if (!is_local(text_of(a, "address")))(void)
+            json_array_append(list, json_object_get(a, "address"));
+}
+}
+(void)json_object_set_new(g->plan, "destination_addresses", list);
+}
+
 static void plan_moves(struct planning *g)
 {
     struct moving m = {.moves = json_array()};
@@ -345,6 +361,7 @@ static void plan_moves(struct planning *g)
     (void)json_object_set_new(g->plan, "moves", m.moves);
     if (json_is_true(json_object_get(g->settings, "name_only"))) {
         note(g, "addresses", "pass", "no address moves: by name only");
+        keep_destination(g);
         return;
     }
     json_array_foreach(json_object_get(g->source, "interfaces"), i, interface)

@@ -37,7 +37,7 @@ static json_t *row_json(const struct pair_view *p, const json_t *facts, unsigned
     (void)json_object_set_new(o, "id", json_string(r->id));
     (void)json_object_set_new(o, "percent", json_integer((json_int_t)cutover_percent(r, m)));
     (void)json_object_set_new(o, "seed_percent",
-                              r->own ? json_null() : json_integer((json_int_t)r->percent));
+                              r->own ? json_null() : json_integer((json_int_t)r->seed));
     (void)json_object_set_new(o, "stage", json_string(r->text));
     (void)json_object_set_new(o, "on", json_string(sides[r->on]));
     (void)json_object_set_new(o, "state", json_string(state));

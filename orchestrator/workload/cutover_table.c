@@ -10,10 +10,9 @@
 #define NO_REBOOT "services are restarted, the host is not"
 #define ONLY_2003 "only for Windows Server 2003"
 
-#define ROW(id_, percent_, transplant_, text_, ...)                                                \
+#define ROW(id_, seed_, percent_, text_, ...)                                                      \
     {                                                                                              \
-        .id = (id_), .percent = (percent_), .transplant = (transplant_), .text = (text_),          \
-        __VA_ARGS__                                                                                \
+        .id = (id_), .seed = (seed_), .percent = (percent_), .text = (text_), __VA_ARGS__          \
     }
 #define NEVER(why) .by = DOER_NOBODY, .otherwise = (why)
 #define DOES(on_, stage_, limit_, waits_)                                                          \
@@ -31,6 +30,10 @@ const struct cutover_row cutover_rows[CUTOVER_ROWS] = {
         DOES(ON_DESTINATION, "connect", 60, "the destination's agent"), ALL),
     ROW("check", 5, 5, "Checking both computers against the plan...",
         DOES(ON_BOTH, "check", 120, "both agents and the domain controller"), ALL, OWN),
+    ROW("source.ttl", 5, 5, "Letting others remember the names in DNS for a short time only...",
+        DOES(ON_SOURCE, "ttl", 60, "the domain's name server"),
+        .when = IN_TRANSPLANT | IN_REJOIN | IN_DOMAIN, .otherwise = "the servers are in no domain",
+        UNDO, OWN, .early = true),
     ROW("witness.before", 5, 5, "Trying the source as a user from a third computer...",
         DOES(ON_WITNESS, "users", 120, "the third computer's agent"), ALL, OWN),
     ROW("permissions", 6, 6,
@@ -61,7 +64,7 @@ const struct cutover_row cutover_rows[CUTOVER_ROWS] = {
     ROW("destination.reconnect", 27, 26,
         "Connecting to the destination computer using the temporary local user account...",
         NEVER(NO_ACCOUNT)),
-    ROW("destination.stop", 27, 27, "Stopping the file services of the destination...",
+    ROW("destination.stop", 26, 26, "Stopping the file services of the destination...",
         DOES(ON_DESTINATION, "stop", 60, "Samba to end on the destination"), ALL, UNDO, OWN),
     ROW("source.fence", 27, 27, "Making the source's shares read-only...",
         DOES(ON_SOURCE, "fence", 60, "the source's shares to be read-only"), ALL, UNDO, OWN),
@@ -74,12 +77,12 @@ const struct cutover_row cutover_rows[CUTOVER_ROWS] = {
         ALL, OWN),
     ROW("verify", 29, 29, "Reading the verification...", .by = DOER_VERIFY, ALL, OWN),
     ROW("bundle", 30, 31, "Taking the source's machine identity to the destination...",
-        DOES(ON_BOTH, "bundle", 60, "the lane between the two hosts"),
+        DOES(ON_BOTH, "bundle", 60, "both computers to change places"),
         .when = IN_TRANSPLANT | IN_DOMAIN | IN_WORKGROUP,
         .otherwise = "rejoin takes no secrets along", UNDO, OWN, SWAP),
-    ROW("source.leave", 30, 31, "Removing the source computer from the domain...",
+    ROW("source.leave", 30, 39, "Removing the source computer from the domain...",
         DOES(ON_SOURCE, "leave", 60, "the domain controller"), .when = IN_REJOIN | IN_DOMAIN,
-        .otherwise = "its account moves to the destination as it is", UNDO),
+        .otherwise = "its account moves to the destination as it is", UNDO, SWAP),
     ROW("source.collect", 31, 26, "Collecting the source computer IP addresses.",
         DOES(ON_SOURCE, "collect", 30, "the source's agent"), ALL),
     ROW("source.restart.1", 33, 33, "Restarting the source computer... (1st restart)",
@@ -87,8 +90,7 @@ const struct cutover_row cutover_rows[CUTOVER_ROWS] = {
     ROW("source.wait.1", 36, 36,
         "Waiting for the source computer to respond after the 1st restart...", NEVER(NO_REBOOT)),
     ROW("source.addresses", 38, 38, "Mapping network interfaces on the source computer...",
-        DOES(ON_SOURCE, "addresses", 60, "the source to answer at the address that it keeps"), ALL,
-        UNDO, SWAP),
+        DOES(ON_SOURCE, "addresses", 90, "both computers to change places"), ALL, UNDO, SWAP),
     ROW("source.names", 41, 70, "Renaming the source computer...",
         DOES(ON_SOURCE, "names", 30, "the source to take its new name"), ALL, UNDO),
     ROW("source.restart.2", 42, 71, "Restarting the source computer... (1st restart)",
@@ -123,10 +125,8 @@ const struct cutover_row cutover_rows[CUTOVER_ROWS] = {
         NEVER("none was made")),
     ROW("source.unguard", 61, 82,
         "Resetting the local account token filter policy on the source computer...",
-        DOES(ON_SOURCE, "unguard", 30, "the source to put its dead-man timer away"),
-        .when = IN_TRANSPLANT | IN_DOMAIN | IN_WORKGROUP,
-        .otherwise = "it stays set until the destination serves"),
-    ROW("destination.leave", 63, 31, "Removing the destination computer from the domain...",
+        DOES(ON_SOURCE, "unguard", 30, "the source to put its dead-man timer away"), ALL),
+    ROW("destination.leave", 63, 26, "Removing the destination computer from the domain...",
         DOES(ON_DESTINATION, "leave", 60, "the domain controller"), .when = IN_REJOIN | IN_DOMAIN,
         .otherwise = "its own account, if it has one, stays until commit", UNDO),
     ROW("destination.restart.1", 66, 31, "Restarting the destination computer... (1st restart)",
@@ -135,8 +135,9 @@ const struct cutover_row cutover_rows[CUTOVER_ROWS] = {
         "Waiting for the destination computer to respond after the 1st restart...",
         NEVER(NO_REBOOT)),
     ROW("destination.addresses", 72, 50, "Mapping network interfaces on destination computer...",
-        DOES(ON_DESTINATION, "addresses", 60, "the source's addresses to be free"), ALL, UNDO,
-        SWAP),
+        DOES(ON_DESTINATION, "addresses", 60, "the source's addresses to be free"), ALL, UNDO, SWAP,
+        /* A name that answers, if only that nobody serves yet, is tried again at once. */
+        .rejoin = 42),
     ROW("destination.names", 75, 40, "Renaming the destination computer...",
         DOES(ON_DESTINATION, "names", 30, "the destination to take its new name"), ALL, UNDO, SWAP),
     ROW("destination.join", 77, 45, "Adding the destination computer to the domain...",
@@ -153,7 +154,7 @@ const struct cutover_row cutover_rows[CUTOVER_ROWS] = {
     ROW("destination.wait.4", 88, 66,
         "Waiting for the destination computer to respond after the 2nd restart...",
         NEVER(NO_REBOOT)),
-    ROW("destination.dns", 90, 70, "Letting the names stand for the destination in DNS...",
+    ROW("destination.dns", 90, 66, "Letting the names stand for the destination in DNS...",
         DOES(ON_DESTINATION, "dns", 60, "the domain's name server"),
         .when = IN_TRANSPLANT | IN_REJOIN | IN_DOMAIN, .otherwise = "the servers are in no domain",
         UNDO, OWN),
@@ -173,9 +174,6 @@ const struct cutover_row cutover_rows[CUTOVER_ROWS] = {
     ROW("destination.unguard", 97, 80,
         "Resetting the local account token filter policy on the destination computer...",
         DOES(ON_DESTINATION, "unguard", 30, "the destination to put its dead-man timer away"), ALL),
-    ROW("source.unguard.late", 98, 82, "Putting the source's dead-man timer away...",
-        DOES(ON_SOURCE, "unguard", 30, "the source to put its dead-man timer away"),
-        .when = IN_REJOIN | IN_DOMAIN | IN_WORKGROUP, .otherwise = "done before", OWN),
     ROW("destination.commit", 99, 99, "Making the destination's identity its own for good...",
         DOES(ON_DESTINATION, "commit", 120, "the machine password to be changed"), ALL, OWN,
         .commit = true),
@@ -198,7 +196,7 @@ const char *cutover_why_not(const struct cutover_row *r, enum cutover_method m, 
 
 unsigned cutover_percent(const struct cutover_row *r, enum cutover_method m)
 {
-    return m == METHOD_TRANSPLANT ? r->transplant : r->percent;
+    return m == METHOD_REJOIN && r->rejoin ? r->rejoin : r->percent;
 }
 
 /* By percentage; those with the same one as the table has them. */

@@ -26,11 +26,12 @@ enum cutover_when {
 };
 
 struct cutover_row {
-    const char *id;      /* never changes: what was done is kept by it */
-    unsigned percent;    /* as the seed has it, and where rejoin does it */
-    unsigned transplant; /* where transplant does it, which has another order; shown as well */
-    const char *text;    /* the seed's description */
-    bool own;            /* no row of the seed */
+    const char *id;   /* never changes: what was done is kept by it */
+    unsigned seed;    /* its percentage in the seed's order; shown as well */
+    unsigned percent; /* where we do it: users are served before the source is named anew */
+    unsigned rejoin;  /* where rejoin does it; 0: there too */
+    const char *text; /* the seed's description */
+    bool own;         /* no row of the seed */
     enum cutover_doer by;
     enum cutover_side on;
     const char *stage;     /* IdentityOrder.stage; NULL with other doers */
@@ -38,6 +39,7 @@ struct cutover_row {
     const char *otherwise; /* why it is passed over where it does not apply */
     bool undo;             /* leaves something that a rollback takes back */
     bool swap;             /* with those of its kind beside it in one go: users wait meanwhile */
+    bool early;            /* `prepare` does it, for names alone, long before anything moves */
     bool commit;           /* not before `godwit cutover commit` */
     unsigned limit_s;      /* after which it fails with what it waits for; 0: as long as it takes */
     const char *waits;     /* for what */

@@ -37,7 +37,9 @@ catches() { # WHAT PATTERN: the rehearsal that just ran has told it, with a reme
     told=$(checks fail)
     [[ $told == *$2*"-> "?* ]] || { echo "$told"; fail "$1 is not caught"; }
     show "caught: $(grep -m1 -e "${2%%\**}" <<<"$told" || echo "$1")"
+    diff <(echo "$before") <(echo "$(everything)") || fail "the refusal of $1 left something"
 }
+provoked() { before=$(everything); } # by what is wrong now
 
 say "a rehearsal, and all is as before"
 before=$(everything)
@@ -53,22 +55,27 @@ show "rehearsed: $(grep -o 'Samba served after [0-9]* ms' <<<"$told"), outage pr
 
 say "what would fail is told"
 on cl ip addr add "$(admin_of fs1)/24" dev host0
+provoked
 ! rehearse >/dev/null 2>&1 || fail "an address in use passes"
 catches "an address in use" "address $(admin_of fs1)/24: in use"
 on cl ip addr del "$(admin_of fs1)/24" dev host0
 on new1 mv /srv/data/sales /srv/data/elsewhere
+provoked
 ! rehearse >/dev/null 2>&1 || fail "a missing folder passes"
 catches "a missing folder" "share sales: its folder /srv/data/sales is missing"
 on new1 mv /srv/data/elsewhere /srv/data/sales
 on new1 cp -p /etc/samba/smb.conf /root/smb.conf
 on new1 sed -i 's/100000-199999/300000-399999/' /etc/samba/smb.conf
+provoked
 ! rehearse >/dev/null 2>&1 || fail "another range passes"
 catches "another range" "idmap: "
 on new1 cp -p /root/smb.conf /etc/samba/smb.conf
+provoked
 ! rehearse --map "$(on fs1 cat /sys/class/net/host0/address)=02:00:00:00:00:01" >/dev/null 2>&1 || fail "an interface that is not there passes"
 catches "an interface" "addresses: no address of the source is in a network"
 on dc1 samba-tool user create weak Weak-Passw0rd1 >/dev/null
 printf 'username = weak\npassword = Weak-Passw0rd1\n' | on new1 sh -c 'cat >/etc/godwit/cutover.cred'
+provoked
 ! godwit cutover rehearse move --method rejoin --map "$(on fs1 cat /sys/class/net/host0/address)=$(on new1 cat /sys/class/net/host0/address)" >/dev/null 2>&1 || fail "a missing right passes"
 catches "a missing right" "rights: weak may not reset its password"
 say "done"

@@ -1,8 +1,9 @@
 #!/bin/bash
 # rejoin: a member of a domain moves by joining anew: a join account that lacks a right is refused before anything changes;
 # with the rights the cutover ends at 100 % with the same SID, groups and service names, users work under the old name, the
-# outage is measured by a client that tries every 50 ms; back, and it is as before. ROUNDS=10: so often, and the median.
-# limit: 240
+# outage is measured by a client that tries every 50 ms; back, and it is as before, also when it fails half way: the source's
+# leaving, the destination's join, Samba's start there, and the source's own join. ROUNDS=10: so often, and the median.
+# limit: 300
 # slow
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cutlib.sh"
@@ -84,6 +85,7 @@ cut_over() { # sets ms
 }
 cut_over
 show "rejoin: users were without their server for $ms ms, by a client that tried every 50 ms"
+show "its stages, in ms: $(cut_job move '[.pairs[0].stages[] | select(.took_ms and .percent >= 29 and .percent <= 75) | "\(.id) \(.took_ms)"] | join(", ")')"
 gaps=$ms
 [ "$ms" -lt 60000 ] || fail "an outage of $ms ms"
 [ "$(cut_job move '.pairs[0].cutover')" = "cut over" ] || fail "it is $(cut_job move '.pairs[0].cutover')"
@@ -104,6 +106,46 @@ until_true 20 "alice uses fs1" lab as cl alice smbclient //fs1/sales --use-kerbe
 on fs1 wbinfo -t >/dev/null || fail "the domain does not trust the source"
 until_true 20 "the domain trusts new1" on new1 wbinfo -t
 ! on dc1 ldbsearch -H /var/lib/samba/private/sam.ldb '(sAMAccountName=FS1-OLD$)' dn | grep -q '^dn: CN' || fail "the account for the new name is left"
+
+# in_the_way HOST PROGRAM PATTERN UNLESS FIRST: where it is called so, and UNLESS does not hold, it does FIRST and fails.
+in_the_way() {
+    cat <<END | on "$1" sh -c "cat >/usr/local/sbin/$2; chmod 755 /usr/local/sbin/$2"
+#!/bin/sh
+case "\$*" in $3) $4 || { $5; echo "in the way" >&2; exit 1; } ;; esac
+exec /usr/bin/$2 "\$@"
+END
+}
+goes_back_from() { # STAGE, at which something stands in the way
+    local stage=$1
+    ! godwit cutover run move >/dev/null 2>&1 || fail "the cutover went on although $stage failed"
+    [ "$(cut_job move '.pairs[0].cutover')" = "rolled back" ] || { godwit cutover report move; fail "failed at $stage: it is $(cut_job move '.pairs[0].cutover')"; }
+    [[ $(cut_job move '.pairs[0].why') == *"in the way"* ]] || fail "failed at $stage for another reason: $(cut_job move '.pairs[0].why')"
+    diff <(echo "$was") <(account) || fail "failed at $stage: the account is another one"
+    on cl rm -f /run/lab-ticket-alice # perhaps for another key
+    until_true 20 "alice uses fs1 after a failure at $stage" lab as cl alice smbclient //fs1/sales --use-kerberos=required -c 'put /etc/hostname probe; rm probe'
+    on fs1 wbinfo -t >/dev/null || fail "failed at $stage: the domain does not trust the source"
+    until_true 20 "the domain trusts new1" on new1 wbinfo -t
+    [ "$(on fs1 hostname) $(on new1 hostname)" = "fs1 new1" ] || fail "failed at $stage: names: $(on fs1 hostname) $(on new1 hostname)"
+    ! on dc1 ldbsearch -H /var/lib/samba/private/sam.ldb '(sAMAccountName=FS1-OLD$)' dn | grep -q '^dn: CN' || fail "failed at $stage: the account for the new name is left"
+    points+=" $stage"
+}
+
+say "back from half way"
+points=""
+in_the_way fs1 net '"ads leave"*' false :
+goes_back_from "the source's leave"
+on fs1 rm /usr/local/sbin/net
+# The directory has it, the host does not know.
+in_the_way new1 net '"ads join"*' '[ -e /run/joined ]' 'touch /run/joined; /usr/bin/net "$@" >/dev/null'
+goes_back_from "the destination's join"
+on new1 rm /usr/local/sbin/net
+in_the_way new1 systemctl '"start winbind.service"*' false :
+goes_back_from "the destination's start"
+on new1 rm /usr/local/sbin/systemctl
+in_the_way fs1 net '"ads join"*' '[ "$(hostname)" = fs1 ]' :
+goes_back_from "the source's join"
+on fs1 rm /usr/local/sbin/net
+show "rejoin went back whole from:$points"
 
 for ((round = 2; round <= ${ROUNDS:-1}; round++)); do
     cut_over >/dev/null

@@ -248,12 +248,16 @@ void fake_progress(struct fleet *f, struct fake_op *op, const Godwit__Counters *
     say(op, &m);
 }
 
-/* A workgroup server with one interface, and one more address of its own on the destination. */
+bool fake_member;
+
+/* A workgroup server, or a member of a domain, with one interface, and one more address of its own
+ * on the destination. */
 static size_t identity_of(const struct fake_op *op, uint8_t *ret)
 {
     char host[] = "FS1", peer[] = "NEW1", mac[] = "52:54:00:00:00:01", role[] = "ROLE_STANDALONE";
     char version[] = "4.17.12", address[] = "192.0.2.7/24", id[] = "a1", before[] = "as it was";
-    char share[] = "data";
+    char share[] = "data", realm[] = "LAB.TEST", dc[] = "dc1.lab.test";
+    char dn[] = "CN=FS1,CN=Computers,DC=lab,DC=test";
     Godwit__IdentityResult r = GODWIT__IDENTITY_RESULT__INIT;
     Godwit__IdentityCapture c = GODWIT__IDENTITY_CAPTURE__INIT;
     Godwit__IdentityNames names = GODWIT__IDENTITY_NAMES__INIT;
@@ -270,6 +274,12 @@ static size_t identity_of(const struct fake_op *op, uint8_t *ret)
     in.n_addresses = 1;
     in.addresses = as;
     s.name = share;
+    if (fake_member) {
+        domain.joined = domain.trusted = true;
+        domain.realm = realm;
+        domain.dc = dc;
+        domain.account_dn = dn;
+    }
     c.machine_id = id;
     c.names = &names;
     c.domain = &domain;

@@ -42,6 +42,9 @@ struct fake_host {
     int64_t seen_ms;
 };
 
+/* Do the made-up servers belong to a domain? */
+extern bool fake_member;
+
 /* How an agent ends a step. NULL script: DONE. */
 struct fake_answer {
     bool silent; /* no result */

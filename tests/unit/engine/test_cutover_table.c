@@ -73,7 +73,7 @@ static void every_stage_of_the_seed_is_there_in_its_order(void **state)
         if (r->own)
             continue;
         assert_true(n < ARRAY_SIZE(seed));
-        assert_int_equal(r->percent, seed[n].percent);
+        assert_int_equal(r->seed, seed[n].percent);
         assert_string_equal(r->text, seed[n].text);
         n++;
     }
@@ -86,7 +86,7 @@ static void ids_are_unique_and_every_row_is_whole(void **state)
     for (unsigned i = 0; i < CUTOVER_ROWS; i++) {
         const struct cutover_row *r = &cutover_rows[i];
         assert_int_equal(cutover_find(r->id), i);
-        assert_true(r->percent <= 100 && r->transplant <= 100);
+        assert_true(r->percent <= 100 && r->seed <= 100);
         if (r->by == DOER_NOBODY) {
             assert_non_null(r->otherwise);
             continue;
@@ -105,7 +105,7 @@ static void ids_are_unique_and_every_row_is_whole(void **state)
     assert_int_equal(cutover_find("nothing"), CUTOVER_NO_ROW);
 }
 
-static unsigned place_in(enum cutover_method m, const char *id)
+static unsigned place_of(enum cutover_method m, const char *id)
 {
     unsigned order[CUTOVER_ROWS], at = 0;
     cutover_order(m, order);
@@ -131,11 +131,19 @@ static void orders_have_every_row_once_and_rise(void **state)
     }
 }
 
+/* What users do not wait for stands before the shares are closed, or after they are served. */
+static void assert_rising(enum cutover_method m, const char *const *ids)
+{
+    for (size_t i = 1; ids[i]; i++)
+        assert_true(place_of(m, ids[i - 1]) < place_of(m, ids[i]));
+}
+
 static void nothing_serves_twice(void **state)
 {
-    static const char *const first_to_last[] = {
+    static const char *const transplant[] = {
         "source.guard",
         "destination.guard",
+        "destination.stop",
         "source.fence",
         "final",
         "source.close",
@@ -149,21 +157,54 @@ static void nothing_serves_twice(void **state)
         "destination.start",
         "users",
         "destination.unguard",
+        "source.unguard",
+        "source.join",
+        NULL,
+    };
+    static const char *const rejoin[] = {
+        "destination.guard",
+        "destination.stop",
+        "destination.leave",
+        "source.fence",
+        "final",
+        "source.close",
+        "stop",
+        "last",
+        "source.addresses",
+        "source.leave",
+        "destination.names",
+        "destination.addresses",
+        "destination.join",
+        "destination.start",
+        "users",
+        "destination.unguard",
+        "source.unguard",
+        "source.join",
+        "source.dns",
+        NULL,
     };
     (void)state;
-    for (size_t i = 1; i < ARRAY_SIZE(first_to_last); i++)
-        assert_true(place_in(METHOD_TRANSPLANT, first_to_last[i - 1]) <
-                    place_in(METHOD_TRANSPLANT, first_to_last[i]));
-    /* In both methods. */
+    assert_rising(METHOD_TRANSPLANT, transplant);
+    assert_rising(METHOD_REJOIN, rejoin);
+}
+
+/* An order has the rows that stand behind each other: one that does not belong would part them. */
+static void the_rows_of_a_swap_stand_together(void **state)
+{
+    (void)state;
     for (int m = 0; m < METHODS; m++) {
-        assert_true(place_in((enum cutover_method)m, "stop") <
-                    place_in((enum cutover_method)m, "source.addresses"));
-        assert_true(place_in((enum cutover_method)m, "source.addresses") <
-                    place_in((enum cutover_method)m, "destination.addresses"));
-        assert_true(place_in((enum cutover_method)m, "destination.addresses") <
-                    place_in((enum cutover_method)m, "destination.start"));
-        assert_true(place_in((enum cutover_method)m, "destination.start") <
-                    place_in((enum cutover_method)m, "users"));
+        unsigned order[CUTOVER_ROWS], runs = 0;
+        cutover_order((enum cutover_method)m, order);
+        bool within = false;
+        for (unsigned i = 0; i < CUTOVER_ROWS; i++) {
+            const struct cutover_row *r = &cutover_rows[order[i]];
+            if (cutover_why_not(r, (enum cutover_method)m, true))
+                continue;
+            bool swaps = r->swap;
+            runs += swaps && !within;
+            within = swaps;
+        }
+        assert_int_equal(runs, 2); /* the source's end, and the change of places */
     }
 }
 
@@ -205,6 +246,7 @@ int main(void)
         cmocka_unit_test(ids_are_unique_and_every_row_is_whole),
         cmocka_unit_test(orders_have_every_row_once_and_rise),
         cmocka_unit_test(nothing_serves_twice),
+        cmocka_unit_test(the_rows_of_a_swap_stand_together),
         cmocka_unit_test(what_does_not_apply_says_why),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

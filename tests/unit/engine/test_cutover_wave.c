@@ -137,7 +137,7 @@ static bool was_undone(const struct bench *b, const char *stage, const char *hos
 {
     for (size_t i = 0; i < b->fleet->nops; i++) {
         const struct fake_op *op = &b->fleet->ops[i];
-        if (op->action == UNDO && op->over && strcmp(op->stage, stage) == 0 &&
+        if (op->action == UNDO && op->over && cutting_has_stage(op, stage) &&
             strcmp(op->host, host) == 0)
             return true;
     }

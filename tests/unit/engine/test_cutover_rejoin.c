@@ -1,0 +1,123 @@
+/* test_cutover_rejoin: members of a domain that are cut over by joining anew, against made-up
+ * agents: the order, and the way back from each of its stages. */
+#include <errno.h>
+#include <string.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/mem.h"
+#include "proto/identity.pb-c.h"
+#include "tests/unit/engine/bench.h"
+#include "tests/unit/engine/cutting.h"
+#include "tests/unit/test.h"
+
+#define SETTINGS "{\"source_address\":\"192.0.2.77/24\",\"method\":\"rejoin\"}"
+#define UNDO GODWIT__IDENTITY_ACTION__IDENTITY_UNDO
+
+/* Users wait from "close" to the end of the one order that goes to each side. */
+#define FORTH                                                                                      \
+    "connect.S connect.D check.D check.S guard.S guard.D stop.D collect.S leave.D fence.S "        \
+    "close+stop.S "                                                                                \
+    "names+addresses+join+start.D addresses+leave.S dns.D names.S users.S unguard.D "              \
+    "unguard.S join.S dns.S lockout.S tidy.D "
+
+static int set_up(void **state)
+{
+    fake_member = true;
+    return bench_set_up(state);
+}
+
+static int tear_down(void **state)
+{
+    fake_member = false;
+    cutting_fail_at(NULL, false, FAULT_NONE);
+    return bench_tear_down(state);
+}
+
+static void users_wait_for_one_order_to_each_side(void **state)
+{
+    struct bench *b = *state;
+    cutting_copied(b);
+    assert_int_equal(cutting_enter(b, "cutover", SETTINGS), 0);
+    bench_run(b, cutting_agents, 200);
+    assert_string_equal(cutting_state(b), "cut over");
+    CLEANUP(mem_free) char *told = cutting_story(b);
+    assert_string_equal(told, FORTH);
+    assert_int_equal(cutting_back(b), 0);
+    bench_run(b, cutting_agents, 200);
+    assert_string_equal(cutting_state(b), "rolled back");
+    CLEANUP(mem_free) char *back = cutting_story(b);
+    assert_string_equal(back,
+                        FORTH "-tidy.D -lockout+dns+join+names.S -dns+start+join+addresses+names.D "
+                              "-leave+addresses+stop+close+fence.S -leave+stop+guard.D -guard.S "
+                              "forget.D forget.S ");
+}
+
+/* Whatever an agent may have noted is taken back. */
+static void check_undone(const struct bench *b, const char *at)
+{
+    static const char *const lasting[] = {"fence", "close", "stop",  "leave",   "addresses",
+                                          "names", "join",  "start", "lockout", "dns"};
+    for (size_t i = 0; i < b->fleet->nops; i++) {
+        const struct fake_op *op = &b->fleet->ops[i];
+        for (size_t k = 0; k < ARRAY_SIZE(lasting) && op->action != UNDO; k++) {
+            bool undone = !cutting_has_stage(op, lasting[k]);
+            for (size_t n = i + 1; !undone && n < b->fleet->nops; n++) {
+                const struct fake_op *x = &b->fleet->ops[n];
+                undone = cutting_has_stage(x, lasting[k]) && x->source == op->source &&
+                         x->action == UNDO && x->over;
+            }
+            if (!undone)
+                fail_msg("failed at %s: %s is left", at, lasting[k]);
+        }
+    }
+}
+
+static void a_failure_at_any_stage_goes_back(void **state)
+{
+    static const struct {
+        const char *stage;
+        bool source;
+    } stages[] = {
+        {"leave",     false},
+        {"close",     true },
+        {"stop",      true },
+        {"leave",     true },
+        {"addresses", true },
+        {"names",     false},
+        {"join",      false},
+        {"addresses", false},
+        {"start",     false},
+        {"names",     true },
+        {"dns",       false},
+        {"users",     true },
+        {"unguard",   false},
+        {"unguard",   true },
+        {"join",      true },
+        {"dns",       true },
+        {"lockout",   true },
+        {"tidy",      false},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(stages); i++) {
+        void *own = NULL;
+        (void)set_up(&own);
+        struct bench *b = own;
+        cutting_copied(b);
+        cutting_fail_at(stages[i].stage, stages[i].source, FAULT_STOP_JOB);
+        assert_int_equal(cutting_enter(b, "cutover", SETTINGS), 0);
+        bench_run(b, cutting_agents, 200);
+        if (strcmp(cutting_state(b), "rolled back") != 0)
+            fail_msg("failed at %s: %s", stages[i].stage, cutting_state(b));
+        check_undone(b, stages[i].stage);
+        (void)tear_down(&own);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(users_wait_for_one_order_to_each_side, set_up, tear_down),
+        cmocka_unit_test(a_failure_at_any_stage_goes_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
