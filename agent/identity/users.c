@@ -94,8 +94,10 @@ static int ask(const struct stage_run *r, const struct asking *a, char **retword
     return code;
 }
 
+/* Clients of Samba's keep what a name stood for, for minutes: here it is asked anew. */
 static size_t add_place(const char **argv, size_t n, const char *at)
 {
+    argv[n++] = "--option=name cache timeout=0";
     if (at) {
         argv[n++] = "-I";
         argv[n++] = at;
