@@ -93,7 +93,7 @@ static int take_data(struct worker *w, const struct large *g, uint8_t *to, uint6
 static int piece_read(struct worker *w, struct delta *d, struct offered *p)
 {
     uint64_t start = p->piece * PIECE_BYTES, at = start, end = start + p->len;
-    large_read_ahead(p->g, p->piece);
+    large_read_ahead(w, p->g, p->piece);
     d->nholes = 0;
     p->holes = 0;
     (void)XXH3_128bits_reset(w->hash);

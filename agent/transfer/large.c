@@ -52,10 +52,11 @@ bool large_claim(struct sender *s, struct large *g, uint32_t *retpiece)
 }
 
 /* Several lanes that read one file by turns are no order that the kernel would see through. Not
- * where blocks may be reserved and unwritten: once they are in memory they count as data. */
-void large_read_ahead(const struct large *g, uint32_t piece)
+ * where blocks may be reserved and unwritten: once they are in memory they count as data. Nor where
+ * the source is to be spared: how long its disk takes shows only to who waits for it. */
+void large_read_ahead(const struct worker *w, const struct large *g, uint32_t piece)
 {
-    if (g->fd < 0 || g->sparse)
+    if (g->fd < 0 || g->sparse || w->s->hold.max_us)
         return;
     if (piece == 0)
         file_read_ahead(g->fd, 0, PIECES_AHEAD * PIECE_BYTES);
@@ -156,7 +157,7 @@ int large_piece_end(struct worker *w, const struct large *g, uint32_t piece,
 int large_piece_send(struct worker *w, const struct large *g, uint32_t piece, int *reterr)
 {
     uint64_t at = piece * PIECE_BYTES, start = at, end = at + piece_len(g->meta.size, piece);
-    large_read_ahead(g, piece);
+    large_read_ahead(w, g, piece);
     (void)XXH3_128bits_reset(w->hash);
     while (at < end) {
         uint64_t from, to;

@@ -291,7 +291,7 @@ int large_read(struct worker *w, const struct large *g, uint8_t *to, size_t n, u
 void large_data_range(const struct large *g, uint64_t at, uint64_t end, uint64_t *retfrom,
                       uint64_t *retto);
 /* The disk begins with what will be read soon; what is in memory costs next to nothing. */
-void large_read_ahead(const struct large *g, uint32_t piece);
+void large_read_ahead(const struct worker *w, const struct large *g, uint32_t piece);
 void large_count(struct sender *s, uint64_t n); /* content that is handed to a lane */
 
 /* delta_send.c */

@@ -1,5 +1,6 @@
 /* test_hold: a source whose reads become slow halves its pace, and grows again: by numbers, and in
  * a whole transfer whose pread() is slow. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,17 @@ ssize_t __wrap_pread64(int fd, void *to, size_t n, off_t at)
     if (us > 0 && n > 4096)
         (void)usleep((useconds_t)us);
     return __real_pread64(fd, to, n, at);
+}
+
+static atomic_uint ahead; /* times that something was asked for before it was read */
+
+int __real_posix_fadvise64(int fd, off_t at, off_t n, int advice);
+int __wrap_posix_fadvise64(int fd, off_t at, off_t n, int advice);
+int __wrap_posix_fadvise64(int fd, off_t at, off_t n, int advice)
+{
+    if (advice == POSIX_FADV_WILLNEED)
+        (void)atomic_fetch_add(&ahead, 1);
+    return __real_posix_fadvise64(fd, at, n, advice);
 }
 
 static void the_95th_of_100_reads_decides(void **state_)
@@ -130,6 +142,35 @@ static void slow_reads_hold_a_transfer_back(void **state_)
     }
 }
 
+/* How long the disk takes would show to nobody. */
+static void what_is_to_be_spared_is_not_read_ahead(void **state_)
+{
+    (void)state_;
+    static const struct {
+        const char *name;
+        uint32_t max_ms;
+        bool sparse, ahead;
+    } cases[] = {
+        {"as usual",         0,   false, true },
+        {"held back",        500, false, false},
+        {"unwritten blocks", 0,   true,  false}, /* in memory they would count as data */
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct both b;
+        assert_int_equal(trees_teardown(NULL), 0);
+        assert_int_equal(trees_setup(NULL), 0);
+        put_random("big", 6U << 20, 1);
+        if (cases[i].sparse)
+            IN_SOURCE(truncate(path, 16 << 20), "big");
+        atomic_store(&ahead, 0);
+        transfer(&b, &(struct transfer_options){.max_source_latency_ms = cases[i].max_ms});
+        assert_done(&b);
+        assert_same_trees();
+        if ((atomic_load(&ahead) > 0) != cases[i].ahead)
+            fail_msg("%s: %u", cases[i].name, atomic_load(&ahead));
+    }
+}
+
 int main(void)
 {
     const char *const argv[] = {"sh", "-c", "command -v rsync >/dev/null", NULL};
@@ -141,6 +182,8 @@ int main(void)
         cmocka_unit_test(the_95th_of_100_reads_decides),
         cmocka_unit_test(the_pace_is_halved_and_grows_by_steps),
         cmocka_unit_test(off_costs_and_tells_nothing),
+        cmocka_unit_test_setup_teardown(what_is_to_be_spared_is_not_read_ahead, trees_setup,
+                                        trees_teardown),
         cmocka_unit_test_setup_teardown(slow_reads_hold_a_transfer_back, trees_setup,
                                         trees_teardown),
     };
