@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,8 +36,15 @@ static atomic_bool cancelled;
 static int cancel_fd = -1;
 static pthread_once_t cancel_once = PTHREAD_ONCE_INIT;
 
+/* The agent ignores it; programs that a test starts are not to. */
+static void on_pipe(int sig)
+{
+    (void)sig;
+}
+
 static void cancel_make(void)
 {
+    (void)signal(SIGPIPE, on_pipe);
     cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 }
 
