@@ -342,6 +342,7 @@ static const char *const migrate_examples[] = {
     NULL,
 };
 static const char *const moves_examples[] = {"godwit vm moves wave1", NULL};
+static const char *const resume_examples[] = {"godwit vm resume wave1", NULL};
 static const char *const rollback_examples[] = {"godwit vm rollback wave1", NULL};
 static const char *const evacuate_examples[] = {
     "godwit vm evacuate kvm1 --plan-only",
@@ -413,6 +414,16 @@ const struct command vm_commands[] = {
      .examples = moves_examples,
      .run = vm_moves_command},
     {.noun = "vm",
+     .verb = "resume",
+     .words = "JOB",
+     .min_words = 1,
+     .max_words = 1,
+     .kind = WORD_JOB,
+     .help = "Goes on with a job of moves that ended before all machines were moved.",
+     .more = "A machine that is half done goes on from there; one that went back is moved again as "
+             "it was planned, unless it was changed since.", .examples = resume_examples,
+     .run = vm_resume_command},
+    {.noun = "vm",
      .verb = "rollback",
      .words = "JOB",
      .min_words = 1,
@@ -435,5 +446,5 @@ const struct command vm_commands[] = {
          "The largest machine is placed first. When one can go nowhere nothing is moved, unless "
          "--partial is given.", .examples = evacuate_examples,
      .run = vm_evacuate_command},
-    {.noun = NULL},
+    {.noun = NULL          },
 };

@@ -8,6 +8,7 @@ char *vm_words(const struct run *r); /* newline between them; malloc'd */
 int vm_migrate_command(struct run *r);
 int vm_moves_command(struct run *r);
 int vm_rollback_command(struct run *r);
+int vm_resume_command(struct run *r);
 int vm_evacuate_command(struct run *r); /* cmd_vm_evacuate.c */
 /* One job for all of these plans, watched to its end; then promise and fact. An exit code. */
 int vm_move(struct run *r, const json_t *plans);

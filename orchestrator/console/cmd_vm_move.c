@@ -362,6 +362,24 @@ int vm_moves_command(struct run *r)
     return rc;
 }
 
+/* What is half done goes forth; what failed or went back is done once more, as it was planned. */
+int vm_resume_command(struct run *r)
+{
+    const struct watch_opts watch = {.timeout_ms = 0};
+    const char *name = r->words[0];
+    json_t *doc = NULL;
+    int rc = ask_job(r, "vm start", name, &doc);
+    json_decref(doc);
+    if (rc)
+        return rc;
+    rc = run_json(r) ? wait_for(r, name) : watch_job(r, name, &watch);
+    doc = NULL;
+    if (rc != EXIT_TIMED_OUT && ask_job(r, "vm moves", name, &doc) == EXIT_DONE)
+        vm_moves_show(r, doc);
+    json_decref(doc);
+    return rc;
+}
+
 int vm_rollback_command(struct run *r)
 {
     json_t *doc = NULL;

@@ -55,6 +55,10 @@ on kvm1 umount $images
 [ $rc = 1 ] || fail "a move into a full pool ends with $rc"
 is "where it is" "$(machine_state kvm1 app) $(machine_state kvm2 app)" "absent running"
 is "state" "$(godwit vm moves third -o json | jq -r '.pairs[0].state')" "went back"
+say "and once more, now that there is room"
+godwit vm resume third
+is "where it is" "$(machine_state kvm1 app) $(machine_state kvm2 app)" "running absent"
+godwit vm migrate app --to kvm2 --type cold --stop --stop-timeout 2s --force-off --keep 0 --name back
 
 say "a host is emptied: what runs goes on running"
 is "plans" "$(godwit vm evacuate kvm2 --plan-only -o json | jq -r '[.plans[] | "\(.machine):\(.to):\(.type)"] | sort | join(" ")')" \
