@@ -2,6 +2,7 @@
  * files of its network's manager. Worker thread, or a process of its own. */
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 
 #include "agent/identity/keep.h"
 #include "agent/identity/net.h"
@@ -36,6 +37,14 @@ static void want_of(const struct stage_run *r, const Godwit__IdentityMove *m, st
     w->routes = m->routes;
     w->nroutes = m->n_routes;
     w->mtu = m->mtu;
+}
+
+bool stage_is_card(const Godwit__IdentityPlan *p, bool source, const char *mac)
+{
+    for (size_t m = 0; m < p->n_moves; m++)
+        if (strcasecmp(mac, source ? p->moves[m]->from_mac : p->moves[m]->to_mac) == 0)
+            return true;
+    return false;
 }
 
 /* Of the interfaces that will change, before the first of them does. */

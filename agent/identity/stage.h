@@ -71,6 +71,9 @@ int stage_join(struct stage_run *r);
 int stage_join_probe(struct stage_run *r);
 int stage_addresses(struct stage_run *r);
 int stage_addresses_probe(struct stage_run *r);
+/* Is it one of the source's cards, or the destination's? A host with two on one segment answers
+ * for any address of its own on either. */
+bool stage_is_card(const Godwit__IdentityPlan *p, bool source, const char *mac);
 /* Of a source that is about to let go: its addresses go from its files, not yet from the wire. */
 int stage_stay_away(struct stage_run *r);
 int stage_users(struct stage_run *r);

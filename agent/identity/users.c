@@ -51,7 +51,7 @@ static void ask_address(struct stage_run *r, const Godwit__UndoNetwork *net,
     add(r, "address", address, smb, smb ? "port 445 answers" : "nothing answers on port 445");
     if (!i || arp_in_use(i->name, address, mac) != 1)
         return;
-    bool right = strcasecmp(mac, m->to_mac) == 0;
+    bool right = stage_is_card(r->order->plan, false, mac);
     CLEANUP(mem_free) char *text = xasprintf("%s answers", mac);
     add(r, "machine", address, right, text);
 }
