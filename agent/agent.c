@@ -137,7 +137,7 @@ static int run_with_lanes(const struct agent_conf *conf, int stop_fd)
                                .sign_key = sign_key_public(signer),
                                .lane_port = lane_server_port(lanes),
                                .lane_address = conf->lane_address,
-                               .held = identity_held,
+                               .heard = identity_heard,
                                .stop_fd = stop_fd};
     rc = loop_run(&setup);
     if (rc == -ETIME)

@@ -161,8 +161,8 @@ static int on_tick(zloop_t *loop, int timer, void *arg)
     session_tick(l->session, now);
     dispatch_tick(l->dispatch, now, session_state(l->session) == SESSION_LIVE);
     write_status(l, now);
-    if (l->setup->held && session_state(l->session) == SESSION_LIVE && workers_count(l->workers))
-        l->setup->held();
+    if (l->setup->heard && session_state(l->session) == SESSION_LIVE)
+        l->setup->heard(workers_count(l->workers) > 0);
     if (l->watchdog_ms && now - l->watched_ms >= l->watchdog_ms) {
         l->watched_ms = now;
         (void)sd_notify(0, "WATCHDOG=1");

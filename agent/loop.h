@@ -1,6 +1,7 @@
 /* loop: the agent's one deciding thread: session, orders, steps, timers. What it works on is handed
  * in, so that tests run it with steps of their own. */
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "agent/step.h"
@@ -14,8 +15,8 @@ struct loop_setup {
     const uint8_t *lane_pin;               /* 32 bytes; NULL: no lanes */
     uint16_t lane_port;
     const char *lane_address; /* "": what the orchestrator sees */
-    void (*held)(void); /* now and then while the orchestrator is heard and steps run; or NULL */
-    int stop_fd;        /* readable: stop the steps, say goodbye, return */
+    void (*heard)(bool busy); /* now and then while the orchestrator is; busy: steps run. Or NULL */
+    int stop_fd;              /* readable: stop the steps, say goodbye, return */
 };
 
 /* 0 when it was asked to stop, -errno when it could not start. -ETIME: steps

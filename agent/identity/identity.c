@@ -33,6 +33,7 @@
 #define HELPER_MS 300000
 #define WATCH_MS 1000
 #define HELD_MS 2000
+#define ORDERED_MS 14400000
 #define UNIT "godwit-identity@"
 #define REHEARSAL_UNIT "godwit-rehearsal@"
 
@@ -249,9 +250,12 @@ static void run_capture(struct step *s, struct step_result *ret)
     run(s, true, ret);
 }
 
+static _Atomic int64_t ordered_ms; /* when a stage ended last, or this agent started */
+
 static void run_one(struct step *s, struct step_result *ret)
 {
     run(s, false, ret);
+    ordered_ms = clock_mono_ms();
 }
 
 const struct step_kind identity_steps[] = {
@@ -264,9 +268,12 @@ const struct step_kind identity_steps[] = {
 
 static _Atomic int64_t held_ms; /* by the clock of clock_mono_ms() */
 
-void identity_held(void)
+void identity_heard(bool busy)
 {
-    held_ms = clock_mono_ms();
+    int64_t now = clock_mono_ms();
+    /* A source waits while its destination verifies; who forgets it for hours lets it go. */
+    if (busy || now - ordered_ms < ORDERED_MS)
+        held_ms = now;
 }
 
 /* The mark first: whatever orders come from now on change nothing. */
@@ -346,6 +353,7 @@ void identity_watch(const struct agent_env *env)
     pthread_t thread;
     char *home = home_of(env->state_dir);
     mark(home);
+    ordered_ms = clock_mono_ms();
     if (pthread_create(&thread, NULL, watch, home) == 0)
         (void)pthread_detach(thread);
     else

@@ -1,14 +1,15 @@
 /* identity: the steps "identity.capture" and "identity.stage", and what goes on without an order:
  * the timer. Worker threads. */
 #pragma once
+#include <stdbool.h>
 
 struct agent_env;
 
 /* Starts the watch over the dead-man timers of this host; once, when the agent starts. */
 void identity_watch(const struct agent_env *env);
-/* The orchestrator is heard, and steps run: then a timer stands still until the swap. Any thread.
- */
-void identity_held(void);
+/* The orchestrator is heard: until the swap a timer stands still then, as long as steps run here or
+ * the last stage's order is not too old. Any thread. */
+void identity_heard(bool busy);
 /* `godwit-agent boot`: once, before this host is on the network (godwit-boot.service): a
  * destination that may be its source, and cannot know whether it still is, is itself again. The
  * exit code. */

@@ -148,11 +148,33 @@ static bool means(const char *a, const char *b)
     }
 }
 
+/* What Samba makes of [global], with one call for all; NULL when it says nothing. */
+static struct smbconf *read_globals(const struct site *v)
+{
+    static const char *const argv[] = {"testparm", "-s", "--section-name=global", NULL};
+    const struct program_call c = {.argv = argv, .search = v->search, .max_out = 256U << 10};
+    struct program_output o;
+    struct smbconf *conf = NULL;
+    struct fault unused = {.err = 0};
+    if (program_run(&c, &o, &unused) < 0)
+        return NULL;
+    if (o.code == 0 && smbconf_parse(o.out, strlen(o.out), &conf, &unused) < 0)
+        conf = NULL;
+    program_done(&o);
+    return conf;
+}
+
+/* A value that is the default is not among them: it is asked for alone. */
 static int check_conf(const struct site *v, const struct conf_set *sets, size_t n,
                       struct fault *reterr)
 {
+    CLEANUP(smbconf_free) struct smbconf *conf = read_globals(v);
+    const struct smbconf_section *global = conf ? smbconf_find(conf, "global") : NULL;
     for (size_t i = 0; i < n; i++) {
         if (!sets[i].value || !*sets[i].value)
+            continue;
+        const char *said = global ? smbconf_value(global, sets[i].name) : NULL;
+        if (said && means(said, sets[i].value))
             continue;
         CLEANUP(mem_free) char *is = names_ask_conf(v, sets[i].name);
         if (!means(is, sets[i].value))
