@@ -13,11 +13,9 @@
 #include "common/base/cleanup.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
-#include "common/base/sha256.h"
 
 #define REC_PART 28   /* source: a part of the bundle; the last one is its SHA-256 alone */
 #define REC_STORED 52 /* destination: it is on disk */
-#define PART_BYTES (256U << 10)
 #define CREDIT (1U << 20)
 #define WAIT_MS 20000
 #define ANSWER_MS 10000
@@ -38,30 +36,17 @@ static int ticket_read(const Godwit__IdentityOrder *o, struct ticket *t, struct 
 
 /* ── the destination ── */
 
-static int store(const char *folder, const struct buf *b, const uint8_t *sum)
-{
-    uint8_t mine[SHA256_LEN];
-    CLEANUP(mem_free) char *path = xasprintf("%s/bundle", folder);
-    sha256_of(b->data ? b->data : (const uint8_t *)"", b->len, mine);
-    if (b->overflow || memcmp(mine, sum, SHA256_LEN) != 0)
-        return -EBADMSG;
-    return file_write(path, 0600, b->data, b->len);
-}
-
 static int take(struct lane *l, const char *folder)
 {
-    struct lane_record r;
     struct buf b;
     const struct lane_welcome w = {.credit = CREDIT};
-    int rc = lane_welcome_send(l, &w), got = 1;
+    CLEANUP(mem_free) char *path = xasprintf("%s/bundle", folder);
+    int rc = lane_welcome_send(l, &w);
     buf_init(&b, UNDO_JOURNAL_MAX);
-    while (rc == 0 && (got = lane_receive(l, WAIT_MS, &r)) == 1 && r.type == REC_PART &&
-           r.len != SHA256_LEN)
-        buf_put(&b, r.data, r.len);
-    if (rc == 0 && (got != 1 || r.type != REC_PART))
-        rc = got < 0 ? got : got == 0 ? -ETIMEDOUT : -EPROTO;
     if (rc == 0)
-        rc = store(folder, &b, r.data);
+        rc = lane_single_take(l, REC_PART, WAIT_MS, &b);
+    if (rc == 0)
+        rc = file_write(path, 0600, b.data, b.len);
     if (rc == 0)
         rc = lane_send_copy(l, REC_STORED, 0, "", 0);
     if (b.data)
@@ -87,27 +72,6 @@ static int receive(struct step *s, const char *folder, const struct ticket *t, s
 
 /* ── the source ── */
 
-static int give(struct lane *l, const uint8_t *data, size_t len)
-{
-    uint8_t sum[SHA256_LEN];
-    struct lane_record r;
-    int rc = 0;
-    sha256_of(data, len, sum);
-    for (size_t at = 0; rc == 0 && at < len;) {
-        size_t n = len - at < PART_BYTES ? len - at : PART_BYTES;
-        if (n == SHA256_LEN) /* that length alone means the end */
-            n--;
-        rc = lane_send_copy(l, REC_PART, 0, data + at, n);
-        at += n;
-    }
-    if (rc == 0)
-        rc = lane_send_copy(l, REC_PART, 0, sum, sizeof sum);
-    if (rc < 0)
-        return rc;
-    rc = lane_receive(l, WAIT_MS, &r);
-    return rc < 0 ? rc : rc == 0 ? -ETIMEDOUT : r.type == REC_STORED ? 0 : -EPROTO;
-}
-
 static int send(struct step *s, const struct site *v, const Godwit__IdentityOrder *o,
                 const struct ticket *t, struct fault *reterr)
 {
@@ -125,7 +89,7 @@ static int send(struct step *s, const struct site *v, const Godwit__IdentityOrde
         return rc;
     rc = lane_single_open(step_env(s)->identity, t, &way, &l);
     if (rc == 0)
-        rc = give(l, data, len);
+        rc = lane_single_give(l, REC_PART, REC_STORED, data, len, WAIT_MS);
     if (l)
         lane_close(l);
     (void)lane_free(l);

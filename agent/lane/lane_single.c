@@ -9,9 +9,12 @@
 
 #include "agent/lane/lane_hello.h"
 #include "agent/lane/lane_server.h"
+#include "common/base/buf.h"
 #include "common/base/clock.h"
+#include "common/base/sha256.h"
 
 #define ENDPOINTS_MAX 16
+#define PART_BYTES (256U << 10)
 
 int lane_single_ticket(const struct lane_single_order *o, struct ticket *ret)
 {
@@ -146,4 +149,41 @@ int lane_single_open(const struct lane_identity *id, const struct ticket *t,
         struct pollfd p = {.fd = way->cancel_fd, .events = POLLIN};
         (void)poll(&p, 1, 100);
     }
+}
+
+/* ── a whole ── */
+
+int lane_single_give(struct lane *l, uint8_t type, uint8_t kept, const void *data, size_t len,
+                     int wait_ms)
+{
+    uint8_t sum[SHA256_LEN];
+    struct lane_record r;
+    int rc = 0;
+    sha256_of(data, len, sum);
+    for (size_t at = 0; rc == 0 && at < len;) {
+        size_t n = len - at < PART_BYTES ? len - at : PART_BYTES;
+        if (n == SHA256_LEN) /* that length alone means the end */
+            n--;
+        rc = lane_send_copy(l, type, 0, (const uint8_t *)data + at, n);
+        at += n;
+    }
+    if (rc == 0)
+        rc = lane_send_copy(l, type, 0, sum, sizeof sum);
+    if (rc < 0)
+        return rc;
+    rc = lane_receive(l, wait_ms, &r);
+    return rc < 0 ? rc : rc == 0 ? -ETIMEDOUT : r.type == kept ? 0 : -EPROTO;
+}
+
+int lane_single_take(struct lane *l, uint8_t type, int wait_ms, struct buf *b)
+{
+    uint8_t mine[SHA256_LEN];
+    struct lane_record r;
+    int got;
+    while ((got = lane_receive(l, wait_ms, &r)) == 1 && r.type == type && r.len != SHA256_LEN)
+        buf_put(b, r.data, r.len);
+    if (got != 1 || r.type != type)
+        return got < 0 ? got : got == 0 ? -ETIMEDOUT : -EPROTO;
+    sha256_of(b->data ? b->data : (const uint8_t *)"", b->len, mine);
+    return b->overflow || memcmp(mine, r.data, SHA256_LEN) != 0 ? -EBADMSG : 0;
 }

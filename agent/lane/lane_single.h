@@ -8,6 +8,7 @@
 #include "agent/lane/lane.h"
 #include "agent/lane/ticket.h"
 
+struct buf;
 struct lane_server;
 
 /* What an order says of it; checked, and copied to ret (its enter and arg stay as they are).
@@ -35,3 +36,12 @@ struct lane_single_way {
 /* Says hello and has the welcome. -EACCES: refused, another key, or no ticket. */
 int lane_single_open(const struct lane_identity *id, const struct ticket *t,
                      const struct lane_single_way *way, struct lane **ret);
+
+/* What is short enough for memory goes as records of one type, its digest behind it; 0 once the
+ * other side said by a record of type kept that it has it. -ETIMEDOUT, -EPROTO, what the lane says.
+ */
+int lane_single_give(struct lane *l, uint8_t type, uint8_t kept, const void *data, size_t len,
+                     int wait_ms);
+/* The other side of it, into b, whose limit holds. Who has kept it says so. -EBADMSG: its digest is
+ * another, or it is too long. */
+int lane_single_take(struct lane *l, uint8_t type, int wait_ms, struct buf *b);
