@@ -186,10 +186,26 @@ static int is_off(struct vm_stage_run *r)
     return rc;
 }
 
+/* Its disks are there already; the saved memory lies alone in the first one's folder. */
+static int copy_rest(struct vm_stage_run *r)
+{
+    size_t first = 0;
+    int rc = vm_seed_done(r);
+    while (rc == 0 && first < r->plan->n_disks && !vm_disk_moves(r->plan->disks[first]))
+        first++;
+    if (rc < 0 || !vm_takes_memory(r) || first == r->plan->n_disks)
+        return rc;
+    return run_part(r, first, 0);
+}
+
 int vm_copy(struct vm_stage_run *r)
 {
     unsigned part = 0;
     int rc = check(r);
+    if (rc == 0 && vm_is_warm(r)) {
+        rc = copy_rest(r);
+        return rc < 0 ? rc : 1;
+    }
     if (rc == 0)
         rc = is_off(r);
     for (size_t i = 0; rc == 0 && i < r->plan->n_disks; i++) {

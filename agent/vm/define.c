@@ -157,6 +157,8 @@ int vm_adopt(struct vm_stage_run *r)
     int rc = vm_state_load(r, &s);
     if (rc == 0 && s->autostart)
         rc = r->virt->ops->autostart(r->virt, r->plan->uuid, true, r->reterr);
+    if (rc == 0 && vm_is_warm(r))
+        rc = vm_memory_drop(r);
     if (rc < 0)
         return rc;
     for (size_t i = 0; i < r->plan->n_disks; i++) {

@@ -23,9 +23,11 @@ bool vm_disk_moves(const Godwit__VmMoveDisk *d)
     return d->how == GODWIT__VM_MOVE_DISK__HOW__COPY || d->how == GODWIT__VM_MOVE_DISK__HOW__SEEDED;
 }
 
+/* The hypervisor writes its storage where it is to be. */
 static bool is_live(const struct vm_stage_run *r)
 {
-    return r->plan->type == GODWIT__VM_MOVE_TYPE__VM_MOVE_LIVE_VSM;
+    return r->plan->type == GODWIT__VM_MOVE_TYPE__VM_MOVE_LIVE_VSM ||
+           r->plan->type == GODWIT__VM_MOVE_TYPE__VM_MOVE_LIVE_STORAGE;
 }
 
 /* ── reserve ── */
@@ -71,7 +73,7 @@ static int reserve_live(struct vm_stage_run *r, const Godwit__VmMoveDisk *d)
     int rc = image_new(staged, d->format, d->virtual_bytes, base ? &below : NULL);
     if (rc < 0)
         return vm_stage_failed(r, rc, "cannot make the image", staged);
-    return vm_place_file(r, staged, d->path);
+    return is_live(r) ? vm_place_file(r, staged, d->path) : 0;
 }
 
 int vm_reserve(struct vm_stage_run *r)
@@ -84,7 +86,7 @@ int vm_reserve(struct vm_stage_run *r)
         if (access(d->path, F_OK) == 0 && !note_has(r->note, NOTE_PLACED, d->path))
             return vm_stage_failed(r, -EEXIST, "something is there already:", d->path);
         rc = make_staging(r, d->path);
-        if (rc >= 0 && is_live(r))
+        if (rc >= 0 && (is_live(r) || vm_is_warm(r)))
             rc = reserve_live(r, d);
     }
     if (rc >= 0 && is_live(r))
@@ -179,19 +181,40 @@ static int fence_one(struct vm_stage_run *r, const char *path)
     return 1;
 }
 
-/* A machine that runs here has its images open: they are not taken from under it. */
+int vm_fence_images(struct vm_stage_run *r)
+{
+    int rc = 0;
+    for (size_t i = 0; i < r->plan->n_disks && rc >= 0; i++)
+        if (vm_disk_moves(r->plan->disks[i]) && !r->plan->disks[i]->read_only)
+            rc = fence_one(r, r->plan->disks[i]->source);
+    return rc;
+}
+
+int vm_unfence_images(struct vm_stage_run *r)
+{
+    for (size_t i = 0; i < r->plan->n_disks; i++) {
+        const Godwit__VmMoveDisk *d = r->plan->disks[i];
+        CLEANUP(mem_free) char *to = vm_disk_moves(d) ? vm_fenced_name(r, d->source) : NULL;
+        if (to && access(to, F_OK) == 0 &&
+            (chmod(to, 0600) < 0 ||
+             renameat2(AT_FDCWD, to, AT_FDCWD, d->source, RENAME_NOREPLACE) < 0))
+            return vm_stage_failed(r, -errno, "cannot take back", d->source);
+    }
+    return 0;
+}
+
+/* A machine that runs here has its images open: they are not taken from under it. One that a warm
+ * move holds has them open too, but it writes nothing: taken back, it goes on as if nothing was. */
 int vm_fence(struct vm_stage_run *r)
 {
     struct virt_sight s;
     int rc = r->virt->ops->sight(r->virt, r->plan->uuid, &s, r->reterr);
     if (rc < 0)
         return rc;
-    if (s.is == VIRT_RUNNING || s.is == VIRT_PAUSED)
+    if (s.is == VIRT_RUNNING || (s.is == VIRT_PAUSED && !vm_holds(r)))
         return fault_set(r->reterr, FAULT_STOP_JOB, EBUSY,
                          "the machine runs on the source: its images are not fenced");
-    for (size_t i = 0; i < r->plan->n_disks && rc >= 0; i++)
-        if (vm_disk_moves(r->plan->disks[i]) && !r->plan->disks[i]->read_only)
-            rc = fence_one(r, r->plan->disks[i]->source);
+    rc = vm_fence_images(r);
     if (rc >= 0)
         vm_stage_after(r, xstrdup("the source's images have other names and are read-only"));
     return rc < 0 ? rc : 1;

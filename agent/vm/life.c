@@ -18,7 +18,6 @@
 
 #define LOOK_MS 200
 #define START_MS 30000
-#define STEADY_MS 1000 /* it runs, and still does that much later */
 
 static int sight(struct vm_stage_run *r, struct virt_sight *ret)
 {
@@ -97,28 +96,12 @@ int vm_start(struct vm_stage_run *r)
     if (rc < 0)
         return vm_stage_failed(r, rc, "cannot note", r->plan->name);
     FAULT_POINT("vm.start.noted");
-    rc = r->virt->ops->start(r->virt, r->plan->uuid, r->reterr);
+    rc = vm_takes_memory(r) ? vm_go_on(r) : r->virt->ops->start(r->virt, r->plan->uuid, r->reterr);
     if (rc == 0)
         rc = wait_until(r, VIRT_RUNNING, START_MS);
     if (rc == -ETIMEDOUT)
         return fault_set(r->reterr, FAULT_STOP_JOB, ETIMEDOUT, "the machine does not come to run");
     return rc < 0 ? rc : 1;
-}
-
-/* It runs, and a moment later it still does: what crashes at once has not answered. */
-int vm_answers(struct vm_stage_run *r)
-{
-    int64_t until = clock_mono_ms() + STEADY_MS;
-    do {
-        int is = vm_runs_probe(r);
-        if (is <= 0)
-            return is < 0 ? is
-                          : fault_set(r->reterr, FAULT_STOP_JOB, ENOTCONN,
-                                      "the machine does not run at the destination");
-        if (pause_a_moment(r) < 0)
-            return fault_set(r->reterr, FAULT_RETRY, ECANCELED, "it was asked to stop");
-    } while (clock_mono_ms() < until);
-    return 1;
 }
 
 /* ── the end ── */
@@ -179,7 +162,8 @@ int vm_drop(struct vm_stage_run *r)
 {
     struct virt_sight s;
     int rc = sight(r, &s);
-    if (rc == 0 && (s.is == VIRT_RUNNING || s.is == VIRT_PAUSED))
+    bool held = rc == 0 && s.is == VIRT_PAUSED && vm_holds(r);
+    if (rc == 0 && !held && (s.is == VIRT_RUNNING || s.is == VIRT_PAUSED))
         return fault_set(r->reterr, FAULT_STOP_JOB, EBUSY,
                          "the machine runs on the source: it is not let go of");
     if (rc == 0)
@@ -187,6 +171,8 @@ int vm_drop(struct vm_stage_run *r)
     if (rc == 0)
         rc = note_add(r->note, NOTE_FACT, "dropped", r->plan->uuid, NULL);
     FAULT_POINT("vm.drop.noted");
+    if (rc == 0 && held)
+        rc = r->virt->ops->destroy(r->virt, r->plan->uuid, r->reterr);
     if (rc == 0 && s.is != VIRT_ABSENT)
         rc = r->virt->ops->undefine(r->virt, r->plan->uuid, r->reterr);
     if (rc == 0)
@@ -263,10 +249,16 @@ void vm_sweep(const char *state_dir)
 int vm_forget(struct vm_stage_run *r)
 {
     CLEANUP(note_free) struct note *dropped = NULL;
-    int rc = note_open(r->state_dir, r->order->move, "drop", &dropped);
+    if (vm_stays(r) && !vm_stage_is_source(r))
+        return 0; /* the same notes: the source's */
+    int rc = note_open(r->state_dir, r->order->move, vm_stays(r) ? "shift" : "drop", &dropped);
     if (rc < 0)
         return vm_stage_failed(r, rc, "cannot read the note of", "drop");
-    bool gone = note_fact(dropped, "dropped") != NULL;
+    bool gone = note_fact(dropped, "dropped") != NULL || note_fact(dropped, "shifted") != NULL;
+    if (vm_stage_is_source(r) && gone)
+        rc = vm_memory_drop(r);
+    if (rc < 0)
+        return rc;
     if (vm_stage_is_source(r) && gone && r->plan->seed_s == 0) {
         rc = vm_drop_fenced(r);
         if (rc >= 0)
@@ -274,6 +266,9 @@ int vm_forget(struct vm_stage_run *r)
     } else if (vm_stage_is_source(r) && gone) {
         rc = keep_for(r, dropped);
     }
+    CLEANUP(note_free) struct note *held = NULL;
+    if (rc >= 0 && !gone && note_open(r->state_dir, r->order->move, "state", &held) == 0)
+        rc = note_undo(held, r->virt, r->reterr); /* it starts with its host again */
     for (size_t i = 0; rc >= 0 && i < r->plan->n_disks; i++) {
         const Godwit__VmMoveDisk *d = r->plan->disks[i];
         CLEANUP(note_free) struct note *links = NULL;

@@ -99,8 +99,11 @@ static int prepare(struct moving *m)
     struct vm_stage_run *r = m->r;
     CLEANUP(mem_free) char *memory = tunnel_path(r->order->move, TUNNEL_MEMORY);
     CLEANUP(mem_free) char *disks = tunnel_path(r->order->move, TUNNEL_DISKS);
-    m->memory = xasprintf("unix://%s", memory);
-    m->disks = xasprintf("unix://%s", disks);
+    if (!r->plan->own_tcp) {
+        m->memory = xasprintf("unix://%s", memory);
+        m->disks = xasprintf("unix://%s", disks);
+    }
+    m->what.tls = r->plan->own_tcp;
     int rc = definition_there(r, VIRT_XML_NOW, &m->live);
     if (rc == 0)
         rc = definition_there(r, VIRT_XML_KEPT, &m->kept);
@@ -164,6 +167,17 @@ static void act(struct moving *m, enum ladder_act what)
     }
 }
 
+/* The job's rate may change while it moves: its disks' lane follows by itself, its memory here. */
+static void follow_rate(struct moving *m)
+{
+    uint64_t now = limit_mib(m->r);
+    if (now == m->what.mib_s)
+        return;
+    m->what.mib_s = m->ladder.cap_mib = now;
+    if (!m->ladder.lifted_ms)
+        (void)m->second->ops->set_speed(m->second, m->r->plan->uuid, now);
+}
+
 /* A link that was cut tells nobody: a move of which nothing goes on for so long is given up. */
 static bool stalls(struct moving *m, const struct virt_progress *p, int64_t now)
 {
@@ -181,6 +195,7 @@ static bool follow(struct moving *m, const struct virt_progress *p, int64_t ms)
     enum ladder_act what = ladder_step(&m->ladder, p, ms);
     struct counters c = m->r->result->counters;
     act(m, what);
+    follow_rate(m);
     m->r->answer->cancelled |= what == LADDER_GIVE_UP;
     c.bytes = p->memory_done + p->disk_done;
     c.total_bytes = c.bytes + p->memory_left + p->disk_left;
@@ -287,6 +302,17 @@ static int move(struct moving *m)
     return verdict(m);
 }
 
+/* libvirt's own way there needs its certificates for the address that lanes go to. */
+static char *peer_of(const struct vm_stage_run *r)
+{
+    if (!r->plan->own_tcp) {
+        CLEANUP(mem_free) char *socket = tunnel_path(r->order->move, TUNNEL_PEER);
+        return xasprintf("qemu+unix:///system?socket=%s", socket);
+    }
+    const char *to = r->order->peer_endpoints[0], *colon = strrchr(to, ':');
+    return xasprintf("qemu+tls://%.*s/system", (int)(colon ? colon - to : (int)strlen(to)), to);
+}
+
 static int send(struct vm_stage_run *r, const struct tunnel_conf *c)
 {
     struct moving m = {.r = r};
@@ -301,8 +327,7 @@ static int send(struct vm_stage_run *r, const struct tunnel_conf *c)
     if (rc < 0)
         return fault_set(r->reterr, FAULT_RETRY, -rc, "the destination is not reached: %s",
                          strerror(-rc));
-    CLEANUP(mem_free) char *peer = tunnel_path(r->order->move, TUNNEL_PEER);
-    m.peer = xasprintf("qemu+unix:///system?socket=%s", peer);
+    m.peer = peer_of(r);
     rc = virt_open(&m.second, VIRT_URI, true, r->reterr);
     if (rc == 0 && s.is == VIRT_RUNNING) {
         rc = prepare(&m);
@@ -327,6 +352,7 @@ int vm_migrate(struct vm_stage_run *r)
                                   .identity = step_env(r->step)->identity,
                                   .endpoints = r->order->peer_endpoints,
                                   .nendpoints = r->order->n_peer_endpoints,
+                                  .bucket = step_bucket(r->step),
                                   .cancel_fd = step_cancel_fd(r->step)};
     if (rc == 0)
         rc = vm_stage_is_source(r) ? send(r, &c) : serve(r, &c);

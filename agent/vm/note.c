@@ -29,9 +29,10 @@ struct note {
 };
 
 static const char *const words[] = {
-    [NOTE_FOLDER] = "folder",   [NOTE_PLACED] = "placed",       [NOTE_MOVED] = "moved",
-    [NOTE_DEFINED] = "defined", [NOTE_STARTED] = "started",     [NOTE_RAN] = "ran",
-    [NOTE_PAUSED] = "paused",   [NOTE_AUTOSTART] = "autostart", [NOTE_FACT] = "fact",
+    [NOTE_FOLDER] = "folder",   [NOTE_PLACED] = "placed",   [NOTE_MOVED] = "moved",
+    [NOTE_DEFINED] = "defined", [NOTE_STARTED] = "started", [NOTE_RAN] = "ran",
+    [NOTE_PAUSED] = "paused",   [NOTE_SAVED] = "saved",     [NOTE_AUTOSTART] = "autostart",
+    [NOTE_FACT] = "fact",
 };
 
 static bool text_ok(const char *s)
@@ -226,6 +227,19 @@ static int move_back(const char *was, const char *is, const char *mode)
     return *mode && chmod(was, (mode_t)strtoul(mode, NULL, 8)) < 0 ? -errno : 0;
 }
 
+/* What was saved counts as long as nobody went on from it. */
+static int go_on(const char *uuid, const char *memory, struct virt *v, struct fault *reterr)
+{
+    CLEANUP(mem_free) char *used = xasprintf("%s.used", memory);
+    char *xml = NULL;
+    if (access(memory, R_OK) < 0 || access(used, F_OK) == 0 ||
+        v->ops->saved(v, memory, &xml, reterr) < 0) /* half of it: the power was cut */
+        return v->ops->start(v, uuid, reterr);
+    explicit_bzero(xml, strlen(xml));
+    free(xml);
+    return v->ops->restore(v, memory, NULL, reterr);
+}
+
 static int undo_machine(const struct line *l, struct virt *v, struct fault *reterr)
 {
     struct virt_sight s;
@@ -239,6 +253,8 @@ static int undo_machine(const struct line *l, struct virt *v, struct fault *rete
         return s.is == VIRT_RUNNING || s.is == VIRT_PAUSED ? v->ops->destroy(v, uuid, reterr) : 0;
     if (l->what == NOTE_AUTOSTART)
         return s.defined ? v->ops->autostart(v, uuid, true, reterr) : 0;
+    if (l->what == NOTE_SAVED)
+        return s.is == VIRT_OFF ? go_on(uuid, l->field[1], v, reterr) : 0;
     if (l->what == NOTE_PAUSED && s.is == VIRT_PAUSED)
         return v->ops->resume(v, uuid, reterr);
     return l->what == NOTE_RAN && s.is == VIRT_OFF ? v->ops->start(v, uuid, reterr) : 0;
@@ -262,6 +278,7 @@ static int undo_line(const struct line *l, struct virt *v, struct fault *reterr)
     case NOTE_STARTED:
     case NOTE_RAN:
     case NOTE_PAUSED:
+    case NOTE_SAVED:
     case NOTE_AUTOSTART:
         rc = undo_machine(l, v, reterr);
         break;

@@ -23,6 +23,7 @@ enum note_what {
     NOTE_STARTED,   /* a: likewise, it was off */
     NOTE_RAN,       /* a: likewise, it ran and is to run again */
     NOTE_PAUSED,    /* a: likewise, it ran and was paused */
+    NOTE_SAVED,     /* a: likewise, it ran and its memory went to the file b */
     NOTE_AUTOSTART, /* a: likewise, it started with its host */
     NOTE_FACT,      /* a=b: nothing to undo */
 };

@@ -57,8 +57,10 @@ int vm_fence(struct vm_stage_run *r);
 int vm_fence_probe(struct vm_stage_run *r);
 /* The name that a file has when it was put out of reach; malloc'd. */
 char *vm_fenced_name(const struct vm_stage_run *r, const char *path);
-int vm_place_disks(struct vm_stage_run *r); /* from staging to where they are to be */
-int vm_drop_fenced(struct vm_stage_run *r); /* the source's images */
+int vm_fence_images(struct vm_stage_run *r);   /* whatever the machine does */
+int vm_unfence_images(struct vm_stage_run *r); /* those that are */
+int vm_place_disks(struct vm_stage_run *r);    /* from staging to where they are to be */
+int vm_drop_fenced(struct vm_stage_run *r);    /* the source's images */
 int vm_note_fenced(struct vm_stage_run *r, struct note *n); /* as placed: undone, they are gone */
 void vm_refresh_pools(struct vm_stage_run *r);
 /* From staged to path, noted as placed: an existing file there is never replaced. */
@@ -68,6 +70,30 @@ bool vm_disk_moves(const Godwit__VmMoveDisk *d); /* its content goes along */
 /* copy.c */
 int vm_copy(struct vm_stage_run *r);
 void vm_copy_forget(struct vm_stage_run *r);
+
+/* save.c */
+#define VM_MEMORY_NAME "memory"
+#define VM_MEMORY_USED ".used"
+int vm_pause(struct vm_stage_run *r);
+int vm_save(struct vm_stage_run *r);
+int vm_go_on(struct vm_stage_run *r); /* at the destination, from its saved memory */
+int vm_start_undo(struct vm_stage_run *r);
+bool vm_takes_memory(const struct vm_stage_run *r); /* saved, in a file */
+char *vm_memory_at(const struct vm_stage_run *r);   /* on this host; NULL: no disk bears it */
+int vm_memory_drop(struct vm_stage_run *r);
+
+/* seed.c: from one stage to the next it is kept in memory: what a crash cuts off begins anew. */
+int vm_seed(struct vm_stage_run *r);
+int vm_seed_undo(struct vm_stage_run *r);
+int vm_seed_end(struct vm_stage_run *r);  /* the source's machine stands still: all is there */
+int vm_seed_done(struct vm_stage_run *r); /* both: let go of; the images are on disk */
+bool vm_is_warm(const struct vm_stage_run *r);
+bool vm_holds(const struct vm_stage_run *r); /* the source's machine, paused, to the end */
+
+/* shift.c */
+int vm_shift(struct vm_stage_run *r);
+int vm_shift_undo(struct vm_stage_run *r);
+bool vm_stays(const struct vm_stage_run *r); /* on its host: its storage alone moves */
 
 /* state.c */
 int vm_state(struct vm_stage_run *r);
@@ -80,7 +106,7 @@ int vm_adopt(struct vm_stage_run *r);
 int vm_stop(struct vm_stage_run *r);
 int vm_start(struct vm_stage_run *r);
 int vm_runs_probe(struct vm_stage_run *r);
-int vm_answers(struct vm_stage_run *r);
+int vm_answers(struct vm_stage_run *r); /* answers.c */
 int vm_drop(struct vm_stage_run *r);
 int vm_drop_probe(struct vm_stage_run *r);
 int vm_forget(struct vm_stage_run *r);

@@ -21,16 +21,20 @@
 static const struct vm_stage stages[] = {
     {"reserve", DESTINATION, vm_reserve, NULL,            NULL           },
     {"bases",   BOTH,        vm_bases,   NULL,            vm_bases_undo  },
+    {"seed",    BOTH,        vm_seed,    NULL,            vm_seed_undo   },
     {"stop",    SOURCE,      vm_stop,    NULL,            NULL           },
+    {"pause",   SOURCE,      vm_pause,   NULL,            NULL           },
+    {"save",    SOURCE,      vm_save,    NULL,            NULL           },
     {"copy",    BOTH,        vm_copy,    NULL,            NULL           },
     {"state",   BOTH,        vm_state,   NULL,            NULL           },
     {"migrate", BOTH,        vm_migrate, NULL,            vm_migrate_undo},
     {"fence",   SOURCE,      vm_fence,   vm_fence_probe,  NULL           },
     {"define",  DESTINATION, vm_define,  vm_define_probe, NULL           },
-    {"start",   DESTINATION, vm_start,   vm_runs_probe,   NULL           },
+    {"start",   DESTINATION, vm_start,   vm_runs_probe,   vm_start_undo  },
     {"answers", DESTINATION, vm_answers, NULL,            NULL           },
     {"drop",    SOURCE,      vm_drop,    vm_drop_probe,   NULL           },
     {"adopt",   DESTINATION, vm_adopt,   NULL,            NULL           },
+    {"shift",   SOURCE,      vm_shift,   NULL,            vm_shift_undo  },
     {"forget",  BOTH,        vm_forget,  NULL,            NULL           },
 };
 

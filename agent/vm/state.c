@@ -15,13 +15,12 @@
 #include "agent/step.h"
 #include "agent/vm/domain_xml.h"
 #include "common/base/buf.h"
+#include "common/base/fault_point.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
-#include "common/base/sha256.h"
 
 #define REC_STATE 33 /* source: a part of it; the last one is its SHA-256 alone */
 #define REC_KEPT 57  /* destination: it is on disk */
-#define PART_BYTES (256U << 10)
 #define WAIT_MS 20000
 #define FILES_MAX 64
 #define DEPTH_MAX 4
@@ -129,7 +128,7 @@ static int gather(struct vm_stage_run *r, Godwit__VmState *s)
     struct virt_domain look = {.name = NULL};
     char *xml = NULL;
     int rc = r->virt->ops->find(r->virt, r->plan->uuid, &look, r->reterr);
-    s->autostart = look.autostart;
+    s->autostart = look.autostart || note_has(r->note, NOTE_AUTOSTART, r->plan->uuid);
     virt_domain_done(&look);
     if (rc == 0)
         rc = r->virt->ops->definition(r->virt, r->plan->uuid, VIRT_XML_KEPT | VIRT_XML_WITH_SECRETS,
@@ -141,6 +140,18 @@ static int gather(struct vm_stage_run *r, Godwit__VmState *s)
         return vm_stage_failed(r, -EBADMSG, "the definition cannot be read:", r->plan->name);
     rc = r->virt->ops->snapshots(r->virt, r->plan->uuid, take_snapshot, s, r->reterr);
     return rc < 0 ? rc : add_files(r, s, d);
+}
+
+/* From now on a boot of the source must not start what may run at the destination by then. */
+static int hold_autostart(struct vm_stage_run *r, const Godwit__VmState *s)
+{
+    if (!s->autostart)
+        return 0;
+    int rc = note_add(r->note, NOTE_AUTOSTART, r->plan->uuid, NULL, NULL);
+    if (rc < 0)
+        return vm_stage_failed(r, rc, "cannot note", r->plan->name);
+    FAULT_POINT("vm.state.noted");
+    return r->virt->ops->autostart(r->virt, r->plan->uuid, false, r->reterr);
 }
 
 /* ── over the lane ── */
@@ -160,33 +171,14 @@ int vm_stage_ticket(struct vm_stage_run *r, struct ticket *ret)
                : fault_set(r->reterr, FAULT_STOP_JOB, EBADMSG, "the order has no ticket");
 }
 
-static int give(struct lane *l, const uint8_t *data, size_t len)
-{
-    uint8_t sum[SHA256_LEN];
-    struct lane_record rec;
-    int rc = 0;
-    sha256_of(data, len, sum);
-    for (size_t at = 0; rc == 0 && at < len;) {
-        size_t n = len - at < PART_BYTES ? len - at : PART_BYTES;
-        if (n == SHA256_LEN) /* that length alone means the end */
-            n--;
-        rc = lane_send_copy(l, REC_STATE, 0, data + at, n);
-        at += n;
-    }
-    if (rc == 0)
-        rc = lane_send_copy(l, REC_STATE, 0, sum, sizeof sum);
-    if (rc < 0)
-        return rc;
-    rc = lane_receive(l, WAIT_MS, &rec);
-    return rc < 0 ? rc : rc == 0 ? -ETIMEDOUT : rec.type == REC_KEPT ? 0 : -EPROTO;
-}
-
 static int send(struct vm_stage_run *r, const struct ticket *t)
 {
     Godwit__VmState *s = xcalloc(1, sizeof *s);
     struct lane *l = NULL;
     godwit__vm_state__init(s);
     int rc = gather(r, s);
+    if (rc == 0)
+        rc = hold_autostart(r, s);
     size_t len = rc == 0 ? godwit__vm_state__get_packed_size(s) : 0;
     uint8_t *data = rc == 0 ? xmalloc(len + 1) : NULL;
     if (rc == 0 && len > VM_STATE_MAX)
@@ -199,7 +191,7 @@ static int send(struct vm_stage_run *r, const struct ticket *t)
                                             .answer_ms = WAIT_MS};
         rc = lane_single_open(step_env(r->step)->identity, t, &way, &l);
         if (rc == 0)
-            rc = give(l, data, len);
+            rc = lane_single_give(l, REC_STATE, REC_KEPT, data, len, WAIT_MS);
         if (rc < 0)
             (void)fault_set(r->reterr, FAULT_RETRY, -rc, "the machine's state did not go over: %s",
                             strerror(-rc));
@@ -222,14 +214,10 @@ static char *kept_at(const struct vm_stage_run *r)
     return xasprintf("%s/state", folder);
 }
 
-static int keep(struct vm_stage_run *r, const struct buf *b, const uint8_t *sum)
+static int keep(struct vm_stage_run *r, const struct buf *b)
 {
-    uint8_t mine[SHA256_LEN];
     CLEANUP(mem_free) char *path = kept_at(r);
     CLEANUP(mem_free) char *folder = note_folder(r->state_dir, r->order->move);
-    sha256_of(b->data ? b->data : (const uint8_t *)"", b->len, mine);
-    if (b->overflow || memcmp(mine, sum, SHA256_LEN) != 0)
-        return -EBADMSG;
     int rc = file_mkdirs(folder, 0700);
     return rc < 0 ? rc : file_write(path, 0600, b->data, b->len);
 }
@@ -237,21 +225,16 @@ static int keep(struct vm_stage_run *r, const struct buf *b, const uint8_t *sum)
 static int receive(struct vm_stage_run *r, const struct ticket *t)
 {
     struct lane *l = NULL;
-    struct lane_record rec;
     struct buf b;
     const struct lane_welcome w = {.credit = VM_STATE_MAX};
-    int got = 1,
-        rc = lane_single_await(step_env(r->step)->lanes, t, step_cancel_fd(r->step), WAIT_MS, &l);
+    int rc = lane_single_await(step_env(r->step)->lanes, t, step_cancel_fd(r->step), WAIT_MS, &l);
     buf_init(&b, VM_STATE_MAX);
     if (rc == 0)
         rc = lane_welcome_send(l, &w);
-    while (rc == 0 && (got = lane_receive(l, WAIT_MS, &rec)) == 1 && rec.type == REC_STATE &&
-           rec.len != SHA256_LEN)
-        buf_put(&b, rec.data, rec.len);
-    if (rc == 0 && (got != 1 || rec.type != REC_STATE))
-        rc = got < 0 ? got : got == 0 ? -ETIMEDOUT : -EPROTO;
     if (rc == 0)
-        rc = keep(r, &b, rec.data);
+        rc = lane_single_take(l, REC_STATE, WAIT_MS, &b);
+    if (rc == 0)
+        rc = keep(r, &b);
     if (rc == 0)
         rc = lane_send_copy(l, REC_KEPT, 0, "", 0);
     if (b.data)

@@ -56,7 +56,7 @@ struct tunnel {
     pthread_cond_t changed;
     struct connection *list;
     unsigned n;
-    bool stopping, finished, lost;
+    bool stopping, finished, lost, broken;
 };
 
 static const char *const names[TUNNEL_WAYS] = {"libvirt", "memory", "disks"};
@@ -218,13 +218,24 @@ static int lane_to_peer(struct tunnel *t, unsigned way, struct lane **ret)
     return rc < 0 ? rc : lane_send_copy(*ret, PUMP_OPEN, 0, &which, 1);
 }
 
+static void note_broken(struct tunnel *t, unsigned way)
+{
+    (void)pthread_mutex_lock(&t->lock);
+    t->broken |= way == TUNNEL_DISKS;
+    (void)pthread_mutex_unlock(&t->lock);
+}
+
 static void run_source(struct connection *c)
 {
     struct lane *l = NULL;
     int fd = c->fd;
     int rc = lane_to_peer(c->t, c->way, &l);
+    if (rc == 0 && c->way == TUNNEL_DISKS && c->t->conf.bucket)
+        lane_set_bucket(l, c->t->conf.bucket);
     if (rc == 0 && show(c, l, fd, c->way))
-        (void)pump(l, fd, PUMP_FROM_SOURCE);
+        rc = pump(l, fd, PUMP_FROM_SOURCE);
+    if (rc < 0)
+        note_broken(c->t, c->way);
     end_connection(c, l);
 }
 
@@ -395,6 +406,14 @@ void tunnel_cut(struct tunnel *t, enum tunnel_way way)
             (void)shutdown(c->fd, SHUT_RDWR);
     }
     (void)pthread_mutex_unlock(&t->lock);
+}
+
+bool tunnel_broken(struct tunnel *t)
+{
+    (void)pthread_mutex_lock(&t->lock);
+    bool broken = t->broken;
+    (void)pthread_mutex_unlock(&t->lock);
+    return broken;
 }
 
 uint64_t tunnel_bytes(const struct tunnel *t)

@@ -15,6 +15,7 @@ enum tunnel_way {
     TUNNEL_WAYS,
 };
 
+struct bucket;
 struct lane_identity;
 struct lane_server;
 struct tunnel;
@@ -25,6 +26,7 @@ struct tunnel_conf {
     const struct lane_identity *identity; /* source */
     char *const *endpoints;               /* source */
     size_t nendpoints;
+    struct bucket *bucket; /* source: what its disks may take of the link; NULL: nobody's */
     int cancel_fd;
 };
 
@@ -44,6 +46,8 @@ void tunnel_finish(struct tunnel *t);
 
 /* All connections of that way end now: who reads or writes there is told at once. */
 void tunnel_cut(struct tunnel *t, enum tunnel_way way);
+/* Did a connection of its disks end otherwise than in order? */
+bool tunnel_broken(struct tunnel *t);
 uint64_t tunnel_bytes(const struct tunnel *t); /* that went out over its lanes */
 struct tunnel *tunnel_free(struct tunnel *t);  /* ends all; NULL is fine; returns NULL */
 DEFINE_CLEANUP(tunnel_free, struct tunnel *)

@@ -67,6 +67,7 @@ struct virt_migration {
     uint64_t mib_s;   /* at most; 0: no limit */
     unsigned streams; /* of memory at once, compressed; 0: one, as it is */
     bool post_copy;   /* may be switched to */
+    bool tls;         /* the hypervisors' own, with certificates of their own */
 };
 
 /* How far a job on a machine is. */
@@ -74,6 +75,12 @@ struct virt_progress {
     bool runs;
     uint64_t memory_left, memory_done, disk_left, disk_done, dirty_rate, bytes_s;
     uint64_t rounds, downtime_ms, elapsed_ms;
+};
+
+/* A disk whose content is being copied elsewhere while it is written. */
+struct virt_mirror {
+    bool runs, ready; /* ready: what is written goes to both */
+    uint64_t done, total;
 };
 
 /* Errors: -errno with a fault of one sentence. */
@@ -137,6 +144,23 @@ struct virt_ops {
     int (*abort)(struct virt *v, const char *uuid);
     /* A disk's stream that is stuck is torn, whatever the hypervisor waits for. */
     int (*yank)(struct virt *v, const char *uuid, const char *target);
+
+    /* Its memory goes to a file, and it is off. */
+    int (*save)(struct virt *v, const char *uuid, const char *path, struct fault *reterr);
+    /* The definition that such a file has in it; malloc'd, may hold secrets: wipe it. */
+    int (*saved)(struct virt *v, const char *path, char **ret, struct fault *reterr);
+    /* It runs on from such a file. xml: with this definition; NULL: with that of the file. */
+    int (*restore)(struct virt *v, const char *path, const char *xml, struct fault *reterr);
+
+    /* A disk of a machine that runs is copied to where disk (its XML) says, into what is there. The
+     * call only begins it. bytes_s: at most; 0: no limit. */
+    int (*mirror)(struct virt *v, const char *uuid, const char *target, const char *disk,
+                  uint64_t bytes_s, struct fault *reterr);
+    int (*mirrored)(struct virt *v, const char *uuid, const char *target, struct virt_mirror *ret);
+    int (*mirror_speed)(struct virt *v, const char *uuid, const char *target, uint64_t bytes_s);
+    /* pivot: the machine uses the copy from now on; else it is left as it is. */
+    int (*mirror_end)(struct virt *v, const char *uuid, const char *target, bool pivot,
+                      struct fault *reterr);
 
     void (*close)(struct virt *v);
 };

@@ -479,6 +479,13 @@ static const struct virt_ops real_ops = {
     .post_copy = real_post_copy,
     .abort = real_abort,
     .yank = real_yank,
+    .save = real_save,
+    .saved = real_saved,
+    .restore = real_restore,
+    .mirror = real_mirror,
+    .mirrored = real_mirrored,
+    .mirror_speed = real_mirror_speed,
+    .mirror_end = real_mirror_end,
     .close = real_close,
 };
 

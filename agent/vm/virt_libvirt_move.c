@@ -55,6 +55,8 @@ static unsigned flags_of(const struct virt_migration *m)
                  VIR_MIGRATE_ABORT_ON_ERROR | VIR_MIGRATE_AUTO_CONVERGE;
     if (m->ntargets)
         f |= m->overlays ? VIR_MIGRATE_NON_SHARED_INC : VIR_MIGRATE_NON_SHARED_DISK;
+    if (m->tls)
+        f |= VIR_MIGRATE_TLS;
     if (m->streams)
         f |= VIR_MIGRATE_PARALLEL | VIR_MIGRATE_COMPRESSED;
     else if (m->post_copy) /* the two do not go together */

@@ -47,3 +47,14 @@ int real_set_downtime(struct virt *v, const char *uuid, uint64_t ms);
 int real_post_copy(struct virt *v, const char *uuid);
 int real_abort(struct virt *v, const char *uuid);
 int real_yank(struct virt *v, const char *uuid, const char *target);
+
+/* virt_libvirt_store.c: memory in files, copies of disks. */
+int real_save(struct virt *v, const char *uuid, const char *path, struct fault *reterr);
+int real_saved(struct virt *v, const char *path, char **ret, struct fault *reterr);
+int real_restore(struct virt *v, const char *path, const char *xml, struct fault *reterr);
+int real_mirror(struct virt *v, const char *uuid, const char *target, const char *disk,
+                uint64_t bytes_s, struct fault *reterr);
+int real_mirrored(struct virt *v, const char *uuid, const char *target, struct virt_mirror *ret);
+int real_mirror_speed(struct virt *v, const char *uuid, const char *target, uint64_t bytes_s);
+int real_mirror_end(struct virt *v, const char *uuid, const char *target, bool pivot,
+                    struct fault *reterr);

@@ -60,6 +60,17 @@
          .kind = OPT_BOOL,                                                                         \
          .off = OPT(postcopy),                                                                     \
          .help = "Allow post-copy as a last resort. A link that is lost then costs the machine."}, \
+        {.name = "answers",                                                                        \
+         .kind = OPT_STRING,                                                                       \
+         .off = OPT(answers),                                                                      \
+         .value = "HOW",                                                                           \
+         .help = "How a machine that has come up is seen from outside: tcp ADDRESS:PORT or arp "   \
+                 "ADDRESS. Default: it runs."},                                                    \
+        {.name = "own-tcp",                                                                        \
+         .kind = OPT_BOOL,                                                                         \
+         .off = OPT(own_tcp),                                                                      \
+         .help = "Live moves by libvirt's own TCP with TLS, with its ports and its certificates, " \
+                 "in place of lanes."},                                                            \
         {.name = "keep",                                                                           \
          .kind = OPT_DURATION,                                                                     \
          .off = OPT(keep_ms),                                                                      \

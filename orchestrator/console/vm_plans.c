@@ -66,6 +66,7 @@ json_t *vm_plans_options(const struct vm_move_opts *o)
     put_flag(j, "flatten", o->flatten);
     put_flag(j, "force_off", o->force_off);
     put_flag(j, "postcopy", o->postcopy);
+    put_flag(j, "own_tcp", o->own_tcp);
     return j;
 }
 

@@ -10,7 +10,7 @@ struct vm_move_opts {
     uint64_t max_outage_ms, max_duration_ms, stop_ms, keep_ms;
     uint32_t at_once;
     char *rate;
-    bool stop, force_off, postcopy, flatten, detach, plan_only, partial;
+    bool stop, force_off, postcopy, flatten, own_tcp, detach, plan_only, partial;
 };
 extern const struct option_row vm_plan_options[], vm_migrate_options[], vm_evacuate_options[];
 

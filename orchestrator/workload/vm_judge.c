@@ -163,7 +163,9 @@ static enum verdict judge_end(const struct pair_view *p, const struct sights *s)
     bool as_before = is_as_planned(move, s->here);
     if (vm_flag(facts, "frozen") || vm_flag(facts, "arrived"))
         return VERDICT_NEXT;
-    bool back = as_before && is(s->there, "absent", NULL, NULL);
+    bool alone =
+        strcmp(p->source_host, p->destination_host) == 0 || is(s->there, "absent", NULL, NULL);
+    bool back = as_before && alone;
     if (vm_flag(facts, "touched") && !back)
         ask_person(p, s);
     else
@@ -302,6 +304,19 @@ static enum verdict after_migrate(const struct pair_view *p, enum verdict v, str
     return VERDICT_NEXT;
 }
 
+/* The destination is gone, and the machine runs at the source without a job: whatever becomes of
+ * that host, it has no copy that runs. */
+static bool runs_on(const struct pair_view *p, const Godwit__Result *const results[2])
+{
+    if (vm_deed_of(p->stage) != VM_DEED_DO || !results[0] || results[1] ||
+        !p->away_ms[SIDE_DESTINATION] || results[0]->status == GODWIT__RESULT__STATUS__DONE)
+        return false;
+    json_t *a = body_of(results[0], &godwit__vm_move_answer__descriptor);
+    bool runs = strcmp(vm_text(json_object_get(a, "sight"), "is"), "running") == 0;
+    json_decref(a);
+    return runs;
+}
+
 static enum verdict judge_back(const struct pair_view *p, enum verdict v)
 {
     unsigned row = vm_row_of(p->stage);
@@ -332,6 +347,12 @@ enum verdict vm_judge_stage(const struct pair_view *p, const Godwit__Result *con
         return v == VERDICT_NEXT && r->traits & VM_MARKS ? took(p, row) : v;
     }
     /* Of a live move nothing may run any more when both are asked where the machine is. */
+    if (strcmp(r->id, "migrate") == 0 && runs_on(p, results)) {
+        (void)json_object_set_new(vm_facts_of(p), "stayed", json_true());
+        return fail(reterr, EHOSTDOWN,
+                    "the destination was lost, and the machine runs on at the source; what was "
+                    "begun at the destination is removed when it is back");
+    }
     if (strcmp(r->id, "migrate") == 0 && (!results[0] || !results[1]))
         return VERDICT_WAIT;
     enum verdict v = judge_act(p, results, reterr);

@@ -168,7 +168,8 @@ static unsigned back(const struct pair_view *p, const struct fault *why)
                                   json_string(is_there(facts) ? "half done" : "needs a person"));
         return VM_STAGES;
     }
-    (void)json_object_set_new(facts, "state", json_string("going back"));
+    (void)json_object_set_new(facts, "state",
+                              json_string(vm_flag(facts, "stayed") ? "stayed" : "going back"));
     return first_undo;
 }
 
@@ -179,7 +180,7 @@ static int admit_move(const struct pair_view *p, json_t *facts, struct fault *re
     const char *state = vm_state_of(facts);
     if (strcmp(state, "moved") == 0)
         return 1;
-    if (strcmp(state, "going back") == 0)
+    if (strcmp(state, "going back") == 0 || strcmp(state, "stayed") == 0)
         return fault_set(reterr, FAULT_STOP_JOB, EPROTO,
                          "%s is on its way back: wait until it is there", p->source);
     /* Half done beyond the point of no return goes on; all else begins anew. */

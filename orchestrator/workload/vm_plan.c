@@ -121,7 +121,6 @@ static bool by_storage(struct planning *g, const struct vm_type *t)
 {
     size_t i;
     const json_t *disk;
-    bool bitmaps = vm_type_has(t, "seed");
     if (vm_type_is(t, VM_WITHIN))
         return false;
     if (vm_type_is(t, VM_ON_SHARED) && g->own > 0)
@@ -137,10 +136,6 @@ static bool by_storage(struct planning *g, const struct vm_type *t)
                            "%s stands on other images, which do not go this way: --flatten would "
                            "make them one",
                            vm_text(disk, "target"));
-        if (bitmaps && vm_is_disk(disk) && !is_shared(g, disk) &&
-            strcmp(vm_text(disk, "format"), "qcow2") != 0)
-            return against(g, "%s is %s: only qcow2 remembers what was written since a copy",
-                           vm_text(disk, "target"), vm_text(disk, "format"));
     }
     return false;
 }
@@ -308,14 +303,15 @@ static json_t *plan_move(const struct planning *g, const struct vm_type *t)
     json_t *bases = vm_type_is(t, VM_WITHIN) ? json_array() : vm_chain_bases(g->f);
     uint64_t stop = vm_number(o, "stop_s");
     uint64_t keep = json_object_get(o, "keep_s") ? vm_number(o, "keep_s") : KEEP_S;
-    return json_pack("{s:i,s:s,s:s,s:b,s:o,s:s,s:I,s:I,s:I,s:b,s:I,s:s,s:I,s:b,s:o}", "type",
+    return json_pack("{s:i,s:s,s:s,s:b,s:o,s:s,s:I,s:I,s:I,s:b,s:I,s:s,s:I,s:b,s:o,s:b}", "type",
                      (int)t->type, "uuid", vm_text(d, "uuid"), "name", vm_text(d, "name"), "runs",
                      g->runs, "disks", disks, "definition", vm_text(vm_machine(g->f), "digest"),
                      "max_outage_ms", (json_int_t)vm_number(o, "max_outage_ms"), "max_duration_s",
                      (json_int_t)vm_number(o, "max_duration_s"), "shutdown_s",
                      (json_int_t)(stop ? stop : STOP_S), "postcopy", vm_flag(o, "postcopy"),
                      "seed_s", (json_int_t)keep, "answers", vm_text(o, "answers"), "streams",
-                     (json_int_t)0, "force_off", vm_flag(o, "force_off"), "bases", bases);
+                     (json_int_t)0, "force_off", vm_flag(o, "force_off"), "bases", bases, "own_tcp",
+                     vm_flag(o, "own_tcp"));
 }
 
 /* Disks whose storage a mark has to prove to be shared. A device is known by its identity. */
@@ -461,7 +457,7 @@ bool vm_plan_stale(const json_t *old, const json_t *now, char *ret, size_t size)
 
 uint64_t vm_plan_rate(const json_t *facts)
 {
-    static const char *const acts[] = {"bases", "copy", "migrate"};
+    static const char *const acts[] = {"bases", "seed", "copy", "migrate"};
     const json_t *vm = json_object_get(facts, "vm"), *rows = json_object_get(vm, "rows");
     uint64_t bytes = vm_number(json_object_get(vm, "figures"), "bytes"), ms = 0;
     for (size_t i = 0; i < ARRAY_SIZE(acts); i++)
@@ -529,6 +525,7 @@ int vm_plan_check_options(json_t *options, struct fault *reterr)
         {"stop",            is_flag,         "must be true or false"     },
         {"force_off",       is_flag,         "must be true or false"     },
         {"postcopy",        is_flag,         "must be true or false"     },
+        {"own_tcp",         is_flag,         "must be true or false"     },
         {"flatten",         is_flag,         "must be true or false"     },
         {"override",        are_short_texts, "must be a list of checks"  },
     };

@@ -51,14 +51,16 @@ static int64_t outage_ms(const json_t *facts)
 {
     static const char *const held[] = {"stop", "pause", "save"};
     const json_t *figures = json_object_get(facts, "figures");
+    /* From its saved memory it goes on at once; one that starts anew has to come up. */
+    const char *back = at(facts, "save") ? "start" : "answers";
     if (vm_number(figures, "outage_us"))
         return (int64_t)vm_number(figures, "outage_us") / 1000;
     if (vm_number(figures, "downtime_us"))
         return (int64_t)vm_number(figures, "downtime_us") / 1000;
     for (size_t i = 0; i < sizeof held / sizeof held[0]; i++)
         if (at(facts, held[i]))
-            return end_of(facts, "answers") > at(facts, held[i])
-                       ? end_of(facts, "answers") - at(facts, held[i])
+            return end_of(facts, back) > at(facts, held[i])
+                       ? end_of(facts, back) - at(facts, held[i])
                        : clock_wall_ms() - at(facts, held[i]);
     return 0;
 }

@@ -17,6 +17,7 @@ dynamic_ownership = 0
 remember_owner = 0
 swtpm_user = "root"
 swtpm_group = "root"
+shared_filesystems = [ "/shared" ]
 migration_host = "$1"
 END
 }

@@ -345,6 +345,27 @@ static void what_nobody_says_is_asked_again(void **state)
     }
 }
 
+static struct fake_answer nobody_moves(const struct fake_op *op, unsigned nth)
+{
+    if (strcmp(op->stage, "migrate") != 0)
+        return agents(op, nth);
+    return (struct fake_answer){.status = GODWIT__RESULT__STATUS__FAILED, .next = FAULT_RETRY};
+}
+
+static void a_host_that_is_gone_does_not_hold_the_verdict(void **state)
+{
+    struct bench *b = *state;
+    move_job(b, "live-vsm", true);
+    assert_int_equal(enter(b, "move"), 0);
+    bad = (struct bad){.stage = "migrate", .how = SILENT, .action = DO};
+    bench_run(b, agents, 60);
+    fake_lost(b->fleet, "d1");
+    for (int k = 0; k < 20; k++, bench_clock_ms += 5000)
+        bench_run(b, nobody_moves, 20);
+    assert_string_equal(state_of(b), "stayed");
+    assert_true(w->here == SIGHT(RUNNING) && w->reserved && enter(b, "move") < 0);
+}
+
 /* Taken back while the call is out, which meanwhile went well. */
 static void what_has_arrived_is_not_taken_back(void **state)
 {
@@ -568,6 +589,7 @@ int main(void)
         cmocka_unit_test(what_is_not_as_before_is_said),
         cmocka_unit_test(what_nobody_says_is_asked_again),
         cmocka_unit_test(a_machine_does_not_wait_for_a_dead_destination),
+        CASE(a_host_that_is_gone_does_not_hold_the_verdict),
         CASE(what_has_arrived_is_not_taken_back),
         CASE(beyond_the_commit_it_only_goes_forth),
         CASE(an_operator_takes_it_back),

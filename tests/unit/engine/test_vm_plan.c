@@ -61,7 +61,7 @@ static void what_speaks_against_a_way_is_said(void **state)
          {RUNNING, .rate = 2 << 20, .options = "{\"max_duration_s\": 60}"},
          NULL,                                                                                                 "live-vsm",
          "60 s are allowed"                                                                                                                      },
-        {"a raw disk does not remember what was written",
+        {"a raw disk is copied while it is written, as any other",
          {RUNNING, .rate = 10 << 20, STOP,
           .patch =
               "{\"machine\": {\"dirty_rate\": 20971520, \"domain\": {\"snapshots\": 1, \"disks\": "
@@ -69,8 +69,8 @@ static void what_speaks_against_a_way_is_said(void **state)
               "\"/images/web.raw\", \"format\": \"raw\", \"virtual_bytes\": 1000}]}, \"disks\": "
               "[{\"target\": \"vda\", \"images\": [{\"path\": \"/images/web.raw\", \"format\": "
               "\"raw\", \"real_bytes\": 1000}]}]}}"},
-         "cold",                                                                                               "warm",
-         "only qcow2"                                                                                                                            },
+         "warm",                                                                                               "warm-quick",
+         "snapshots"                                                                                                                             },
         {"the agent there is too old",
          {RUNNING, STOP,
           .patch_check = "{\"stages\": [\"reserve\", \"stop\", \"state\", \"copy\", \"fence\", "

@@ -155,7 +155,10 @@ static size_t say(const struct fake_op *op, uint8_t ret[FAKE_BODY])
     if (strcmp(op->kind, "vm.mark") == 0 || strcmp(op->kind, "vm.see") == 0)
         return say_marks(op, ret);
     Godwit__VmMoveAnswer a = GODWIT__VM_MOVE_ANSWER__INIT;
+    Godwit__VmMoveSight sight = GODWIT__VM_MOVE_SIGHT__INIT;
     a.is = a.acted = true;
+    sight.is = (Godwit__VmMoveSight__Is)(op->source ? w->here : w->there);
+    a.sight = &sight;
     if (bad.how == CANCELS && is_bad(op)) {
         a.cancelled = true;
         a.after = text;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/file.h"
 #include "common/base/mem.h"
 
 struct fake {
@@ -223,6 +224,107 @@ static int act_refresh(struct virt *v, const char *pool)
     return 0;
 }
 
+/* ── memory in files ── */
+
+/* The file is the machine's definition. */
+static int act_save(struct virt *v, const char *uuid, const char *path, struct fault *reterr)
+{
+    struct fake_machine *m = need(host_of(v), uuid, reterr);
+    if (!m)
+        return -ENOENT;
+    ACT(host_of(v), "save", reterr, m->is = VIRT_OFF;
+        if (file_write(path, 0600, m->xml, strlen(m->xml)) < 0) return -EIO);
+    return 0;
+}
+
+static int fake_saved(struct virt *v, const char *path, char **ret, struct fault *reterr)
+{
+    size_t len = 0;
+    (void)v;
+    return file_read(path, 1 << 20, ret, &len) < 0
+               ? fault_set(reterr, FAULT_STOP_JOB, ENOENT, "no memory was saved")
+               : 0;
+}
+
+static int act_restore(struct virt *v, const char *path, const char *xml, struct fault *reterr)
+{
+    CLEANUP(mem_free) char *was = NULL;
+    char uuid[40] = "";
+    if (fake_saved(v, path, &was, reterr) < 0)
+        return -ENOENT;
+    const char *at = strstr(was, "<uuid>");
+    if (at)
+        (void)snprintf(uuid, sizeof uuid, "%.36s", at + 6);
+    ACT(host_of(v), "restore", reterr,
+        struct fake_machine *m = fake_define(host_of(v), uuid, xml ? xml : was);
+        m->is = VIRT_RUNNING; host_of(v)->went_on++);
+    return 0;
+}
+
+/* ── copies of disks ── */
+
+static int act_mirror(struct virt *v, const char *uuid, const char *target, const char *disk,
+                      uint64_t bytes_s, struct fault *reterr)
+{
+    struct fake_machine *m = need(host_of(v), uuid, reterr);
+    const char *file = strstr(disk, "file='");
+    (void)target;
+    (void)bytes_s;
+    if (!m)
+        return -ENOENT;
+    ACT(host_of(v), "mirror", reterr, m->mirrored = true;
+        (void)snprintf(m->mirror_to, sizeof m->mirror_to, "%.*s",
+                       file ? (int)strcspn(file + 6, "'") : 0, file ? file + 6 : ""));
+    return 0;
+}
+
+static int fake_mirrored(struct virt *v, const char *uuid, const char *target,
+                         struct virt_mirror *ret)
+{
+    const struct fake_machine *m = fake_machine(host_of(v), uuid);
+    (void)target;
+    *ret = (struct virt_mirror){.runs = m && m->mirrored, .total = 1000};
+    if (host_of(v)->looks)
+        host_of(v)->looks--;
+    else
+        ret->ready = ret->runs;
+    ret->done = 1000 - host_of(v)->looks;
+    return 0;
+}
+
+static int act_mirror_speed(struct virt *v, const char *uuid, const char *target, uint64_t bytes_s)
+{
+    (void)v;
+    (void)uuid;
+    (void)target;
+    (void)bytes_s;
+    return 0;
+}
+
+/* Its only disk is another file from now on. */
+static void pivot_to(struct fake_machine *m)
+{
+    char *at = strstr(m->xml, "<source file=");
+    char *end = at ? strstr(at, "/>") : NULL;
+    if (!end)
+        return;
+    char *xml = xasprintf("%.*s<source file='%s'%s", (int)(at - m->xml), m->xml, m->mirror_to, end);
+    free(m->xml);
+    m->xml = xml;
+}
+
+static int act_mirror_end(struct virt *v, const char *uuid, const char *target, bool pivot,
+                          struct fault *reterr)
+{
+    struct fake_machine *m = need(host_of(v), uuid, reterr);
+    (void)target;
+    if (!m || !m->mirrored)
+        return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "nothing is copied");
+    ACT(host_of(v), pivot ? "pivot" : "mirror_end", reterr, m->mirrored = false;
+        if (pivot) pivot_to(m));
+    return 0;
+}
+
 static void fake_close(struct virt *v)
 {
     free(v);
@@ -244,6 +346,13 @@ static const struct virt_ops ops = {
     .snapshots = act_snapshots,
     .put_snapshot = act_put_snapshot,
     .refresh = act_refresh,
+    .save = act_save,
+    .saved = fake_saved,
+    .restore = act_restore,
+    .mirror = act_mirror,
+    .mirrored = fake_mirrored,
+    .mirror_speed = act_mirror_speed,
+    .mirror_end = act_mirror_end,
     .close = fake_close,
 };
 

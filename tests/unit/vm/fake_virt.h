@@ -11,6 +11,8 @@ struct fake_machine {
     bool defined, autostart;
     char *xml;
     unsigned snapshots; /* that were put here */
+    bool mirrored;      /* its disk is being copied, to the file mirror_to if it is one */
+    char mirror_to[200];
 };
 
 struct fake_host {
@@ -20,6 +22,8 @@ struct fake_host {
     unsigned fail_at;       /* this act fails; 0: none */
     const char *fail_named; /* every act of this name fails; NULL: none */
     bool done_anyway;       /* what fails was done */
+    unsigned looks;         /* at a copy until it is ready */
+    unsigned went_on;       /* times that a machine went on from saved memory */
 };
 
 /* Borrows the host; closed with virt_close(). */

@@ -1,0 +1,186 @@
+/* save: the stages "save" and "pause", by which a machine stops where it is, and how it goes on
+ * from its saved memory. On storage that both hosts see the file lies beside a disk, else it goes
+ * along. Worker threads. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/vm/redefine.h"
+#include "agent/vm/stage.h"
+#include "common/base/fault_point.h"
+#include "common/base/file.h"
+#include "common/base/mem.h"
+
+#define QUICK GODWIT__VM_MOVE_TYPE__VM_MOVE_QUICK
+#define WARM_QUICK GODWIT__VM_MOVE_TYPE__VM_MOVE_WARM_QUICK
+#define SHARED GODWIT__VM_MOVE_DISK__HOW__SHARED
+
+bool vm_takes_memory(const struct vm_stage_run *r)
+{
+    return r->plan->type == QUICK || r->plan->type == WARM_QUICK;
+}
+
+static const Godwit__VmMoveDisk *bearer(const struct vm_stage_run *r)
+{
+    for (size_t i = 0; i < r->plan->n_disks; i++) {
+        const Godwit__VmMoveDisk *d = r->plan->disks[i];
+        if (r->plan->type == QUICK ? d->how == SHARED && !d->read_only : vm_disk_moves(d))
+            return d;
+    }
+    return NULL;
+}
+
+char *vm_memory_at(const struct vm_stage_run *r)
+{
+    const Godwit__VmMoveDisk *d = vm_takes_memory(r) ? bearer(r) : NULL;
+    return d ? vm_staged(r, vm_stage_is_source(r) ? d->source : d->path, VM_MEMORY_NAME) : NULL;
+}
+
+int vm_memory_drop(struct vm_stage_run *r)
+{
+    const Godwit__VmMoveDisk *d = vm_takes_memory(r) ? bearer(r) : NULL;
+    CLEANUP(mem_free)
+    char *folder = d ? vm_staging_of(r, vm_stage_is_source(r) ? d->source : d->path) : NULL;
+    int rc = folder ? note_remove_tree(folder) : 0;
+    return rc < 0 ? vm_stage_failed(r, rc, "cannot remove the saved memory in", folder) : 0;
+}
+
+/* ── the source ── */
+
+static int make_folder(struct vm_stage_run *r, const char *memory)
+{
+    CLEANUP(mem_free)
+    char *folder = xasprintf("%.*s", (int)(strrchr(memory, '/') - memory), memory);
+    int rc = note_add(r->note, NOTE_FOLDER, folder, NULL, NULL);
+    if (rc < 0)
+        return vm_stage_failed(r, rc, "cannot note", folder);
+    if (mkdir(folder, 0700) < 0 && errno != EEXIST)
+        return vm_stage_failed(r, -errno, "cannot make the folder", folder);
+    return 0;
+}
+
+static int pause_it(struct vm_stage_run *r, const struct virt_sight *s)
+{
+    if (s->is == VIRT_PAUSED)
+        return 0;
+    int rc = note_add(r->note, NOTE_PAUSED, r->plan->uuid, NULL, NULL);
+    if (rc < 0)
+        return vm_stage_failed(r, rc, "cannot note", r->plan->name);
+    FAULT_POINT("vm.pause.noted");
+    return r->virt->ops->suspend(r->virt, r->plan->uuid, r->reterr);
+}
+
+/* It stands still, and its disks at the destination are those here. */
+static int hold(struct vm_stage_run *r, const struct virt_sight *s)
+{
+    if (s->is != VIRT_RUNNING && !(s->is == VIRT_PAUSED && !note_is_empty(r->note)))
+        return fault_set(r->reterr, FAULT_STOP_JOB, EBUSY, "the machine does not run: %s",
+                         s->reason);
+    int rc = pause_it(r, s);
+    return rc < 0 ? rc : vm_seed_end(r);
+}
+
+int vm_pause(struct vm_stage_run *r)
+{
+    struct virt_sight s;
+    int rc = r->virt->ops->sight(r->virt, r->plan->uuid, &s, r->reterr);
+    if (rc == 0)
+        rc = hold(r, &s);
+    return rc < 0 ? rc : 1;
+}
+
+static int save_to(struct vm_stage_run *r, const char *path)
+{
+    int rc = note_add(r->note, NOTE_SAVED, r->plan->uuid, path, NULL);
+    if (rc < 0)
+        return vm_stage_failed(r, rc, "cannot note", path);
+    FAULT_POINT("vm.save.noted");
+    (void)unlink(path); /* half of one, before a crash */
+    return r->virt->ops->save(r->virt, r->plan->uuid, path, r->reterr);
+}
+
+int vm_save(struct vm_stage_run *r)
+{
+    CLEANUP(mem_free) char *path = vm_memory_at(r);
+    struct virt_sight s;
+    if (!path)
+        return fault_set(r->reterr, FAULT_STOP_JOB, EINVAL,
+                         "none of its disks has a place for its memory");
+    int rc = r->virt->ops->sight(r->virt, r->plan->uuid, &s, r->reterr);
+    if (rc < 0)
+        return rc;
+    if (s.is == VIRT_OFF && note_has(r->note, NOTE_SAVED, r->plan->uuid) && access(path, F_OK) == 0)
+        return 0; /* before a crash */
+    rc = make_folder(r, path);
+    if (rc == 0 && r->plan->type == WARM_QUICK)
+        rc = hold(r, &s);
+    else if (rc == 0 && s.is != VIRT_RUNNING)
+        rc = fault_set(r->reterr, FAULT_STOP_JOB, EBUSY, "the machine does not run: %s", s.reason);
+    if (rc == 0)
+        rc = save_to(r, path);
+    return rc < 0 ? rc : 1;
+}
+
+/* ── the destination ── */
+
+/* From the moment on at which it may have run there, what was saved is older than its shared disks:
+ * it would ruin them. Who finds the mark starts the machine anew. */
+static int mark_used(struct vm_stage_run *r, const char *path)
+{
+    CLEANUP(mem_free) char *mark = xasprintf("%s" VM_MEMORY_USED, path);
+    int rc = r->plan->type == QUICK ? file_write(mark, 0600, "", 0) : 0;
+    return rc < 0 ? vm_stage_failed(r, rc, "cannot mark", path) : 0;
+}
+
+static void unmark(const char *path)
+{
+    CLEANUP(mem_free) char *mark = xasprintf("%s" VM_MEMORY_USED, path);
+    (void)unlink(mark);
+}
+
+int vm_go_on(struct vm_stage_run *r)
+{
+    CLEANUP(mem_free) char *path = vm_memory_at(r);
+    char *was = NULL, *xml = NULL;
+    struct virt_sight s;
+    if (!path)
+        return fault_set(r->reterr, FAULT_STOP_JOB, EINVAL, "there is no saved memory");
+    int rc = r->virt->ops->saved(r->virt, path, &was, r->reterr);
+    if (rc == 0 && redefine(was, strlen(was), r->plan, &xml) < 0)
+        rc = vm_stage_failed(r, -EBADMSG, "cannot change the definition of", r->plan->name);
+    if (rc == 0)
+        rc = mark_used(r, path);
+    FAULT_POINT("vm.start.marked");
+    if (rc == 0)
+        rc = r->virt->ops->restore(r->virt, path, xml, r->reterr);
+    struct fault unused = {.err = 0};
+    if (rc < 0 && r->virt->ops->sight(r->virt, r->plan->uuid, &s, &unused) == 0 &&
+        (s.is == VIRT_OFF || s.is == VIRT_ABSENT))
+        unmark(path); /* it never ran here */
+    char *secret[] = {was, xml};
+    for (size_t i = 0; i < ARRAY_SIZE(secret); i++)
+        if (secret[i]) {
+            explicit_bzero(secret[i], strlen(secret[i]));
+            free(secret[i]);
+        }
+    return rc;
+}
+
+/* It ran here on disks that both hosts see: what it has in memory now goes back with it. */
+int vm_start_undo(struct vm_stage_run *r)
+{
+    CLEANUP(mem_free) char *path = r->plan->type == QUICK ? vm_memory_at(r) : NULL;
+    struct virt_sight s;
+    struct fault unused = {.err = 0};
+    if (!path || !note_has(r->note, NOTE_STARTED, r->plan->uuid))
+        return 0;
+    int rc = r->virt->ops->sight(r->virt, r->plan->uuid, &s, r->reterr);
+    if (rc < 0 || s.is != VIRT_RUNNING)
+        return rc;
+    (void)unlink(path);
+    if (r->virt->ops->save(r->virt, r->plan->uuid, path, &unused) == 0)
+        unmark(path);
+    return 0; /* else it starts anew at the source */
+}

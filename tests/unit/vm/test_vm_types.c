@@ -1,0 +1,418 @@
+/* The acts of moves by saved memory, warm ones and storage on one host, against hosts in memory and
+ * real files: each fails at each call and is taken back; what was saved is never used once it is
+ * older than the disks. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "agent/lane/lane.h"
+#include "agent/step.h"
+#include "agent/vm/stage.h"
+#include "agent/vm/state.h"
+#include "agent/vm/vm.h"
+#include "common/base/file.h"
+#include "common/base/mem.h"
+#include "tests/unit/files/step_stub.h"
+#include "tests/unit/test.h"
+#include "tests/unit/vm/fake_virt.h"
+
+#define UUID "11111111-2222-4333-8444-555555555501"
+#define DO GODWIT__VM_MOVE_ACTION__VM_MOVE_DO
+#define UNDO GODWIT__VM_MOVE_ACTION__VM_MOVE_UNDO
+#define SOURCE GODWIT__VM_MOVE_ROLE__VM_MOVE_SOURCE
+#define DESTINATION GODWIT__VM_MOVE_ROLE__VM_MOVE_DESTINATION
+#define TYPE(t) GODWIT__VM_MOVE_TYPE__VM_MOVE_##t
+
+struct world {
+    char dir[64];
+    char *states[2], *from, *to; /* states: of the source, of the destination */
+    struct fake_host here, there;
+    Godwit__VmMovePlan plan;
+    Godwit__VmMoveDisk disk, *disks[1];
+    struct fault fault;
+};
+
+static char uuid_text[] = UUID, web[] = "web", vda[] = "vda", raw[] = "raw", move_text[] = "job.0";
+
+static char *xml_of(const char *path)
+{
+    return xasprintf(
+        "<domain><name>web</name><uuid>" UUID "</uuid><devices>"
+        "<disk type='file' device='disk'><driver name='qemu' type='raw'/>"
+        "<source file='%s'/><target dev='vda' bus='virtio'/></disk></devices></domain>",
+        path);
+}
+
+static struct world *world_new(Godwit__VmMoveType type)
+{
+    struct world *w = xcalloc(1, sizeof *w);
+    static const char *const folders[] = {"source", "images", "state0", "state1"};
+    (void)snprintf(w->dir, sizeof w->dir, "/tmp/vmtypes.XXXXXX");
+    assert_non_null(mkdtemp(w->dir));
+    for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+        CLEANUP(mem_free) char *path = xasprintf("%s/%s", w->dir, folders[i]);
+        assert_int_equal(file_mkdirs(path, 0700), 0);
+    }
+    w->states[0] = xasprintf("%s/state0", w->dir);
+    w->states[1] = xasprintf("%s/state1", w->dir);
+    w->from = xasprintf("%s/source/web.raw", w->dir);
+    w->to = xasprintf("%s/%s/web.raw", w->dir, type == TYPE(QUICK) ? "source" : "images");
+    assert_int_equal(file_write(w->from, 0640, "content", 7), 0);
+    godwit__vm_move_plan__init(&w->plan);
+    godwit__vm_move_disk__init(&w->disk);
+    w->disk.target = vda;
+    w->disk.how =
+        type == TYPE(QUICK) ? GODWIT__VM_MOVE_DISK__HOW__SHARED : GODWIT__VM_MOVE_DISK__HOW__COPY;
+    w->disk.source = w->from;
+    w->disk.path = w->to;
+    w->disk.format = raw;
+    w->disk.virtual_bytes = 1 << 20;
+    w->disks[0] = &w->disk;
+    w->plan.disks = w->disks;
+    w->plan.n_disks = 1;
+    w->plan.type = type;
+    w->plan.uuid = uuid_text;
+    w->plan.name = web;
+    CLEANUP(mem_free) char *xml = xml_of(w->from);
+    fake_define(&w->here, UUID, xml)->is = type == TYPE(QUICK_STORAGE) ? VIRT_OFF : VIRT_RUNNING;
+    return w;
+}
+
+static void world_free(struct world *w)
+{
+    fake_done(&w->here);
+    fake_done(&w->there);
+    assert_int_equal(note_remove_tree(w->dir), 0);
+    free(w->states[0]);
+    free(w->states[1]);
+    free(w->from);
+    free(w->to);
+    free(w);
+}
+
+static int order(struct world *w, Godwit__VmMoveRole role, const char *stage,
+                 Godwit__VmMoveAction action)
+{
+    const char *state = w->states[role == DESTINATION];
+    static char ticket[] = "ticket";
+    static uint8_t secret[LANE_SECRET_BYTES], pin[LANE_PIN_BYTES];
+    struct step *step = step_stub_new(state, "", 0);
+    struct step_result result = {.status = STEP_FAILED};
+    Godwit__VmMoveOrder o = GODWIT__VM_MOVE_ORDER__INIT;
+    Godwit__VmMoveAnswer *a = xcalloc(1, sizeof *a);
+    CLEANUP(virt_close) struct virt *v = fake_virt(role == DESTINATION ? &w->there : &w->here);
+    CLEANUP(mem_free) char *name = xstrdup(stage);
+    godwit__vm_move_answer__init(a);
+    o.move = move_text;
+    o.role = role;
+    o.stage = name;
+    o.action = action;
+    o.plan = &w->plan;
+    o.ticket_id = ticket;
+    o.ticket_secret = (ProtobufCBinaryData){.data = secret, .len = sizeof secret};
+    o.peer_pin = (ProtobufCBinaryData){.data = pin, .len = sizeof pin};
+    w->fault = (struct fault){.err = 0};
+    struct vm_stage_run r = {.step = step,
+                             .state_dir = state,
+                             .order = &o,
+                             .virt = v,
+                             .answer = a,
+                             .result = &result,
+                             .reterr = &w->fault};
+    int rc = vm_stage_run(&r);
+    godwit__vm_move_answer__free_unpacked(a, NULL);
+    (void)step_stub_free(step);
+    return rc;
+}
+
+static bool there(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+static char *beside(const struct world *w, Godwit__VmMoveRole role, const char *name)
+{
+    const struct vm_stage_run r = {
+        .order = &(Godwit__VmMoveOrder){.move = move_text, .role = role},
+          .plan = &w->plan
+    };
+    return vm_staged(&r, role == SOURCE ? w->from : w->to, name);
+}
+
+/* ── quick ── */
+
+/* Definition that "define" would have put there. */
+static void defined_there(struct world *w)
+{
+    CLEANUP(mem_free) char *xml = xml_of(w->to);
+    assert_non_null(fake_define(&w->there, UUID, xml));
+}
+
+static void test_quick(void **unused)
+{
+    (void)unused;
+    struct world *w = world_new(TYPE(QUICK));
+    CLEANUP(mem_free) char *memory = beside(w, SOURCE, VM_MEMORY_NAME);
+    assert_int_equal(order(w, SOURCE, "save", DO), 1);
+    assert_true(there(memory));
+    assert_int_equal(fake_machine(&w->here, UUID)->is, VIRT_OFF);
+    assert_int_equal(order(w, SOURCE, "save", DO), 0); /* after a crash */
+    defined_there(w);
+    assert_int_equal(order(w, DESTINATION, "start", DO), 1);
+    assert_int_equal(fake_machine(&w->there, UUID)->is, VIRT_RUNNING);
+    assert_int_equal(w->there.went_on, 1);
+    assert_int_equal(order(w, SOURCE, "drop", DO), 1);
+    assert_int_equal(order(w, SOURCE, "forget", DO), 1);
+    assert_false(there(memory));
+    assert_true(there(w->from));
+    world_free(w);
+}
+
+/* It ran at the destination: what comes back is what it had in memory there. */
+static void test_quick_back(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *fails;
+        unsigned went_on; /* at the source: else it starts anew */
+    } cases[] = {
+        {NULL,   1},
+        {"save", 0},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct world *w = world_new(TYPE(QUICK));
+        CLEANUP(mem_free) char *memory = beside(w, SOURCE, VM_MEMORY_NAME);
+        assert_int_equal(order(w, SOURCE, "save", DO), 1);
+        defined_there(w);
+        assert_int_equal(order(w, DESTINATION, "start", DO), 1);
+        w->there.fail_named = cases[i].fails;
+        assert_true(order(w, DESTINATION, "start", UNDO) >= 0);
+        assert_int_equal(fake_machine(&w->there, UUID)->is, VIRT_OFF);
+        assert_true(order(w, SOURCE, "save", UNDO) >= 0);
+        assert_int_equal(fake_machine(&w->here, UUID)->is, VIRT_RUNNING);
+        assert_int_equal(w->here.went_on, cases[i].went_on);
+        assert_false(there(memory));
+        world_free(w);
+    }
+}
+
+/* A destination that could not take it in: nothing ran there, and what was saved still counts. */
+static void test_quick_not_taken(void **unused)
+{
+    (void)unused;
+    struct world *w = world_new(TYPE(QUICK));
+    assert_int_equal(order(w, SOURCE, "save", DO), 1);
+    defined_there(w);
+    w->there.fail_named = "restore";
+    assert_true(order(w, DESTINATION, "start", DO) < 0);
+    assert_true(order(w, DESTINATION, "start", UNDO) >= 0);
+    assert_true(order(w, SOURCE, "save", UNDO) >= 0);
+    assert_int_equal(w->here.went_on, 1);
+    assert_int_equal(fake_machine(&w->here, UUID)->is, VIRT_RUNNING);
+    world_free(w);
+}
+
+/* ── warm: from the moment on at which the copy follows ── */
+
+static void test_warm_quick_source(void **unused)
+{
+    (void)unused;
+    for (unsigned at = 0; at <= 4; at++)
+        for (int done = 0; done < 2; done++) {
+            struct world *w = world_new(TYPE(WARM_QUICK));
+            CLEANUP(mem_free) char *memory = beside(w, SOURCE, VM_MEMORY_NAME);
+            fake_machine(&w->here, UUID)->mirrored = true;
+            w->here.fail_at = at; /* suspend, mirror_end, save */
+            w->here.done_anyway = done;
+            int rc = order(w, SOURCE, "save", DO);
+            assert_int_equal(rc < 0, at >= 1 && at <= 3);
+            assert_int_equal(rc >= 0, there(memory) &&
+                                          fake_machine(&w->here, UUID)->is == VIRT_OFF &&
+                                          !(done && at == 3));
+            w->here.fail_at = 0;
+            assert_true(order(w, SOURCE, "save", UNDO) >= 0);
+            assert_int_equal(fake_machine(&w->here, UUID)->is, VIRT_RUNNING);
+            assert_false(there(memory));
+            world_free(w);
+        }
+}
+
+static void test_warm_source(void **unused)
+{
+    (void)unused;
+    struct world *w = world_new(TYPE(WARM));
+    assert_int_equal(order(w, SOURCE, "pause", DO), -EIO); /* nothing is being copied */
+    assert_true(order(w, SOURCE, "pause", UNDO) >= 0);
+    assert_int_equal(fake_machine(&w->here, UUID)->is, VIRT_RUNNING);
+    fake_machine(&w->here, UUID)->mirrored = true;
+    assert_int_equal(order(w, SOURCE, "pause", DO), 1);
+    assert_int_equal(fake_machine(&w->here, UUID)->is, VIRT_PAUSED);
+    assert_int_equal(order(w, SOURCE, "pause", DO), 1); /* after a crash */
+    assert_int_equal(order(w, SOURCE, "fence", DO), 1);
+    assert_false(there(w->from));
+    assert_int_equal(order(w, SOURCE, "fence", UNDO), 1);
+    assert_int_equal(order(w, SOURCE, "pause", UNDO), 1);
+    assert_int_equal(fake_machine(&w->here, UUID)->is, VIRT_RUNNING);
+    /* For good: what is held ends with it. */
+    fake_machine(&w->here, UUID)->mirrored = true;
+    assert_int_equal(order(w, SOURCE, "pause", DO), 1);
+    assert_int_equal(order(w, SOURCE, "fence", DO), 1);
+    assert_int_equal(order(w, SOURCE, "drop", DO), 1);
+    assert_null(fake_machine(&w->here, UUID));
+    world_free(w);
+}
+
+/* Rooms for copies that come while it runs: staged, not in place. */
+static void test_warm_reserve(void **unused)
+{
+    (void)unused;
+    struct world *w = world_new(TYPE(WARM));
+    CLEANUP(mem_free) char *staged = beside(w, DESTINATION, "vda");
+    CLEANUP(mem_free) char *images = xasprintf("%s/images", w->dir);
+    assert_int_equal(order(w, DESTINATION, "reserve", DO), 1);
+    assert_int_equal(order(w, DESTINATION, "reserve", DO), 1);
+    assert_true(there(staged));
+    assert_false(there(w->to));
+    assert_true(order(w, DESTINATION, "seed", UNDO) >= 0);
+    assert_int_equal(order(w, DESTINATION, "reserve", UNDO), 1);
+    assert_int_equal(rmdir(images), 0);
+    world_free(w);
+}
+
+/* A boot of the source must not start what runs elsewhere by then. */
+static void test_autostart_is_held(void **unused)
+{
+    (void)unused;
+    struct world *w = world_new(TYPE(LIVE_VSM));
+    fake_machine(&w->here, UUID)->autostart = true;
+    assert_true(order(w, SOURCE, "state", DO) < 0); /* there is no lane */
+    assert_false(fake_machine(&w->here, UUID)->autostart);
+    assert_true(order(w, SOURCE, "state", DO) < 0);
+    assert_int_equal(order(w, SOURCE, "state", UNDO), 1);
+    assert_true(fake_machine(&w->here, UUID)->autostart);
+    world_free(w);
+}
+
+/* After a live move the source's libvirt knows nothing of the machine: where its files were stands
+ * in the note of "state". */
+static void test_files_of_a_live_move(void **unused)
+{
+    (void)unused;
+    struct world *w = world_new(TYPE(LIVE));
+    static const char nvram[] = "/var/lib/libvirt/qemu/nvram/no-such-machine.fd";
+    struct note *n = NULL;
+    fake_done(&w->here);
+    assert_int_equal(note_open(w->states[0], move_text, "state", &n), 0);
+    assert_int_equal(note_add(n, NOTE_FACT, "nvram", nvram, NULL), 0);
+    n = note_free(n);
+    assert_int_equal(order(w, SOURCE, "drop", DO), 1);
+    assert_int_equal(note_open(w->states[0], move_text, "drop", &n), 0);
+    assert_string_equal(note_fact(n, "nvram"), nvram);
+    n = note_free(n);
+    assert_int_equal(order(w, SOURCE, "forget", DO), 1);
+    world_free(w);
+}
+
+/* ── seen from outside ── */
+
+static void test_answers(void **unused)
+{
+    (void)unused;
+    static char open_port[64], closed[64], refused[64],
+        closed_arp[] = "arp 127.0.0.1", name[] = "tcp localhost:1", nonsense[] = "ping 127.0.0.1";
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+    (void)snprintf(open_port, sizeof open_port, "tcp 127.0.0.1:%u", (unsigned)ntohs(a.sin_port));
+    (void)snprintf(closed, sizeof closed, "tcp 127.0.0.1");
+    (void)snprintf(refused, sizeof refused, "tcp 127.0.0.1:%u/", (unsigned)ntohs(a.sin_port));
+    const struct {
+        char *text;
+        int want;
+    } cases[] = {
+        {open_port,  1      },
+        {closed_arp, 1      },
+        {closed,     -EINVAL},
+        {refused,    -EINVAL},
+        {name,       -EINVAL},
+        {nonsense,   -EINVAL},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct world *w = world_new(TYPE(LIVE));
+        CLEANUP(mem_free) char *xml = xml_of(w->to);
+        fake_define(&w->there, UUID, xml)->is = VIRT_RUNNING;
+        w->plan.answers = cases[i].text;
+        assert_int_equal(order(w, DESTINATION, "answers", DO), cases[i].want);
+        world_free(w);
+    }
+    (void)close(fd);
+}
+
+/* ── storage alone ── */
+
+static void test_shift(void **unused)
+{
+    (void)unused;
+    static const Godwit__VmMoveType types[] = {TYPE(LIVE_STORAGE), TYPE(QUICK_STORAGE)};
+    for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+        struct world *w = world_new(types[i]);
+        CLEANUP(mem_free) char *source = xasprintf("%s/source", w->dir);
+        w->here.looks = 3;
+        assert_int_equal(order(w, SOURCE, "shift", DO), 1);
+        assert_int_equal(order(w, SOURCE, "shift", DO), 1);
+        assert_true(there(w->to));
+        assert_false(there(w->from));
+        assert_non_null(strstr(fake_machine(&w->here, UUID)->xml, w->to));
+        assert_int_equal(order(w, DESTINATION, "forget", DO), 0); /* the same notes */
+        assert_int_equal(order(w, SOURCE, "forget", DO), 1);
+        assert_int_equal(rmdir(source), 0);
+        world_free(w);
+    }
+}
+
+static void test_shift_fails_at_each_act(void **unused)
+{
+    (void)unused;
+    static const Godwit__VmMoveType types[] = {TYPE(LIVE_STORAGE), TYPE(QUICK_STORAGE)};
+    for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+        for (unsigned at = 0; at <= 4; at++)
+            for (int done = 0; done < 2; done++) {
+                struct world *w = world_new(types[i]);
+                CLEANUP(mem_free) char *images = xasprintf("%s/images", w->dir);
+                w->here.fail_at = at; /* mirror, pivot, define */
+                w->here.done_anyway = done;
+                int rc = order(w, SOURCE, "shift", DO);
+                assert_int_equal(rc < 0, at >= 1 && at <= (i == 0 ? 3 : 1));
+                w->here.fail_at = 0;
+                assert_true(order(w, SOURCE, "shift", UNDO) >= 0);
+                assert_true(there(w->from));
+                assert_non_null(strstr(fake_machine(&w->here, UUID)->xml, w->from));
+                assert_false(fake_machine(&w->here, UUID)->mirrored);
+                assert_int_equal(rmdir(images), 0);
+                world_free(w);
+            }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_quick),
+        cmocka_unit_test(test_quick_back),
+        cmocka_unit_test(test_quick_not_taken),
+        cmocka_unit_test(test_warm_quick_source),
+        cmocka_unit_test(test_warm_source),
+        cmocka_unit_test(test_warm_reserve),
+        cmocka_unit_test(test_autostart_is_held),
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_files_of_a_live_move),
+        cmocka_unit_test(test_shift),
+        cmocka_unit_test(test_shift_fails_at_each_act),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
