@@ -261,6 +261,14 @@ static void tell_tools(const struct site *v, Godwit__IdentityCapture *c)
     }
 }
 
+/* By its new name, and not joined: Samba's tools would make a SID for that name, and write it into
+ * a database that a rollback finds changed. */
+static bool is_nobody(const struct stage_run *r)
+{
+    return r->site.folder && stage_is_source(r) && stage_has_note(r, "names") &&
+           !stage_has_note(r, "join");
+}
+
 int stage_capture(struct stage_run *r)
 {
     const struct site *v = &r->site;
@@ -281,7 +289,7 @@ int stage_capture(struct stage_run *r)
         capture_add(&c->warnings, &c->n_warnings, why.text);
     int rc = tell_network(v, c, r->reterr);
     tell_names(v, samba, c);
-    if (samba)
+    if (samba && !is_nobody(r))
         tell_samba(v, &server, s, c);
     nfs_list(v, &c->exports, &c->n_exports);
     tell_keys(v, c);

@@ -138,5 +138,13 @@ int stage_commit(struct stage_run *r)
     /* Once it has joined by its new name, what it has is its own. */
     if (rc >= 0 && p->domain && stage_is_source(r) && !stage_has_note(r, "join"))
         rc = bundle_forget_secrets(&r->site, r->reterr);
-    return rc < 0 ? rc : stage_drop_all(r);
+    if (rc >= 0)
+        rc = stage_drop_all(r);
+    /* For the report; that it is final does not hang on it. */
+    struct fault unused = {.err = 0}, *real = r->reterr;
+    r->reterr = &unused;
+    if (rc >= 0 && !stage_is_source(r))
+        (void)stage_capture(r);
+    r->reterr = real;
+    return rc;
 }

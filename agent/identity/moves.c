@@ -112,6 +112,29 @@ static int begin(struct stage_run *r, const Godwit__IdentityPlan *p, Godwit__Und
     return rc;
 }
 
+/* Noted for a person, who does the rest; with the files of the managers. */
+int stage_note_addresses(struct stage_run *r)
+{
+    const Godwit__IdentityPlan *p = stage_plan(r);
+    Godwit__UndoNetwork *now = NULL;
+    struct wanted want;
+    int rc = p ? begin(r, p, &now) : -EBADMSG;
+    if (rc < 0)
+        return rc;
+    for (size_t m = 0; rc == 0 && m < p->n_moves; m++) {
+        CLEANUP(mem_free) char *file = NULL;
+        want_of(r, p->moves[m], &want);
+        if (keep_find(&r->site, net_find(now, want.w.mac, "")->name, &file) != KEEP_NONE && *file) {
+            CLEANUP(mem_free) char *full = xasprintf("%s%s", r->site.root, file);
+            rc = undo_keep_file(r->site.undo, full);
+        }
+    }
+    net_free(now);
+    return rc < 0 && !r->reterr->err ? fault_set(r->reterr, FAULT_STOP_JOB, -rc,
+                                                 "cannot note the network: %s", strerror(-rc))
+                                     : rc;
+}
+
 /* A source that restarts while its successor takes over comes up without what is no more its own.
  */
 int stage_stay_away(struct stage_run *r)

@@ -236,6 +236,23 @@ static int act_row(struct stage_run *r, const struct stage_row *w)
     return rc;
 }
 
+/* The first note counts: one that DO has made stays. */
+static int note_row(struct stage_run *r, const struct stage_row *w)
+{
+    CLEANUP(mem_free) char *path = note_path(r, w->name);
+    CLEANUP(undo_free) struct undo *u = NULL;
+    int rc = undo_open(path, &u);
+    if (rc < 0)
+        return fault_set(r->reterr, FAULT_STOP_JOB, -rc, "the note %s cannot be read: %s", path,
+                         strerror(-rc));
+    r->site.undo = u;
+    rc = r->result->sprung
+             ? fault_set(r->reterr, FAULT_STOP_JOB, ECANCELED, "this host went back by itself")
+             : stage_note(r);
+    r->site.undo = NULL;
+    return rc;
+}
+
 static const struct stage_row *find_row(const Godwit__IdentityOrder *o)
 {
     for (const struct stage_row *w = stage_rows; w->name; w++)
@@ -251,6 +268,11 @@ static int run_row(struct stage_run *r, const struct stage_row *w)
     if (o->action == GODWIT__IDENTITY_ACTION__IDENTITY_UNDO) {
         rc = undo_row(r, w);
         r->result->acted = rc > 0;
+        r->result->is = rc >= 0;
+        return rc;
+    }
+    if (o->action == GODWIT__IDENTITY_ACTION__IDENTITY_NOTE) {
+        rc = note_row(r, w);
         r->result->is = rc >= 0;
         return rc;
     }

@@ -66,6 +66,9 @@ int stage_put_files(const char *home, const char *root, const char *cutover, str
 char *stage_open_one(const char *home);
 
 /* ── the stages that have files of their own ── */
+int stage_note(struct stage_run *r); /* what is there now, for who does the stage by hand */
+/* Of the interfaces that the plan changes, with the files of their managers. */
+int stage_note_addresses(struct stage_run *r);
 int stage_capture(struct stage_run *r);
 int stage_join(struct stage_run *r);
 int stage_join_probe(struct stage_run *r);
@@ -77,5 +80,6 @@ bool stage_is_card(const Godwit__IdentityPlan *p, bool source, const char *mac);
 /* Of a source that is about to let go: its addresses go from its files, not yet from the wire. */
 int stage_stay_away(struct stage_run *r);
 int stage_users(struct stage_run *r);
+int stage_written(struct stage_run *r); /* what users wrote since this host has served them */
 int stage_commit(struct stage_run *r);
 int stage_drop_all(struct stage_run *r); /* notes and the bundle, which hold secrets */

@@ -384,6 +384,7 @@ const struct stage_row stage_rows[] = {
     {"join",      STAGE_BOTH,                   stage_join,      stage_join_probe,      rejoin_join_undone,  false},
     {"start",     STAGE_BOTH,                   start_act,       start_probe,           NULL,                false},
     {"users",     STAGE_SOURCE | STAGE_WITNESS, stage_users,     stage_users,           NULL,                false},
+    {"written",   STAGE_DESTINATION,            stage_written,   yes,                   NULL,                false},
     {"lockout",   STAGE_SOURCE,                 lockout_act,     lockout_probe,         NULL,                false},
     {"dns",       STAGE_BOTH,                   dns_stage,       dns_probe,             dns_undone,          false},
     {"tidy",      STAGE_DESTINATION,            dns_tidy,        yes,                   dns_undone,          false},

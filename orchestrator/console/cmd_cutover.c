@@ -5,13 +5,14 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
+#include "orchestrator/console/cutover_paper.h"
 #include "orchestrator/console/cutover_watch.h"
 #include "orchestrator/console/run.h"
 #include "orchestrator/console/show.h"
 
 struct cutover_opts {
-    char *method, *new_name, *source_address, *map, *probe_user, *probe_host;
-    bool name_only, ssh_keys, accept_failures, wait, destination_off;
+    char *method, *new_name, *source_address, *map, *probe_user, *probe_host, *by_hand;
+    bool name_only, ssh_keys, accept_failures, wait, destination_off, carry_back, carry_deletes;
     uint64_t max_outage_ms, silence_ms, timeout_ms, soak_ms;
     uint32_t at_once, budget;
 };
@@ -28,15 +29,6 @@ static const struct column stage_columns[] = {
     {NULL,      NULL,           CELL_TEXT   },
 };
 
-static int ask_show(struct run *r, json_t **ret)
-{
-    const struct arg args[] = {
-        {"job", r->words[0]},
-        ARGS_END
-    };
-    return run_ask(r, "cutover show", args, ret);
-}
-
 static void print_pair(const json_t *pair)
 {
     const char *state = show_str(pair, "cutover");
@@ -51,7 +43,7 @@ static int cutover_stages(struct run *r)
     json_t *doc = NULL;
     size_t i;
     const json_t *pair;
-    int rc = ask_show(r, &doc);
+    int rc = cutover_ask(r, &doc);
     if (rc)
         return rc;
     if (run_json(r)) {
@@ -124,6 +116,7 @@ static char *settings_of(const struct cutover_opts *o)
     set_number(s, "at_once", o->at_once);
     set_number(s, "budget", o->budget);
     set_lines(s, "map", o->map);
+    set_lines(s, "by_hand", o->by_hand);
     if (o->name_only)
         (void)json_object_set_new(s, "name_only", json_true());
     if (o->ssh_keys)
@@ -171,15 +164,53 @@ static int cutover_rehearse(struct run *r)
     return do_phase(r, "cutover rehearse", settings);
 }
 
+/* A person is waited for: that is no failure, and not the end. */
+static int waits_for_hand(struct run *r, int rc)
+{
+    json_t *doc = NULL;
+    size_t i;
+    const json_t *pair;
+    if (rc != EXIT_FAILED || cutover_ask(r, &doc) != EXIT_DONE)
+        return rc;
+    json_array_foreach(json_object_get(doc, "pairs"), i, pair)
+    {
+        if (*show_str(pair, "hold"))
+            rc = EXIT_PARTLY;
+    }
+    json_decref(doc);
+    return rc;
+}
+
 static int cutover_run(struct run *r)
 {
     CLEANUP(mem_free) char *settings = settings_of(r->opts);
-    return do_phase(r, "cutover run", settings);
+    return waits_for_hand(r, do_phase(r, "cutover run", settings));
 }
 
 static int cutover_resume(struct run *r)
 {
-    return do_phase(r, "cutover run", NULL);
+    return waits_for_hand(r, do_phase(r, "cutover run", NULL));
+}
+
+/* What is left behind, and what came along. */
+static void say_written(const json_t *pair)
+{
+    const json_t *carry = json_object_get(pair, "carry"), *w = json_object_get(pair, "written");
+    char files[32];
+    if (show_flag(carry, "done")) {
+        show_count((uint64_t)show_int(carry, "files"), files);
+        run_say("%s files that users wrote on %s were carried back, %lld deleted, %lld failed",
+                files, show_str(pair, "destination_host"), (long long)show_int(carry, "deleted"),
+                (long long)show_int(carry, "failed"));
+    } else if (w && !show_flag(w, "known")) {
+        run_say("nobody knows what users wrote on %s: it could not be asked",
+                show_str(pair, "destination_host"));
+    } else if (show_int(w, "files") > 0) {
+        show_count((uint64_t)show_int(w, "files"), files);
+        run_say("%s%s files that users wrote on %s stay there alone; godwit cutover report lists "
+                "them, and --carry-back would have taken them along",
+                show_flag(w, "more") ? "at least " : "", files, show_str(pair, "destination_host"));
+    }
 }
 
 /* A run that was under way ends as a failed one; what was asked for is that it is back. */
@@ -188,11 +219,13 @@ static bool all_back(struct run *r)
     json_t *doc = NULL;
     size_t i;
     const json_t *pair;
-    bool back = ask_show(r, &doc) == EXIT_DONE;
+    bool back = cutover_ask(r, &doc) == EXIT_DONE;
     json_array_foreach(json_object_get(doc, "pairs"), i, pair)
     {
         const char *state = show_str(pair, "cutover");
         back = back && (!*state || strcmp(state, "rolled back") == 0);
+        if (strcmp(state, "rolled back") == 0)
+            say_written(pair);
     }
     json_decref(doc);
     return back;
@@ -201,9 +234,17 @@ static bool all_back(struct run *r)
 static int cutover_rollback(struct run *r)
 {
     const struct cutover_opts *o = r->opts;
-    int rc =
-        do_phase(r, "cutover rollback", o->destination_off ? "{\"destination_off\":true}" : NULL);
-    return rc == EXIT_FAILED && all_back(r) ? EXIT_DONE : rc;
+    if (o->carry_deletes && !o->carry_back)
+        return run_fail(EXIT_USAGE, "--carry-deletes goes with --carry-back");
+    json_t *s = json_pack("{s:b,s:b,s:b}", "destination_off", o->destination_off, "carry_back",
+                          o->carry_back, "carry_deletes", o->carry_deletes);
+    CLEANUP(mem_free) char *settings = json_dumps(s, JSON_COMPACT);
+    json_decref(s);
+    int rc = do_phase(r, "cutover rollback", settings);
+    if (!o->wait)
+        return rc;
+    bool back = (rc == EXIT_FAILED || rc == EXIT_DONE) && all_back(r);
+    return rc == EXIT_FAILED && back ? EXIT_DONE : rc;
 }
 
 static int cutover_commit(struct run *r)
@@ -217,56 +258,6 @@ static int cutover_watch(struct run *r)
 {
     const struct cutover_opts *o = r->opts;
     return cutover_follow(r, r->words[0], o->timeout_ms);
-}
-
-/* ── report ── */
-
-static const struct column check_columns[] = {
-    {"CHECK",  "id",     CELL_TEXT},
-    {"ON",     "on",     CELL_TEXT},
-    {"RESULT", "result", CELL_TEXT},
-    {"WHY",    "text",   CELL_TEXT},
-    {"REMEDY", "remedy", CELL_TEXT},
-    {NULL,     NULL,     CELL_TEXT},
-};
-
-static const struct column outage_columns[] = {
-    {"Predicted outage", "outage.predicted_ms", CELL_AGE },
-    {"Measured outage",  "outage.measured_ms",  CELL_AGE },
-    {"Taken back",       "why",                 CELL_TEXT},
-    {NULL,               NULL,                  CELL_TEXT},
-};
-
-static const struct column finding_columns[] = {
-    {"USERS", "check",  CELL_TEXT},
-    {"BY",    "target", CELL_TEXT},
-    {"OK",    "passed", CELL_YES },
-    {"",      "text",   CELL_TEXT},
-    {NULL,    NULL,     CELL_TEXT},
-};
-
-static int cutover_report(struct run *r)
-{
-    json_t *doc = NULL;
-    size_t i;
-    const json_t *pair;
-    int rc = ask_show(r, &doc);
-    if (rc)
-        return rc;
-    if (run_json(r))
-        run_print_json(doc);
-    else
-        json_array_foreach(json_object_get(doc, "pairs"), i, pair)
-        {
-            (void)printf("%s%s to %s, %s: %s\n", i ? "\n" : "", show_str(pair, "source_host"),
-                         show_str(pair, "destination_host"), show_str(pair, "method"),
-                         *show_str(pair, "cutover") ? show_str(pair, "cutover") : "not begun");
-            show_fields(stdout, outage_columns, pair);
-            show_table(stdout, check_columns, json_object_get(pair, "checks"));
-            show_table(stdout, finding_columns, json_object_get(pair, "findings"));
-        }
-    json_decref(doc);
-    return EXIT_DONE;
 }
 
 /* ── the table ── */
@@ -294,8 +285,21 @@ static const struct option_row rollback_options[] = {
      .def = "no",
      .help = "A destination that does not answer is switched off for certain: the source does not "
              "wait for it."},
+    {.name = "carry-back",
+     .kind = OPT_BOOL,
+     .off = offsetof(struct cutover_opts, carry_back),
+     .def = "no",
+     .help =
+         "What users wrote on the new server since it serves goes to the source before that one "
+         "serves again."},
+    {.name = "carry-deletes",
+     .kind = OPT_BOOL,
+     .off = offsetof(struct cutover_opts, carry_deletes),
+     .def = "no",
+     .help = "With --carry-back: what the new server does not have any more goes from the source "
+             "too."},
     WAIT_ROWS,
-    {.name = NULL},
+    {.name = NULL                                  },
 };
 
 static const struct option_row watch_options[] = {
@@ -333,6 +337,13 @@ static const struct option_row run_options[] = {
      .repeat = true,
      .help = "The source's interface and the destination's that takes its addresses. Default: "
              "the one in the same network."},
+    {.name = "by-hand",
+     .kind = OPT_STRING,
+     .off = offsetof(struct cutover_opts, by_hand),
+     .value = "STAGE",
+     .repeat = true,
+     .help = "Stops before this stage, which a person does; its id is what `cutover runbook` "
+             "prints. `cutover resume` goes on."},
     {.name = "name-only",
      .kind = OPT_BOOL,
      .off = offsetof(struct cutover_opts, name_only),
@@ -389,7 +400,7 @@ static const struct option_row run_options[] = {
      .def = "no",
      .help = "Goes on although the final pass left files out."},
     WAIT_ROWS,
-    {.name = NULL                     },
+    {.name = NULL                                  },
 };
 
 static const char *const run_examples[] = {
@@ -426,15 +437,29 @@ const struct command cutover_commands[] = {
             "When a stage fails or is over its limit, all is taken back and the source serves as "
             "before. Nothing is final before `cutover commit`."),
     JOB_ROW("watch", cutover_watch, watch_options, "Follows a cutover, stage by stage.", NULL),
-    JOB_ROW("resume", cutover_resume, wait_options,
-            "Goes on where a cutover was stopped; what is done is not done again.", NULL),
-    JOB_ROW("rollback", cutover_rollback, rollback_options,
-            "Takes back what was done: the source serves again as before.",
-            "While a cutover runs, and afterwards until `cutover commit`."),
+    JOB_ROW(
+        "resume", cutover_resume, wait_options,
+        "Goes on where a cutover was stopped; what is done is not done again.",
+        "Each host is asked before anything is done, so what a person did counts. Of a stage of "
+        "--by-hand its host has to say that it is so; else the cutover waits on (exit code 3)."),
+    JOB_ROW(
+        "rollback", cutover_rollback, rollback_options,
+        "Takes back what was done: the source serves again as before.",
+        "While a cutover runs, and afterwards until `cutover commit`. Says what users wrote on the "
+        "new server meanwhile, which stays there unless --carry-back takes it along: then the pair "
+        "is copied in the other direction while nobody is served, and the new server's version of "
+        "a "
+        "file counts."),
     JOB_ROW("commit", cutover_commit, wait_options,
             "Makes it final: the source's copy of the identity is worthless and destroyed.",
             "Asks on a terminal. There is no rollback after it."),
-    JOB_ROW("report", cutover_report, NULL, "Shows checks, outage and what users were served.",
-            "With -o json also both hosts' identity before, and the plan."),
+    JOB_ROW("report", cutover_report, NULL,
+            "Shows checks, outage, what users were served, and the identity before and after.",
+            "Each line of the identity is the same, changed as planned, or changed as nobody "
+            "planned. With -o json also the plan and all that both hosts said."),
+    JOB_ROW("runbook", cutover_runbook, NULL,
+            "Prints the stages as commands that a person types, with what is done already.",
+            "For each host, in their order; secrets stay in the files where they are. `cutover "
+            "resume` goes on from what a person did; docs/CUTOVER.md, \"By hand\"."),
     {.noun = NULL},
 };

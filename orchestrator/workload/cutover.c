@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "orchestrator/workload/cutover_carry.h"
 #include "orchestrator/workload/cutover_priv.h"
 #include "orchestrator/workload/files_priv.h"
 
@@ -72,6 +73,12 @@ bool cutover_has_begun(const json_t *facts)
     return false;
 }
 
+/* While the shares are closed on the one, and Samba is stopped on the other. */
+bool cutover_carries(const json_t *facts, unsigned row)
+{
+    return row == cutover_find("last") && carry_is_due(facts);
+}
+
 const char *cutover_witness(const json_t *pair_facts)
 {
     const json_t *settings = json_object_get(json_object_get(pair_facts, "cutover"), "settings");
@@ -122,8 +129,15 @@ static bool is_wanted(const struct pair_view *p)
     case DEED_DO:
         return wants_do(p, facts, row);
     case DEED_UNDO:
-        return way_of(p->stage) == cutover_method_of(facts) && cutover_rows[row].undo &&
-               cutover_kept(facts, row);
+        if (way_of(p->stage) != cutover_method_of(facts))
+            return false;
+        if (cutover_rows[row].by == DOER_COPY)
+            return cutover_carries(facts, row);
+        return cutover_rows[row].undo && cutover_kept(facts, row);
+    case DEED_LOOK:
+        return carry_looks(facts);
+    case DEED_CLEAN:
+        return carry_leaves(facts) && !cutover_has_begun(facts);
     case DEED_FORGET:
         return json_is_true(json_object_get(facts, "noted")) && !cutover_has_begun(facts);
     case DEED_COMMIT:
@@ -155,11 +169,13 @@ unsigned cutover_back(const struct pair_view *p, const struct fault *why)
     enum deed d = p->stage ? deed_of(p->stage) : DEED_PREPARE;
     bool mine = p->stage && p->stage->apart && d == DEED_DO;
     (void)json_object_set_new(facts, "why", json_string(why->text));
-    if (!mine || !json_is_true(json_object_get(facts, "noted")))
+    bool held = p->stage && cutover_held(facts, row_of(p->stage)); /* so is what a person did */
+    bool over = strcmp(cutover_state_of(facts), "cut over") == 0;  /* what is left only looks */
+    if (!mine || over || held || !json_is_true(json_object_get(facts, "noted")))
         return base_of_stages + CUTOVER_STAGES;
     cutover_set_state(facts, "going back");
     /* The first row that undoes with this method; the engine goes on from there. */
-    unsigned at = base_of_stages + CUTOVER_FIRST + 2 * CUTOVER_ROWS;
+    unsigned at = base_of_stages + CUTOVER_FIRST + 2 * CUTOVER_ROWS + 1; /* behind the look */
     return at;
 }
 
@@ -181,7 +197,7 @@ static void put(struct stage *s, enum deed d, enum cutover_method m, unsigned ro
                         .resumes = r->by == DOER_COPY,
                         .lanes = r->by == DOER_COPY || strcmp(r->id, "bundle") == 0,
                         .apart = true,
-                        .loose = d == DEED_UNDO || d == DEED_FORGET,
+                        .loose = phase[0] == 'r' && phase[1] == 'o', /* all of a rollback */
                         .limit_s = r->limit_s,
                         .waits = r->waits,
                         .tag = tag_of(d, m, row)};
@@ -190,7 +206,11 @@ static void put(struct stage *s, enum deed d, enum cutover_method m, unsigned ro
 static void name_undo(unsigned row)
 {
     const char *text = cutover_rows[row].text;
-    (void)snprintf(undo_names[row], sizeof undo_names[row], "Taking back: %s", text);
+    if (cutover_rows[row].by == DOER_COPY)
+        (void)snprintf(undo_names[row], sizeof undo_names[row],
+                       "Carrying back what users wrote on the new server...");
+    else
+        (void)snprintf(undo_names[row], sizeof undo_names[row], "Taking back: %s", text);
 }
 
 static const char *const prepares[CUTOVER_PREPARES] = {"source.connect", "destination.connect",
@@ -214,6 +234,8 @@ void cutover_lay_out(struct stage *ret, unsigned base)
         for (unsigned i = 0; i < CUTOVER_ROWS; i++)
             put(&ret[n++], DEED_DO, (enum cutover_method)m, order[i], "cutover");
     }
+    put(&ret[n], DEED_LOOK, METHOD_TRANSPLANT, cutover_find("idle"), "rollback");
+    ret[n++].name = "Looking for what users wrote on the new server...";
     for (unsigned m = 0; m < METHODS; m++) {
         cutover_order((enum cutover_method)m, order);
         for (unsigned i = CUTOVER_ROWS; i-- > 0;) {
@@ -221,6 +243,8 @@ void cutover_lay_out(struct stage *ret, unsigned base)
             put(&ret[n++], DEED_UNDO, (enum cutover_method)m, order[i], "rollback");
         }
     }
+    put(&ret[n], DEED_CLEAN, METHOD_TRANSPLANT, cutover_find("idle"), "rollback");
+    ret[n++].name = "Forgetting what was carried back...";
     put(&ret[n], DEED_FORGET, METHOD_TRANSPLANT, cutover_find("idle"), "rollback");
     ret[n].limit_s = 60;
     ret[n].lanes = false;

@@ -6,8 +6,9 @@
 
 #define CUTOVER_PREPARES 3U
 #define CUTOVER_FIRST (2U * CUTOVER_PREPARES + 2U) /* prepare, rehearse: each has one more */
-/* These, both methods forth and back, forgetting after a rollback, commit (2). */
-#define CUTOVER_STAGES (4U * CUTOVER_ROWS + CUTOVER_FIRST + 3U)
+/* These, both methods forth and back, what is looked at before a rollback and forgotten after it
+ * (2), commit (2). */
+#define CUTOVER_STAGES (4U * CUTOVER_ROWS + CUTOVER_FIRST + 5U)
 
 /* Writes them where they follow the first `base` stages of the workload. */
 void cutover_lay_out(struct stage *ret, unsigned base);

@@ -6,6 +6,7 @@
 
 #include "common/base/mem.h"
 #include "orchestrator/workload/cutover.h"
+#include "orchestrator/workload/cutover_carry.h"
 #include "orchestrator/workload/cutover_plan.h"
 #include "orchestrator/workload/cutover_priv.h"
 #include "orchestrator/workload/files_priv.h"
@@ -41,6 +42,17 @@ static int check_settings(const json_t *s, struct fault *reterr)
         return bad("new-name", "1 to 15 letters, digits and hyphens", reterr);
     if (address && !cutover_same_network(address, address))
         return bad("source-address", "an address with its prefix, such as 192.0.2.7/24", reterr);
+    size_t i;
+    const json_t *row;
+    json_array_foreach(json_object_get(s, "by_hand"), i, row)
+    {
+        const char *id = json_string_value(row);
+        if (!id || !cutover_hand_fits(cutover_find(id)))
+            return bad("by-hand",
+                       "of a stage of stopping, starting, names or addresses, by its id as `godwit "
+                       "cutover runbook` prints it",
+                       reterr);
+    }
     return 0;
 }
 
@@ -70,6 +82,10 @@ static int take_settings(const struct pair_view *p, json_t *facts, const json_t 
     json_decref(own);
     if (rc < 0)
         return rc;
+    if (!cutover_has_begun(facts)) {
+        (void)json_object_del(facts, "carry");
+        (void)json_object_del(facts, "written");
+    }
     if (!cutover_has_begun(facts)) /* another is made of what is said now */
         (void)json_object_del(facts, "plan");
     if (!json_object_get(settings, "new_name")) {
@@ -136,6 +152,10 @@ int cutover_admit(const struct pair_view *p, const char *phase, const json_t *se
     if (strcmp(phase, "rollback") == 0) {
         if (strcmp(state, "committed") == 0)
             return wrong_state(facts, "taken back", reterr);
+        int rc = carry_admit(p, facts, settings, reterr);
+        if (rc < 0)
+            return rc;
+        (void)json_object_del(facts, "hold");
         if (json_is_true(json_object_get(settings, "destination_off")))
             (void)json_object_set_new(facts, "destination_off", json_true());
         return json_is_true(json_object_get(facts, "noted")) ? 0 : 1;

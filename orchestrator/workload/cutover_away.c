@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "orchestrator/workload/cutover_carry.h"
 #include "orchestrator/workload/cutover_priv.h"
 
 #define SILENCE_S 120
@@ -63,6 +64,11 @@ unsigned cutover_undo_now(const struct pair_view *p, unsigned row, char *why, si
     const json_t *facts = json_object_get(p->facts, "cutover");
     unsigned done = (unsigned)number_of(cutover_kept(facts, row), "undone");
     unsigned left = (unsigned)cutover_rows[row].on & ~done, now = 0;
+    /* Users would write over it. */
+    if (carry_is_due(facts) && strcmp(cutover_rows[row].id, "source.close") == 0) {
+        (void)snprintf(why, size, "what users wrote is carried back first");
+        return 0;
+    }
     if (left & ON_DESTINATION && is_here(p, ON_DESTINATION, why, size))
         now |= ON_DESTINATION;
     if (left & ON_SOURCE && is_here(p, ON_SOURCE, why, size) &&
@@ -74,6 +80,8 @@ unsigned cutover_undo_now(const struct pair_view *p, unsigned row, char *why, si
 bool cutover_ready(const struct pair_view *p, char *why, size_t size)
 {
     const struct cutover_row *r = &cutover_rows[row_of(p->stage)];
+    if (deed_of(p->stage) == DEED_UNDO && r->by == DOER_COPY)
+        return is_here(p, ON_BOTH, why, size);
     if (deed_of(p->stage) == DEED_UNDO)
         return cutover_undo_now(p, row_of(p->stage), why, size) != 0;
     /* A source whose address was just taken is silent for a moment: the destination need not wait.

@@ -8,8 +8,10 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
+#include "orchestrator/workload/cutover_carry.h"
 #include "orchestrator/workload/cutover_plan.h"
 #include "orchestrator/workload/cutover_priv.h"
+#include "orchestrator/workload/cutover_report.h"
 #include "orchestrator/workload/files_priv.h"
 #include "orchestrator/workload/message_json.h"
 #include "proto/identity.pb-c.h"
@@ -154,15 +156,29 @@ static enum verdict check_checks(const json_t *facts, struct fault *reterr)
     return VERDICT_FAIL;
 }
 
-static void take_capture(const struct pair_view *p, json_t *facts, unsigned row,
+/* What the hosts are when all is done, and the destination once more when it is final. */
+static void keep_after(json_t *facts, const char *side, const Godwit__IdentityResult *b)
+{
+    json_t *after = json_object_get(facts, "after");
+    if (!after) {
+        after = json_object();
+        (void)json_object_set_new(facts, "after", after);
+    }
+    (void)json_object_set_new(after, side, message_json(&b->capture->base));
+    (void)json_object_set_new(facts, "identity", cutover_compare(facts));
+}
+
+static void take_capture(json_t *facts, unsigned row, const char *side,
                          const Godwit__IdentityResult *b)
 {
     const char *id = cutover_rows[row].id;
-    const char *side = cutover_rows[row].on == ON_SOURCE ? "source" : "destination";
-    (void)p;
     if (!b->capture)
         return;
-    if (strcmp(cutover_rows[row].stage, "connect") != 0)
+    if (strcmp(id, "after") == 0)
+        keep_after(facts, side, b);
+    else if (strcmp(id, "destination.commit") == 0)
+        keep_after(facts, "committed", b);
+    else if (strcmp(cutover_rows[row].stage, "connect") != 0)
         (void)json_object_set_new(facts, id, message_json(&b->capture->base));
     else if (!cutover_has_begun(facts)) /* later it is another identity */
         (void)json_object_set_new(facts, side, message_json(&b->capture->base));
@@ -239,7 +255,7 @@ static enum verdict take_result(const struct pair_view *p, unsigned row, const G
     }
     if (kept)
         keep_texts(kept, b);
-    take_capture(p, facts, row, b);
+    take_capture(facts, row, side, b);
     take_checks(facts, b, side);
     take_records(facts, b);
     godwit__identity_result__free_unpacked(b, NULL);
@@ -352,6 +368,8 @@ static enum verdict judge_do(const struct pair_view *p, const Godwit__Result *co
     json_t *facts = cutover_facts(p);
     bool both = r->on == ON_BOTH; /* the destination's comes first */
     const char *side = r->on == ON_DESTINATION ? "destination" : "source";
+    if (json_object_get(facts, "hand"))
+        return cutover_judge_hand(p, results[0], reterr);
     if (json_array_size(json_object_get(facts, "group")) > 0)
         return judge_group(p, results, reterr);
     if (r->by != DOER_IDENTITY) {
@@ -437,6 +455,10 @@ static enum verdict judge_forget(const struct pair_view *p, const Godwit__Result
     (void)json_object_set_new(facts, "noted", json_false());
     (void)json_object_del(facts, "destination_off");
     (void)json_object_del(facts, "group");
+    (void)json_object_del(facts, "after");
+    (void)json_object_del(facts, "hold");
+    (void)json_object_del(json_object_get(facts, "settings"), "by_hand");
+    (void)json_object_del(facts, "identity");
     cutover_set_state(facts, "rolled back");
     return v;
 }
@@ -448,7 +470,7 @@ static unsigned last_row(const json_t *facts)
     cutover_order(cutover_method_of(facts), order);
     for (unsigned i = 0; i < CUTOVER_ROWS; i++) {
         const struct cutover_row *r = &cutover_rows[order[i]];
-        if (!r->commit && !cutover_not(facts, order[i]))
+        if (!r->commit && !cutover_not(facts, order[i]) && strcmp(r->id, "after") != 0)
             last = order[i];
     }
     return last;
@@ -465,6 +487,12 @@ enum verdict cutover_judge_stage(const struct pair_view *p, const Godwit__Result
 {
     json_t *facts = cutover_facts(p);
     enum deed d = deed_of(p->stage);
+    if (d == DEED_UNDO && cutover_rows[row_of(p->stage)].by == DOER_COPY)
+        return carry_judge(p, results, reterr);
+    if (d == DEED_LOOK)
+        return results[0] ? carry_judge_look(p, results[0]) : VERDICT_WAIT;
+    if (d == DEED_CLEAN)
+        return results[0] && results[1] ? VERDICT_NEXT : VERDICT_WAIT;
     if (d == DEED_UNDO)
         return judge_undo(p, results, reterr);
     if (d == DEED_FORGET)
@@ -473,6 +501,9 @@ enum verdict cutover_judge_stage(const struct pair_view *p, const Godwit__Result
         return judge_rehearsal(p, results, reterr);
     enum verdict v = judge_do(p, results, reterr);
     const char *id = cutover_rows[row_of(p->stage)].id;
+    if (v == VERDICT_FAIL && strcmp(id, "after") == 0)
+        v = took_row(p, facts, row_of(p->stage),
+                     reterr); /* users are served; a report is missing */
     if (v != VERDICT_NEXT)
         return v;
     if (d == DEED_PREPARE && strcmp(id, "check") == 0)

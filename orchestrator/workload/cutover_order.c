@@ -7,12 +7,14 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "orchestrator/fleet/fleet.h"
+#include "orchestrator/workload/cutover_carry.h"
 #include "orchestrator/workload/cutover_priv.h"
 #include "orchestrator/workload/files_priv.h"
 #include "orchestrator/workload/json_message.h"
 #include "proto/identity.pb-c.h"
 
 #define SILENCE_S 120U
+#define HAND_SILENCE_S 14400U
 #define SOURCE_SILENCE_S 60U /* so much longer: the destination lets go first */
 #define TICKET_MS 600000
 #define TOGETHER_MAX 16 /* stages of one order: an agent takes no more */
@@ -34,10 +36,12 @@ static uint32_t silence_of(const json_t *facts, const struct stage *s, enum step
     bool over = cutover_is_done(facts, cutover_find("destination.unguard")) ||
                 cutover_is_done(facts, cutover_find("source.unguard"));
     if (!armed || over || side == SIDE_WITNESS || deed_of(s) == DEED_COMMIT ||
-        deed_of(s) == DEED_FORGET)
+        deed_of(s) == DEED_FORGET || deed_of(s) == DEED_LOOK)
         return 0;
     json_int_t given = number_of(settings, "silence");
-    uint32_t silence = given > 0 ? (uint32_t)given : SILENCE_S;
+    /* A person is slower than the hosts. */
+    bool hands = json_array_size(json_object_get(settings, "by_hand")) > 0;
+    uint32_t silence = given > 0 ? (uint32_t)given : hands ? HAND_SILENCE_S : SILENCE_S;
     return silence + (side == SIDE_SOURCE ? SOURCE_SILENCE_S : 0);
 }
 
@@ -116,6 +120,10 @@ static int plan_order(const struct pair_view *p, const char *stage, Godwit__Iden
     o.order.cutover = o.pair;
     o.order.stage = files_text(stage);
     o.order.action = action;
+    if (strcmp(stage, "written") == 0) {
+        o.order.folder = files_bytes(p->destination, strlen(p->destination));
+        o.order.served_ms = clock_wall_ms() - number_of(facts, "served_since");
+    }
     if (strcmp(stage, "bundle") == 0 && action == GODWIT__IDENTITY_ACTION__IDENTITY_DO) {
         int rc = files_check_ways(p, reterr);
         if (rc < 0)
@@ -207,7 +215,7 @@ static void make_group(json_t *facts, unsigned row)
         const struct cutover_row *r = &cutover_rows[order[i]];
         if (r->commit || cutover_not(facts, order[i]) || cutover_is_done(facts, order[i]))
             continue;
-        if (!r->swap)
+        if (!r->swap || cutover_by_hand(facts, order[i]))
             break;
         (void)json_array_append_new(list, json_string(r->id));
         note_begun(facts, order[i]);
@@ -224,10 +232,16 @@ static int plan_row(const struct pair_view *p, struct planned_step ret[2], struc
                                         ? GODWIT__IDENTITY_ACTION__IDENTITY_PROBE
                                         : GODWIT__IDENTITY_ACTION__IDENTITY_DO;
     int n = 0;
+    bool hand = deed_of(p->stage) == DEED_DO && cutover_by_hand(facts, row);
+    if (hand)
+        action = cutover_held(facts, row) ? GODWIT__IDENTITY_ACTION__IDENTITY_PROBE
+                                          : GODWIT__IDENTITY_ACTION__IDENTITY_NOTE;
+    if (hand) /* an answer may be judged more than once */
+        (void)json_object_set_new(facts, "hand", json_integer(action));
     if (strcmp(r->id, "source.close") == 0 && !cutover_kept(facts, row) &&
         check_outage(facts, reterr) < 0)
         return -ETIMEDOUT;
-    if (r->swap && deed_of(p->stage) == DEED_DO)
+    if (r->swap && deed_of(p->stage) == DEED_DO && !hand)
         make_group(facts, row);
     if (r->by == DOER_COPY)
         n = files_plan_transfer(p, ret, reterr);
@@ -236,7 +250,7 @@ static int plan_row(const struct pair_view *p, struct planned_step ret[2], struc
     else
         n = plan_order(p, r->stage, action, r->on, ret, reterr);
     if (n > 0 && (deed_of(p->stage) != DEED_PREPARE || r->early)) {
-        if (deed_of(p->stage) == DEED_DO)
+        if (deed_of(p->stage) == DEED_DO && strcmp(r->id, "after") != 0)
             cutover_set_state(facts, "running");
         note_begun(facts, row);
     }
@@ -276,6 +290,10 @@ static int plan_undo(const struct pair_view *p, struct planned_step ret[2], stru
     unsigned row = row_of(p->stage);
     json_t *facts = cutover_facts(p);
     char why[FAULT_TEXT_MAX] = "its host is away";
+    if (cutover_rows[row].by == DOER_COPY) {
+        cutover_set_state(facts, "going back");
+        return carry_plan(p, ret, reterr);
+    }
     unsigned now = cutover_undo_now(p, row, why, sizeof why);
     cutover_set_state(facts, "going back");
     if (!now)
@@ -295,11 +313,17 @@ static int plan_forget(const struct pair_view *p, struct planned_step ret[2], st
 int cutover_plan_stage(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr)
 {
     (void)json_object_del(cutover_facts(p), "group"); /* of an earlier stage */
+    (void)json_object_del(cutover_facts(p), "hand");
     switch (deed_of(p->stage)) {
     case DEED_UNDO:
         return plan_undo(p, ret, reterr);
     case DEED_FORGET:
         return plan_forget(p, ret, reterr);
+    case DEED_LOOK:
+        return plan_order(p, "written", GODWIT__IDENTITY_ACTION__IDENTITY_DO, ON_DESTINATION, ret,
+                          reterr);
+    case DEED_CLEAN:
+        return carry_plan_clean(p, ret);
     case DEED_REHEARSE:
         return plan_order(p, "rehearse", GODWIT__IDENTITY_ACTION__IDENTITY_DO, ON_DESTINATION, ret,
                           reterr);

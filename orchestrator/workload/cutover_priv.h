@@ -3,7 +3,16 @@
 #include "orchestrator/workload/cutover.h"
 
 /* What a stage of the engine does with its row. */
-enum deed { DEED_PREPARE, DEED_DO, DEED_UNDO, DEED_FORGET, DEED_COMMIT, DEED_REHEARSE };
+enum deed {
+    DEED_PREPARE,
+    DEED_DO,
+    DEED_UNDO,
+    DEED_FORGET,
+    DEED_COMMIT,
+    DEED_REHEARSE,
+    DEED_LOOK,
+    DEED_CLEAN
+};
 
 static inline enum deed deed_of(const struct stage *s)
 {
@@ -29,7 +38,16 @@ bool cutover_is_done(const json_t *facts, unsigned row);
 /* Which sides of a row that is taken back can be reached now: bits of enum cutover_side. */
 unsigned cutover_undo_now(const struct pair_view *p, unsigned row, char *why, size_t size);
 bool cutover_has_begun(const json_t *facts); /* anything that a rollback has to know of */
+bool cutover_carries(const json_t *facts, unsigned row); /* on the way back, in its place */
 void cutover_set_state(json_t *facts, const char *state);
+
+/* ── cutover_hand.c: stages that a person does ── */
+bool cutover_hand_fits(unsigned row); /* may a person be asked for this one? */
+/* Not confirmed yet, and neither are those that nobody was asked for. */
+bool cutover_by_hand(const json_t *facts, unsigned row);
+bool cutover_held(const json_t *facts, unsigned row); /* noted, and waits for the person */
+enum verdict cutover_judge_hand(const struct pair_view *p, const Godwit__Result *r,
+                                struct fault *reterr);
 
 int cutover_plan_stage(const struct pair_view *p, struct planned_step ret[2],
                        struct fault *reterr); /* cutover_order.c */

@@ -4,6 +4,7 @@
 
 #include "common/base/clock.h"
 #include "orchestrator/workload/cutover.h"
+#include "orchestrator/workload/cutover_runbook.h"
 
 static const char *const sides[] = {"", "source", "destination", "both", "witness"};
 
@@ -49,6 +50,19 @@ static json_t *row_json(const struct pair_view *p, const json_t *facts, unsigned
     copy(o, kept, "took_ms");
     copy(o, kept, "before");
     copy(o, kept, "after");
+    copy(o, kept, "by");
+    if (!why) {
+        const json_t *options = p->options;
+        const char *had = json_string_value(json_object_get(options, "pre_existing"));
+        const struct runbook b = {.facts = facts,
+                                  .source_host = p->source_host,
+                                  .destination_host = p->destination_host,
+                                  .source = p->source,
+                                  .destination = p->destination,
+                                  .mirror = json_is_true(json_object_get(options, "delete")) ||
+                                            (had && strcmp(had, "mirror") == 0)};
+        (void)json_object_set_new(o, "commands", runbook_commands(&b, row));
+    }
     if (!why && is_live(p, r->id) && strcmp(state, "begun") == 0)
         (void)json_object_set_new(o, "state", json_string("running"));
     return o;
@@ -56,9 +70,21 @@ static json_t *row_json(const struct pair_view *p, const json_t *facts, unsigned
 
 json_t *cutover_outline(const struct pair_view *p)
 {
-    static const char *const shown[] = {
-        "settings", "checks",          "plan",          "why", "outage", "source", "destination",
-        "findings", "findings_before", "source.collect"};
+    static const char *const shown[] = {"settings",
+                                        "checks",
+                                        "plan",
+                                        "why",
+                                        "outage",
+                                        "source",
+                                        "destination",
+                                        "findings",
+                                        "findings_before",
+                                        "source.collect",
+                                        "after",
+                                        "identity",
+                                        "hold",
+                                        "carry",
+                                        "written"};
     const json_t *facts = json_object_get(p->facts, "cutover");
     enum cutover_method m = cutover_method_of(facts);
     unsigned order[CUTOVER_ROWS];

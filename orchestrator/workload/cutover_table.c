@@ -174,6 +174,8 @@ const struct cutover_row cutover_rows[CUTOVER_ROWS] = {
     ROW("destination.unguard", 97, 80,
         "Resetting the local account token filter policy on the destination computer...",
         DOES(ON_DESTINATION, "unguard", 30, "the destination to put its dead-man timer away"), ALL),
+    ROW("after", 98, 98, "Asking both computers what they are now...",
+        DOES(ON_BOTH, "collect", 60, "both agents"), ALL, OWN),
     ROW("destination.commit", 99, 99, "Making the destination's identity its own for good...",
         DOES(ON_DESTINATION, "commit", 120, "the machine password to be changed"), ALL, OWN,
         .commit = true),

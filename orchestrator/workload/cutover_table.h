@@ -46,7 +46,7 @@ struct cutover_row {
 };
 
 extern const struct cutover_row cutover_rows[];
-#define CUTOVER_ROWS 65
+#define CUTOVER_ROWS 66
 #define CUTOVER_NO_ROW CUTOVER_ROWS
 
 /* NULL: it applies; else why not. */

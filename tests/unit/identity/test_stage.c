@@ -368,6 +368,27 @@ static void password_timeout_of_nobody(void **state)
     host_assert_file("etc/samba/smb.conf", "[global]\n" FS1 DATA);
 }
 
+/* A person does it: what was is noted before, and comes back. */
+static void by_hand(void **state)
+{
+    (void)state;
+    assert_int_equal(order("names", GODWIT__IDENTITY_ACTION__IDENTITY_NOTE, NULL), 0);
+    host_assert_file("etc/hostname", "new1\n"); /* nothing is done for them */
+    assert_int_equal(order("addresses", GODWIT__IDENTITY_ACTION__IDENTITY_NOTE, NULL), 0);
+    host_assert_file("batch", "(none)");
+    host_put("etc/hostname", "fs1\n", 0644);
+    host_put("etc/hosts", "127.0.0.1 localhost\n192.0.2.7 fs1\n", 0644);
+    host_put("etc/systemd/network/a.network", "[Network]\nAddress=192.0.2.7/24\n", 0640);
+    assert_int_equal(act("names"), 0); /* the first note counts */
+    assert_int_equal(undo("names"), 0);
+    assert_int_equal(undo("addresses"), 0);
+    host_assert_file("etc/hostname", "new1\n");
+    host_assert_file("etc/hosts", "127.0.0.1 localhost\n192.0.2.8 new1\n");
+    host_assert_file("etc/samba/smb.conf", conf);
+    host_assert_file("etc/systemd/network/a.network", net_file);
+    assert_int_equal(order("join", GODWIT__IDENTITY_ACTION__IDENTITY_NOTE, NULL), -ENOTSUP);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -379,6 +400,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(stays_away, begin, end),
         cmocka_unit_test_setup_teardown(boot, begin, end),
         cmocka_unit_test_setup_teardown(boot_unreadable, begin, end),
+        cmocka_unit_test_setup_teardown(by_hand, begin, end),
         cmocka_unit_test_setup_teardown(sprung, begin, end),
         cmocka_unit_test_setup_teardown(databases, begin, end),
         cmocka_unit_test_setup_teardown(password_timeout, begin, end),

@@ -1,0 +1,198 @@
+/* cutover_paper: tables of one document that the daemon gives. Main thread. */
+#include "orchestrator/console/cutover_paper.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/mem.h"
+#include "orchestrator/console/show.h"
+
+int cutover_ask(struct run *r, json_t **ret)
+{
+    const struct arg args[] = {
+        {"job", r->words[0]},
+        ARGS_END
+    };
+    return run_ask(r, "cutover show", args, ret);
+}
+
+/* ── report ── */
+
+static const struct column check_columns[] = {
+    {"CHECK",  "id",     CELL_TEXT},
+    {"ON",     "on",     CELL_TEXT},
+    {"RESULT", "result", CELL_TEXT},
+    {"WHY",    "text",   CELL_TEXT},
+    {"REMEDY", "remedy", CELL_TEXT},
+    {NULL,     NULL,     CELL_TEXT},
+};
+
+static const struct column outage_columns[] = {
+    {"Predicted outage", "outage.predicted_ms", CELL_AGE },
+    {"Measured outage",  "outage.measured_ms",  CELL_AGE },
+    {"Taken back",       "why",                 CELL_TEXT},
+    {NULL,               NULL,                  CELL_TEXT},
+};
+
+static const struct column finding_columns[] = {
+    {"USERS", "check",  CELL_TEXT},
+    {"BY",    "target", CELL_TEXT},
+    {"OK",    "passed", CELL_YES },
+    {"",      "text",   CELL_TEXT},
+    {NULL,    NULL,     CELL_TEXT},
+};
+
+static const struct column written_columns[] = {
+    {"Written since the cutover", "written.files", CELL_COUNT},
+    {"Carried back",              "carry.files",   CELL_COUNT},
+    {"Carried deletes",           "carry.deleted", CELL_COUNT},
+    {"Not carried back",          "carry.failed",  CELL_COUNT},
+    {NULL,                        NULL,            CELL_TEXT },
+};
+
+static const struct column path_columns[] = {
+    {"ONLY ON THE DESTINATION", "path", CELL_TEXT},
+    {NULL,                      NULL,   CELL_TEXT},
+};
+
+static const struct column identity_columns[] = {
+    {"IDENTITY", "what",   CELL_TEXT},
+    {"OF",       "on",     CELL_TEXT},
+    {"JUDGED",   "judged", CELL_TEXT},
+    {"BEFORE",   "before", CELL_TEXT},
+    {"AFTER",    "after",  CELL_TEXT},
+    {"WHY",      "why",    CELL_TEXT},
+    {NULL,       NULL,     CELL_TEXT},
+};
+
+int cutover_report(struct run *r)
+{
+    json_t *doc = NULL;
+    size_t i;
+    const json_t *pair;
+    int rc = cutover_ask(r, &doc);
+    if (rc)
+        return rc;
+    if (run_json(r))
+        run_print_json(doc);
+    else
+        json_array_foreach(json_object_get(doc, "pairs"), i, pair)
+        {
+            (void)printf("%s%s to %s, %s: %s\n", i ? "\n" : "", show_str(pair, "source_host"),
+                         show_str(pair, "destination_host"), show_str(pair, "method"),
+                         *show_str(pair, "cutover") ? show_str(pair, "cutover") : "not begun");
+            show_fields(stdout, outage_columns, pair);
+            show_table(stdout, check_columns, json_object_get(pair, "checks"));
+            show_table(stdout, finding_columns, json_object_get(pair, "findings"));
+            show_fields(stdout, written_columns, pair);
+            if (!show_flag(json_object_get(pair, "carry"), "done"))
+                show_table(stdout, path_columns, show_find(pair, "written.paths"));
+            show_table(stdout, identity_columns, json_object_get(pair, "identity"));
+        }
+    json_decref(doc);
+    return EXIT_DONE;
+}
+
+/* ── runbook ── */
+
+static void print_commands(const json_t *stage)
+{
+    size_t i;
+    const json_t *c;
+    const char *before = "";
+    json_array_foreach(json_object_get(stage, "commands"), i, c)
+    {
+        CLEANUP(mem_free) char *text = show_clean(show_str(c, "command"));
+        if (strcmp(before, show_str(c, "on")) != 0)
+            (void)printf("    on %s:\n", show_str(c, "on"));
+        before = show_str(c, "on");
+        (void)printf("        %s\n", text);
+    }
+}
+
+static void print_stage(const json_t *stage)
+{
+    const char *state = show_str(stage, "state"), *after = show_str(stage, "after");
+    bool done = strcmp(state, "done") == 0;
+    CLEANUP(mem_free) char *what = show_clean(after);
+    if (strcmp(state, "skipped") == 0)
+        return;
+    (void)printf("[%c] %3lld%%  %s  %s%s%s%s\n",
+                 done                         ? 'x'
+                 : strcmp(state, "open") == 0 ? ' '
+                                              : '~',
+                 (long long)show_int(stage, "percent"), show_str(stage, "id"),
+                 show_str(stage, "stage"), done && *what ? "  (" : "", done ? what : "",
+                 done && *what ? ")" : "");
+    if (!done)
+        print_commands(stage);
+}
+
+static void print_runbook(const json_t *pair)
+{
+    size_t i;
+    const json_t *stage;
+    const char *state = show_str(pair, "cutover");
+    (void)printf("# %s to %s, %s: %s\n", show_str(pair, "source_host"),
+                 show_str(pair, "destination_host"), show_str(pair, "method"),
+                 *state ? state : "not begun");
+    if (!json_object_get(pair, "plan"))
+        (void)printf("# there is no plan: godwit cutover prepare makes one, and the commands\n");
+    (void)printf("# [x] done  [~] begun  [ ] to do\n");
+    json_array_foreach(json_object_get(pair, "stages"), i, stage)
+    {
+        print_stage(stage);
+    }
+}
+
+/* Of the same document what a person needs. */
+static json_t *runbook_json(const json_t *doc)
+{
+    json_t *pairs = json_array();
+    size_t i, k;
+    const json_t *pair, *stage;
+    json_array_foreach(json_object_get(doc, "pairs"), i, pair)
+    {
+        json_t *stages = json_array();
+        json_array_foreach(json_object_get(pair, "stages"), k, stage)
+        {
+            if (strcmp(show_str(stage, "state"), "skipped") == 0)
+                continue;
+            (void)json_array_append_new(
+                stages, json_pack("{s:s,s:I,s:s,s:s,s:O?}", "id", show_str(stage, "id"), "percent",
+                                  (json_int_t)show_int(stage, "percent"), "stage",
+                                  show_str(stage, "stage"), "state", show_str(stage, "state"),
+                                  "commands", json_object_get(stage, "commands")));
+        }
+        (void)json_array_append_new(
+            pairs, json_pack("{s:s,s:s,s:s,s:s,s:o}", "source_host", show_str(pair, "source_host"),
+                             "destination_host", show_str(pair, "destination_host"), "method",
+                             show_str(pair, "method"), "cutover", show_str(pair, "cutover"),
+                             "stages", stages));
+    }
+    return json_pack("{s:s,s:o}", "job", show_str(doc, "job"), "pairs", pairs);
+}
+
+int cutover_runbook(struct run *r)
+{
+    json_t *doc = NULL;
+    size_t i;
+    const json_t *pair;
+    int rc = cutover_ask(r, &doc);
+    if (rc)
+        return rc;
+    if (run_json(r)) {
+        json_t *o = runbook_json(doc);
+        run_print_json(o);
+        json_decref(o);
+    } else {
+        json_array_foreach(json_object_get(doc, "pairs"), i, pair)
+        {
+            (void)printf("%s", i ? "\n" : "");
+            print_runbook(pair);
+        }
+    }
+    json_decref(doc);
+    return EXIT_DONE;
+}

@@ -1,0 +1,7 @@
+/* cutover_paper: what a cutover was, is and would be, on paper: report and runbook. Main thread. */
+#pragma once
+#include "orchestrator/console/run.h"
+
+int cutover_ask(struct run *r, json_t **ret); /* "cutover show" of the job at hand */
+int cutover_report(struct run *r);
+int cutover_runbook(struct run *r);
