@@ -231,6 +231,7 @@ static void tell_samba(const struct site *v, const struct server *server, const 
     tell_users(v, c);
     tell_open(v, c);
     capture_domain(v, s->conf, c);
+    capture_parity(v, s->conf, c);
 }
 
 /* ── the rest ── */

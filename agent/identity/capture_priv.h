@@ -3,6 +3,8 @@
 #include "agent/identity/stage.h"
 #include "agent/share/smbconf.h"
 
+/* What has to be the same on both hosts, though no stage makes it so. */
+void capture_parity(const struct site *v, const struct smbconf *conf, Godwit__IdentityCapture *c);
 void capture_add(char ***list, size_t *n, const char *text);
 /* Standard output of a program that ended with 0; malloc'd, NULL otherwise. */
 char *capture_ask(const struct site *v, const char *const *argv);

@@ -23,6 +23,7 @@
 #include "common/base/text.h"
 
 #define CHECKS_MAX 500
+#define DCS_MAX 20U
 #define SKEW_S 300 /* Kerberos refuses beyond */
 
 struct checking {
@@ -211,6 +212,58 @@ static void check_new_name(struct checking *c)
             why.text);
 }
 
+/* A controller that has not heard yet would refuse what another one took. */
+static unsigned lagging(struct checking *c, const char *list, uint32_t version, unsigned *retall)
+{
+    unsigned behind = 0;
+    CLEANUP(mem_free) char *copy = xstrdup(list);
+    char *save = NULL;
+    for (char *l = strtok_r(copy, "\n", &save); l && *retall < DCS_MAX;
+         l = strtok_r(NULL, "\n", &save)) {
+        char *name = strrchr(l, ' ') ? strrchr(l, ' ') + 1 : l;
+        size_t n = strlen(name);
+        if (n > 0 && name[n - 1] == '.')
+            name[n - 1] = '\0';
+        if (!names_full_valid(name))
+            continue;
+        CLEANUP(ads_account_free) struct ads_account *had = NULL;
+        struct ads other = c->machine;
+        struct fault why = {.err = 0};
+        other.dc = name;
+        (*retall)++;
+        int rc = ads_find(&other, c->p->old->netbios, &had, &why);
+        if (rc < 0)
+            ADD(c, "replication", "warn", "bring the controller back, or take it out of DNS",
+                "%.60s does not answer: %s", name, why.text);
+        else
+            behind += rc == 0 || had->key_version != version;
+    }
+    return behind;
+}
+
+static void check_replication(struct checking *c)
+{
+    const Godwit__IdentityDomain *d = c->p->account;
+    CLEANUP(mem_free) char *service = xasprintf("_ldap._tcp.dc._msdcs.%s", d ? d->realm : "");
+    const char *const argv[] = {"dig", "+short", "+time=2", "+tries=1", service, "SRV", NULL};
+    const struct program_call call = {.argv = argv, .search = c->r->site.search};
+    struct program_output o;
+    struct fault unused = {.err = 0};
+    unsigned all = 0;
+    if (!d || !names_full_valid(d->realm) || program_run(&call, &o, &unused) < 0)
+        return;
+    unsigned behind = o.code == 0 ? lagging(c, o.out, d->key_version, &all) : 0;
+    program_done(&o);
+    if (behind)
+        ADD(c, "replication", "fail", "wait for replication (samba-tool drs showrepl), then again",
+            "%u of %u controllers have another state of the account", behind, all);
+    else if (all)
+        ADD(c, "replication", "pass", "", "%u controllers agree on the account", all);
+    else
+        ADD(c, "replication", "warn", "look at the name server",
+            "DNS knows no controllers of %.60s", d->realm);
+}
+
 static void check_domain(struct checking *c)
 {
     check_credential(c);
@@ -220,6 +273,7 @@ static void check_domain(struct checking *c)
     if (c->source || c->rejoin)
         check_account(c);
     if (c->source) {
+        check_replication(c);
         check_spns(c);
         check_new_name(c);
     }
@@ -336,8 +390,9 @@ static void check_shares(struct checking *c)
         ADD(c, "samba", "fail", "install and set up Samba on this host", "%s", why.text);
         return;
     }
-    for (size_t i = 0; i < c->p->n_shares; i++)
+    for (size_t i = 0; i < c->p->n_shares && !c->source; i++)
         check_share(c, s, c->p->shares[i]->name);
+    check_host(c->r, c->source, s->conf);
 }
 
 static void check_programs(struct checking *c)
@@ -398,8 +453,7 @@ int stage_check(struct stage_run *r)
     check_programs(&c);
     check_others(&c);
     check_network(&c);
-    if (!c.source)
-        check_shares(&c);
+    check_shares(&c);
     if (p->domain)
         check_domain(&c);
     (void)credential_free(c.who);

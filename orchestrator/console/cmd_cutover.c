@@ -158,6 +158,26 @@ static int cutover_prepare(struct run *r)
     return do_phase(r, "cutover prepare", settings);
 }
 
+static int cutover_validate(struct run *r)
+{
+    const struct cutover_opts *o = r->opts;
+    CLEANUP(mem_free) char *own = settings_of(r->opts);
+    json_t *doc = NULL, *s = own ? json_loads(own, 0, NULL) : json_object();
+    (void)json_object_set_new(s, "only_look", json_true());
+    CLEANUP(mem_free) char *settings = json_dumps(s, JSON_COMPACT);
+    json_decref(s);
+    const struct arg args[] = {
+        {"job",      r->words[0]},
+        {"settings", settings   },
+        ARGS_END
+    };
+    int rc = run_ask(r, "cutover prepare", args, &doc);
+    json_decref(doc);
+    if (rc == EXIT_DONE)
+        rc = cutover_wait(r, r->words[0], o->timeout_ms);
+    return rc == EXIT_DONE || rc == EXIT_FAILED ? cutover_checks(r, rc) : rc;
+}
+
 static int cutover_rehearse(struct run *r)
 {
     CLEANUP(mem_free) char *settings = settings_of(r->opts);
@@ -426,6 +446,10 @@ const struct command cutover_commands[] = {
     JOB_ROW("prepare", cutover_prepare, run_options,
             "Asks both hosts what they are, makes the plan and checks it; changes nothing.",
             "What it was told is kept for `cutover run`; `cutover report` shows plan and checks."),
+    JOB_ROW("validate", cutover_validate, run_options,
+            "Checks all that can be known beforehand, and prints each check; changes nothing.",
+            "Asks both hosts anew, as prepare does. Exit code 0: nothing is in the way; 8: a check "
+            "failed."),
     JOB_ROW(
         "rehearse", cutover_rehearse, run_options,
         "Checks as prepare does, and lets the destination play its part apart from the network.",

@@ -94,6 +94,52 @@ int cutover_report(struct run *r)
     return EXIT_DONE;
 }
 
+static unsigned count_failed(const json_t *checks)
+{
+    size_t i;
+    unsigned n = 0;
+    const json_t *c;
+    json_array_foreach(checks, i, c)
+    {
+        n += strcmp(show_str(c, "result"), "fail") == 0;
+    }
+    return n;
+}
+
+int cutover_checks(struct run *r, int ran)
+{
+    json_t *doc = NULL, *pairs = json_array();
+    size_t i;
+    unsigned failed = 0;
+    const json_t *pair;
+    int rc = cutover_ask(r, &doc);
+    json_array_foreach(json_object_get(doc, "pairs"), i, pair)
+    {
+        const json_t *checks = json_object_get(pair, "checks");
+        unsigned n = count_failed(checks);
+        failed += n;
+        (void)json_array_append_new(
+            pairs, json_pack("{s:s,s:s,s:b,s:O?}", "source_host", show_str(pair, "source_host"),
+                             "destination_host", show_str(pair, "destination_host"), "fit", n == 0,
+                             "checks", json_object_get(pair, "checks")));
+        if (!run_json(r)) {
+            (void)printf("%s%s to %s, %s\n", i ? "\n" : "", show_str(pair, "source_host"),
+                         show_str(pair, "destination_host"), show_str(pair, "method"));
+            show_table(stdout, check_columns, checks);
+        }
+        if (ran == EXIT_FAILED && n == 0)
+            (void)run_fail(EXIT_FAILED, "%s", show_str(pair, "pair_reason"));
+    }
+    if (rc == EXIT_DONE && run_json(r)) {
+        json_t *o = json_pack("{s:s,s:O}", "job", show_str(doc, "job"), "pairs", pairs);
+        run_print_json(o);
+        json_decref(o);
+    }
+    json_decref(pairs);
+    json_decref(doc);
+    return rc != EXIT_DONE ? rc : failed ? EXIT_PREFLIGHT : ran;
+}
+
 /* ── runbook ── */
 
 static void print_commands(const json_t *stage)

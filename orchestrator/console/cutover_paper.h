@@ -4,4 +4,6 @@
 
 int cutover_ask(struct run *r, json_t **ret); /* "cutover show" of the job at hand */
 int cutover_report(struct run *r);
+/* The pre-flight's lines, after a run of it that ended with ran; 0, or EXIT_PREFLIGHT. */
+int cutover_checks(struct run *r, int ran);
 int cutover_runbook(struct run *r);

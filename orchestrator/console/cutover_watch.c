@@ -24,6 +24,7 @@ struct following {
     const char *job;
     char *shown[PAIRS_MAX]; /* the line before, of each pair */
     int64_t lost_since;
+    bool quiet;
 };
 
 static void say_pair(struct following *f, size_t i, const json_t *pair)
@@ -78,7 +79,8 @@ static int look(struct following *f)
     int rc = run_try(f->run, "cutover show", args, &doc, &why);
     if (rc == EXIT_DONE) {
         f->lost_since = 0;
-        say_all(f, doc);
+        if (!f->quiet)
+            say_all(f, doc);
         const char *state = show_str(doc, "state");
         rc = progress_over(state) ? report_exit(state) : -1;
         json_decref(doc);
@@ -110,9 +112,9 @@ static void rest(struct following *f)
     json_decref(doc);
 }
 
-int cutover_follow(struct run *r, const char *job, uint64_t timeout_ms)
+static int follow(struct run *r, const char *job, uint64_t timeout_ms, bool quiet)
 {
-    struct following f = {.run = r, .job = job};
+    struct following f = {.run = r, .job = job, .quiet = quiet};
     int64_t end = timeout_ms ? clock_mono_ms() + (int64_t)timeout_ms : INT64_MAX;
     int rc = -1;
     interrupt_catch();
@@ -128,4 +130,14 @@ int cutover_follow(struct run *r, const char *job, uint64_t timeout_ms)
     for (size_t i = 0; i < PAIRS_MAX; i++)
         free(f.shown[i]);
     return rc;
+}
+
+int cutover_follow(struct run *r, const char *job, uint64_t timeout_ms)
+{
+    return follow(r, job, timeout_ms, false);
+}
+
+int cutover_wait(struct run *r, const char *job, uint64_t timeout_ms)
+{
+    return follow(r, job, timeout_ms, true);
 }

@@ -123,7 +123,8 @@ static bool is_wanted(const struct pair_view *p)
     unsigned row = row_of(p->stage);
     switch (deed_of(p->stage)) {
     case DEED_PREPARE:
-        return !cutover_rows[row].early || !cutover_not(facts, row);
+        return !cutover_rows[row].early ||
+               (!cutover_not(facts, row) && !json_is_true(json_object_get(facts, "only_look")));
     case DEED_REHEARSE:
         return true;
     case DEED_DO:

@@ -74,6 +74,7 @@ static int take_settings(const struct pair_view *p, json_t *facts, const json_t 
     json_t *settings = json_object_get(facts, "settings");
     char name[16];
     json_t *own = now ? json_deep_copy(now) : json_object();
+    (void)json_object_del(own, "only_look");
     take_own(p, own, "new_names", "new_name");
     take_own(p, own, "source_addresses", "source_address");
     int rc = check_settings(own, reterr);
@@ -128,6 +129,8 @@ static int admit_forth(const struct pair_view *p, json_t *facts, const char *pha
                          "this cutover is half done: godwit cutover resume goes on with the "
                          "settings that it has, godwit cutover rollback takes it back");
     (void)json_object_del(facts, "why");
+    (void)json_object_set_new(facts, "only_look",
+                              json_boolean(json_is_true(json_object_get(settings, "only_look"))));
     return take_settings(p, facts, settings, reterr);
 }
 

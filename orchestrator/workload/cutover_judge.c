@@ -184,8 +184,20 @@ static void take_capture(json_t *facts, unsigned row, const char *side,
         (void)json_object_set_new(facts, side, message_json(&b->capture->base));
 }
 
+/* What the transfer found of every id and SID in the data. */
+static void note_identities(const struct pair_view *p, json_t *checks)
+{
+    char text[FAULT_TEXT_MAX] = "";
+    enum check_result r = files_check_identities(p->facts, p->options, text, sizeof text);
+    const char *said = r == CHECK_PASS ? "pass" : "warn";
+    if (*text)
+        (void)json_array_append_new(
+            checks, json_pack("{s:s,s:s,s:s,s:s}", "id", "identities", "result", said, "text", text,
+                              "remedy", r == CHECK_PASS ? "" : "godwit job validate tells more"));
+}
+
 /* Both hosts have told what they are. */
-static enum verdict make_plan(json_t *facts, struct fault *reterr)
+static enum verdict make_plan(const struct pair_view *p, json_t *facts, struct fault *reterr)
 {
     json_t *checks = json_array();
     const json_t *from = json_object_get(facts, "source");
@@ -197,6 +209,7 @@ static enum verdict make_plan(json_t *facts, struct fault *reterr)
         return VERDICT_FAIL;
     }
     json_t *plan = cutover_plan(from, to, settings, checks, reterr);
+    note_identities(p, checks);
     (void)json_object_set_new(facts, "checks", checks);
     if (!plan)
         return VERDICT_FAIL;
@@ -233,8 +246,7 @@ static enum verdict took_row(const struct pair_view *p, json_t *facts, unsigned 
     int64_t now = clock_wall_ms(), at = number_of(cutover_kept(facts, row), "at_ms");
     note_took(facts, row, now > at ? now - at : 0);
     if (strcmp(cutover_rows[row].id, "destination.connect") == 0 && !cutover_has_begun(facts))
-        return make_plan(facts, reterr);
-    (void)p;
+        return make_plan(p, facts, reterr);
     return VERDICT_NEXT;
 }
 

@@ -14,6 +14,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
+#include "orchestrator/workload/cutover_parity.h"
 
 #define NAME_MAX_LEN 15
 
@@ -528,6 +529,8 @@ static void copy_settings(struct planning *g)
     (void)json_object_set_new(g->plan, "account", json_deep_copy(account));
     (void)json_object_set_new(g->plan, "ou", json_string(comma ? comma + 1 : ""));
     (void)json_object_set_new(g->plan, "dc", json_string(text_of(account, "dc")));
+    if (json_object_get(g->source, "accounts"))
+        (void)json_object_set(g->plan, "accounts", json_object_get(g->source, "accounts"));
     (void)json_object_set_new(g->plan, "probe_user",
                               json_string(text_of(g->settings, "probe_user")));
     (void)json_object_set_new(g->plan, "ssh_keys",
@@ -549,6 +552,7 @@ json_t *cutover_plan(const json_t *source, const json_t *destination, const json
     check_idmap(&g);
     plan_names(&g);
     plan_moves(&g);
+    cutover_parity(source, destination, checks);
     check_shares(&g);
     check_exports(&g);
     if (!g.failed)

@@ -36,6 +36,19 @@ type_stage() { # STAGE: what the runbook says, word for word
     done < <(godwit cutover runbook move -o json | jq -r ".pairs[0].stages[] | select(.id == \"$1\").commands[] | [.on, .command] | @tsv" | sed 's/\\\\/\\/g')
 }
 
+say "all that can be known beforehand, and what a missing folder does"
+godwit cutover validate move --source-address "$(admin_of fs1)/24" --new-name fs1-old >/run/checks.$$ || { cat /run/checks.$$; fail "validate ended with $?"; }
+for check in control timer settings firewall accounts 'share sales' programs; do
+    [ "$check" = programs ] || grep -q "^$check  .*pass" /run/checks.$$ || { cat /run/checks.$$; fail "no check $check that passes"; }
+done
+on new1 mv /srv/data/sales /srv/data/elsewhere
+rc=0; godwit cutover validate move -o json >/run/checks.$$ || rc=$?
+[ $rc = 8 ] || { cat /run/checks.$$; fail "exit code $rc, not 8"; }
+[ "$(jq -r '.pairs[0].checks[] | select(.result == "fail").id' /run/checks.$$)" = "share sales" ] || { cat /run/checks.$$; fail "another check fails"; }
+on new1 mv /srv/data/elsewhere /srv/data/sales
+rm -f /run/checks.$$
+diff <(echo "$before") <(identity_of fs1; identity_of new1) || fail "validate changed something"
+
 say "the run ends where a person is to go on"
 on orch sh -c '! grep -rq pw-alice /var/log' || fail "a password in a log"
 held source.addresses run move --source-address "$(admin_of fs1)/24" --new-name fs1-old --by-hand source.addresses --by-hand source.names

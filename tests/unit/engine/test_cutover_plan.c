@@ -6,6 +6,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
+#include "orchestrator/workload/cutover_parity.h"
 #include "orchestrator/workload/cutover_plan.h"
 #include "orchestrator/workload/json_message.h"
 #include "proto/identity.pb-c.h"
@@ -225,9 +226,51 @@ static void exports_have_to_be_where_clients_mount_them(void **state)
     json_decref(checks);
 }
 
+/* ── what both say of themselves ── */
+
+static void what_no_stage_makes_the_same_is_told(void **state)
+{
+    static const struct {
+        const char *source, *destination, *settings, *firewall, *part;
+    } cases[] = {
+        {"{'settings':['vfs objects = acl_xattr'],'protection':[]}",
+         "{'settings':['VFS objects = acl_xattr'],'protection':[]}",         "pass", "pass", ""},
+        {"{'settings':['vfs objects = acl_xattr','ntlm auth = yes']}",
+         "{'settings':['ntlm auth = no']}",                                  "warn", "pass",
+         "only the source has: vfs objects = acl_xattr; ntlm auth = yes. Only the destination has: "
+         "ntlm auth = no"                                                                      },
+        {"{'settings':['a = b'],'protection':[]}",
+         "{'settings':['a = b'],'protection':['firewall nftables']}",        "pass", "warn", ""},
+        {"{}",                                                         "{}", NULL,   "pass", ""}, /* an older agent tells nothing */
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        json_t *a = read_json(cases[i].source), *b = read_json(cases[i].destination), *one;
+        json_t *checks = json_array();
+        const char *said[2] = {NULL, NULL}, *text = "";
+        size_t k;
+        cutover_parity(a, b, checks);
+        json_array_foreach(checks, k, one)
+        {
+            bool settings = strcmp(json_string_value(json_object_get(one, "id")), "settings") == 0;
+            said[!settings] = json_string_value(json_object_get(one, "result"));
+            text = settings ? json_string_value(json_object_get(one, "text")) : text;
+        }
+        assert_true(!said[0] == !cases[i].settings);
+        if (said[0])
+            assert_string_equal(said[0], cases[i].settings);
+        assert_string_equal(said[1], cases[i].firewall);
+        assert_non_null(strstr(text, cases[i].part));
+        json_decref(checks);
+        json_decref(a);
+        json_decref(b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_no_stage_makes_the_same_is_told),
         cmocka_unit_test(addresses_go_to_the_interface_in_their_network),
         cmocka_unit_test(an_address_of_its_own_may_stay),
         cmocka_unit_test(what_cannot_end_well_is_refused),

@@ -327,10 +327,31 @@ static void reverse_zones_that_a_server_has(void **state)
         assert_int_equal(dns_is_zone(cases[i].said, "7.2.0.192.in-addr.arpa"), cases[i].has);
 }
 
+static void who_ends_the_agent(void **state)
+{
+    static const struct {
+        const char *text, *held;
+    } cases[] = {
+        {"Requires=system.slice sysinit.target\nBindsTo=\nRestart=on-failure\n", NULL             },
+        {"Requires=system.slice\nBindsTo=winbind.service\n",                     "winbind.service"},
+        {"PartOf=a.service smbd.service\n",                                      "smbd.service"   },
+        {"Wants=smbd.service\nAfter=winbind.service\n",                          NULL             },
+        {"",                                                                     NULL             },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        const char *held = check_holds_agent(cases[i].text);
+        assert_true(!held == !cases[i].held);
+        if (held)
+            assert_string_equal(held, cases[i].held);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reverse_zones_that_a_server_has),
+        cmocka_unit_test(who_ends_the_agent),
         cmocka_unit_test(credentials),
         cmocka_unit_test(a_file_that_others_may_read_is_refused),
         cmocka_unit_test(accounts),
