@@ -21,7 +21,7 @@ time_to_silence() { # HOST
     echo "$grew"
 }
 
-# The rate makes the 400 MiB take over 15 s.
+# The rate makes the 400 MiB take over 15 s. Files count when they are whole: many, so that some are before the end.
 revoke_case() { # REVOKED SOURCE DESTINATION
     local silence took start
     godwit job create files --name "job-$1" --pair "$2:/srv/data=$3:/srv/data" >/dev/null
@@ -41,8 +41,8 @@ revoke_case() { # REVOKED SOURCE DESTINATION
 }
 
 fleet_up fs1 fs2 new1 new2
-big_files fs1 /srv/data 2 200
-big_files fs2 /srv/data 2 200
+big_files fs1 /srv/data 20 20
+big_files fs2 /srv/data 20 20
 lab rate new1 200
 lab rate new2 200
 revoke_case fs1 fs1 new1
