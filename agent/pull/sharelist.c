@@ -195,8 +195,11 @@ static int explain(const struct smb_place *p, int rc, struct fault *reterr)
                          "%.80s does not let %.60s list its shares: are password and account "
                          "right? Change them: godwit credential add",
                          p->address, p->login.user);
-    return fault_set(reterr, FAULT_STOP_JOB, -rc, "%.80s does not tell its shares: %s", p->address,
-                     strerror(-rc));
+    return fault_set(reterr, FAULT_STOP_JOB, -rc, "%.80s does not tell its shares: %s%s",
+                     p->address, strerror(-rc),
+                     p->login.proof == SMB_PASSWORD
+                         ? ""
+                         : ": by tickets none may be listed, so name the share in the pair");
 }
 
 int sharelist(const struct smb_place *p, void (*each)(void *arg, const struct share_found *f),
