@@ -1,7 +1,7 @@
 # again: rows whose destination has the tree already: nothing changed, one percent changed, one huge file changed
 # in place. Each peer has a destination of its own, so that all see the same change. Sourced by tests/bench/transfer.
 
-again_tree() { case $1 in delta) echo image10g ;; *) echo million ;; esac; }
+again_tree() { case $1 in delta*) echo image10g ;; *) echo million ;; esac; }
 
 again_prepare() { # PEER: sets target, job; nothing is emptied
     target=/srv/ground/out-$1
@@ -19,7 +19,7 @@ again_seed() { # PEER…
     say "tree $tree: first copy by godwit $took s, agents' peak $(agent_peak fs1) and $(agent_peak new1) KiB"
     for peer; do
         target=/srv/ground/out-$peer
-        on new1 cp -a /srv/ground/out-godwit "$target"
+        on new1 cp -a --reflink=never /srv/ground/out-godwit "$target"
     done
     target=/srv/ground/out-godwit
 }
@@ -31,7 +31,7 @@ again_options() {
     has=$(godwit job create --help)
     more_rsync='' more_godwit=''
     case $1 in
-    delta)
+    delta*)
         more_rsync=--no-whole-file more_godwit=--delta
         grep -q -- --delta <<<"$has"
         ;;

@@ -1,4 +1,4 @@
-# ground: where the bench's trees lie: memory of the lab hosts, or ext4 on a loop device that a host mounts.
+# ground: where the bench's trees lie: memory of the lab hosts, or ext4 or XFS on a loop device that a host mounts.
 # Sourced by tests/bench/transfer; wants $out, lab, on, fail.
 
 tree_mib() { # TREE: its size
@@ -24,6 +24,8 @@ tree_inodes() { # TREE: more than it has
 # A tree at the scale, in MiB, and some room.
 scaled_mib() { echo $(($(tree_mib "$1") / scale + 64)); }
 
+on_disk() { [ "$kind" != memory ]; }
+
 need_memory() { # MIB
     local have
     have=$(awk '/^MemAvailable/ {print int($2 / 1024)}' /proc/meminfo)
@@ -43,14 +45,20 @@ in_mounts_of() { # HOST CMD…: in the host's mounts, yet with this machine's de
     nsenter -t "$pid" -m "$@"
 }
 
-# disk_new HOST MIB INODES: a new ext4 at /srv/ground. New each time: ext4 keeps away from inodes that were
-# freed in the last minutes, so that a folder emptied before a run costs the run up to half its time.
+# disk_new HOST MIB INODES: a new ext4, or XFS whose files can share blocks, at /srv/ground. New each time: ext4
+# keeps away from inodes that were freed in the last minutes, so that a folder emptied before a run costs the run up
+# to half its time. Where $loop says so, past the page cache of the machine: else what a host's cache holds lies in
+# memory twice, which no disk does.
 disk_new() {
-    local image=$out/$1.ext4 device numbers
+    local image=$out/$1.$kind device numbers
     disk_drop "$1"
     truncate -s "$(($2 * 5 / 4 + 512))M" "$image"
-    mkfs.ext4 -qF -m 0 -N $(($3 * 5 / 4 + 20000)) -E lazy_itable_init=0,lazy_journal_init=0 "$image"
-    device=$(losetup --find --show "$image")
+    case $kind in
+    ext4) mkfs.ext4 -qF -m 0 -N $(($3 * 5 / 4 + 20000)) -E lazy_itable_init=0,lazy_journal_init=0 "$image" ;;
+    xfs) mkfs.xfs -qf -m reflink=1 "$image" ;;
+    esac
+    # shellcheck disable=SC2086
+    device=$(losetup $loop --find --show "$image")
     numbers=$(stat -c '0x%t 0x%T' "$device")
     # shellcheck disable=SC2086,SC2016
     in_mounts_of "$1" sh -c 'mkdir -p /srv/ground && rm -f "$1" && mknod "$1" b "$2" "$3" && mount "$1" /srv/ground' \
@@ -64,12 +72,12 @@ disk_drop() { # HOST; an agent may still watch it for a moment
         in_mounts_of "$1" umount /srv/ground 2>/dev/null || sleep 0.1
     done
     ! in_mounts_of "$1" mountpoint -q /srv/ground || in_mounts_of "$1" umount -l /srv/ground
-    rm -f "$out/$1.ext4"
+    rm -f "$out/$1.ext4" "$out/$1.xfs"
 }
 
 # ground_clear HOST [MIB INODES]: an empty /srv/ground of the row's kind.
 ground_clear() {
-    if [ "$kind" = ext4 ]; then
+    if on_disk; then
         disk_new "$@"
     else
         on "$1" sh -c 'rm -rf /srv/ground && mkdir /srv/ground'
@@ -87,5 +95,5 @@ ground_free() { # HOST…: memory and disk go back
 tree_make() {
     ground_clear "$1" "$(scaled_mib "$2")" $(($(tree_inodes "$2") / scale))
     on "$1" /root/maketree "$2" /srv/ground/tree "$scale"
-    [ "$kind" != ext4 ] || on "$1" sync -f /srv/ground
+    ! on_disk || on "$1" sync -f /srv/ground
 }

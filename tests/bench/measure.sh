@@ -15,7 +15,7 @@ machine() {
 timed() { # CMD…: sets took, in seconds; on a disk until all is on it
     local start=$EPOCHREALTIME
     "$@"
-    [ "$kind" != ext4 ] || on new1 sync -f /srv/ground
+    ! on_disk || on new1 sync -f /srv/ground
     took=$(awk "BEGIN {printf \"%.4f\", $EPOCHREALTIME - $start}")
 }
 

@@ -23,7 +23,7 @@ scaling_rows='def median: sort | .[length / 2 | floor];
 bench_scaling() { # pairs|lanes
     local n round made=mixed sources=1
     [ "$1" = lanes ] && made=big || sources=4
-    [ "$kind" = ext4 ] || need_memory $((sources * 2 * $(scaled_mib $made) + 512))
+    on_disk || need_memory $((sources * 2 * $(scaled_mib $made) + 512))
     for ((n = 1; n <= sources; n++)); do tree_make "fs$n" $made; done
     for round in $(seq "$rounds"); do
         for n in 1 2 3 4; do
