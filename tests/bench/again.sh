@@ -50,7 +50,8 @@ bench_again() { # ROW PEER…
         echo '[]' >"$out/$row.json"
         return
     fi
-    need_disk $((($(scaled_mib "$made") * 5 / 4 + 512) * (copies + 1)))
+    [ "$made" != image10g ] || copies=$((copies + 1)) # the one that is being written
+    need_disk $(($(disk_mib "$(scaled_mib "$made")") + $(disk_mib $(($(scaled_mib "$made") * copies)))))
     tree_make fs1 "$made"
     disk_new new1 $(($(scaled_mib "$made") * copies)) $(($(tree_inodes "$made") / scale * copies))
     again_seed "$@"

@@ -26,6 +26,14 @@ scaled_mib() { echo $(($(tree_mib "$1") / scale + 64)); }
 
 on_disk() { [ "$kind" != memory ]; }
 
+# What a file system for so many MiB of the row's tree is made of: much for small files, little for one large one.
+disk_mib() {
+    case $tree in
+    delta*) echo $(($1 * 33 / 32 + 512)) ;;
+    *) echo $(($1 * 5 / 4 + 512)) ;;
+    esac
+}
+
 need_memory() { # MIB
     local have
     have=$(awk '/^MemAvailable/ {print int($2 / 1024)}' /proc/meminfo)
@@ -47,18 +55,17 @@ in_mounts_of() { # HOST CMD…: in the host's mounts, yet with this machine's de
 
 # disk_new HOST MIB INODES: a new ext4, or XFS whose files can share blocks, at /srv/ground. New each time: ext4
 # keeps away from inodes that were freed in the last minutes, so that a folder emptied before a run costs the run up
-# to half its time. Where $loop says so, past the page cache of the machine: else what a host's cache holds lies in
-# memory twice, which no disk does.
+# to half its time. Past the machine's page cache: a disk has no second one, in which all that a host's cache holds
+# lies once more, and what is read or written only seems to be.
 disk_new() {
     local image=$out/$1.$kind device numbers
     disk_drop "$1"
-    truncate -s "$(($2 * 5 / 4 + 512))M" "$image"
+    truncate -s "$(disk_mib "$2")M" "$image"
     case $kind in
     ext4) mkfs.ext4 -qF -m 0 -N $(($3 * 5 / 4 + 20000)) -E lazy_itable_init=0,lazy_journal_init=0 "$image" ;;
     xfs) mkfs.xfs -qf -m reflink=1 "$image" ;;
     esac
-    # shellcheck disable=SC2086
-    device=$(losetup $loop --find --show "$image")
+    device=$(losetup --direct-io=on --find --show "$image")
     numbers=$(stat -c '0x%t 0x%T' "$device")
     # shellcheck disable=SC2086,SC2016
     in_mounts_of "$1" sh -c 'mkdir -p /srv/ground && rm -f "$1" && mknod "$1" b "$2" "$3" && mount "$1" /srv/ground' \
