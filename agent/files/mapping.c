@@ -1,24 +1,18 @@
 /* mapping: the step "files.map": which entries an id map would change, before and after, one page
  * of them at a time. Folders are read in the order of their names, so that the next page goes on
- * behind the last; nothing is kept between two pages, and nothing is changed. Worker thread. */
+ * behind the last; nothing is kept between two pages, and nothing is changed. What a tree is of:
+ * mapping_local.c, mapping_smb.c. Worker thread. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "agent/files/files.h"
+#include "agent/files/mapping_priv.h"
 #include "agent/files/order.h"
 #include "agent/step.h"
 #include "agent/store/beneath.h"
-#include "agent/store/dents.h"
-#include "agent/store/meta.h"
-#include "agent/store/meta_priv.h"
-#include "agent/store/ntacl.h"
-#include "common/base/buf.h"
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/base/idmap.h"
@@ -32,32 +26,10 @@
 #define NAMES_MAX (256ULL << 20) /* bytes of the names on the way down, together */
 #define PATH_MAX_BYTES (64U << 10)
 #define DEPTH_MAX 512U /* each level holds a descriptor */
-#define ACL_HEAD 4U
-#define ACL_ENTRY 8U
-#define ACL_USER 0x02U
-#define ACL_GROUP 0x08U
-
-struct mapper {
-    struct step *step;
-    int root;
-    const struct idmap *map;
-    struct filter *filter;
-    bool one_file_system;
-    dev_t dev;
-    char *after; /* bytes of the path that the page before ended with; NULL: none, or passed */
-    struct buf path, xattrs;
-    uint64_t held; /* bytes of names */
-    unsigned depth;
-    int64_t until_ms;
-    size_t texts;
-    Godwit__MapRow *row; /* of the entry at hand; NULL: nothing changed yet */
-    Godwit__MapPage page;
-    bool full;
-};
 
 /* ── what changes ── */
 
-__attribute__((format(printf, 2, 3))) static void change(struct mapper *m, const char *fmt, ...)
+void map_change(struct mapper *m, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
@@ -80,33 +52,7 @@ __attribute__((format(printf, 2, 3))) static void change(struct mapper *m, const
     text = NULL;
 }
 
-static void look_owner(struct mapper *m, const struct stat *st)
-{
-    uint32_t uid = idmap_uid(m->map, st->st_uid), gid = idmap_gid(m->map, st->st_gid);
-    if (uid != st->st_uid)
-        change(m, "owner %u -> %u", st->st_uid, uid);
-    if (gid != st->st_gid)
-        change(m, "group %u -> %u", st->st_gid, gid);
-}
-
-static void look_acl(struct mapper *m, const struct xattr_view *x, const char *what)
-{
-    struct cursor c = cursor_of(x->value, x->value_len);
-    (void)cursor_u32(&c);
-    for (size_t n = x->value_len >= ACL_HEAD ? (x->value_len - ACL_HEAD) / ACL_ENTRY : 0; n > 0;
-         n--) {
-        uint16_t tag = cursor_u16(&c);
-        (void)cursor_u16(&c);
-        uint32_t id = cursor_u32(&c);
-        uint32_t to = tag == ACL_USER    ? idmap_uid(m->map, id)
-                      : tag == ACL_GROUP ? idmap_gid(m->map, id)
-                                         : id;
-        if (!c.bad && to != id)
-            change(m, "%s %s %u -> %u", what, tag == ACL_USER ? "user" : "group", id, to);
-    }
-}
-
-static void look_sid(void *arg, const struct sid *from)
+void map_change_sid(void *arg, const struct sid *from)
 {
     struct mapper *m = arg;
     struct sid to;
@@ -115,27 +61,7 @@ static void look_sid(void *arg, const struct sid *from)
         return;
     sid_text(from, a);
     sid_text(&to, b);
-    change(m, "SID %s -> %s", a, b);
-}
-
-static void look_xattrs(struct mapper *m, int dir, const char *name)
-{
-    CLEANUP(fd_close) int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    buf_clear(&m->xattrs);
-    if (fd < 0 || xattrs_read(fd, &m->xattrs) < 0) {
-        m->page.unreadable++;
-        return;
-    }
-    struct cursor c = cursor_of(m->xattrs.data, m->xattrs.len);
-    struct xattr_view x;
-    while (xattrs_next(&c, &x)) {
-        if (x.name_len == 23 && memcmp(x.name, "system.posix_acl_access", 23) == 0)
-            look_acl(m, &x, "ACL");
-        else if (x.name_len == 24 && memcmp(x.name, "system.posix_acl_default", 24) == 0)
-            look_acl(m, &x, "default ACL");
-        else if (x.name_len == strlen(NTACL_NAME) && memcmp(x.name, NTACL_NAME, x.name_len) == 0)
-            (void)ntacl_each(x.value, x.value_len, look_sid, m);
-    }
+    map_change(m, "SID %s -> %s", a, b);
 }
 
 static void remember(struct mapper *m)
@@ -148,12 +74,13 @@ static void remember(struct mapper *m)
 }
 
 /* The entry whose path is in m->path. */
-static void look(struct mapper *m, int dir, const char *name, const struct stat *st)
+static int look(struct mapper *m, const struct names *k, size_t i, const struct map_seen *seen)
 {
     m->row = NULL;
-    look_owner(m, st);
-    if (!S_ISLNK(st->st_mode))
-        look_xattrs(m, dir, name);
+    int rc = m->tree->look(m, k, i, seen);
+    if (rc == -ENOTCONN)
+        return rc;
+    m->page.unreadable += rc < 0;
     m->page.entries++;
     if (m->row) {
         m->page.rows[m->page.n_rows++] = m->row;
@@ -163,48 +90,49 @@ static void look(struct mapper *m, int dir, const char *name, const struct stat 
               (m->page.entries % 64 == 0 && clock_mono_ms() > m->until_ms);
     if (m->full)
         remember(m);
+    return 0;
+}
+
+int map_look_root(struct mapper *m, const struct map_seen *seen)
+{
+    return m->after ? 0 : look(m, NULL, 0, seen);
 }
 
 /* ── the way through ── */
-
-struct names {
-    char **list;
-    size_t n;
-    uint64_t bytes;
-};
 
 static void names_done(struct mapper *m, struct names *k)
 {
     m->held -= k->bytes;
     for (size_t i = 0; i < k->n; i++)
-        free(k->list[i]);
+        free(k->list[i].name);
     free(k->list);
+    (void)fd_close(k->fd);
 }
 
 static int by_bytes(const void *a, const void *b)
 {
-    return strcmp(*(char *const *)a, *(char *const *)b);
+    return strcmp(((const struct named *)a)->name, ((const struct named *)b)->name);
 }
 
-static int names_read(struct mapper *m, int fd, struct names *ret)
+int map_names_add(struct mapper *m, struct names *k, const char *name, size_t len,
+                  struct named **ret)
 {
-    CLEANUP(mem_free) struct dents *d = xmalloc(sizeof *d);
-    struct dents_entry e;
-    struct names k = {.n = 0};
-    int rc;
-    dents_init(d, fd);
-    while ((rc = dents_next(d, &e)) > 0) {
-        uint64_t bytes = e.len + 2 * sizeof(char *);
-        if (m->held + k.bytes + bytes > NAMES_MAX) {
-            rc = -E2BIG;
-            break;
-        }
-        if ((k.n & (k.n - 1)) == 0)
-            k.list = xrealloc(k.list, (k.n ? 2 * k.n : 1) * sizeof *k.list);
-        k.list[k.n++] = xmemdup(e.name, e.len);
-        k.bytes += bytes;
-    }
-    m->held += k.bytes;
+    uint64_t bytes = len + 2 * sizeof(struct named);
+    if (m->held + bytes > NAMES_MAX)
+        return -E2BIG;
+    if ((k->n & (k->n - 1)) == 0)
+        k->list = xrealloc(k->list, (k->n ? 2 * k->n : 1) * sizeof *k->list);
+    k->list[k->n] = (struct named){.name = xmemdup(name, len)};
+    *ret = &k->list[k->n++];
+    k->bytes += bytes;
+    m->held += bytes;
+    return 0;
+}
+
+static int names_read(struct mapper *m, struct names *ret)
+{
+    struct names k = {.fd = -1};
+    int rc = m->tree->list(m, &k);
     if (rc < 0) {
         names_done(m, &k);
         return rc;
@@ -230,30 +158,40 @@ static int place_of(const struct mapper *m, const char *name, size_t above)
 }
 
 static bool is_left_out(const struct mapper *m, size_t above, const char *name,
-                        const struct stat *st)
+                        const struct map_seen *seen)
 {
-    int64_t ms = (int64_t)st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000;
     const char *folder = m->path.data ? (const char *)m->path.data : "";
-    return m->filter &&
-           (filter_name(m->filter, folder, above ? above - 1 : 0, name, strlen(name),
-                        S_ISDIR(st->st_mode)) ||
-            (S_ISREG(st->st_mode) && filter_file(m->filter, (uint64_t)st->st_size, ms)));
+    return m->filter && (filter_name(m->filter, folder, above ? above - 1 : 0, name, strlen(name),
+                                     seen->folder) ||
+                         (seen->file && filter_file(m->filter, seen->size, seen->written_ms)));
 }
 
-static int walk(struct mapper *m);
+static int enter(struct mapper *m)
+{
+    if (m->depth == DEPTH_MAX) {
+        m->page.unreadable++;
+        return 0;
+    }
+    m->depth++;
+    int rc = map_walk(m);
+    m->depth--;
+    return rc;
+}
 
 /* above: how many bytes of the path stand before the name, its slash included. */
-static int visit(struct mapper *m, int dir, const char *name, size_t above)
+static int visit(struct mapper *m, const struct names *k, size_t i, size_t above)
 {
-    struct stat st;
+    const char *name = k->list[i].name;
+    struct map_seen seen = {.folder = false};
     int place = place_of(m, name, above);
     if (place < 0)
         return 0;
-    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-        m->page.unreadable += errno != ENOENT;
+    int rc = m->tree->see(m, k, i, &seen);
+    if (rc < 0) {
+        m->page.unreadable += rc != -ENOENT;
         return 0;
     }
-    if (is_left_out(m, above, name, &st))
+    if (is_left_out(m, above, name, &seen))
         return 0;
     buf_put(&m->path, name, strlen(name));
     if (m->path.overflow)
@@ -261,30 +199,18 @@ static int visit(struct mapper *m, int dir, const char *name, size_t above)
     if (place > 0) {
         free(m->after);
         m->after = NULL;
-        look(m, dir, name, &st);
+        rc = look(m, k, i, &seen);
     }
-    bool other = m->one_file_system && st.st_dev != m->dev;
-    if (!S_ISDIR(st.st_mode) || other || m->full)
-        return 0;
-    if (m->depth == DEPTH_MAX) {
-        m->page.unreadable++;
-        return 0;
-    }
-    m->depth++;
-    int rc = walk(m);
-    m->depth--;
-    return rc;
+    return rc == 0 && seen.enter && !m->full ? enter(m) : rc;
 }
 
 /* Below the folder whose path is in m->path; it is as long afterwards. */
-static int walk(struct mapper *m)
+int map_walk(struct mapper *m)
 {
     size_t len = m->path.len;
-    struct names k = {.n = 0};
-    CLEANUP(fd_close)
-    int fd = beneath_open(m->root, (const char *)m->path.data, len, O_RDONLY | O_DIRECTORY, 0);
-    int rc = fd < 0 ? fd : names_read(m, fd, &k);
-    if (rc == -E2BIG)
+    struct names k = {.fd = -1};
+    int rc = names_read(m, &k);
+    if (rc == -E2BIG || rc == -ENOTCONN)
         return rc;
     if (rc < 0) {
         m->page.unreadable++;
@@ -300,7 +226,7 @@ static int walk(struct mapper *m)
     }
     for (size_t i = 0; rc == 0 && i < k.n && !m->full; i++) {
         m->path.len = above;
-        rc = step_cancelled(m->step) ? -ECANCELED : visit(m, fd, k.list[i], above);
+        rc = step_cancelled(m->step) ? -ECANCELED : visit(m, &k, i, above);
     }
     m->path.len = len;
     names_done(m, &k);
@@ -309,22 +235,14 @@ static int walk(struct mapper *m)
 
 /* ── the step ── */
 
-static int open_source(struct mapper *m, const Godwit__MapOrder *o, struct fault *reterr)
+static int take_after(struct mapper *m, const char *after, struct fault *reterr)
 {
-    struct stat st;
-    size_t n = strlen(o->after) / 2;
-    m->root = beneath_root((const char *)o->path.data, o->path.len, false);
-    if (m->root < 0 || fstat(m->root, &st) < 0)
-        return fault_set(reterr, FAULT_STOP_JOB, m->root < 0 ? -m->root : errno,
-                         "the source folder cannot be opened");
-    m->dev = st.st_dev;
-    if (n > PATH_MAX_BYTES)
-        return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "the order is not well formed");
-    m->after = n > 0 ? xcalloc(n + 1, 1) : NULL;
-    if (n > 0 && (text_unhex(o->after, m->after, n) < 0 || !beneath_valid(m->after, n)))
-        return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "the order is not well formed");
+    size_t n = strlen(after) / 2;
     if (n == 0)
-        look(m, m->root, ".", &st);
+        return 0;
+    m->after = n <= PATH_MAX_BYTES ? xcalloc(n + 1, 1) : NULL;
+    if (!m->after || text_unhex(after, m->after, n) < 0 || !beneath_valid(m->after, n))
+        return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "the order is not well formed");
     return 0;
 }
 
@@ -337,16 +255,16 @@ static int make_page(struct mapper *m, const Godwit__MapOrder *o, struct fault *
     m->map = map;
     int rc = order_filter(o->filter, &m->filter, reterr);
     if (rc == 0)
-        rc = open_source(m, o, reterr);
-    if (rc < 0)
-        return rc;
-    rc = walk(m);
-    if (rc < 0)
-        return fault_set(reterr, FAULT_STOP_JOB, -rc, "the source cannot be looked at: %s",
-                         rc == -E2BIG ? "a folder has too many names" : strerror(-rc));
+        rc = take_after(m, o->after, reterr);
+    if (rc == 0)
+        rc = o->smb ? map_endpoint(m, o, reterr) : map_local(m, o, reterr);
+    if (rc < 0 && !reterr->err)
+        (void)fault_set(reterr, FAULT_STOP_JOB, -rc, "the source cannot be looked at: %s",
+                        rc == -E2BIG ? "a folder has too many names" : strerror(-rc));
+    m->map = NULL;
     m->page.done = !m->full;
     m->page.after = o->after;
-    return 0;
+    return rc;
 }
 
 static void page_done(struct mapper *m)
@@ -361,21 +279,18 @@ static void page_done(struct mapper *m)
     free(m->page.rows);
     free(m->page.next);
     buf_done(&m->path);
-    buf_done(&m->xattrs);
     free(m->after);
     (void)filter_free(m->filter);
-    (void)fd_close(m->root);
 }
 
 void files_map(struct step *s, struct step_result *ret)
 {
     size_t len = 0;
     const void *args = step_args(s, &len);
-    struct mapper m = {.step = s, .root = -1, .until_ms = clock_mono_ms() + PAGE_MS};
+    struct mapper m = {.step = s, .until_ms = clock_mono_ms() + PAGE_MS};
     Godwit__MapOrder *o = godwit__map_order__unpack(NULL, len, args);
     godwit__map_page__init(&m.page);
     buf_init(&m.path, PATH_MAX_BYTES);
-    buf_init(&m.xattrs, XATTRS_MAX);
     m.page.rows = xcalloc(ROWS_MAX, sizeof(void *));
     m.page.next = xstrdup("");
     ret->status = STEP_FAILED;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "agent/pull/depot.h"
 #include "agent/pull/pull_priv.h"
@@ -25,6 +26,7 @@ struct incoming_stream {
     uint64_t size;
     int fd; /* what is there, or what comes to be */
     uint8_t *room;
+    XXH3_state_t *digest; /* of what was written */
 };
 
 int pull_depot_open(struct pull *p, struct fault *reterr)
@@ -92,7 +94,7 @@ static int keep(struct incoming_stream *s, uint64_t at, const void *data, size_t
             return -errno;
         done += k > 0 ? (size_t)k : 0;
     }
-    return 0;
+    return XXH3_64bits_update(s->digest, data, n) == XXH_OK ? 0 : -EIO;
 }
 
 static int each_block(struct incoming_stream *s,
@@ -119,6 +121,28 @@ static int each_block(struct incoming_stream *s,
     return rc;
 }
 
+/* A job that verifies believes the disk alone. */
+static void from_disk(const struct incoming_stream *s)
+{
+    if (s->w->s->spec->options.evidence)
+        (void)posix_fadvise(s->fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
+static int read_again(struct incoming_stream *s, int folder, const char *name)
+{
+    uint64_t was = XXH3_64bits_digest(s->digest), at = 0;
+    CLEANUP(fd_close) int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    s->fd = fd;
+    from_disk(s);
+    (void)XXH3_64bits_reset(s->digest);
+    for (ssize_t n; (n = pread(fd, s->room, SMB_READ_MAX, (off_t)at)) != 0; at += (uint64_t)n)
+        if (n < 0 || XXH3_64bits_update(s->digest, s->room, (size_t)n) != XXH_OK)
+            return -EIO;
+    return at == s->size && XXH3_64bits_digest(s->digest) == was ? 0 : -EUCLEAN;
+}
+
 /* 1: it stands there as it is at the server. */
 static int is_there(struct incoming_stream *s, int folder, const char *name)
 {
@@ -128,6 +152,7 @@ static int is_there(struct incoming_stream *s, int folder, const char *name)
     if (old < 0 || fstat(old, &st) < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != s->size)
         return 0;
     s->fd = old;
+    from_disk(s);
     int rc = each_block(s, compare);
     return rc < 0 ? rc : rc == 0;
 }
@@ -143,12 +168,13 @@ static int take(struct incoming_stream *s, int folder, const char *name, int fil
     if (fd < 0)
         return -errno;
     s->fd = fd;
+    (void)XXH3_64bits_reset(s->digest);
     rc = each_block(s, keep);
     if (rc == 0)
         rc = depot_place(folder, fd, TEMP, name, file);
     if (rc < 0)
         (void)unlinkat(folder, TEMP, 0);
-    return rc;
+    return rc == 0 && s->w->s->spec->options.evidence ? read_again(s, folder, name) : rc;
 }
 
 static int stream(struct worker *w, const char *path, size_t len, const struct smb_stream *of,
@@ -169,7 +195,9 @@ static int stream(struct worker *w, const char *path, size_t len, const struct s
         rc = smb_get_open(c, 0, &s.from, NULL);
     if (rc < 0)
         return rc;
-    rc = take(&s, folder, name, file);
+    s.digest = XXH3_createState();
+    rc = s.digest ? take(&s, folder, name, file) : -ENOMEM;
+    (void)XXH3_freeState(s.digest);
     CLEANUP(smb_call_free) struct smb_call *end = smb_call_new(k->smb);
     if (!smb_is_lost(k->smb))
         (void)ask(w, end, smb_put_close(end, &s.from));
@@ -251,7 +279,8 @@ static int entry(void *arg, const void *row, size_t len)
     if (smb_is_lost(k->smb))
         return rc < 0 ? rc : -ENOTCONN;
     if (rc < 0)
-        worker_failed(w, &f, NULL, -rc, "stream");
+        worker_failed(w, &f, NULL, rc == -EUCLEAN ? 0 : -rc,
+                      rc == -EUCLEAN ? "content differs" : "stream");
     return rc == -ECANCELED ? rc : 0;
 }
 

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -22,6 +23,7 @@
 #define NAME_MAX_BYTES 1024U
 #define COMMENT_MAX_BYTES 4096U
 #define PROGRAM "godwit-smb-shares"
+#define FOLDER_MAX 96
 
 /* ── what is said ── */
 
@@ -82,30 +84,46 @@ static int find_program(char *ret, size_t size)
 /* For an agent that may not become another user: a unit of its own, by a user that nobody else is.
  */
 static const char *const properties[] = {
-    "--property=DynamicUser=yes",    "--property=CapabilityBoundingSet=",
-    "--property=PrivateDevices=yes", "--property=ProtectHome=yes",
-    "--property=LimitCORE=0",        "--property=RuntimeMaxSec=70",
+    "--property=DynamicUser=yes",
+    "--property=CapabilityBoundingSet=",
+    "--property=PrivateDevices=yes",
+    "--property=ProtectHome=yes",
+    "--property=LimitCORE=0",
+    "--property=RuntimeMaxSec=70",
+    "--property=RuntimeDirectoryMode=0700",
 };
 
-static void command(const char *program, const char **argv)
+/* In memory, and gone with the unit however that ends: tickets lie there. */
+static void unit_folder(char ret[FOLDER_MAX])
+{
+    static atomic_uint count;
+    (void)snprintf(ret, FOLDER_MAX, "--property=RuntimeDirectory=godwit-shares-%d-%u",
+                   (int)getpid(), atomic_fetch_add(&count, 1));
+}
+
+static void command(const char *program, char folder[FOLDER_MAX], const char **argv)
 {
     size_t n = geteuid() != 0 || confine_may_set_user() ? 0 : confine_unit(argv);
     for (size_t i = 0; n > 0 && i < ARRAY_SIZE(properties); i++)
         argv[n++] = properties[i];
+    unit_folder(folder);
+    if (n > 0)
+        argv[n++] = folder;
     argv[n++] = program;
     argv[n] = NULL;
 }
 
 static int start(const char *program, int theirs, pid_t *ret)
 {
-    const char *args[CONFINE_ARGS + ARRAY_SIZE(properties) + 2];
+    const char *args[CONFINE_ARGS + ARRAY_SIZE(properties) + 3];
+    char folder[FOLDER_MAX];
     char *const env[] = {(char *)(uintptr_t) "PATH=/usr/bin:/bin",
                          (char *)(uintptr_t) "LC_ALL=C.UTF-8", NULL};
     posix_spawn_file_actions_t acts;
     posix_spawnattr_t attr;
     sigset_t none;
     (void)sigemptyset(&none);
-    command(program, args);
+    command(program, folder, args);
     (void)posix_spawn_file_actions_init(&acts);
     (void)posix_spawnattr_init(&attr);
     (void)posix_spawnattr_setsigmask(&attr, &none);
@@ -192,14 +210,15 @@ static int explain(const struct smb_place *p, int rc, struct fault *reterr)
                          " did not start, or died (it runs by systemd-run, which needs dbus)");
     if (rc == -EACCES || rc == -EPERM)
         return fault_set(reterr, FAULT_STOP_JOB, EACCES,
-                         "%.80s does not let %.60s list its shares: are password and account "
-                         "right? Change them: godwit credential add",
-                         p->address, p->login.user);
-    return fault_set(reterr, FAULT_STOP_JOB, -rc, "%.80s does not tell its shares: %s%s",
-                     p->address, strerror(-rc),
-                     p->login.proof == SMB_PASSWORD
-                         ? ""
-                         : ": by tickets none may be listed, so name the share in the pair");
+                         "%.80s does not let %.60s list its shares: are %s and account right? "
+                         "Change them: godwit credential add",
+                         p->address,
+                         p->login.user && *p->login.user ? p->login.user
+                                                         : "the owner of these tickets",
+                         p->login.proof == SMB_PASSWORD ? "password" : "tickets");
+    return fault_set(reterr, FAULT_STOP_JOB, -rc,
+                     "%.80s does not tell its shares: %s; name the share in the pair", p->address,
+                     strerror(-rc));
 }
 
 int sharelist(const struct smb_place *p, void (*each)(void *arg, const struct share_found *f),

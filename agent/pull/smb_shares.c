@@ -5,10 +5,13 @@
 #include <grp.h>
 #include <krb5.h>
 #include <libsmbclient.h>
+#include <limits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -22,6 +25,7 @@
 #define FIRST_UID 61184 /* of those that belong to nobody and are taken by the process */
 #define UIDS 4096
 #define TIMEOUT_MS 20000
+#define TICKETS "/dev/shm/godwit-XXXXXX"
 
 static struct asked {
     enum smb_proof proof;
@@ -99,19 +103,63 @@ static int memory_file(const void *p, size_t n, char ret[40])
     return 0;
 }
 
-/* Samba's own Kerberos takes tickets only of a file that has a name and one owner, unless it is
- * told not to look: ours is in memory, and is read when we are somebody else. */
-static int allow_nameless(void)
+/* The folder of the one file with a name that there is: Samba's Kerberos opens no cache of tickets
+ * by a link, such as /proc/self/fd has, and none that others own or may read. It is in memory: of
+ * the unit where there is one, else of a mount that ends with this process. */
+static struct tickets {
+    char folder[PATH_MAX], file[PATH_MAX + 8];
+    bool made; /* by us, not by the unit */
+} tickets;
+
+static void own_memory(void)
 {
-    static const char lines[] = "[libdefaults]\n  fcache_strict_checking = no\n";
-    char file[40];
-    int rc = memory_file(lines, sizeof lines - 1, file);
-    CLEANUP(mem_free) char *files = xasprintf("%s:/etc/krb5.conf", file);
-    return rc == 0 && setenv("KRB5_CONFIG", files, 1) < 0 ? -errno : rc;
+    if (geteuid() == 0 && unshare(CLONE_NEWNS) == 0 &&
+        mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) == 0)
+        (void)mount("godwit", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+                    "size=2m,mode=1777");
+}
+
+static int tickets_folder(void)
+{
+    const char *given = getenv("RUNTIME_DIRECTORY");
+    int n = snprintf(tickets.folder, sizeof tickets.folder, "%s", given ? given : TICKETS);
+    if (n < 0 || (size_t)n >= sizeof tickets.folder)
+        return -ENAMETOOLONG;
+    if (!given)
+        own_memory();
+    if (!given && !mkdtemp(tickets.folder))
+        return -errno;
+    tickets.made = !given;
+    (void)snprintf(tickets.file, sizeof tickets.file, "%s/cc", tickets.folder);
+    return 0;
+}
+
+static void tickets_remove(void)
+{
+    if (*tickets.file)
+        (void)unlink(tickets.file);
+    if (tickets.made)
+        (void)rmdir(tickets.folder);
+}
+
+static int tickets_give(uid_t id) /* to whom we are about to be */
+{
+    if (*tickets.file && (chown(tickets.folder, id, id) < 0 || chown(tickets.file, id, id) < 0))
+        return -errno;
+    return 0;
+}
+
+static int keep_tickets(void)
+{
+    CLEANUP(fd_close)
+    int fd = open(tickets.file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    return write(fd, asked.secret, asked.secret_len) == (ssize_t)asked.secret_len ? 0 : -EIO;
 }
 
 /* libsmbclient takes no keytab: the first ticket is fetched here. */
-static krb5_error_code fetch_ticket(krb5_context k, const char *keytab, const char *path)
+static krb5_error_code fetch_ticket(krb5_context k, const char *keytab, const char *cache)
 {
     krb5_principal who = NULL;
     krb5_keytab kt = NULL;
@@ -124,7 +172,7 @@ static krb5_error_code fetch_ticket(krb5_context k, const char *keytab, const ch
     if (!bad)
         bad = krb5_get_init_creds_keytab(k, &creds, who, kt, 0, NULL, NULL);
     if (!bad)
-        bad = krb5_cc_resolve(k, path, &cc);
+        bad = krb5_cc_resolve(k, cache, &cc);
     if (!bad)
         bad = krb5_cc_initialize(k, cc, who);
     if (!bad)
@@ -132,40 +180,43 @@ static krb5_error_code fetch_ticket(krb5_context k, const char *keytab, const ch
     return bad;
 }
 
-static int tickets_of_keytab(const char *keytab, char ret[40])
+/* Who the tickets are of: nobody need have said so, and Samba takes a log-on without a name for
+ * that of a stranger. */
+static krb5_error_code take_name(krb5_context k, const char *cache)
 {
-    char folder[] = "/dev/shm/godwit-XXXXXX";
-    krb5_context k = NULL;
-    CLEANUP(mem_free) char *name = xasprintf("FILE:%s", keytab);
-    if (!mkdtemp(folder) || krb5_init_context(&k) != 0)
-        return -EIO;
-    CLEANUP(mem_free) char *path = xasprintf("FILE:%s/cc", folder);
-    krb5_error_code bad = fetch_ticket(k, name, path);
-    CLEANUP(mem_free) char *tickets = NULL;
-    size_t len = 0;
-    int rc = bad ? -EACCES : file_read(path + 5, ASK_MAX, &tickets, &len);
-    (void)unlink(path + 5);
-    (void)rmdir(folder);
-    if (rc == 0)
-        rc = memory_file(tickets, len, ret);
-    if (tickets)
-        explicit_bzero(tickets, len);
-    return rc;
+    krb5_ccache cc = NULL;
+    krb5_principal who = NULL;
+    char *name = NULL;
+    krb5_error_code bad = krb5_cc_resolve(k, cache, &cc);
+    if (!bad)
+        bad = krb5_cc_get_principal(k, cc, &who);
+    if (!bad)
+        bad = krb5_unparse_name(k, who, &name);
+    if (!bad)
+        asked.user = name;
+    return bad;
 }
 
 static int use_tickets(void)
 {
-    char file[40], tickets[40];
+    char file[40];
+    krb5_context k = NULL;
     if (asked.proof == SMB_PASSWORD)
         return 0;
-    int rc = memory_file(asked.secret, asked.secret_len, file);
+    int rc = tickets_folder();
+    if (rc == 0 && krb5_init_context(&k) != 0)
+        rc = -EIO;
+    CLEANUP(mem_free) char *cache = xasprintf("FILE:%s", tickets.file);
+    if (rc == 0 && asked.proof == SMB_CCACHE)
+        rc = keep_tickets();
     if (rc == 0 && asked.proof == SMB_KEYTAB)
-        rc = tickets_of_keytab(file, tickets);
-    if (rc == 0)
-        rc = allow_nameless();
-    CLEANUP(mem_free)
-    char *name = xasprintf("FILE:%s", asked.proof == SMB_KEYTAB ? tickets : file);
-    return rc == 0 && setenv("KRB5CCNAME", name, 1) < 0 ? -errno : rc;
+        rc = memory_file(asked.secret, asked.secret_len, file);
+    CLEANUP(mem_free) char *keytab = xasprintf("FILE:%s", rc == 0 ? file : "");
+    if (rc == 0 && asked.proof == SMB_KEYTAB && fetch_ticket(k, keytab, cache) != 0)
+        rc = -EACCES;
+    if (rc == 0 && take_name(k, cache) != 0)
+        rc = -EACCES;
+    return rc == 0 && setenv("KRB5CCNAME", cache, 1) < 0 ? -errno : rc;
 }
 
 /* ── rights ── */
@@ -186,6 +237,9 @@ static int drop_rights(void)
 #endif
     if (geteuid() != 0)
         return 0;
+    int rc = tickets_give(id);
+    if (rc < 0)
+        return rc;
     if (setgroups(0, NULL) < 0 || setresgid(id, id, id) < 0 || setresuid(id, id, id) < 0)
         return -errno;
     return prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0 ? -errno : 0;
@@ -276,6 +330,7 @@ int main(void)
         rc = use_tickets();
     if (rc == 0)
         rc = list(&b);
+    tickets_remove();
     if (rc < 0) {
         buf_clear(&b);
         buf_put_u8(&b, (uint8_t)-rc);

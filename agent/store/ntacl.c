@@ -423,3 +423,9 @@ int ntacl_each(const void *blob, size_t len, ntacl_each_sid each, void *arg)
     int rc = head_read(blob, len, &h);
     return rc == 0 ? do_descriptor(&m, h.sd_at) : rc;
 }
+
+int ntacl_each_descriptor(const void *sd, size_t len, ntacl_each_sid each, void *arg)
+{
+    struct mapper m = {.p = sd, .len = len, .each = each, .arg = arg};
+    return len < 20 || len > BLOB_MAX ? -EBADMSG : do_descriptor(&m, 0);
+}

@@ -42,3 +42,5 @@ int ntacl_map_descriptor(const void *sd, size_t len, const struct idmap *map, st
 typedef void (*ntacl_each_sid)(void *arg, const struct sid *sid);
 /* Each SID in it once or more: owner, group, entries. -EBADMSG. */
 int ntacl_each(const void *blob, size_t len, ntacl_each_sid each, void *arg);
+/* The same of a self-relative descriptor alone. */
+int ntacl_each_descriptor(const void *sd, size_t len, ntacl_each_sid each, void *arg);

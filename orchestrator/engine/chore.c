@@ -158,7 +158,10 @@ void chore_add(struct engine *e, struct host *h, const struct chore_about *about
 
 void chore_add_pair(const struct pair *p, struct planned_step *s, chore_end ended)
 {
-    struct chore_about about = {.name = p->job->name, .n = p->n, .side = s->side};
+    struct chore_about about = {.name = p->job->name,
+                                .n = p->n,
+                                .side = s->side,
+                                .endpoint = endpoint_of(p, s->kind, s->side)};
     memcpy(about.job, p->job->id, sizeof about.job);
     chore_add(p->job->engine, p->host[s->side], &about, s, ended);
 }

@@ -309,14 +309,23 @@ bool endpoint_credential(struct engine *e, const char *endpoint, struct opened *
     return ret->user != NULL;
 }
 
+/* Its credential goes with what reads or writes the share, and with nothing else. */
+const char *endpoint_of(const struct pair *p, const char *kind, enum step_side side)
+{
+    static const char *const reads[] = {"files.inventory", "files.map", "files.send"};
+    if (p->to_endpoint && strcmp(kind, "files.push") == 0)
+        return p->to_endpoint;
+    for (size_t i = 0; side == SIDE_SOURCE && i < ARRAY_SIZE(reads); i++)
+        if (strcmp(kind, reads[i]) == 0)
+            return p->endpoint;
+    return NULL;
+}
+
 bool endpoint_open(struct engine *e, const struct step *s, struct opened *ret)
 {
+    const char *name = endpoint_of(s->pair, s->kind, s->side);
     *ret = (struct opened){.user = NULL};
-    bool reads = strcmp(s->kind, "files.send") == 0 || strcmp(s->kind, "files.inventory") == 0;
-    if (s->pair->to_endpoint && strcmp(s->kind, "files.push") == 0)
-        return endpoint_credential(e, s->pair->to_endpoint, ret);
-    return s->pair->endpoint && s->side == SIDE_SOURCE && reads &&
-           endpoint_credential(e, s->pair->endpoint, ret);
+    return name && endpoint_credential(e, name, ret);
 }
 
 void endpoint_forget(struct opened *o)

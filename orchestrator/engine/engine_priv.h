@@ -362,6 +362,8 @@ struct opened { /* a credential out of the vault */
 };
 /* false: there is none, or it cannot be opened. */
 bool endpoint_credential(struct engine *e, const char *endpoint, struct opened *ret);
+/* Whose credential such a step of the pair needs; NULL: none. */
+const char *endpoint_of(const struct pair *p, const char *kind, enum step_side side);
 bool endpoint_open(struct engine *e, const struct step *s, struct opened *ret);
 void endpoint_forget(struct opened *o);
 

@@ -70,7 +70,7 @@ static uint32_t number_of(const struct pair_view *p, const char *name, uint32_t 
     return n > 0 ? (uint32_t)n : otherwise;
 }
 
-static Godwit__SmbSource *fill_smb(const struct pair_view *p, Godwit__SmbSource *ret, char *share)
+Godwit__SmbSource *files_fill_smb(const struct pair_view *p, Godwit__SmbSource *ret, char *share)
 {
     if (!p->endpoint)
         return NULL;
@@ -93,7 +93,7 @@ static int plan_inventory(const struct pair_view *p, struct planned_step ret[2],
     o.filter = files_filter(p->options, &filter);
     Godwit__SmbSource smb;
     CLEANUP(mem_free) char *share = xmalloc(strlen(p->source) + 1);
-    o.smb = fill_smb(p, &smb, share);
+    o.smb = files_fill_smb(p, &smb, share);
     Godwit__SharesInventory *shared = shares_listed(p);
     CLEANUP(mem_free) ProtobufCBinaryData *parts = shared ? shares_parts(shared, &o.n_parts) : NULL;
     o.parts = parts;
@@ -233,7 +233,7 @@ static void plan_send(const struct pair_view *p, struct transfer *t, struct plan
     o.peer_host = files_text(p->destination_host);
     Godwit__SmbSource smb;
     CLEANUP(mem_free) char *share = xmalloc(strlen(p->source) + 1);
-    o.smb = fill_smb(p, &smb, share);
+    o.smb = files_fill_smb(p, &smb, share);
     files_plan_step(ret, SIDE_SOURCE, "files.send", &o.base);
 }
 

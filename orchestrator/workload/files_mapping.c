@@ -15,19 +15,19 @@ int files_map_page(const struct pair_view *p, const char *after, struct planned_
     if (!*map)
         return fault_set(reterr, FAULT_STOP_JOB, EINVAL,
                          "the job has no map, and no account got another id");
-    if (p->endpoint)
-        return fault_set(
-            reterr, FAULT_STOP_JOB, EOPNOTSUPP,
-            "the source is an endpoint: its entries cannot be listed before and after");
     int rc = files_check_map_known(p, reterr);
     if (rc < 0)
         return rc;
     Godwit__MapOrder o = GODWIT__MAP_ORDER__INIT;
-    o.path = files_bytes(p->source, strlen(p->source));
+    if (!p->endpoint) /* an agent that knows no shares here finds no such folder */
+        o.path = files_bytes(p->source, strlen(p->source));
     o.map = files_bytes(map, strlen(map));
     o.filter = files_filter(p->options, &filter);
     o.one_file_system = json_is_true(json_object_get(p->options, "one_file_system"));
     o.after = files_text(after);
+    Godwit__SmbSource smb;
+    CLEANUP(mem_free) char *share = xmalloc(strlen(p->source) + 1);
+    o.smb = files_fill_smb(p, &smb, share);
     files_plan_step(ret, SIDE_SOURCE, "files.map", &o.base);
     return 1;
 }

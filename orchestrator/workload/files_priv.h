@@ -140,6 +140,9 @@ struct Godwit__TransferOptions;
 /* place: "/SHARE/folder" of an endpoint. share: at least as long. */
 void files_fill_share(const struct pair_view *p, const char *endpoint, const char *place,
                       struct Godwit__SmbSource *ret, char *share);
+/* The share of a pair whose source is an endpoint; else NULL. share: at least as long as source. */
+struct Godwit__SmbSource *files_fill_smb(const struct pair_view *p, struct Godwit__SmbSource *ret,
+                                         char *share);
 void files_fill_options(const struct pair_view *p, struct Godwit__TransferOptions *o);
 int files_check_losses(const struct pair_view *p, struct fault *reterr);
 /* files_push.c: 1 step */

@@ -232,7 +232,7 @@ streams_equal() { # what a client reads of both servers
     done
 }
 smb winsrv odd -c "put $work/hello sub:folder" >/dev/null || fail "no stream of a folder"
-pull deep nas:odd "$work/deep" --exclude sub/away
+pull deep nas:odd "$work/deep" --exclude sub/away --verify full
 job_end deep 60 done
 godwit inventory show deep -o json >"$work/out"
 class streams-large kept 1
@@ -246,18 +246,38 @@ smb newsrv deep -c "get one:more $work/s2" >/dev/null
 cmp "$work/stream" "$work/s2" || fail "a stream that is new did not arrive"
 smb newsrv deep -c "get large:thick $work/s2" >/dev/null
 cmp "$work/stream" "$work/s2" || fail "a stream that changed did not arrive"
+damaged=$(find "$work/deep-depot" -name ':thick:*')
+printf X | dd of="$damaged" bs=1 seek=100000 conv=notrunc status=none
+cmp -s "$work/stream" "$damaged" && fail "the stream was not damaged"
+godwit job start deep >/dev/null
+job_end deep 60 done
+cmp "$work/stream" "$damaged" || fail "a stream that was damaged in the depot stayed so"
 smb newsrv deep -c 'allinfo one' | grep -q 'stream: \[:thin' && fail "a stream that was removed is still there"
-passed "streams of any size in a depot: as a client reads them, and the next pass"
+passed "streams of any size in a depot: as a client reads them, and the next passes, which see one that was damaged"
 
 # ── other SIDs ──
 printf 'sid,%s,%s\n' "$alice" "$(sid_of newsrv alice)" >"$work/map.csv"
-pull mapped nas:data/attr "$dst/mapped" --map "$work/map.csv"
+mapped() { godwit job map "$1" -o json >"$work/out" || { cat "$work/out"; fail "what the map of $1 changes is not listed"; }; }
+godwit job create files --name mapped --pair "nas:data/attr=dst:$dst/mapped" --map "$work/map.csv" >/dev/null
+mapped mapped
+[ "$(jq -r '.rows[] | select(.path == "plain.txt") | .changes[]' "$work/out")" = "SID $alice -> $(sid_of newsrv alice)" ] ||
+    { cat "$work/out"; fail "what the map would change is not listed"; }
+[ ! -e "$dst/mapped" ] || fail "listing what a map would change made something"
+printf 'sid,S-1-1-0,S-1-5-11\n' >"$work/everyone.csv"
+small_files "$src/many" 6 120
+chmod -R a+rwX "$src/many"
+godwit job create files --name everyone --pair "nas:data/many=dst:$dst/mapped" --map "$work/everyone.csv" --exclude 'd5/**' >/dev/null
+mapped everyone # more than a page of 500
+diff <(cd "$src/many" && find . -path './d5/*' -prune -o -printf '%P\n' | LC_ALL=C sort) <(jq -r '.rows[].path' "$work/out" | sed 's/^[.]$//' | LC_ALL=C sort) ||
+    fail "not each entry once"
+rm -r "$src/many"
+godwit job start mapped >/dev/null
 job_end mapped 60 done
 [ "$(stat -c %u "$dst/mapped/plain.txt")" = 64002 ] || fail "the file is not alice's of the new server"
 descriptors newsrv "$dst/mapped" >"$work/out"
 grep -qF "$(sid_of newsrv alice)" "$work/out" && ! grep -qF "$alice" "$work/out" || { cat "$work/out"; fail "SIDs of the old server are left"; }
 rm -r "$dst/mapped"
-passed "a map of SIDs: owner and entries are of the new server's user"
+passed "a map of SIDs: listed before, entry by entry; owner and entries are of the new server's user"
 
 # ── encrypted share, a share that goes away half way ──
 pull sealed nas:sealed/attr "$work/sealed"

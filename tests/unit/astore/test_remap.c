@@ -243,6 +243,10 @@ static void a_descriptor_alone(void **state)
     buf_init(&whole, 4096);
     assert_int_equal(ntacl_map_descriptor(sd, n, none, &b), 0);
     assert_int_equal(b.len, 0);
+    assert_int_equal(ntacl_each_descriptor(sd, n, count, &s), 0);
+    assert_int_equal(s.n, 8);
+    assert_int_equal(s.changed, 0);
+    s = (struct seen){0};
     assert_int_equal(ntacl_map_descriptor(sd, n, m, &b), 1);
     assert_int_equal(b.len, n);
     for (unsigned i = 0; i < 4; i++)
@@ -257,6 +261,7 @@ static void a_descriptor_alone(void **state)
         uint8_t *exact = xmalloc(cut ? cut : 1); /* of its size, so that a look behind is seen */
         memcpy(exact, sd, cut);
         assert_int_equal(ntacl_map_descriptor(exact, cut, m, &b), -EBADMSG);
+        assert_int_equal(ntacl_each_descriptor(exact, cut, NULL, NULL), -EBADMSG);
         free(exact);
     }
     buf_done(&b);
