@@ -45,9 +45,7 @@ static int failed(const struct share *s, int rc)
 
 static int ask(const struct share *s, struct smb_call *c, int rc)
 {
-    if (rc == 0)
-        rc = smb_send(c);
-    return failed(s, rc == 0 ? smb_wait(c) : rc);
+    return failed(s, smb_ask(c, rc));
 }
 
 /* ── a folder ── */
@@ -103,9 +101,8 @@ static int list(struct mapper *m, struct names *ret)
     if (rc < 0)
         return rc;
     rc = list_all(m, &h, ret);
-    CLEANUP(smb_call_free) struct smb_call *end = smb_call_new(s->smb);
-    int closed = rc == -ENOTCONN ? rc : ask(s, end, smb_put_close(end, &h));
-    return rc == 0 && closed == -ENOTCONN ? closed : rc;
+    smb_shut(s->smb, &h);
+    return rc;
 }
 
 static int see(struct mapper *m, const struct names *k, size_t i, struct map_seen *ret)

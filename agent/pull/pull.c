@@ -28,6 +28,12 @@ int pull_wait(struct worker *w, struct smb_call *c)
     return rc;
 }
 
+int pull_ask(struct worker *w, struct smb_call *c, int built)
+{
+    int rc = built == 0 ? smb_send(c) : built;
+    return rc == 0 ? pull_wait(w, c) : rc;
+}
+
 int pull_path(struct worker *w, const struct folder *f, const char *name, const char **ret,
               size_t *retlen)
 {
@@ -57,10 +63,7 @@ static int check_base(struct pull *p, struct smb *smb)
     int rc = smb_put_open(c, from->base, from->base_len, SMB_OPEN_FOLDER);
     if (rc == 0)
         rc = smb_put_close(c, NULL);
-    if (rc == 0)
-        rc = smb_send(c);
-    if (rc == 0)
-        rc = smb_wait(c);
+    rc = smb_ask(c, rc);
     if (rc < 0)
         return rc;
     rc = smb_get_open(c, 0, NULL, NULL);

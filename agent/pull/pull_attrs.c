@@ -139,10 +139,7 @@ static int read_stream(struct worker *w, const struct pull_entry *e, const struc
         rc = smb_put_read(c, NULL, 0, STREAM_BYTES_MAX);
     if (rc == 0)
         rc = smb_put_close(c, NULL);
-    if (rc == 0)
-        rc = smb_send(c);
-    if (rc == 0)
-        rc = pull_wait(w, c);
+    rc = pull_ask(w, c, rc);
     if (rc < 0)
         return rc;
     const void *data = NULL;

@@ -166,18 +166,11 @@ static int take(struct walk *w, const char *path, size_t len, const void *data, 
     return rc < 0 ? rc : more;
 }
 
-static int ask(struct smb_call *c, int rc)
-{
-    if (rc == 0)
-        rc = smb_send(c);
-    return rc == 0 ? smb_wait(c) : rc;
-}
-
 static int open_folder(struct walk *w, const char *path, size_t len, struct smb_handle *ret)
 {
     CLEANUP(mem_free) char *whole = whole_path(w, path, len, NULL);
     CLEANUP(smb_call_free) struct smb_call *c = smb_call_new(w->smb);
-    int rc = ask(c, smb_put_open(c, whole, strlen(whole), SMB_OPEN_FOLDER));
+    int rc = smb_ask(c, smb_put_open(c, whole, strlen(whole), SMB_OPEN_FOLDER));
     return rc == 0 ? smb_get_open(c, 0, ret, NULL) : rc;
 }
 
@@ -194,7 +187,7 @@ static int list_folder(struct walk *w, const char *path, size_t len, int *reterr
         const void *data = NULL;
         size_t n = 0;
         CLEANUP(smb_call_free) struct smb_call *c = smb_call_new(w->smb);
-        rc = ask(c, smb_put_list(c, &h, first));
+        rc = smb_ask(c, smb_put_list(c, &h, first));
         if (rc == 0)
             *reterr = smb_get_data(c, 0, &data, &n);
         if (rc < 0 || *reterr < 0 || n == 0)
@@ -205,7 +198,7 @@ static int list_folder(struct walk *w, const char *path, size_t len, int *reterr
     if (rc < 0)
         return rc;
     CLEANUP(smb_call_free) struct smb_call *c = smb_call_new(w->smb);
-    return ask(c, smb_put_close(c, &h));
+    return smb_ask(c, smb_put_close(c, &h));
 }
 
 static int walk(struct walk *w, const struct step *step)

@@ -72,13 +72,6 @@ int pull_depot_note(struct worker *w, const struct pull_entry *e)
 
 /* ── one stream ── */
 
-static int ask(struct worker *w, struct smb_call *c, int rc)
-{
-    if (rc == 0)
-        rc = smb_send(c);
-    return rc == 0 ? pull_wait(w, c) : rc;
-}
-
 /* 1: there it is otherwise. */
 static int compare(struct incoming_stream *s, uint64_t at, const void *data, size_t n)
 {
@@ -109,7 +102,7 @@ static int each_block(struct incoming_stream *s,
         CLEANUP(smb_call_free) struct smb_call *c = smb_call_new(k->smb);
         if (n > smb_read_max(k->smb))
             n = smb_read_max(k->smb); /* one that negotiated less */
-        rc = ask(s->w, c, smb_put_read(c, &s->from, at, n));
+        rc = pull_ask(s->w, c, smb_put_read(c, &s->from, at, n));
         if (rc == 0)
             rc = smb_get_data(c, 0, &data, &len);
         if (rc == 0 && len != n)
@@ -190,7 +183,7 @@ static int stream(struct worker *w, const char *path, size_t len, const struct s
     CLEANUP(mem_free) uint8_t *room = xmalloc(SMB_READ_MAX);
     struct incoming_stream s = {.w = w, .size = of->size, .fd = -1, .room = room};
     CLEANUP(smb_call_free) struct smb_call *c = smb_call_new(k->smb);
-    int rc = ask(w, c, smb_put_open(c, whole, len + of->name_len, 0));
+    int rc = pull_ask(w, c, smb_put_open(c, whole, len + of->name_len, 0));
     if (rc == 0)
         rc = smb_get_open(c, 0, &s.from, NULL);
     if (rc < 0)
@@ -198,9 +191,7 @@ static int stream(struct worker *w, const char *path, size_t len, const struct s
     s.digest = XXH3_createState();
     rc = s.digest ? take(&s, folder, name, file) : -ENOMEM;
     (void)XXH3_freeState(s.digest);
-    CLEANUP(smb_call_free) struct smb_call *end = smb_call_new(k->smb);
-    if (!smb_is_lost(k->smb))
-        (void)ask(w, end, smb_put_close(end, &s.from));
+    smb_shut(k->smb, &s.from);
     return rc;
 }
 
@@ -271,7 +262,7 @@ static int entry(void *arg, const void *row, size_t len)
         rc = smb_put_streams(c, NULL);
     if (rc == 0)
         rc = smb_put_close(c, NULL);
-    rc = ask(w, c, rc);
+    rc = pull_ask(w, c, rc);
     if (rc == 0)
         rc = smb_get_open(c, 0, NULL, NULL);
     if (rc == 0)

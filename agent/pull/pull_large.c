@@ -24,21 +24,13 @@ int pull_large(struct worker *w, struct folder *f, const char *name, const struc
     return large_send_file(w, f, name, &r, m);
 }
 
-static int ask(struct worker *w, struct smb_call *c, int rc)
-{
-    if (rc == 0)
-        rc = smb_send(c);
-    return rc == 0 ? pull_wait(w, c) : rc;
-}
-
 void pull_large_close(struct worker *w)
 {
     struct puller *k = w->own;
     if (!k->open_id)
         return;
     k->open_id = 0;
-    CLEANUP(smb_call_free) struct smb_call *c = smb_call_new(k->smb);
-    (void)ask(w, c, smb_put_close(c, &k->open));
+    smb_shut(k->smb, &k->open);
 }
 
 /* The one that this worker has open, or another. */
@@ -55,7 +47,7 @@ static int open_large(struct worker *w, const struct large *g)
     CLEANUP(smb_call_free) struct smb_call *c = smb_call_new(k->smb);
     if (rc == 0)
         rc = smb_put_open(c, path, len, SMB_OPEN_FILE);
-    rc = ask(w, c, rc);
+    rc = pull_ask(w, c, rc);
     if (rc == 0)
         rc = smb_get_open(c, 0, &k->open, NULL);
     if (rc == 0)
@@ -169,7 +161,7 @@ bool pull_held_still(struct worker *w, const struct large *g)
         rc = smb_put_open(c, path, len, SMB_OPEN_FILE | SMB_OPEN_ATTRIBUTES);
     if (rc == 0)
         rc = smb_put_close(c, NULL);
-    rc = ask(w, c, rc);
+    rc = pull_ask(w, c, rc);
     if (rc == 0)
         rc = smb_get_open(c, 0, NULL, &now);
     if (rc < 0)

@@ -35,9 +35,7 @@ static int ask_folder(struct worker *w, const struct folder *f, struct smb_call 
         rc = smb_put_streams(c, NULL);
     if (rc == 0)
         rc = smb_put_list(c, NULL, true);
-    if (rc == 0)
-        rc = smb_send(c);
-    return rc == 0 ? pull_wait(w, c) : rc;
+    return pull_ask(w, c, rc);
 }
 
 static bool is_gone(int rc)
@@ -68,11 +66,8 @@ static int list_open(struct worker *w, struct folder *f, struct list *l)
         l->c = cursor_of(data, len);
         return 1;
     }
-    if (open) {
-        CLEANUP(smb_call_free) struct smb_call *c = smb_call_new(k->smb);
-        if (smb_put_close(c, &l->handle) == 0 && smb_send(c) == 0)
-            (void)pull_wait(w, c);
-    }
+    if (open)
+        smb_shut(k->smb, &l->handle);
     if (smb_is_lost(k->smb))
         return -ENOTCONN;
     if (!is_gone(rc) || f->len == 0)
@@ -94,11 +89,7 @@ static int list_next(struct list *l, struct smb_entry *ret)
         size_t len = 0;
         l->call = smb_call_free(l->call);
         l->call = smb_call_new(k->smb);
-        rc = smb_put_list(l->call, &l->handle, false);
-        if (rc == 0)
-            rc = smb_send(l->call);
-        if (rc == 0)
-            rc = pull_wait(l->w, l->call);
+        rc = pull_ask(l->w, l->call, smb_put_list(l->call, &l->handle, false));
         if (rc < 0)
             return rc;
         l->err = smb_get_data(l->call, 0, &data, &len);
@@ -112,11 +103,7 @@ static void list_close(struct list *l)
 {
     struct puller *k = l->w->own;
     l->call = smb_call_free(l->call);
-    if (smb_is_lost(k->smb))
-        return;
-    CLEANUP(smb_call_free) struct smb_call *c = smb_call_new(k->smb);
-    if (smb_put_close(c, &l->handle) == 0 && smb_send(c) == 0)
-        (void)pull_wait(l->w, c);
+    smb_shut(k->smb, &l->handle);
 }
 
 /* What cannot be taken: counted, and false. */
@@ -324,10 +311,7 @@ static int look_at(struct worker *w, struct folder *f, const char *name, struct 
         rc = smb_put_open(c, path, len, SMB_OPEN_ATTRIBUTES);
     if (rc == 0)
         rc = smb_put_close(c, NULL);
-    if (rc == 0)
-        rc = smb_send(c);
-    if (rc == 0)
-        rc = pull_wait(w, c);
+    rc = pull_ask(w, c, rc);
     *ret = (struct smb_entry){.name_len = strlen(name)};
     if (ret->name_len >= sizeof ret->name)
         return -ENAMETOOLONG;

@@ -91,13 +91,6 @@ char *push_path(const struct pusher *k, const char *name, size_t *retlen)
     return path;
 }
 
-int push_ask(struct smb_call *c, int rc)
-{
-    if (rc == 0)
-        rc = smb_send(c);
-    return rc == 0 ? smb_wait(c) : rc;
-}
-
 bool push_is_dry(const struct pusher *k)
 {
     return k->p->order->options->dry_run;
@@ -163,7 +156,7 @@ static int make_base(struct push *p, struct smb *smb)
         int rc = smb_put_make(c, o->base, len, SMB_MAKE_FOLDER);
         if (rc == 0)
             rc = smb_put_close(c, NULL);
-        rc = push_ask(c, rc);
+        rc = smb_ask(c, rc);
         if (rc == 0)
             rc = smb_get_done(c, 0);
         if (rc < 0 && rc != -EEXIST)

@@ -66,7 +66,7 @@ static int write_all(struct pusher *k, int fd, const struct smb_handle *h)
         rc = push_pace(k, (uint64_t)n);
         CLEANUP(smb_call_free) struct smb_call *c = smb_call_new(k->smb);
         if (rc == 0)
-            rc = push_ask(c, smb_put_write(c, h, at, k->room, (uint32_t)n));
+            rc = smb_ask(c, smb_put_write(c, h, at, k->room, (uint32_t)n));
         if (rc == 0)
             rc = smb_get_done(c, 0);
     }
@@ -88,7 +88,7 @@ static int write_one(struct pusher *k, const char *path, size_t len, const char 
     memcpy(whole, path, len);
     memcpy(whole + len, name, n);
     CLEANUP(smb_call_free) struct smb_call *c = smb_call_new(k->smb);
-    int rc = push_ask(c, smb_put_make(c, whole, len + n, SMB_MAKE_FILE));
+    int rc = smb_ask(c, smb_put_make(c, whole, len + n, SMB_MAKE_FILE));
     if (rc == 0)
         rc = smb_get_open(c, 0, &h, NULL);
     if (rc < 0)
@@ -97,7 +97,7 @@ static int write_one(struct pusher *k, const char *path, size_t len, const char 
     CLEANUP(smb_call_free) struct smb_call *end = smb_call_new(k->smb);
     if (smb_is_lost(k->smb))
         return rc;
-    int closed = push_ask(end, smb_put_close(end, &h));
+    int closed = smb_ask(end, smb_put_close(end, &h));
     return rc < 0 ? rc : closed;
 }
 

@@ -118,7 +118,7 @@ int push_describe_less(struct pusher *k, const char *name, const struct outgoing
         rc = describe(c, NULL, x, SMB_SD_ALL & ~SMB_SD_OWNER);
     if (rc == 0)
         rc = smb_put_close(c, NULL);
-    rc = push_ask(c, rc);
+    rc = smb_ask(c, rc);
     if (rc == 0)
         rc = smb_get_done(c, 0);
     if (rc == 0)
@@ -157,7 +157,7 @@ static int write_stream(struct pusher *k, const char *path, size_t len, const st
         rc = smb_put_write(c, NULL, 0, x->value, (uint32_t)x->value_len - 1);
     if (rc == 0)
         rc = smb_put_close(c, NULL);
-    rc = push_ask(c, rc);
+    rc = smb_ask(c, rc);
     if (rc == 0)
         rc = smb_get_done(c, 0);
     return rc == 0 ? smb_get_done(c, 1) : rc;

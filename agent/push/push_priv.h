@@ -90,7 +90,6 @@ void push_count(struct pusher *k, size_t off, uint64_t n); /* off: of the counte
 int push_pace(struct pusher *k, uint64_t bytes);           /* as the job's rate allows */
 /* From the share's root: the folder in hand, or name in it. malloc'd; NULL: too long. */
 char *push_path(const struct pusher *k, const char *name, size_t *retlen);
-int push_ask(struct smb_call *c, int rc); /* sends and waits, when rc is 0 */
 bool push_is_dry(const struct pusher *k);
 
 /* push_walk.c */

@@ -16,7 +16,7 @@ int push_writable(struct pusher *k, const char *path, size_t len)
         rc = smb_put_basic(c, NULL, &plain);
     if (rc == 0)
         rc = smb_put_close(c, NULL);
-    rc = push_ask(c, rc);
+    rc = smb_ask(c, rc);
     if (rc == 0)
         rc = smb_get_done(c, 0);
     return rc == 0 ? smb_get_done(c, 1) : rc;
@@ -30,7 +30,7 @@ static int remove_one(struct pusher *k, const char *path, size_t len)
         rc = smb_put_remove(c, NULL);
     if (rc == 0)
         rc = smb_put_close(c, NULL);
-    rc = push_ask(c, rc);
+    rc = smb_ask(c, rc);
     if (rc == 0)
         rc = smb_get_done(c, 0);
     return rc == 0 ? smb_get_done(c, 1) : rc;

@@ -232,7 +232,7 @@ static int write_content(struct pusher *k, const struct smb_handle *h, int fd,
 static int open_temp(struct pusher *k, const char *temp, size_t len, struct smb_handle *ret)
 {
     CLEANUP(smb_call_free) struct smb_call *c = smb_call_new(k->smb);
-    int rc = push_ask(c, smb_put_make(c, temp, len, SMB_MAKE_FILE));
+    int rc = smb_ask(c, smb_put_make(c, temp, len, SMB_MAKE_FILE));
     return rc == 0 ? smb_get_open(c, 0, ret, NULL) : rc;
 }
 
@@ -240,7 +240,7 @@ static void close_handle(struct pusher *k, const struct smb_handle *h)
 {
     CLEANUP(smb_call_free) struct smb_call *c = smb_call_new(k->smb);
     if (!smb_is_lost(k->smb))
-        (void)push_ask(c, smb_put_close(c, h));
+        (void)smb_ask(c, smb_put_close(c, h));
 }
 
 /* 0, or -errno of the file; the connection's shows in smb_is_lost(). */
@@ -265,7 +265,7 @@ static int send_whole(struct pusher *k, const char *name, int fd, const struct o
     f.call = smb_call_new(k->smb);
     bool closes = rc == 0;
     if (rc == 0)
-        rc = push_ask(f.call, put_rest(k, &f, &h, x));
+        rc = smb_ask(f.call, put_rest(k, &f, &h, x));
     if (rc == 0)
         rc = part(&f, f.renamed);
     if (rc == 0)
@@ -383,7 +383,7 @@ static int set_basic(struct pusher *k, const char *path, size_t len, const struc
         rc = smb_put_basic(c, NULL, i);
     if (rc == 0)
         rc = smb_put_close(c, NULL);
-    rc = push_ask(c, rc);
+    rc = smb_ask(c, rc);
     if (rc == 0)
         rc = smb_get_done(c, 0);
     return rc == 0 ? smb_get_done(c, 1) : rc;
@@ -418,7 +418,7 @@ static int ask_same(struct smb_call *c, const char *path, size_t len, const stru
         rc = smb_put_basic(c, NULL, &x->info);
     if (rc == 0)
         rc = smb_put_close(c, NULL);
-    rc = push_ask(c, rc);
+    rc = smb_ask(c, rc);
     if (rc == 0)
         rc = smb_get_done(c, 0);
     return rc == 0 ? smb_get_done(c, x->sd ? 3 : 2) : rc;

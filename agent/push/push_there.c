@@ -23,14 +23,14 @@ static uint64_t folded(const char *name, size_t len)
 static int open_folder(struct pusher *k, const char *path, size_t len, struct smb_handle *ret)
 {
     CLEANUP(smb_call_free) struct smb_call *c = smb_call_new(k->smb);
-    int rc = push_ask(c, smb_put_open(c, path, len, SMB_OPEN_FOLDER));
+    int rc = smb_ask(c, smb_put_open(c, path, len, SMB_OPEN_FOLDER));
     return rc == 0 ? smb_get_open(c, 0, ret, NULL) : rc;
 }
 
 static int close_folder(struct pusher *k, const struct smb_handle *h)
 {
     CLEANUP(smb_call_free) struct smb_call *c = smb_call_new(k->smb);
-    return smb_is_lost(k->smb) ? -ENOTCONN : push_ask(c, smb_put_close(c, h));
+    return smb_is_lost(k->smb) ? -ENOTCONN : smb_ask(c, smb_put_close(c, h));
 }
 
 /* One answer. 1: more may follow. */
@@ -41,7 +41,7 @@ static int list_some(struct pusher *k, const struct smb_handle *h, bool first,
     size_t n = 0;
     struct smb_entry e;
     CLEANUP(smb_call_free) struct smb_call *c = smb_call_new(k->smb);
-    int rc = push_ask(c, smb_put_list(c, h, first));
+    int rc = smb_ask(c, smb_put_list(c, h, first));
     if (rc == 0)
         rc = smb_get_data(c, 0, &data, &n);
     if (rc < 0 || n == 0)

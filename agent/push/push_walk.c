@@ -48,7 +48,7 @@ static int make_folder(struct pusher *k, const char *name, const struct outgoing
         rc = push_describe(c, NULL, x);
     if (rc == 0)
         rc = smb_put_close(c, NULL);
-    rc = push_ask(c, rc);
+    rc = smb_ask(c, rc);
     return rc == 0 ? smb_get_done(c, 0) : rc; /* the second round tells of its descriptor */
 }
 

@@ -97,6 +97,9 @@ int smb_get_done(const struct smb_call *c, unsigned n);             /* part n: 0
 
 int smb_send(struct smb_call *c); /* waits until the server takes it */
 int smb_wait(struct smb_call *c); /* until all parts are answered; -errno of the connection */
+int smb_ask(struct smb_call *c, int built); /* both, unless building it came to -errno already */
+void smb_shut(struct smb *s,
+              const struct smb_handle *h); /* what comes of it, nobody wants to know */
 
 /* Part n of an answered call: 0, or -errno of this part. Data is borrowed from the call. */
 int smb_get_open(const struct smb_call *c, unsigned n, struct smb_handle *rethandle,

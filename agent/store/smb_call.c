@@ -352,3 +352,17 @@ int smb_stream_next(struct cursor *c, struct smb_stream *ret)
     }
     return 0;
 }
+
+int smb_ask(struct smb_call *c, int built)
+{
+    int rc = built == 0 ? smb_send(c) : built;
+    return rc == 0 ? smb_wait(c) : rc;
+}
+
+void smb_shut(struct smb *s, const struct smb_handle *h)
+{
+    if (smb_is_lost(s))
+        return;
+    CLEANUP(smb_call_free) struct smb_call *c = smb_call_new(s);
+    (void)smb_ask(c, smb_put_close(c, h));
+}

@@ -497,17 +497,19 @@ const struct command job_commands[] = {
          "of source,destination. Options given here win over those of the file. An error names "
          "line and column, and then no job is made. Bytes that are not UTF-8 are written \\xNN.", .examples = create_examples,
      .run = job_create},
-    JOB_ROW("validate", 1, "Checks whether a job could start now, and changes nothing.",
-            job_validate, OPTIONS(validate_options, validate_opts),
-            .more = "Asks the hosts of every pair, and sends a short burst from each source to its "
-                    "destination over a lane of their own. Each check passes, warns, fails, or is "
-                    "unknown, which stops like a failure (exit code 8). The checks: "
-                    "destinations-distinct, source-not-destination, hosts-known, hosts-online, "
-                    "free-space, inodes, file-system, clock-skew, lane-port, throughput, "
-                    "rights-source, rights-destination, samba-versions, losses-accepted, "
-                    "identity-maps, "
-                    "files-unlocked.",
-            .examples = validate_examples),
+    JOB_ROW(
+        "validate", 1, "Checks whether a job could start now, and changes nothing.", job_validate,
+        OPTIONS(validate_options, validate_opts),
+        .more =
+            "Asks the hosts of every pair, and sends a short burst from each source to its "
+            "destination over a lane of their own. Each check passes, warns, fails, or is "
+            "unknown, which stops like a failure (exit code 8). The checks: "
+            "destinations-distinct, source-not-destination, hosts-known, hosts-online, "
+            "free-space, inodes, file-system, clock-skew, lane-port, lane-port-back, throughput, "
+            "rights-source, rights-destination, samba-versions, losses-accepted, "
+            "identity-maps, "
+            "files-unlocked.",
+        .examples = validate_examples),
     JOB_ROW("map", 1, "Prints what the job's id map would change on the source, entry by entry.",
             job_map, OPTIONS(map_options, map_opts),
             .more =

@@ -14,32 +14,10 @@ mkdir -p "$src" "$win"
 chmod 777 "$src" "$win"
 conf oldsrv 10.77.0.2 "$src"
 conf winsrv 10.77.0.3 "$win" yes
-mount --bind "$work/samba-oldsrv/smb.conf" /etc/samba/smb.conf
-for s in oldsrv winsrv; do
-    users_of $s
-    net_of $s sam rights grant migrator SeSecurityPrivilege SeRestorePrivilege SeTakeOwnershipPrivilege >/dev/null
-done
-fleet_up
-smbd_up oldsrv src
-smbd_up winsrv dst
-alice=$(sid_of oldsrv alice)
-[ -n "$alice" ] || fail "no SID of alice"
+here=oldsrv
+servers_up src dst SeSecurityPrivilege SeRestorePrivilege SeTakeOwnershipPrivilege
 
-small_files "$src/small" 6 40
-big_files "$src/big" 2 12
-mkdir "$src/empty" "$src/attr" "$src/locked-out"
-chmod -R a+rwX "$src"
-echo hello >"$work/hello"
-smb oldsrv data -c "put $work/hello attr\\plain.txt; put $work/hello attr\\hidden.txt; setmode attr\\hidden.txt +h;
-  put $work/hello attr\\system.txt; put $work/hello attr\\plain.txt:note; put $work/hello attr:of-a-folder;
-  put $work/hello attr\\big.txt:second.stream; setmode attr\\system.txt +s+r" >/dev/null
-: >"$src/attr/nothing"
-echo äöü >"$src/attr/Grüße ☃.txt"
-echo for the system alone >"$src/locked-out/file"
-give attr/plain.txt "O:${alice}G:S-1-5-32-545D:PAI(D;;FW;;;$alice)(A;;FA;;;S-1-5-32-544)(A;;FR;;;WD)S:(AU;SAFA;FA;;;WD)"
-give empty "O:${alice}G:S-1-5-32-545D:PAI(A;OICI;FA;;;$alice)(A;OICIIO;FR;;;WD)"
-give locked-out/file "O:S-1-5-18G:S-1-5-18D:P(A;;FA;;;S-1-5-18)"
-give locked-out "O:S-1-5-18G:S-1-5-18D:P(A;OICI;FA;;;S-1-5-18)"
+windows_tree 12
 
 printf 'LAB\\migrator\n%s\n' "$secret" | godwit credential add writer >/dev/null
 printf 'migrator\nwrong-one\n' | godwit credential add wrong >/dev/null

@@ -14,34 +14,12 @@ mkdir -p "$src" "$dst"
 chmod 777 "$src"
 conf winsrv 10.77.0.2 "$src" yes
 conf newsrv 10.77.0.3 "$dst"
-mount --bind "$work/samba-newsrv/smb.conf" /etc/samba/smb.conf
-users_of winsrv
-users_of newsrv
+here=newsrv
 # Windows lets a backup operator in by backup intent; Samba knows that over SMB 1 only, so here the reader is an admin user.
-net_of winsrv sam rights grant migrator SeSecurityPrivilege >/dev/null
-fleet_up
-smbd_up winsrv src
-smbd_up newsrv dst
-alice=$(sid_of winsrv alice)
-[ -n "$alice" ] || fail "no SID of alice"
+servers_up src dst SeSecurityPrivilege
 
 # ── a tree with what Windows keeps ──
-small_files "$src/small" 6 40
-big_files "$src/big" 2 20
-mkdir "$src/empty"
-chmod -R a+rwX "$src"
-echo hello >"$work/hello"
-smb winsrv data -c "mkdir attr; put $work/hello attr\\plain.txt; put $work/hello attr\\hidden.txt; setmode attr\\hidden.txt +h;
-  put $work/hello attr\\system.txt; setmode attr\\system.txt +s+r;
-  put $work/hello attr\\plain.txt:note; put $work/small-not-there x" >/dev/null || true
-smb winsrv data -c "put $work/hello attr\\hidden.txt:second.stream; put $work/hello attr:of-a-folder" >/dev/null || true
-echo äöü >"$src/attr/Grüße ☃.txt"
-give attr/plain.txt "O:${alice}G:S-1-5-32-545D:PAI(D;;FW;;;$alice)(A;;FA;;;S-1-5-32-544)(A;;FR;;;WD)S:(AU;SAFA;FA;;;WD)"
-give empty "O:${alice}G:S-1-5-32-545D:PAI(A;OICI;FA;;;$alice)(A;OICIIO;FR;;;WD)"
-mkdir "$src/locked-out"
-echo for the system alone >"$src/locked-out/file"
-give locked-out/file "O:S-1-5-18G:S-1-5-18D:P(A;;FA;;;S-1-5-18)"
-give locked-out "O:S-1-5-18G:S-1-5-18D:P(A;OICI;FA;;;S-1-5-18)"
+windows_tree 20
 
 # ── endpoint and credential ──
 printf 'LAB\\migrator\n%s\n' "$secret" | godwit credential add reader >/dev/null

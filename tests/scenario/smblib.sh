@@ -1,5 +1,6 @@
 # smblib: what the scenarios with a Samba that plays a server without an agent share. Sourced behind fault/lib.sh; the
-# scenario sets `secret`, `src`, `dst`, the servers' addresses `at`, and `pair_of="FROM TO"`, which servers are compared.
+# scenario sets `secret`, `src`, `dst`, the servers' addresses `at`, `pair_of="FROM TO"`, which servers are compared, and `here`, whose smb.conf is
+# this host's.
 py=/usr/bin/python3
 command -v smbd smbclient >/dev/null || skip "needs samba and smbclient"
 $py -c 'from samba.samba3 import smbd' 2>/dev/null || skip "needs python3-samba"
@@ -88,6 +89,24 @@ else:
         print(path, smbd.get_nt_acl(sys.argv[2] + "/" + path, 15, session, service="data").as_sddl(sid))
 PY
 give() { $py "$work/sddl.py" "$work/samba-${pair_of% *}/smb.conf" "$src/$1" "$2" || fail "cannot set a descriptor"; }
+# windows_tree MIB: what Windows keeps, at the first of the two; a large file has so many MiB.
+windows_tree() {
+    small_files "$src/small" 6 40
+    big_files "$src/big" 2 "$1"
+    mkdir "$src/empty" "$src/attr" "$src/locked-out"
+    chmod -R a+rwX "$src"
+    echo hello >"$work/hello"
+    smb "${pair_of% *}" data -c "put $work/hello attr\\plain.txt; put $work/hello attr\\hidden.txt;
+      put $work/hello attr\\system.txt; put $work/hello attr\\plain.txt:note; put $work/hello attr:of-a-folder;
+      put $work/hello attr\\hidden.txt:second.stream; put $work/hello attr\\big.txt:second.stream; setmode attr\\hidden.txt +h; setmode attr\\system.txt +s+r" >/dev/null
+    : >"$src/attr/nothing"
+    echo äöü >"$src/attr/Grüße ☃.txt"
+    echo for the system alone >"$src/locked-out/file"
+    give attr/plain.txt "O:${alice}G:S-1-5-32-545D:PAI(D;;FW;;;$alice)(A;;FA;;;S-1-5-32-544)(A;;FR;;;WD)S:(AU;SAFA;FA;;;WD)"
+    give empty "O:${alice}G:S-1-5-32-545D:PAI(A;OICI;FA;;;$alice)(A;OICIIO;FR;;;WD)"
+    give locked-out/file "O:S-1-5-18G:S-1-5-18D:P(A;;FA;;;S-1-5-18)"
+    give locked-out "O:S-1-5-18G:S-1-5-18D:P(A;OICI;FA;;;S-1-5-18)"
+}
 descriptors() { # NAME FOLDER
     (cd "$2" && find . -mindepth 1 -printf '%P\n' | LC_ALL=C sort) | $py "$work/sddl.py" "$work/samba-$1/smb.conf" "$2"
 }
@@ -128,4 +147,19 @@ secret_is_nowhere() {
             fail "the password is in what is said of $job"
     done
     true
+}
+# servers_up HOST HOST RIGHT…: both of pair_of, on these hosts; migrator has the rights on both. Sets alice, her SID at the first.
+servers_up() {
+    local on_first=$1 on_second=$2 s
+    shift 2
+    mount --bind "$work/samba-$here/smb.conf" /etc/samba/smb.conf
+    for s in $pair_of; do
+        users_of "$s"
+        net_of "$s" sam rights grant migrator "$@" >/dev/null
+    done
+    fleet_up
+    smbd_up "${pair_of% *}" "$on_first"
+    smbd_up "${pair_of#* }" "$on_second"
+    alice=$(sid_of "${pair_of% *}" alice)
+    [ -n "$alice" ] || fail "no SID of alice"
 }
