@@ -25,11 +25,13 @@
 #define FIRST_UID 61184 /* of those that belong to nobody and are taken by the process */
 #define UIDS 4096
 #define TIMEOUT_MS 20000
+#define REALM_LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_"
 #define TICKETS "/dev/shm/godwit-XXXXXX"
 
 static struct asked {
     enum smb_proof proof;
     char *host, *user, *domain, *secret;
+    char *realm; /* of tickets */
     size_t secret_len;
     uint16_t port; /* 0: the usual */
 } asked;
@@ -181,7 +183,7 @@ static krb5_error_code fetch_ticket(krb5_context k, const char *keytab, const ch
 }
 
 /* Who the tickets are of: nobody need have said so, and Samba takes a log-on without a name for
- * that of a stranger. */
+ * that of a stranger. Their realm goes into a file of lines. */
 static krb5_error_code take_name(krb5_context k, const char *cache)
 {
     krb5_ccache cc = NULL;
@@ -192,9 +194,11 @@ static krb5_error_code take_name(krb5_context k, const char *cache)
         bad = krb5_cc_get_principal(k, cc, &who);
     if (!bad)
         bad = krb5_unparse_name(k, who, &name);
-    if (!bad)
-        asked.user = name;
-    return bad;
+    if (bad)
+        return bad;
+    asked.user = name;
+    asked.realm = xmemdup(who->realm.data, who->realm.length);
+    return asked.realm[strspn(asked.realm, REALM_LETTERS)] == '\0' ? 0 : KRB5_PARSE_MALFORMED;
 }
 
 static int use_tickets(void)
@@ -263,7 +267,10 @@ static SMBCCTX *context(void)
 {
     char path[40];
     SMBCCTX *x = smbc_new_context();
-    if (!x || memory_file(conf, sizeof conf - 1, path) < 0)
+    CLEANUP(mem_free)
+    char *lines =
+        xasprintf("%s%s%s\n", conf, asked.realm ? "realm = " : "", asked.realm ? asked.realm : "");
+    if (!x || memory_file(lines, strlen(lines), path) < 0)
         return NULL;
     bool kerberos = asked.proof != SMB_PASSWORD;
     smbc_setDebug(x, 0);

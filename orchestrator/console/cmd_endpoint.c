@@ -262,7 +262,8 @@ static const struct option_row endpoint_options[] = {
      .kind = OPT_STRING,
      .off = offsetof(struct endpoint_opts, address),
      .value = "ADDRESS",
-     .help = "Host name or IP address of the server, with :PORT when it is not 445."},
+     .help = "Host name or IP address of the server, with :PORT when it is not 445. Kerberos wants "
+             "the name."},
     {.name = "credentials",
      .kind = OPT_STRING,
      .off = offsetof(struct endpoint_opts, credentials),
@@ -272,7 +273,8 @@ static const struct option_row endpoint_options[] = {
      .kind = OPT_STRING,
      .off = offsetof(struct endpoint_opts, proxy),
      .value = "HOST",
-     .help = "Host whose agent reads from it. Default: the destination of each pair."},
+     .help =
+         "Host whose agent reads from it and writes to it. Default: the other host of each pair."},
     {.name = NULL                                   },
 };
 static const struct option_row shares_options[] = {
