@@ -119,6 +119,11 @@ void idents_ntacl(struct idents *t, const void *blob, size_t len)
     (void)ntacl_each(blob, len, take_sid, t);
 }
 
+void idents_descriptor(struct idents *t, const void *sd, size_t len)
+{
+    (void)ntacl_each_descriptor(sd, len, take_sid, t);
+}
+
 void idents_merge(struct idents *to, const struct idents *from)
 {
     to->full |= from->full;

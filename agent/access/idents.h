@@ -31,6 +31,7 @@ void idents_owner(struct idents *t, uint32_t uid, uint32_t gid);
 void idents_acl(struct idents *t, const void *acl, size_t len);
 /* The SIDs of an attribute security.NTACL that are of a domain (S-1-5-21-…) or of Unix ids. */
 void idents_ntacl(struct idents *t, const void *blob, size_t len);
+void idents_descriptor(struct idents *t, const void *sd, size_t len); /* likewise, as SMB has it */
 void idents_merge(struct idents *to, const struct idents *from);
 
 bool idents_full(const struct idents *t); /* something did not fit */

@@ -230,6 +230,14 @@ static void note_orphans(struct traits *t, const Godwit__Identities *who)
     }
 }
 
+Godwit__Identities *inventory_who(const struct idents *idents, struct traits *traits)
+{
+    Godwit__Identities *who = identity_of(idents);
+    identity_find_orphans(who);
+    note_orphans(traits, who);
+    return who;
+}
+
 static void tell(struct inventory *inv, const struct tally *sum, const struct place *place,
                  struct step_result *ret)
 {
@@ -238,9 +246,7 @@ static void tell(struct inventory *inv, const struct tally *sum, const struct pl
     traits_resolve(inv->traits);
     for (unsigned i = 0; i < inv->ncounters; i++)
         idents_merge(idents, inv->counters[i].idents);
-    Godwit__Identities *who = identity_of(idents);
-    identity_find_orphans(who);
-    note_orphans(inv->traits, who);
+    Godwit__Identities *who = inventory_who(idents, inv->traits);
     Godwit__Quotas *quotas = quotas_list(inv->root);
     quotas_note(inv->traits, quotas);
     const struct inventory_found found = {.sum = sum,

@@ -3,6 +3,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "agent/access/identity.h"
+#include "agent/access/idents.h"
 #include "agent/files/endpoint.h"
 #include "agent/files/inventory.h"
 #include "agent/files/order.h"
@@ -19,6 +21,7 @@ struct count {
     struct traits *traits;
     struct filter *filter;
     struct failures *failures;
+    struct idents *idents; /* of the descriptors; this host's own users are the destination's */
     int64_t began_ms, told_ms;
 };
 
@@ -107,11 +110,35 @@ static void on_failed(void *arg, const char *path, size_t len, int err)
     failures_add(c->failures, err, "open folder", path, len);
 }
 
+static void on_descriptor(void *arg, const void *sd, size_t len)
+{
+    struct count *c = arg;
+    idents_descriptor(c->idents, sd, len);
+}
+
+static void tell(struct count *c, bool here, struct step_result *ret)
+{
+    struct place place = {.file_system = "smb"};
+    Godwit__Identities *who = here ? inventory_who(c->idents, c->traits) : NULL;
+    const struct inventory_found found = {.endpoint = true,
+                                          .sum = &c->tally,
+                                          .traits = c->traits,
+                                          .who = who,
+                                          .place = &place,
+                                          .elapsed_ms = ret->counters.elapsed_ms};
+    ret->status = c->tally.unreadable ? STEP_PARTIAL : STEP_DONE;
+    inventory_pack(&found, ret);
+    if (who)
+        identity_free(who);
+}
+
 void inventory_of_endpoint(struct step *s, const Godwit__InventoryOrder *o, struct step_result *ret)
 {
     struct endpoint_source from;
     struct count c = {.step = s, .tally = {.folders = 1}, .began_ms = clock_mono_ms()};
-    const struct pull_counting how = {leaves_out, on_entry, on_folder, on_failed, &c};
+    const struct pull_counting how = {leaves_out, on_entry,  on_descriptor,
+                                      on_folder,  on_failed, &c};
+    CLEANUP(idents_free) struct idents *idents = idents_new();
     CLEANUP(traits_free) struct traits *traits = traits_new(NULL, NULL);
     CLEANUP(filter_free) struct filter *filter = NULL;
     ret->status = STEP_FAILED;
@@ -120,6 +147,7 @@ void inventory_of_endpoint(struct step *s, const Godwit__InventoryOrder *o, stru
         return;
     c.traits = traits;
     c.filter = filter;
+    c.idents = idents;
     rc = endpoint_of_order(s, o->smb, &from, &ret->fault);
     if (rc == 0) {
         c.failures = failures_new();
@@ -133,12 +161,5 @@ void inventory_of_endpoint(struct step *s, const Godwit__InventoryOrder *o, stru
         ret->status = STEP_STOPPED;
     if (rc < 0)
         return;
-    struct place place = {.file_system = "smb"};
-    ret->status = c.tally.unreadable ? STEP_PARTIAL : STEP_DONE;
-    const struct inventory_found found = {.endpoint = true,
-                                          .sum = &c.tally,
-                                          .traits = traits,
-                                          .place = &place,
-                                          .elapsed_ms = ret->counters.elapsed_ms};
-    inventory_pack(&found, ret);
+    tell(&c, o->smb->destination.len > 0, ret);
 }

@@ -33,6 +33,7 @@ struct pull_counted {
 struct pull_counting {
     bool (*leaves_out)(void *arg, const struct pull_counted *x);
     void (*entry)(void *arg, const struct pull_counted *x);
+    void (*descriptor)(void *arg, const void *sd, size_t len); /* of each file and folder */
     void (*folder)(void *arg, uint64_t entries);
     void (*failed)(void *arg, const char *path, size_t len, int err);
     void *arg;

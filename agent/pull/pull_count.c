@@ -74,6 +74,8 @@ static int look_ask(struct walk *w, const char *path, size_t len, struct look *k
     if (rc == 0)
         rc = smb_put_streams(k->call, NULL);
     if (rc == 0)
+        rc = smb_put_descriptor(k->call, NULL);
+    if (rc == 0)
         rc = smb_put_close(k->call, NULL);
     if (rc == 0)
         rc = smb_send(k->call);
@@ -97,6 +99,14 @@ static void streams_take(const struct smb_call *c, unsigned part, struct pull_se
     }
 }
 
+static void descriptor_take(const struct walk *w, const struct smb_call *c, unsigned part)
+{
+    const void *sd = NULL;
+    size_t len = 0;
+    if (smb_get_data(c, part, &sd, &len) == 0)
+        w->how->descriptor(w->how->arg, sd, len);
+}
+
 static int look_take(struct walk *w, struct look *k, struct pull_seen *ret)
 {
     int rc = k->call ? smb_wait(k->call) : 0;
@@ -107,6 +117,7 @@ static int look_take(struct walk *w, struct look *k, struct pull_seen *ret)
     if (rc == 0) {
         (void)smb_get_links(k->call, 1, &ret->links);
         streams_take(k->call, 2, ret);
+        descriptor_take(w, k->call, 3);
     }
     k->call = smb_call_free(k->call);
     return smb_is_lost(w->smb) ? -ENOTCONN : 0;
@@ -170,8 +181,15 @@ static int open_folder(struct walk *w, const char *path, size_t len, struct smb_
 {
     CLEANUP(mem_free) char *whole = whole_path(w, path, len, NULL);
     CLEANUP(smb_call_free) struct smb_call *c = smb_call_new(w->smb);
-    int rc = smb_ask(c, smb_put_open(c, whole, strlen(whole), SMB_OPEN_FOLDER));
-    return rc == 0 ? smb_get_open(c, 0, ret, NULL) : rc;
+    int rc = smb_put_open(c, whole, strlen(whole), SMB_OPEN_FOLDER);
+    if (rc == 0)
+        rc = smb_put_descriptor(c, NULL);
+    rc = smb_ask(c, rc);
+    if (rc == 0)
+        rc = smb_get_open(c, 0, ret, NULL);
+    if (rc == 0)
+        descriptor_take(w, c, 1);
+    return rc;
 }
 
 /* *reterr: of the folder. */

@@ -64,7 +64,8 @@ static const struct class
     {"smb-names",       NOTE,        NULL,                 "kept; clients of SMB cannot open them by this name"         },
     {"dangling-links",  NOTE,        NULL,                 "kept as they are: their targets are not there"              },
     {"owners-unknown",  NOTE,        NULL,                 "kept as numbers: nobody of this name is known at the source"},
-    {"orphan-sids",     NOTE,        NULL,                 "kept in NT ACLs: the source knows nobody of these SIDs"     },
+    {"orphan-sids",     NOTE,        NULL,
+     "kept in NT ACLs: the source, or of an endpoint its proxy, knows nobody of these SIDs"                             },
     {"locked-now",      NOTE,        NULL,                 "somebody works in them: let them end before the last pass"  },
     {"open-now",        NOTE,        NULL,                 "clients have them open: let them end before the last pass"  },
 };

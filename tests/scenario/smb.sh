@@ -83,6 +83,8 @@ for f in attr/plain.txt attr/hidden.txt attr/system.txt attr; do
     no_difference "attributes, streams and times of $f, seen by a client,"
 done
 grep -q "for the system alone" "$dst/locked-out/file" || fail "what its owner alone may read is not there"
+godwit inventory show nas -o json | jq -e --arg sid "$alice" '.pairs[0].contract[] | select(.class == "orphan-sids" and .verdict == "note") | .examples[0] | startswith($sid)' >/dev/null ||
+    { godwit inventory show nas -o json | jq -c '.pairs[0] | [.contract, .identities]'; fail "a user of the server whom the destination does not know is not named"; }
 passed "data, streams, descriptors, audit ACLs, attributes, times; resumed after the proxy was killed"
 
 # ── the next pass costs what changed ──
