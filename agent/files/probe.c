@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/files/endpoint.h"
 #include "agent/files/files.h"
 #include "agent/files/survey.h"
 #include "agent/host/host.h"
@@ -195,6 +196,24 @@ static void look_back(struct step *s, const Godwit__ProbeOrder *o, Godwit__Probe
         *reterr = xasprintf("%s: %s", o->back_endpoints[o->n_back_endpoints - 1], strerror(-rc));
 }
 
+/* ── an endpoint, by its proxy ── */
+
+static void try_share(struct step *s, const Godwit__ProbeOrder *o, Godwit__ProbeResult *r,
+                      char **reterr)
+{
+    struct endpoint_source from;
+    struct fault why = {0};
+    bool audit = false;
+    int rc = endpoint_of_order(s, o->smb, &from, &why);
+    if (rc == 0)
+        rc = pull_try(&from.pull, &audit, &why);
+    endpoint_source_done(&from);
+    r->smb_tried = true;
+    r->smb_audit = audit;
+    if (rc < 0)
+        *reterr = xstrdup(*why.text ? why.text : strerror(-rc));
+}
+
 /* ── both ── */
 
 static void look(struct step *s, const Godwit__ProbeOrder *o, Godwit__ProbeResult *r,
@@ -219,9 +238,13 @@ static void probe(struct step *s, const Godwit__ProbeOrder *o, struct step_resul
     struct place room = {.size = 0}; /* holds the text of place */
     CLEANUP(mem_free) char *err = NULL;
     CLEANUP(mem_free) char *back_err = NULL;
+    CLEANUP(mem_free) char *smb_err = NULL;
     CLEANUP(host_free) Godwit__HostInventory *host = host_look("");
     r.host = host;
-    look(s, o, &r, &place, &room);
+    if (o->smb)
+        try_share(s, o, &r, &smb_err);
+    else
+        look(s, o, &r, &place, &room);
     if (o->ticket_id && *o->ticket_id) {
         if (o->n_peer_endpoints > 0)
             send(s, o, &r, &err);
@@ -233,6 +256,8 @@ static void probe(struct step *s, const Godwit__ProbeOrder *o, struct step_resul
         r.error = err;
     if (back_err)
         r.back_error = back_err;
+    if (smb_err)
+        r.smb_error = smb_err;
     ret->body_len = godwit__probe_result__get_packed_size(&r);
     ret->body = xmalloc(ret->body_len);
     (void)godwit__probe_result__pack(&r, ret->body);

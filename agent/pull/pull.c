@@ -56,9 +56,8 @@ int pull_path(struct worker *w, const struct folder *f, const char *name, const 
 
 /* ── a session ── */
 
-static int check_base(struct pull *p, struct smb *smb)
+static int check_base(const struct pull_source *from, struct smb *smb, struct fault *reterr)
 {
-    const struct pull_source *from = p->from;
     CLEANUP(smb_call_free) struct smb_call *c = smb_call_new(smb);
     int rc = smb_put_open(c, from->base, from->base_len, SMB_OPEN_FOLDER);
     if (rc == 0)
@@ -68,15 +67,28 @@ static int check_base(struct pull *p, struct smb *smb)
         return rc;
     rc = smb_get_open(c, 0, NULL, NULL);
     if (rc == -ENOENT || rc == -ENOTDIR)
-        return fault_set(&p->s->fault, FAULT_STOP_JOB, -rc,
-                         "the share %.60s of %s has no folder '%.*s'", from->place.share,
-                         from->place.address, (int)from->base_len, from->base);
+        return fault_set(reterr, FAULT_STOP_JOB, -rc, "the share %.60s of %s has no folder '%.*s'",
+                         from->place.share, from->place.address, (int)from->base_len, from->base);
     if (rc < 0)
-        return fault_set(&p->s->fault, FAULT_STOP_JOB, -rc,
+        return fault_set(reterr, FAULT_STOP_JOB, -rc,
                          "%.60s may not read '/%.*s' of the share %.60s on %s: %s",
                          from->place.login.user, (int)from->base_len, from->base, from->place.share,
                          from->place.address, strerror(-rc));
     return 0;
+}
+
+int pull_try(const struct pull_source *from, bool *retaudit, struct fault *reterr)
+{
+    CLEANUP(smb_close) struct smb *smb = NULL;
+    int rc = smb_connect(&smb, &from->place, reterr);
+    if (rc < 0)
+        return rc;
+    *retaudit = smb_has_audit(smb);
+    rc = check_base(from, smb, reterr);
+    if (rc < 0 && !reterr->err)
+        (void)fault_set(reterr, FAULT_RETRY, -rc, "the connection to %.80s was lost",
+                        from->place.address);
+    return rc;
 }
 
 static int session_begin(struct sender *s)
@@ -92,7 +104,7 @@ static int session_begin(struct sender *s)
         return rc;
     }
     p->refused = 0;
-    rc = check_base(p, smb);
+    rc = check_base(p->from, smb, &s->fault);
     if (rc < 0) {
         (void)smb_close(smb);
         return rc;

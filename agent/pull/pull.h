@@ -18,6 +18,9 @@ struct pull_source {
     const char *destination; /* folder whose smbd is to read the descriptors; NULL: none here */
 };
 
+/* May the account read the folder? -errno with a sentence. */
+int pull_try(const struct pull_source *from, bool *retaudit, struct fault *reterr);
+
 /* A tree is only looked at: names, sizes, times, and what opening each file tells. */
 struct pull_seen {
     bool held; /* somebody keeps others from reading it */

@@ -312,7 +312,7 @@ bool endpoint_credential(struct engine *e, const char *endpoint, struct opened *
 /* Its credential goes with what reads or writes the share, and with nothing else. */
 const char *endpoint_of(const struct pair *p, const char *kind, enum step_side side)
 {
-    static const char *const reads[] = {"files.inventory", "files.map", "files.send"};
+    static const char *const reads[] = {"files.inventory", "files.map", "files.send", "host.probe"};
     if (p->to_endpoint && strcmp(kind, "files.push") == 0)
         return p->to_endpoint;
     for (size_t i = 0; side == SIDE_SOURCE && i < ARRAY_SIZE(reads); i++)

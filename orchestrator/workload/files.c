@@ -304,6 +304,9 @@ static int files_probe(const struct pair_view *p, bool way, struct planned_step 
         o.n_peer_endpoints = 1;
         o.peer_endpoints = endpoints;
     }
+    Godwit__SmbSource smb;
+    CLEANUP(mem_free) char *share = xmalloc(strlen(p->source) + 1);
+    o.smb = files_fill_smb(p, &smb, share);
     plan_probe_side(p, SIDE_SOURCE, &o, &ret[1]);
     explicit_bzero(secret, sizeof secret);
     return 2;

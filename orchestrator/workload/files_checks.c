@@ -193,13 +193,28 @@ static enum check_result throughput(const struct ctx *c)
                (unsigned long long)num(c->source, "rtt_us"), want, takes);
 }
 
+/* Of an endpoint; a proxy that does not know to try it logs on when the count begins. */
+static enum check_result rights_share(const struct ctx *c)
+{
+    const char *error = str(c->source, "smb_error");
+    if (!on(c->source, "smb_tried"))
+        return say(c, CHECK_PASS, "an endpoint: its proxy logs on when the count begins");
+    if (*error)
+        return say(c, CHECK_FAIL, "%s", error);
+    return on(c->source, "smb_audit")
+               ? say(c, CHECK_PASS, "the account opens the folder, and may read audit ACLs")
+               : say(c, CHECK_WARN,
+                     "the account opens the folder; without the right \"Manage "
+                     "auditing and security log\" audit ACLs stay behind");
+}
+
 static enum check_result rights_source(const struct ctx *c)
 {
     const json_t *place = json_object_get(c->source, "place");
-    if (c->endpoint)
-        return say(c, CHECK_PASS, "an endpoint: its proxy logs on when the count begins");
     if (!c->source)
         return say(c, CHECK_UNKNOWN, "the source did not answer");
+    if (c->endpoint)
+        return rights_share(c);
     if (!on(c->source, "readable"))
         return say(c, CHECK_FAIL, "the source folder is not there, or the agent may not read it");
     return on(place, "privileged")
@@ -286,38 +301,39 @@ static const struct row {
     struct check_info info;
     enum check_result (*run)(const struct ctx *c);
 } rows[] = {
-    {{"free-space", "destination", "make room, or choose another destination", false},              free_space},
-    {{"inodes", "destination", "choose a file system with more inodes", false},                     inodes    },
+    {{"free-space", "destination", "make room, or choose another destination", false},                  free_space},
+    {{"inodes", "destination", "choose a file system with more inodes", false},                         inodes    },
     {{"file-system", "destination", "mount it for writing, with user_xattr and acl", false},
-     file_system                                                                                              },
-    {{"clock-skew", "source", "let both hosts follow one time server", false},                      clock_skew},
+     file_system                                                                                                  },
+    {{"clock-skew", "source", "let both hosts follow one time server", false},                          clock_skew},
     {{"lane-port", "source", "open the destination's lane port (TCP 7410) for the source", false},
-     lane_port                                                                                                },
+     lane_port                                                                                                    },
     {{"lane-port-back", "destination",
       "open the source's lane port (TCP 7410) for the destination: a move does not need it, "
       "sending "
       "back does",
       false},
-     lane_port_back                                                                                           },
+     lane_port_back                                                                                               },
     {{"throughput", "source",
       "look at the network between both hosts, and at limits (godwit limit)", false},
-     throughput                                                                                               },
-    {{"rights-source", "source", "run the source's agent as root, and check the path", false},
-     rights_source                                                                                            },
+     throughput                                                                                                   },
+    {{"rights-source", "source",
+      "run the source's agent as root, and check the path; of an endpoint the credential", false},
+     rights_source                                                                                                },
     {{"rights-destination", "destination", "run the destination's agent as root", false},
-     rights_destination                                                                                       },
+     rights_destination                                                                                           },
     {{"samba-versions", "both", "install at the destination at least the source's version", false},
-     samba                                                                                                    },
+     samba                                                                                                        },
     {{"losses-accepted", "destination",
       "godwit inventory show tells why; --accept-loss CLASS accepts it", true},
-     losses                                                                                                   },
+     losses                                                                                                       },
     {{"identity-maps", "both",
       "give the destination the source's idmap (rid, autorid: the same range, autorid.tdb; ad: the "
       "same range; tdb: net idmap dump there, restore here), or map ids with --map FILE",
       true},
-     identities                                                                                               },
+     identities                                                                                                   },
     {{"files-unlocked", "source", "let the users of these files end before the last pass", false},
-     locked                                                                                                   },
+     locked                                                                                                       },
 };
 
 const struct check_info *files_check_info(size_t i)

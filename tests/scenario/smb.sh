@@ -39,6 +39,9 @@ passed "endpoint and credentials"
 pull wrong nas-wrong:data "$work/none"
 job_end wrong 30 failed
 said wrong "refuses the log-on of migrator" "godwit credential add"
+godwit job validate wrong -o json >"$work/out" 2>/dev/null && fail "a job whose credential is wrong may start"
+jq -e '.checks[] | select(.id == "rights-source") | .result == "fail" and (.evidence | contains("refuses the log-on of migrator"))' "$work/out" >/dev/null ||
+    { cat "$work/out"; fail "the checks before do not say that the log-on is refused"; }
 pull share nas:nothing "$work/none"
 job_end share 30 failed
 said share "has no share nothing"
@@ -83,6 +86,9 @@ for f in attr/plain.txt attr/hidden.txt attr/system.txt attr; do
     no_difference "attributes, streams and times of $f, seen by a client,"
 done
 grep -q "for the system alone" "$dst/locked-out/file" || fail "what its owner alone may read is not there"
+godwit job validate nas -o json >"$work/out" || { cat "$work/out"; fail "the checks fail"; }
+jq -e '.checks[] | select(.id == "rights-source") | .result == "pass" and (.evidence | contains("audit"))' "$work/out" >/dev/null ||
+    { cat "$work/out"; fail "the checks do not say that audit ACLs may be read"; }
 godwit inventory show nas -o json | jq -e --arg sid "$alice" '.pairs[0].contract[] | select(.class == "orphan-sids" and .verdict == "note") | .examples[0] | startswith($sid)' >/dev/null ||
     { godwit inventory show nas -o json | jq -c '.pairs[0] | [.contract, .identities]'; fail "a user of the server whom the destination does not know is not named"; }
 passed "data, streams, descriptors, audit ACLs, attributes, times; resumed after the proxy was killed"

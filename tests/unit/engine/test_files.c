@@ -518,6 +518,34 @@ static void checks_judge_what_they_were_told(void **state)
     }
 }
 
+/* A server without an agent is asked by its proxy, with the credential. */
+static void a_share_is_tried_before_anything_moves(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *source;
+        enum check_result want;
+        const char *says;
+    } cases[] = {
+        {"null",                                                        CHECK_UNKNOWN, "did not answer"},
+        {"{}",                                                          CHECK_PASS,    "its proxy"     },
+        {"{\"smb_tried\":true,\"smb_audit\":true}",                     CHECK_PASS,    "may read audit"},
+        {"{\"smb_tried\":true}",                                        CHECK_WARN,    "stay behind"   },
+        {"{\"smb_tried\":true,\"smb_error\":\"x refuses the log-on\"}", CHECK_FAIL,    "x refuses"     },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        char text[200] = "";
+        json_t *options = options_of("{}"), *source = json_loads(cases[i].source, 0, NULL);
+        struct check_pair p = {.endpoint = true, .options = options, .source = source};
+        enum check_result got =
+            workload_files.check(check_of("rights-source"), &p, text, sizeof text);
+        if (got != cases[i].want || !strstr(text, cases[i].says))
+            fail_msg("case %zu: %d '%s'", i, (int)got, text);
+        json_decref(source);
+        json_decref(options);
+    }
+}
+
 /* The same folder until the destination has done it, and none in later passes. */
 static void what_was_there_goes_aside_once(void **state)
 {
@@ -590,6 +618,7 @@ int main(void)
         cmocka_unit_test(what_was_there_goes_aside_once),
         cmocka_unit_test(identities_are_compared_in_both_directions),
         cmocka_unit_test(checks_judge_what_they_were_told),
+        cmocka_unit_test(a_share_is_tried_before_anything_moves),
         cmocka_unit_test(cleaning_walks_only_where_something_may_be_left),
         cmocka_unit_test(a_transfer_is_judged_by_its_worse_side),
         cmocka_unit_test(a_source_that_cannot_fit_is_refused_before_it_is_sent),
