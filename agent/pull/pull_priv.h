@@ -68,7 +68,7 @@ struct puller { /* of one worker */
 
 /* pull.c */
 struct pull *pull_of(const struct worker *w);
-int pull_wait(struct worker *w, struct smb_call *c); /* the time counts as the source's */
+int pull_wait(struct worker *w, struct smb_call *c);           /* the time counts as the source's */
 int pull_ask(struct worker *w, struct smb_call *c, int built); /* smb_ask() likewise */
 /* From the share's root; borrowed until the next call. -ENAMETOOLONG. */
 int pull_path(struct worker *w, const struct folder *f, const char *name, const char **ret,
