@@ -1,11 +1,13 @@
 /* boot: what a start of this host finds of a cutover that nobody ended. Before Samba and the
- * network start: it asks nobody, and does only what files can. The agent does the rest. */
+ * network start: it does only what files can, and asks nobody but the segment, where this host was
+ * the server when it went off. The agent does the rest. */
 #include <dirent.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/identity/former.h"
 #include "agent/identity/guard.h"
 #include "agent/identity/identity.h"
 #include "agent/identity/service.h"
@@ -63,6 +65,19 @@ static int be_itself(const char *home, const char *root, const char *cutover, co
     return rc;
 }
 
+/* Its timer was put away, so it comes up as the server; unless the source was brought back while it
+ * was off. Armed anew and run out, the agent takes back what files cannot. */
+static bool was_replaced(const char *cutover, const char *folder)
+{
+    if (!stage_has_swapped(folder) || guard_is_set(folder) || guard_sprung(folder) ||
+        !former_is_back(folder))
+        return false;
+    log_warning("cutover %s: the source has its addresses again", cutover);
+    if (guard_set(folder, 1) < 0)
+        log_error("cutover %s: the timer cannot be written", cutover);
+    return true;
+}
+
 int identity_boot(const char *state_dir, const char *root)
 {
     CLEANUP(mem_free) char *home = xasprintf("%s/cutover", state_dir);
@@ -72,7 +87,8 @@ int identity_boot(const char *state_dir, const char *root)
     DIR *d = opendir(home);
     for (const struct dirent *e; d && (e = readdir(d)) != NULL;) {
         CLEANUP(mem_free) char *folder = stage_folder(home, e->d_name);
-        if (e->d_name[0] == '.' || !pair_valid(e->d_name) || !stage_holds_server(folder))
+        if (e->d_name[0] == '.' || !pair_valid(e->d_name) ||
+            (!stage_holds_server(folder) && !was_replaced(e->d_name, folder)))
             continue;
         int rc = be_itself(home, root, e->d_name, folder);
         all = rc < 0 ? rc : all;

@@ -21,6 +21,32 @@ static int64_t since_boot_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* How long this host runs. In a container the kernel's clock began with the machine below it: there
+ * the first process tells. */
+static int64_t up_ms(void)
+{
+    CLEANUP(mem_free) char *text = NULL;
+    size_t len = 0;
+    int64_t since = since_boot_ms(), began = 0;
+    if (file_read("/proc/1/stat", 4096, &text, &len) == 0)
+        began = guard_began_ms(text, sysconf(_SC_CLK_TCK));
+    return began > 0 && began < since ? since - began : since;
+}
+
+/* The 22nd field; the second one is a name in brackets, in which anything may stand. */
+int64_t guard_began_ms(const char *stat, long ticks)
+{
+    const char *at = strrchr(stat, ')');
+    int64_t n = 0;
+    for (int field = 2; at && field < 22; field++) {
+        at = strchr(at, ' ');
+        at = at ? at + 1 : NULL;
+    }
+    if (!at || ticks <= 0 || sscanf(at, "%" SCNd64, &n) != 1 || n < 0 || n > INT64_MAX / 1000)
+        return 0;
+    return n * 1000 / ticks;
+}
+
 static void boot_id(char ret[40])
 {
     CLEANUP(mem_free) char *text = NULL;
@@ -105,8 +131,11 @@ int guard_hold(const char *folder)
     if (rc < 0)
         return rc == -ENOENT ? 0 : rc;
     boot_id(boot);
+    bool same = strcmp(g.boot, boot) == 0;
     int64_t left = g.until_boot_ms - since_boot_ms();
-    if (strcmp(g.boot, boot) != 0 || left <= 0 || left > g.silence_ms - g.silence_ms / 8)
+    if (!same && guard_due(&g, boot, clock_wall_ms(), up_ms()))
+        return 0;
+    if (same && (left <= 0 || left > g.silence_ms - g.silence_ms / 8))
         return 0;
     return guard_set(folder, (uint32_t)(g.silence_ms / 1000));
 }
@@ -117,9 +146,10 @@ bool guard_is_due(const char *folder)
     char boot[40];
     int rc = load(folder, &g);
     boot_id(boot);
-    return rc == -ENOENT || rc == -ENOTDIR ? false
-           : rc < 0                        ? true
-                                           : guard_due(&g, boot, clock_wall_ms(), since_boot_ms());
+    if (rc < 0)
+        return rc != -ENOENT && rc != -ENOTDIR;
+    int64_t since = strcmp(g.boot, boot) == 0 ? since_boot_ms() : up_ms();
+    return guard_due(&g, boot, clock_wall_ms(), since);
 }
 
 bool guard_restarted(const char *folder)

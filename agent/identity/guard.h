@@ -11,14 +11,19 @@ struct guard {
     char boot[40];
 };
 
-/* Pure. Is it time? boot: the present id; since: ms since this start. */
+/* Pure. Is it time? boot: the present id; since: ms of the kernel's
+ * clock when the id is the same, else since this start. */
 bool guard_due(const struct guard *g, const char *boot, int64_t wall_ms, int64_t since_ms);
 int guard_parse(const char *text, struct guard *ret); /* -EBADMSG */
+/* When a process began, in ms of the kernel's time, by what /proc says of it; 0: it cannot be told.
+ */
+int64_t guard_began_ms(const char *stat, long ticks);
 
 int guard_set(const char *folder, uint32_t silence_s);
 /* The same only where it is set already. */
 int guard_renew(const char *folder, uint32_t silence_s);
-/* Begins anew, when it is set and not over and a part of it is gone already. */
+/* Begins anew, when it is set and not over and a part of it is gone already, or the host restarted.
+ */
 int guard_hold(const char *folder);
 int guard_clear(const char *folder);
 bool guard_is_set(const char *folder);

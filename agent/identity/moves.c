@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "agent/identity/former.h"
 #include "agent/identity/keep.h"
 #include "agent/identity/net.h"
 #include "agent/identity/stage.h"
@@ -105,6 +106,12 @@ static int begin(struct stage_run *r, const Godwit__IdentityPlan *p, Godwit__Und
     }
     if (rc == 0 && p->n_moves)
         rc = note_network(r, p, now);
+    if (rc >= 0 && !stage_is_source(r)) {
+        rc = former_note(r->site.folder, p);
+        if (rc < 0)
+            (void)fault_set(r->reterr, FAULT_STOP_JOB, -rc,
+                            "cannot note who has had the addresses: %s", strerror(-rc));
+    }
     if (rc < 0)
         net_free(now);
     else

@@ -1,149 +1,284 @@
 #!/bin/bash
-# cutover: whatever dies at whatever stage of a cutover (an agent, the orchestrator, a whole host), it ends at 100 % or the
-# source serves as before; never do two machines answer for the server's address. The stages are those of `godwit cutover
-# stages`, the table is stages x events; GODWIT_CUTOVER_CASES="STAGE@EVENT …" picks (extended regular expressions),
-# tests/run --all does all of it.
-# limit: 7200
+# cutover: whatever dies at whatever stage of a cutover (an agent, the orchestrator, a whole host), it ends at 100 %, or the
+# source serves and both hosts are as they were; never do two machines answer for the server's address. The table is the
+# stages of `godwit cutover stages` that apply, times the events. GODWIT_CUTOVER_CASES="STAGE@EVENT …" picks (extended regular
+# expressions; "turns": each stage by one event), GODWIT_CUTOVER_METHOD=rejoin moves members of a domain by joining anew, GODWIT_CUTOVER_TRACKS=N servers move
+# beside each other, GODWIT_CUTOVER_SECONDS=N begins no case after so long; tests/run --all does all of it.
+# limit: 5400
 # slow
+# lab
 . "$(dirname "$0")/../scenario/lib.sh"
 . "$(dirname "$0")/../scenario/cutlib.sh"
 LAB_NAME=kill-$LAB_NAME
-passed() { echo "CASE: $*"; }
 
-events="kill:fs1:godwit-agent kill:new1:godwit-agent kill:orch:godwitd power:fs1 power:new1"
-short="bundle@kill:fs1:godwit-agent source.addresses@kill:new1:godwit-agent stop@kill:orch:godwitd source.addresses@power:fs1 destination.start@power:new1 destination.commit@power:new1"
+events="source-agent destination-agent source-power destination-power orchestrator"
+short="source.close@source-agent source.addresses@destination-agent stop@orchestrator source.addresses@source-power destination.start@destination-power"
 pick=${GODWIT_CUTOVER_CASES:-$([ "${GODWIT_ALL:-no}" = yes ] && echo '.*' || echo "$short")}
+method=${GODWIT_CUTOVER_METHOD:-transplant}
+tracks=${GODWIT_CUTOVER_TRACKS:-2}
+[ $method = transplant ] || tracks=1 # they share a directory
+seconds=${GODWIT_CUTOVER_SECONDS:-100000}
+user=alice
 
+# ── the servers: fsN and its successor newN ──
+
+both=()
+for ((t = 1; t <= tracks; t++)); do both+=("fs$t" "new$t"); done
 packages
-SAMBA_HOSTS="fs1 new1 cl" lab_up orch fs1 new1 cl
+if [ $method = rejoin ]; then
+    user='LAB\alice' users_password=Lab-Passw0rd
+    DOMAIN_DC=dc1 DOMAIN_MEMBERS="${both[*]}" SAMBA_HOSTS=cl lab_up orch "${both[@]}" cl
+    lab user alice
+else
+    SAMBA_HOSTS="${both[*]} cl" lab_up orch "${both[@]}" cl
+fi
 orchestrator_up
-agents_up fs1 new1
-users_on fs1 alice:3001
-on fs1 sh -c 'mkdir -p /srv/data/sales; chmod 777 /srv/data/sales'
-share sales /srv/data/sales | standalone fs1
-standalone new1 </dev/null
-address=$(lab ip fs1)
-job=move
-new_job() { # NAME
+agents_up "${both[@]}"
+declare -A files # of each host, as seen from here
+for h in "${both[@]}"; do files[$h]=$(lab dir "$h"); done
+
+server() { # TRACK
+    local src=fs$1 dst=new$1 h
+    on $src sh -c 'mkdir -p /srv/data/sales; chmod 777 /srv/data/sales'
+    if [ $method = rejoin ]; then
+        share sales /srv/data/sales | on $src sh -c 'cat >>/etc/samba/smb.conf'
+        for h in $src $dst; do
+            on "$h" systemctl enable -q --now smbd winbind
+            printf 'username = Administrator\npassword = Lab-Passw0rd\n' | on "$h" sh -c 'umask 077; cat >/etc/godwit/cutover.cred'
+        done
+    else
+        users_on $src alice:3001
+        share sales /srv/data/sales | standalone $src
+        standalone $dst </dev/null
+    fi
+}
+new_job() { # NAME: of the track at hand
+    local more=(--accounts rename)
+    [ $method = transplant ] || more=()
     job=$1
-    godwit job create files --name "$job" --accounts rename --shares pair --pair fs1:/srv/data=new1:/srv/data >/dev/null
+    godwit job create files --name "$job" "${more[@]}" --shares pair --pair $src:/srv/data=$dst:/srv/data >/dev/null
     godwit job start "$job" --wait >/dev/null || { godwit job report "$job"; fail "the transfer failed"; }
 }
-new_job move
+watch_track() { # who answers for the server's address, all the time
+    on cl systemd-run -q --unit=who-$src python3 /root/who.py host0 "$(lab ip $src)" /run/who-$src
+    until_true 10 "somebody answers for $src" on cl grep -qs : /run/who-$src
+}
+one_at_a_time() { # WHEN
+    on cl systemctl -q is-active who-$src || fail "nobody watches the address"
+    on cl sh -c "! [ -s /run/who-$src.two ]" || { on cl head -5 /run/who-$src.two; fail "two machines answered for one address: $1"; }
+}
 
-# ── a commit cannot be taken back: the hosts are put back as they were before it ──
+# ── a commit cannot be taken back, and a case that failed leaves what it leaves: hosts are put back as they were ──
 
 kept=$(dirname "$(lab dir orch)")/../kept # goes with the lab
 mkdir -p "$kept"
 folders="etc var/lib/samba var/lib/godwit/agent"
-keep_hosts() {
-    local h f
-    for h in fs1 new1; do
-        on "$h" systemctl stop godwit-agent smbd
-        for f in $folders; do
-            mkdir -p "$kept/$h/$f"
-            rsync -aHAX --delete "$(lab dir $h)/root/$f/" "$kept/$h/$f/"
-        done
-        on "$h" systemctl start godwit-agent smbd
+units="godwit-agent smbd nmbd winbind samba-ad-dc"
+keep_host() { # HOST
+    local f
+    on "$1" sh -c "for u in $units; do systemctl is-active -q \$u && echo \$u; done >/run/kept; xargs -r systemctl stop </run/kept"
+    for f in $folders; do
+        mkdir -p "$kept/$1/$f"
+        [ ! -d "$(lab dir "$1")/root/$f" ] || rsync -aHAX --delete "$(lab dir "$1")/root/$f/" "$kept/$1/$f/"
     done
+    on "$1" sh -c 'tac /run/kept | xargs -r systemctl start'
 }
-restore_hosts() {
-    local h f
-    for h in fs1 new1; do
-        lab stop $h
-        for f in $folders; do rsync -aHAX --delete "$kept/$h/$f/" "$(lab dir $h)/root/$f/"; done
-        lab start $h
+restore_host() { # HOST
+    local f
+    lab stop "$1"
+    for f in $folders; do
+        [ ! -d "$(lab dir "$1")/root/$f" ] || rsync -aHAX --delete "$kept/$1/$f/" "$(lab dir "$1")/root/$f/"
     done
-    for h in fs1 new1; do until_true 30 "$h online" is_online $h; done
+    lab start "$1"
+}
+restore_track() {
+    local h
+    godwit job stop "$job" >/dev/null 2>&1 || true
+    [ $method = transplant ] || restore_host dc1
+    for h in $src $dst; do restore_host $h; done
+    until_true 60 "both agents are there" both_online
+    on cl sh -c "truncate -s 0 /run/who-$src.two"
+    until_true 60 "the source serves" source_serves
 }
 
 # ── one case ──
 
-begin() { godwit cutover run "$job" --source-address "$(admin_of fs1)/24" --silence 15s --wait=no >/dev/null; }
+settings() { echo --method $method --source-address "$(admin_of $src "$track")/24" --silence 15s; }
 state() { cut_job "$job" '.pairs[0].cutover' 2>/dev/null; }
-# Asked in the orchestrator's host, since a stage may be over in a fifth of a second.
-await_stage() { # STAGE
-    on orch sh -c 'n=0; while [ $n -lt 400 ]; do n=$((n + 1))
-        state=$(godwit cutover stages "$0" -o json 2>/dev/null | tr "{," "\n\n" | awk -v id="\"$1\"" "/\"id\":/ {mine = index(\$0, id)} mine && /\"state\":/ {print; exit}")
-        case $state in *begun* | *running* | *done*) exit 0 ;; esac; done; exit 1' "$job" "$1" || fail "stage $1 is not reached: $(state)"
-}
-strike() { # EVENT
-    local what host process
-    IFS=: read -r what host process <<<"$1"
-    case $what in
-    kill) lab kill "$host" "$process" ;;
-    power) lab stop "$host" && lab start "$host" ;;
+both_online() { is_online $src && is_online $dst; }
+source_serves() { uses cl $src sales "$user" >/dev/null && served_from cl $src sales "$user" $src; }
+new_serves() { uses cl $src sales "$user" >/dev/null && served_from cl $src sales "$user" $dst; }
+identities() { identity_of $src; identity_of $dst; }
+as_before() { [ "$(identities)" = "$(cat "$kept/before-$track")" ]; }
+
+# The stages of one order are all begun for the orchestrator: which one a host has come to, its notes tell.
+note_of() { # STAGE: HOST FILE
+    case $1 in
+    source.close | source.fence | source.addresses | source.names | source.leave | source.join) echo "$src ${1#*.}.note" ;;
+    stop) echo "$src stop.note" ;;
+    destination.stop | destination.addresses | destination.names | destination.join | destination.start | destination.leave)
+        echo "$dst ${1#*.}.note" ;;
+    bundle) echo "$dst bundle" ;;
+    source.guard) echo "$src guard" ;;
+    destination.guard) echo "$dst guard" ;;
     esac
 }
-# Once more, when it ended on its way.
+await_note() { # HOST FILE
+    local n=0 found="${files[$1]}/upper/var/lib/godwit/agent/cutover/*/$2"
+    until compgen -G "$found" >/dev/null; do
+        n=$((n + 1))
+        [ $((n % 100)) -ne 0 ] || ! job_ended "$job" || return 1
+        [ $n -lt 6000 ] || return 1
+        sleep 0.01
+    done
+}
+# Asked in the orchestrator's host, since a stage may be over in a fifth of a second.
+await_shown() { # STAGE
+    on orch sh -c 'n=0; while [ $n -lt 400 ]; do n=$((n + 1))
+        state=$(godwit cutover stages "$0" -o json 2>/dev/null | tr "{," "\n\n" | awk -v id="\"$1\"" "/\"id\":/ {mine = index(\$0, id)} mine && /\"state\":/ {print; exit}")
+        case $state in *begun* | *running* | *done*) exit 0 ;; esac; done; exit 1' "$job" "$1"
+}
+await_stage() { # STAGE
+    local note
+    note=$(note_of "$1")
+    # shellcheck disable=SC2086
+    if [ -n "$note" ]; then await_note $note; else await_shown "$1"; fi || fail "stage $1 is not reached: $(state)"
+}
+kill_in() { # HOST PROCESS: it may be on its way up
+    local n
+    for n in $(seq 30); do
+        ! on "$1" pkill -KILL -x "$2" || return 0
+        sleep 0.1
+    done
+    fail "no $2 runs in $1"
+}
+strike() { # EVENT
+    case $1 in
+    source-agent) kill_in $src godwit-agent ;;
+    destination-agent) kill_in $dst godwit-agent ;;
+    orchestrator) kill_in orch godwitd ;;
+    source-power) lab stop $src && lab start $src ;;
+    destination-power) lab stop $dst && lab start $dst ;;
+    esac
+}
 is_over() {
     case $(state) in
     "cut over" | "rolled back" | "" | prepared) job_ended "$job" ;;
-    *) job_ended "$job" && { godwit cutover rollback "$job" --wait=no >/dev/null 2>&1; false; } ;;
+    *) return 1 ;;
     esac
 }
 is_committed() { [ "$(state)" = committed ] || { job_ended "$job" && godwit cutover commit "$job" --wait=no >/dev/null 2>&1; false; }; }
-both_online() { is_online fs1 && is_online new1; }
-source_serves() { uses cl fs1 sales alice >/dev/null && served_from cl fs1 sales alice fs1; }
-new_serves() { uses cl fs1 sales alice >/dev/null && served_from cl fs1 sales alice new1; }
 
 on_the_way() { # STAGE EVENT
-    begin || fail "it does not begin: $(state)"
+    # shellcheck disable=SC2046
+    godwit cutover run "$job" $(settings) --wait=no >/dev/null || fail "it does not begin: $(state)"
     await_stage "$1"
-    strike "$2" || fail "cannot strike $2"
-    until_true 240 "the cutover is over ($2 at $1)" is_over
+    strike "$2"
+    until_true 200 "the cutover is over, it is '$(state)'" is_over
     end=$(state)
     if [ "$end" = "cut over" ]; then
-        until_true 60 "the destination serves ($2 at $1)" new_serves
+        until_true 60 "the destination serves" new_serves
         until_true 60 "both agents are back" both_online
-        godwit cutover rollback "$job" >/dev/null || fail "$2 at $1: the rollback failed: $(state)"
+        godwit cutover rollback "$job" >/dev/null || fail "the rollback failed: $(state)"
     fi
-    until_true 60 "the source serves as before ($2 at $1)" source_serves
+    until_true 60 "the source serves" source_serves
+    until_true 60 "both agents are back" both_online
+    for _ in $(seq 100); do ! as_before || return 0; done
+    diff "$kept/before-$track" <(identities) || fail "the hosts are not as before"
 }
 
 at_commit() { # STAGE EVENT
-    godwit cutover run "$job" --source-address "$(admin_of fs1)/24" --silence 15s >/dev/null || fail "the cutover failed: $(state)"
+    # shellcheck disable=SC2046
+    godwit cutover run "$job" $(settings) >/dev/null || fail "the cutover failed: $(state)"
     godwit cutover commit "$job" --wait=no >/dev/null || fail "the commit does not begin"
     await_stage "$1"
-    strike "$2" || fail "cannot strike $2"
-    until_true 120 "it is committed ($2 at $1)" is_committed
+    strike "$2"
+    until_true 120 "it is committed" is_committed
     end=$(state)
-    until_true 60 "the destination serves ($2 at $1)" new_serves
+    until_true 60 "the destination serves" new_serves
+}
+
+one_case() { # STAGE EVENT
+    local way=on_the_way
+    [[ $commit_stages != *" $1 "* ]] || way=at_commit
+    until_true 60 "both agents are there" both_online
+    $way "$1" "$2"
+    one_at_a_time "$2 at $1"
+    echo "$end" >"$kept/end-$track"
 }
 
 # ── the table ──
 
-godwit cutover prepare move --source-address "$(admin_of fs1)/24" >/dev/null || { godwit cutover report move; fail "prepare failed"; }
-stages=$(cut_job move '.pairs[0].stages[] | select(.state != "skipped" and .commit == false and .id != "verify") | .id')
-final=$(cut_job move '.pairs[0].stages[] | select(.state != "skipped" and .commit) | .id')
-cases=$(for s in $stages $final; do for e in $events; do echo "$s@$e"; done; done)
-wanted=$(for p in $pick; do grep -xE -- "$p" <<<"$cases" || echo "NONE:$p"; done)
+begin_track() { # TRACK
+    track=$1 src=fs$1 dst=new$1 job=move$1
+}
+cases_of() { # TRACK CASE…: one line of $kept/results for each
+    local c began fresh=yes n=0
+    begin_track "$1"
+    shift
+    for c; do
+        began=$SECONDS n=$((n + 1))
+        [ $SECONDS -lt "$seconds" ] || break
+        if [ $fresh = no ]; then
+            restore_track
+            new_job "move$track-$n"
+        fi
+        fresh=yes
+        if (one_case "${c%%@*}" "${c#*@}") >"$kept/case-$track" 2>&1; then
+            echo "good $c $((SECONDS - began)) s: $(cat "$kept/end-$track")" | tee -a "$kept/results"
+            [[ $commit_stages != *" ${c%%@*} "* ]] || fresh=no
+        else
+            echo "bad $c $((SECONDS - began)) s: $(grep FAIL: "$kept/case-$track")" | tee -a "$kept/results"
+            cat "$kept/case-$track"
+            godwit cutover stages "$job" | grep -vE 'skipped|open' || true
+            for h in $src $dst orch; do on $h journalctl -q --no-pager -o short-precise -u godwitd -u godwit-agent -u godwit-boot --since=-150s | tail -25 | sed "s/^/$h: /" || true; done
+            fresh=no
+        fi
+    done
+}
+
+lab push cl "$top/tests/lab/who.py" /root
+for ((t = 1; t <= tracks; t++)); do
+    begin_track $t
+    server $t
+    new_job move$t
+    for h in $src $dst; do keep_host $h; done
+done
+[ $method = transplant ] || keep_host dc1
+for ((t = 1; t <= tracks; t++)); do
+    begin_track $t
+    until_true 60 "both agents are there" both_online
+    until_true 60 "the source serves" source_serves
+    identities >"$kept/before-$t"
+    watch_track
+done
+begin_track 1
+# shellcheck disable=SC2046
+godwit cutover prepare move1 $(settings) >/dev/null || { godwit cutover report move1; fail "prepare failed"; }
+stages=$(cut_job move1 '.pairs[0].stages[] | select(.state != "skipped" and .commit == false and .id != "verify" and .on != "witness") | .id')
+final=$(cut_job move1 '.pairs[0].stages[] | select(.state != "skipped" and .commit) | .id')
+commit_stages=" $(echo $final) "
+cases=$(for e in $events; do for s in $stages $final; do echo "$s@$e"; done; done)
+turns=$(i=0; for s in $stages $final; do set -- $events; shift $((i++ % 5)); echo "$s@$1"; done)
+[ "$pick" = turns ] && wanted=$turns || wanted=$(for p in $pick; do grep -xE -- "$p" <<<"$cases" || echo "NONE:$p"; done)
 [[ $wanted != *NONE:* ]] || fail "no such case: $(grep NONE: <<<"$wanted")"
 all=$(wc -l <<<"$cases")
-keep_hosts
-watch_address cl "$address"
-commit_stages=" $(echo $final) "
-fresh=yes n=0 good=0 bad=()
-for c in $wanted; do
-    stage=${c%%@*} event=${c#*@} way=on_the_way
-    say "$event at $stage"
-    [[ $commit_stages != *" $stage "* ]] || way=at_commit
-    n=$((n + 1))
-    if [ $fresh = no ]; then # after a commit, or a case that failed
-        restore_hosts
-        new_job "move$n"
-    fi
-    fresh=yes
-    if (until_true 60 "both agents are there" both_online; $way "$stage" "$event"; never_two cl "$event at $stage"; echo "$end" >"$kept/end"); then
-        good=$((good + 1))
-        passed "$event at $stage: $(cat "$kept/end")"
-        [ $way = on_the_way ] || fresh=no
-    else
-        bad+=("$c")
-        godwit cutover stages "$job" | grep -vE 'skipped|open' || true
-        on cl sh -c 'truncate -s 0 /run/who.two'
-        fresh=no
-    fi
+say "$(wc -l <<<"$wanted") of $all cases: $tracks server(s) at a time, $method"
+
+# The orchestrator is everybody's: what kills it goes alone.
+own=$(grep -v @orchestrator <<<"$wanted" || true)
+workers=()
+trap 'kill "${workers[@]}" 2>/dev/null; exit 130' INT TERM
+for ((t = 1; t <= tracks; t++)); do
+    # shellcheck disable=SC2046
+    cases_of $t $(awk -v t=$t -v n=$tracks 'NR % n == t % n' <<<"$own") &
+    workers+=($!)
 done
-show "$n of $all cases run, $good passed: each ended at 100 %, or with the source serving, never with two servers"
-[ ${#bad[@]} -eq 0 ] || fail "${bad[*]}"
+for w in "${workers[@]}"; do wait "$w" || fail "a track ended"; done
+# shellcheck disable=SC2046
+cases_of 1 $(grep @orchestrator <<<"$wanted" || true)
+
+n=$(wc -l <"$kept/results") good=$(grep -c ^good "$kept/results" || true)
+grep ^good "$kept/results" | sed 's/^good /CASE: /'
+show "$method: $n of $all cases run, $good passed: each ended at 100 %, or with the source serving as before, never with two servers ($(grep -c 's: cut over$' "$kept/results" || true) at 100 %)"
+[ "$n" = "$good" ] || fail "$(grep ^bad "$kept/results" | cut -d' ' -f2 | paste -sd' ')"

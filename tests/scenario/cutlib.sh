@@ -32,8 +32,8 @@ standalone() {
 
 share() { printf '[%s]\n path = %s\n read only = no\n' "$1" "$2"; }
 
-# as_user CLIENT SERVER SHARE USER[%PASSWORD] COMMANDS
-as_user() { on "$1" timeout 20 smbclient "//$2/$3" -U "$4%${6:-pw-$4}" -c "$5" 2>&1; }
+# as_user CLIENT SERVER SHARE USER COMMANDS [PASSWORD]: else $users_password, else as users_on has made it.
+as_user() { on "$1" timeout 20 smbclient "//$2/$3" -U "$4%${6:-${users_password:-pw-$4}}" -c "$5" 2>&1; }
 
 # uses CLIENT SERVER SHARE USER: opens, writes, reads, deletes.
 uses() {

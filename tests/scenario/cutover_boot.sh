@@ -1,7 +1,7 @@
 #!/bin/bash
 # cutover_boot: hosts that restart where it hurts: a destination that is switched off in the middle of the swap and on
 # again when the source serves; both right after a rollback, after 100 % and after the commit; a source that loses power
-# when its successor takes over. The right one serves, and never two answer for the server's address.
+# when its successor takes over; a destination that was given up at 100 % and comes up all the same. The right one serves, and never two answer for the server's address.
 # limit: 600
 # slow
 . "$(dirname "$0")/lib.sh"
@@ -76,6 +76,17 @@ restart_both() {
 restart_both
 serves fs1 "both restarted after the rollback"
 same "after the restart"
+
+say "the destination is switched off at 100 %, the source takes its place again; then the destination is switched on"
+run >/dev/null || { godwit cutover report move; fail "the cutover failed"; }
+lab stop new1
+godwit cutover rollback move --destination-is-off --wait=no >/dev/null || fail "the rollback does not begin"
+serves fs1 "the destination is off for good"
+lab start new1
+on new1 journalctl -q -b -u godwit-boot | grep -q 'the source has its addresses again' || fail "the destination did not ask who serves"
+until_true 60 "all is taken back" is "rolled back"
+serves fs1 "the destination is on again after all"
+same "after a start of a destination that was given up"
 
 say "there, and both restart at 100 %, and after the commit"
 run >/dev/null || { godwit cutover report move; fail "the cutover failed"; }
