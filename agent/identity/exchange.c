@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/identity/bundle.h"
 #include "agent/identity/undo.h"
@@ -18,6 +19,7 @@
 #define REC_STORED 52 /* destination: it is on disk */
 #define CREDIT (1U << 20)
 #define WAIT_MS 20000
+#define AGAIN_MS 3000
 #define ANSWER_MS 10000
 
 static int ticket_read(const Godwit__IdentityOrder *o, struct ticket *t, struct fault *reterr)
@@ -58,7 +60,13 @@ static int take(struct lane *l, const char *folder)
 static int receive(struct step *s, const char *folder, const struct ticket *t, struct fault *reterr)
 {
     struct lane *l = NULL;
-    int rc = lane_single_await(step_env(s)->lanes, t, step_cancel_fd(s), WAIT_MS, &l);
+    CLEANUP(mem_free) char *path = xasprintf("%s/bundle", folder);
+    bool here = access(path, F_OK) == 0;
+    int rc =
+        lane_single_await(step_env(s)->lanes, t, step_cancel_fd(s), here ? AGAIN_MS : WAIT_MS, &l);
+    /* This agent died when it had come: the source, which was told so, is not asked again. */
+    if (rc == -ETIMEDOUT && here)
+        return 0;
     if (rc == 0) {
         lane_set_cancel(l, step_cancel_fd(s));
         rc = take(l, folder);

@@ -139,6 +139,10 @@ static void arrives(void **state)
     assert_memory_equal(came, sent, want);
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 07777, 0600);
+    destination.rc = -1;
+    (void)run(&destination); /* asked again, when the source knows that it is here */
+    assert_int_equal(destination.rc, 0);
+    assert_int_equal(access(path, F_OK), 0);
 }
 
 static void what_is_refused(void **state)
