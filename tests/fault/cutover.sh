@@ -108,7 +108,7 @@ state() { cut_job "$job" '.pairs[0].cutover' 2>/dev/null; }
 both_online() { is_online $src && is_online $dst; }
 source_serves() { uses cl $src sales "$user" >/dev/null && served_from cl $src sales "$user" $src; }
 new_serves() { uses cl $src sales "$user" >/dev/null && served_from cl $src sales "$user" $dst; }
-identities() { identity_of $src; identity_of $dst; }
+identities() { local h; for h in $src $dst; do if [ $method = rejoin ]; then looks_of $h; else identity_of $h; fi; done; }
 as_before() { [ "$(identities)" = "$(cat "$kept/before-$track")" ]; }
 
 # The stages of one order are all begun for the orchestrator: which one a host has come to, its notes tell.

@@ -72,10 +72,14 @@ noted() { compgen -G "$(lab dir "$1")/upper/var/lib/godwit/agent/cutover/*/$2" >
 
 # What a cutover may change of a host, and a rollback has to put back.
 identity_of() {
+    looks_of "$1"
+    on "$1" sh -c 'for f in /var/lib/samba/private/secrets.tdb /var/lib/samba/private/passdb.tdb /var/lib/samba/group_mapping.tdb /etc/krb5.keytab; do
+            [ ! -e $f ] || { echo $f; tdbdump $f 2>/dev/null | sort | sha256sum; }; done'
+}
+# The same but for keys, which a way back by joining anew makes anew.
+looks_of() {
     on "$1" sh -c 'hostname; cat /etc/hostname /etc/hosts /etc/samba/smb.conf /etc/systemd/network/*; ip -br addr show dev host0 | tr -s " " | sed "s,@if[0-9]*,,"
-        for f in /var/lib/samba/private/secrets.tdb /var/lib/samba/private/passdb.tdb /var/lib/samba/group_mapping.tdb /etc/krb5.keytab; do
-            [ ! -e $f ] || { echo $f; tdbdump $f 2>/dev/null | sort | sha256sum; }; done
-        systemctl is-enabled smbd nmbd winbind; systemctl is-active smbd winbind'
+        systemctl is-enabled smbd nmbd winbind; systemctl is-active smbd winbind; true'
 }
 
 # No secret of Samba's in an argument, a log, the journal or a file that others may read.
