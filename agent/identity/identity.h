@@ -7,8 +7,8 @@ struct agent_env;
 
 /* Starts the watch over the dead-man timers of this host; once, when the agent starts. */
 void identity_watch(const struct agent_env *env);
-/* The orchestrator is heard: until the swap a timer stands still then, as long as steps run here or
- * the last stage's order is not too old. Any thread. */
+/* The orchestrator is heard: until the swap, and once a destination serves, a timer stands still
+ * then, as long as steps run here or the last stage's order is not too old. Any thread. */
 void identity_heard(bool busy);
 /* `godwit-agent boot`: once, before this host is on the network (godwit-boot.service): a
  * destination that may be its source, and cannot know whether it still is, is itself again. The

@@ -98,6 +98,14 @@ static bool may_be_server(const char *folder)
     return any_note(folder, swapped) && !any_note(folder, sources);
 }
 
+/* A destination whose Samba has been started: who goes back while the source is away leaves nobody.
+ */
+static bool serves(const char *folder)
+{
+    static const char *const started[] = {"start", NULL};
+    return any_note(folder, started) && may_be_server(folder);
+}
+
 bool stage_has_swapped(const char *folder)
 {
     return any_note(folder, swapped);
@@ -379,7 +387,7 @@ static int lock_home(const char *home)
 void stage_hold(const char *home, const char *cutover)
 {
     CLEANUP(mem_free) char *folder = stage_folder(home, cutover);
-    if (!guard_is_set(folder) || any_note(folder, swapped))
+    if (!guard_is_set(folder) || (any_note(folder, swapped) && !serves(folder)))
         return;
     CLEANUP(mem_free) char *path = xasprintf("%s/lock", home);
     CLEANUP(fd_close) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);

@@ -57,7 +57,7 @@ bool stage_has_swapped(const char *folder);
 void stage_join_parts(Godwit__IdentityResult *first, const char *first_stage,
                       Godwit__IdentityResult *to, const char *to_stage);
 /* As long as data is copied before the swap nothing else is heard: the timer, where it is set,
- * begins anew. Nothing while a stage runs. */
+ * begins anew; and so it does on a destination that serves. Nothing while a stage runs. */
 void stage_hold(const char *home, const char *cutover);
 /* Files and the host's name as they were before; the notes stay, for all else is the agent's to
  * take back when the host runs. Before Samba and the network start. 0 or -errno. */

@@ -59,6 +59,17 @@ static bool source_may_return(const struct pair_view *p, const json_t *facts, ch
     return false;
 }
 
+/* One that serves goes on while nobody could take its place. */
+static bool destination_may_leave(const struct pair_view *p, const json_t *facts, char *why,
+                                  size_t size)
+{
+    if (!p->away_ms[SIDE_SOURCE] || !cutover_is_done(facts, cutover_find("destination.start")))
+        return true;
+    (void)snprintf(why, size, "waits for host %s, which does not answer: host %s serves until then",
+                   p->source_host, p->destination_host);
+    return false;
+}
+
 unsigned cutover_undo_now(const struct pair_view *p, unsigned row, char *why, size_t size)
 {
     const json_t *facts = json_object_get(p->facts, "cutover");
@@ -69,7 +80,8 @@ unsigned cutover_undo_now(const struct pair_view *p, unsigned row, char *why, si
         (void)snprintf(why, size, "what users wrote is carried back first");
         return 0;
     }
-    if (left & ON_DESTINATION && is_here(p, ON_DESTINATION, why, size))
+    if (left & ON_DESTINATION && is_here(p, ON_DESTINATION, why, size) &&
+        destination_may_leave(p, facts, why, size))
         now |= ON_DESTINATION;
     if (left & ON_SOURCE && is_here(p, ON_SOURCE, why, size) &&
         source_may_return(p, facts, why, size))

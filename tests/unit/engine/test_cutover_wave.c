@@ -167,6 +167,26 @@ static void the_source_waits_for_the_timer_of_a_destination_that_is_away(void **
     assert_true(was_undone(b, "start", "d1"));
 }
 
+/* Nobody could serve instead. */
+static void a_destination_that_serves_waits_for_a_source_that_is_away(void **state)
+{
+    struct bench *b = *state;
+    cutting_copied(b);
+    cutting_fail_at("users", true, FAULT_NONE);
+    cutting_bad.silent = true;
+    assert_int_equal(cutting_enter(b, "cutover", SETTINGS), 0);
+    bench_run(b, cutting_agents, 60);
+    fake_lost(b->fleet, "s1");
+    pass_time(b, 400);
+    assert_string_equal(cutting_state(b), "going back");
+    assert_non_null(strstr(bench_pair(b, "wave", 1, "reason"), "d1 serves until then"));
+    assert_false(was_undone(b, "start", "d1"));
+    fake_online(b->fleet, "s1");
+    bench_run(b, cutting_agents, 200);
+    assert_string_equal(cutting_state(b), "rolled back");
+    assert_true(was_undone(b, "start", "d1"));
+}
+
 /* Its timer was put away: only a person knows whether it serves. */
 static void a_destination_that_is_away_at_the_end_holds_the_source_back(void **state)
 {
@@ -201,6 +221,7 @@ int main(void)
         CASE(a_budget_lets_some_fail),
         CASE(a_soak_commits_by_itself),
         CASE(the_source_waits_for_the_timer_of_a_destination_that_is_away),
+        CASE(a_destination_that_serves_waits_for_a_source_that_is_away),
         CASE(a_destination_that_is_away_at_the_end_holds_the_source_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
