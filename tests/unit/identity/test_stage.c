@@ -207,6 +207,46 @@ static void stays_away(void **state)
     host_assert_file("etc/systemd/network/a.network", mine);
 }
 
+/* Half of its time is gone. */
+static void spend(const char *folder)
+{
+    CLEANUP(mem_free) char *path = xasprintf("%s/guard", folder);
+    CLEANUP(mem_free) char *text = NULL;
+    struct guard g;
+    size_t len = 0;
+    assert_int_equal(file_read(path, 256, &text, &len), 0);
+    assert_int_equal(guard_parse(text, &g), 0);
+    free(text);
+    text = xasprintf("%lld %lld %lld %s\n", (long long)g.until_wall_ms,
+                     (long long)g.until_boot_ms - 30000, (long long)g.silence_ms, g.boot);
+    assert_int_equal(file_write(path, 0600, text, strlen(text)), 0);
+    assert_in_range(guard_left_s(folder), 1, 31);
+}
+
+/* Before the swap, and when users are served again; in between, and on a source, it runs. */
+static void held(void **state)
+{
+    (void)state;
+    CLEANUP(mem_free) char *folder = stage_folder(host_home, "0123456789abcdef.1");
+    CLEANUP(mem_free) char *start = xasprintf("%s/start.note", folder);
+    CLEANUP(mem_free) char *fence = xasprintf("%s/fence.note", folder);
+    assert_int_equal(act("guard"), 0);
+    spend(folder);
+    stage_hold(host_home, "0123456789abcdef.1");
+    assert_in_range(guard_left_s(folder), 32, 60);
+    assert_int_equal(act("names"), 0);
+    spend(folder);
+    stage_hold(host_home, "0123456789abcdef.1");
+    assert_in_range(guard_left_s(folder), 1, 31);
+    assert_int_equal(file_write(start, 0600, "", 0), 0);
+    assert_int_equal(file_write(fence, 0600, "", 0), 0);
+    stage_hold(host_home, "0123456789abcdef.1");
+    assert_in_range(guard_left_s(folder), 1, 31);
+    assert_int_equal(unlink(fence), 0);
+    stage_hold(host_home, "0123456789abcdef.1");
+    assert_in_range(guard_left_s(folder), 32, 60);
+}
+
 /* As if the timer had been set before the host's start. */
 static void restart(const char *folder)
 {
@@ -398,6 +438,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(settles, begin, end),
         cmocka_unit_test_setup_teardown(stop, begin, end),
         cmocka_unit_test_setup_teardown(stays_away, begin, end),
+        cmocka_unit_test_setup_teardown(held, begin, end),
         cmocka_unit_test_setup_teardown(boot, begin, end),
         cmocka_unit_test_setup_teardown(boot_unreadable, begin, end),
         cmocka_unit_test_setup_teardown(by_hand, begin, end),
