@@ -228,6 +228,44 @@ const Godwit__UndoInterface *net_find(const Godwit__UndoNetwork *n, const char *
     return NULL;
 }
 
+struct network {
+    uint8_t ip[16];
+    int family;
+    unsigned bits;
+};
+
+static bool network_of(const char *address, struct network *ret)
+{
+    char host[INET6_ADDRSTRLEN + 1];
+    const char *slash = strchr(address, '/');
+    size_t n = slash ? (size_t)(slash - address) : sizeof host;
+    if (!net_address_valid(address) || n >= sizeof host)
+        return false;
+    memcpy(host, address, n);
+    host[n] = '\0';
+    ret->family = strchr(host, ':') ? AF_INET6 : AF_INET;
+    ret->bits = (unsigned)strtoul(slash + 1, NULL, 10);
+    return inet_pton(ret->family, host, ret->ip) == 1;
+}
+
+static bool same_bits(const uint8_t *a, const uint8_t *b, unsigned bits)
+{
+    unsigned rest = bits % 8, mask = 0xff00U >> rest & 0xff;
+    return memcmp(a, b, bits / 8) == 0 && (!rest || ((a[bits / 8] ^ b[bits / 8]) & mask) == 0);
+}
+
+bool net_reaches(const Godwit__UndoInterface *i, const char *address)
+{
+    struct network want, own;
+    if (!network_of(address, &want))
+        return false;
+    for (size_t k = 0; k < i->n_addresses; k++)
+        if (network_of(i->addresses[k], &own) && own.family == want.family &&
+            same_bits(own.ip, want.ip, own.bits))
+            return true;
+    return false;
+}
+
 bool net_has(const Godwit__UndoInterface *i, const char *address)
 {
     for (size_t k = 0; k < i->n_addresses; k++)

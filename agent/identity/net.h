@@ -23,6 +23,8 @@ void net_free(Godwit__UndoNetwork *n);
 const Godwit__UndoInterface *net_find(const Godwit__UndoNetwork *n, const char *mac,
                                       const char *name);
 bool net_has(const Godwit__UndoInterface *i, const char *address);
+/* Has it an address in the network of this one, which has a prefix? */
+bool net_reaches(const Godwit__UndoInterface *i, const char *address);
 /* "192.0.2.7/24", "2001:db8::7/64": nothing else becomes an argument. */
 bool net_address_valid(const char *text);
 bool net_host_valid(const char *text); /* the same without a prefix */

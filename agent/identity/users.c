@@ -25,6 +25,7 @@
 #define PROBE_FILE ".godwit-probe"
 #define SHARES_MAX 50
 #define ANSWER_MS 5000
+#define NO_WAY_MS 500 /* perhaps by a router */
 
 static void add(struct stage_run *r, const char *check, const char *target, bool passed,
                 const char *text)
@@ -41,19 +42,31 @@ static void add(struct stage_run *r, const char *check, const char *target, bool
     out->findings[out->n_findings++] = f;
 }
 
+/* The source may have kept no address beside one that went: a card without any in that network has
+ * no way there, and can only ask whose it is. */
+static void ask_owner(struct stage_run *r, const char *interface, const char *address, bool needed)
+{
+    char mac[18] = "";
+    if (arp_in_use(interface, address, mac) != 1) {
+        if (needed)
+            add(r, "machine", address, false, "nobody answers for it");
+        return;
+    }
+    CLEANUP(mem_free) char *text = xasprintf("%s answers", mac);
+    add(r, "machine", address, stage_is_card(r->order->plan, false, mac), text);
+}
+
 /* An address: the destination's card answers for it, and its smbd. */
 static void ask_address(struct stage_run *r, const Godwit__UndoNetwork *net,
                         const Godwit__IdentityMove *m, const char *address)
 {
-    char mac[18] = "";
     const Godwit__UndoInterface *i = net_find(net, m->from_mac, "");
-    bool smb = service_answers(address, ANSWER_MS);
-    add(r, "address", address, smb, smb ? "port 445 answers" : "nothing answers on port 445");
-    if (!i || arp_in_use(i->name, address, mac) != 1)
-        return;
-    bool right = stage_is_card(r->order->plan, false, mac);
-    CLEANUP(mem_free) char *text = xasprintf("%s answers", mac);
-    add(r, "machine", address, right, text);
+    bool way = !i || net_reaches(i, address);
+    bool smb = service_answers(address, way ? ANSWER_MS : NO_WAY_MS);
+    if (smb || way)
+        add(r, "address", address, smb, smb ? "port 445 answers" : "nothing answers on port 445");
+    if (i)
+        ask_owner(r, i->name, address, !smb && !way);
 }
 
 static bool credentials_fit(void)

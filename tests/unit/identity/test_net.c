@@ -35,6 +35,15 @@ static void parse(void **state)
     assert_null(net_find(n, "52:54:00:00:00:02", "eth0"));
     assert_int_equal(i->n_addresses, 2);
     assert_string_equal(i->addresses[1], "2001:db8::7/64");
+    assert_true(net_reaches(i, "192.0.2.200/24"));
+    assert_true(net_reaches(i, "2001:db8::9:0:0:1/64"));
+    assert_false(net_reaches(i, "2001:db8:1::9/64"));
+    assert_false(net_reaches(i, "192.0.3.7/24"));
+    assert_false(net_reaches(i, "192.0.2.7"));
+    i->addresses[0][10] = '1'; /* 192.0.2.7/14: not whole bytes */
+    assert_true(net_reaches(i, "192.3.0.1/24"));
+    assert_false(net_reaches(i, "192.4.0.1/24"));
+    i->addresses[0][10] = '2';
     assert_int_equal(i->n_routes, 2);
     assert_string_equal(i->routes[0], "default via 192.0.2.1");
     assert_string_equal(i->routes[1], "198.51.100.9/32 via 192.0.2.2 metric 50");
