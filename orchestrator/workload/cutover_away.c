@@ -86,6 +86,8 @@ unsigned cutover_undo_now(const struct pair_view *p, unsigned row, char *why, si
     if (left & ON_SOURCE && is_here(p, ON_SOURCE, why, size) &&
         source_may_return(p, facts, why, size))
         now |= ON_SOURCE;
+    if (!now) /* whoever is waited for: users are served */
+        (void)destination_may_leave(p, facts, why, size);
     return now;
 }
 

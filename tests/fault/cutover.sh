@@ -105,9 +105,9 @@ restore_track() {
 
 settings() { echo --method $method --source-address "$(admin_of $src "$track")/24" --silence 15s; }
 state() { cut_job "$job" '.pairs[0].cutover' 2>/dev/null; }
-both_online() { is_online $src && is_online $dst; }
-source_serves() { uses cl $src sales "$user" >/dev/null && served_from cl $src sales "$user" $src; }
-new_serves() { uses cl $src sales "$user" >/dev/null && served_from cl $src sales "$user" $dst; }
+both_online() { godwit agent list -o json 2>/dev/null | jq -e --arg a $src --arg b $dst '[.. | objects | select((.host == $a or .host == $b) and .presence == "online")] | length == 2' >/dev/null; }
+source_serves() { sleep 0.2; uses cl $src sales "$user" >/dev/null && served_from cl $src sales "$user" $src; }
+new_serves() { sleep 0.2; uses cl $src sales "$user" >/dev/null && served_from cl $src sales "$user" $dst; }
 identities() { local h; for h in $src $dst; do if [ $method = rejoin ]; then looks_of $h; else identity_of $h; fi; done; }
 as_before() { [ "$(identities)" = "$(cat "$kept/before-$track")" ]; }
 
@@ -162,6 +162,7 @@ strike() { # EVENT
     esac
 }
 is_over() {
+    sleep 0.4 # asking costs more than waiting does
     case $(state) in
     "cut over" | "rolled back" | "" | prepared) job_ended "$job" ;;
     *) return 1 ;;
