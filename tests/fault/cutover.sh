@@ -2,7 +2,7 @@
 # cutover: whatever dies at whatever stage of a cutover (an agent, the orchestrator, a whole host), it ends at 100 %, or the
 # source serves and both hosts are as they were; never do two machines answer for the server's address. The table is the
 # stages of `godwit cutover stages` that apply, times the events. GODWIT_CUTOVER_CASES="STAGE@EVENT …" picks (extended regular
-# expressions; "turns": each stage by one event), GODWIT_CUTOVER_METHOD=rejoin moves members of a domain by joining anew, GODWIT_CUTOVER_TRACKS=N servers move
+# expressions; "turns": each stage by one event; KEEP=1 leaves the lab for another call with others), GODWIT_CUTOVER_METHOD=rejoin moves members of a domain by joining anew, GODWIT_CUTOVER_TRACKS=N servers move
 # beside each other, GODWIT_CUTOVER_SECONDS=N begins no case after so long; tests/run --all does all of it.
 # limit: 5400
 # slow
@@ -24,16 +24,21 @@ user=alice
 
 both=()
 for ((t = 1; t <= tracks; t++)); do both+=("fs$t" "new$t"); done
-packages
-if [ $method = rejoin ]; then
-    user='LAB\alice' users_password=Lab-Passw0rd
+[ $method = transplant ] || user='LAB\alice' users_password=Lab-Passw0rd
+hosts=${LAB_DIR:-/var/tmp/godwit-lab}/$LAB_NAME
+kept=$hosts/kept # goes with the lab
+if [ -e "$kept/ready" ]; then
+    trap finish EXIT
+elif packages && [ $method = rejoin ]; then
     DOMAIN_DC=dc1 DOMAIN_MEMBERS="${both[*]}" SAMBA_HOSTS=cl lab_up orch "${both[@]}" cl
     lab user alice
 else
     SAMBA_HOSTS="${both[*]} cl" lab_up orch "${both[@]}" cl
 fi
-orchestrator_up
-agents_up "${both[@]}"
+if [ ! -e "$kept/ready" ]; then
+    orchestrator_up
+    agents_up "${both[@]}"
+fi
 declare -A files # of each host, as seen from here
 for h in "${both[@]}"; do files[$h]=$(lab dir "$h"); done
 
@@ -70,7 +75,6 @@ one_at_a_time() { # WHEN
 
 # ── a commit cannot be taken back, and a case that failed leaves what it leaves: hosts are put back as they were ──
 
-kept=$(dirname "$(lab dir orch)")/../kept # goes with the lab
 mkdir -p "$kept"
 folders="etc var/lib/samba var/lib/godwit/agent"
 units="godwit-agent smbd nmbd winbind samba-ad-dc"
@@ -212,52 +216,63 @@ one_case() { # STAGE EVENT
 
 begin_track() { # TRACK
     track=$1 src=fs$1 dst=new$1 job=move$1
+    [ ! -e "$kept/job-$1" ] || job=$(cat "$kept/job-$1")
 }
 cases_of() { # TRACK CASE…: one line of $kept/results for each
-    local c began fresh=yes n=0
+    local c began
     begin_track "$1"
     shift
     for c; do
-        began=$SECONDS n=$((n + 1))
+        began=$SECONDS
         [ $SECONDS -lt "$seconds" ] || break
-        if [ $fresh = no ]; then
+        if [ -e "$kept/used-$track" ]; then
             restore_track
-            new_job "move$track-$n"
+            new_job "move$track-$RANDOM"
+            echo "$job" >"$kept/job-$track"
+            rm "$kept/used-$track"
         fi
-        fresh=yes
         if (one_case "${c%%@*}" "${c#*@}") >"$kept/case-$track" 2>&1; then
             echo "good $c $((SECONDS - began)) s: $(cat "$kept/end-$track")" | tee -a "$kept/results"
-            [[ $commit_stages != *" ${c%%@*} "* ]] || fresh=no
+            [[ $commit_stages != *" ${c%%@*} "* ]] || touch "$kept/used-$track"
         else
             echo "bad $c $((SECONDS - began)) s: $(grep FAIL: "$kept/case-$track")" | tee -a "$kept/results"
             cat "$kept/case-$track"
             godwit cutover stages "$job" | grep -vE 'skipped|open' || true
             for h in $src $dst orch; do on $h journalctl -q --no-pager -o short-precise -u godwitd -u godwit-agent -u godwit-boot --since=-150s | tail -25 | sed "s/^/$h: /" || true; done
-            fresh=no
+            touch "$kept/used-$track"
         fi
     done
 }
 
-lab push cl "$top/tests/lab/who.py" /root
-for ((t = 1; t <= tracks; t++)); do
-    begin_track $t
-    server $t
-    new_job move$t
-    for h in $src $dst; do keep_host $h; done
-done
-[ $method = transplant ] || keep_host dc1
-for ((t = 1; t <= tracks; t++)); do
-    begin_track $t
-    until_true 60 "both agents are there" both_online
-    until_true 60 "the source serves" source_serves
-    identities >"$kept/before-$t"
-    watch_track
-done
-begin_track 1
-# shellcheck disable=SC2046
-godwit cutover prepare move1 $(settings) >/dev/null || { godwit cutover report move1; fail "prepare failed"; }
-stages=$(cut_job move1 '.pairs[0].stages[] | select(.state != "skipped" and .commit == false and .id != "verify" and .on != "witness") | .id')
-final=$(cut_job move1 '.pairs[0].stages[] | select(.state != "skipped" and .commit) | .id')
+set_up() {
+    local h t
+
+    lab push cl "$top/tests/lab/who.py" /root
+    for ((t = 1; t <= tracks; t++)); do
+        begin_track $t
+        server $t
+        new_job move$t
+        for h in $src $dst; do keep_host $h; done
+    done
+    [ $method = transplant ] || keep_host dc1
+    for ((t = 1; t <= tracks; t++)); do
+        begin_track $t
+        until_true 60 "both agents are there" both_online
+        until_true 60 "the source serves" source_serves
+        identities >"$kept/before-$t"
+        watch_track
+    done
+    begin_track 1
+    # shellcheck disable=SC2046
+    godwit cutover prepare move1 $(settings) >/dev/null || { godwit cutover report move1; fail "prepare failed"; }
+    cut_job move1 '.pairs[0].stages[] | select(.state != "skipped" and .commit == false and .id != "verify" and .on != "witness") | .id' >"$kept/stages"
+    cut_job move1 '.pairs[0].stages[] | select(.state != "skipped" and .commit) | .id' >"$kept/final"
+    touch "$kept/ready"
+}
+
+[ -e "$kept/ready" ] || set_up
+rm -f "$kept/results"
+stages=$(cat "$kept/stages") final=$(cat "$kept/final")
 commit_stages=" $(echo $final) "
 cases=$(for e in $events; do for s in $stages $final; do echo "$s@$e"; done; done)
 turns=$(i=0; for s in $stages $final; do set -- $events; shift $((i++ % 5)); echo "$s@$1"; done)
