@@ -25,8 +25,8 @@ user=alice
 both=()
 for ((t = 1; t <= tracks; t++)); do both+=("fs$t" "new$t"); done
 [ $method = transplant ] || user='LAB\alice' users_password=Lab-Passw0rd
-hosts=${LAB_DIR:-/var/tmp/godwit-lab}/$LAB_NAME
-kept=$hosts/kept # goes with the lab
+at=$(lab dir orch 2>/dev/null || true)
+kept=${at%/*/*}/kept # goes with the lab
 if [ -e "$kept/ready" ]; then
     trap finish EXIT
 elif packages && [ $method = rejoin ]; then
@@ -36,6 +36,8 @@ else
     SAMBA_HOSTS="${both[*]} cl" lab_up orch "${both[@]}" cl
 fi
 if [ ! -e "$kept/ready" ]; then
+    at=$(lab dir orch)
+    kept=${at%/*/*}/kept
     orchestrator_up
     agents_up "${both[@]}"
 fi
