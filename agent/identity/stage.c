@@ -150,14 +150,22 @@ static int settle_network(struct stage_run *r, const Godwit__UndoNetwork *was)
     return rc;
 }
 
+static int open_note(struct stage_run *r, const struct stage_row *w, struct undo **ret)
+{
+    CLEANUP(mem_free) char *path = note_path(r, w->name);
+    int rc = undo_open(path, ret);
+    return rc < 0 ? fault_set(r->reterr, FAULT_STOP_JOB, -rc, "the note %s cannot be read: %s",
+                              path, strerror(-rc))
+                  : 0;
+}
+
 static int undo_row(struct stage_run *r, const struct stage_row *w)
 {
     CLEANUP(mem_free) char *path = note_path(r, w->name);
     CLEANUP(undo_free) struct undo *u = NULL;
-    int rc = undo_open(path, &u);
+    int rc = open_note(r, w, &u);
     if (rc < 0)
-        return fault_set(r->reterr, FAULT_STOP_JOB, -rc, "the note %s cannot be read: %s", path,
-                         strerror(-rc));
+        return rc;
     if (u->n == 0 && undo_shred(path) < 0)
         return fault_set(r->reterr, FAULT_STOP_JOB, EIO, "cannot remove %s", path);
     if (u->n == 0)
@@ -181,12 +189,10 @@ static int undo_row(struct stage_run *r, const struct stage_row *w)
 
 static int put_files_of(struct stage_run *r, const struct stage_row *w)
 {
-    CLEANUP(mem_free) char *path = note_path(r, w->name);
     CLEANUP(undo_free) struct undo *u = NULL;
-    int rc = undo_open(path, &u);
+    int rc = open_note(r, w, &u);
     if (rc < 0)
-        return fault_set(r->reterr, FAULT_STOP_JOB, -rc, "the note %s cannot be read: %s", path,
-                         strerror(-rc));
+        return rc;
     for (size_t i = u->n; rc >= 0 && i-- > 0;)
         if (u->records[i]->file || u->records[i]->host_name[0])
             rc = put_back(r, u->records[i]);
@@ -230,12 +236,10 @@ static int undo_all(struct stage_run *r)
 
 static int act_row(struct stage_run *r, const struct stage_row *w)
 {
-    CLEANUP(mem_free) char *path = note_path(r, w->name);
     CLEANUP(undo_free) struct undo *u = NULL;
-    int rc = undo_open(path, &u);
+    int rc = open_note(r, w, &u);
     if (rc < 0)
-        return fault_set(r->reterr, FAULT_STOP_JOB, -rc, "the note %s cannot be read: %s", path,
-                         strerror(-rc));
+        return rc;
     r->site.undo = u;
     FAULT_POINT("identity.act");
     rc = w->act(r);
@@ -247,12 +251,10 @@ static int act_row(struct stage_run *r, const struct stage_row *w)
 /* The first note counts: one that DO has made stays. */
 static int note_row(struct stage_run *r, const struct stage_row *w)
 {
-    CLEANUP(mem_free) char *path = note_path(r, w->name);
     CLEANUP(undo_free) struct undo *u = NULL;
-    int rc = undo_open(path, &u);
+    int rc = open_note(r, w, &u);
     if (rc < 0)
-        return fault_set(r->reterr, FAULT_STOP_JOB, -rc, "the note %s cannot be read: %s", path,
-                         strerror(-rc));
+        return rc;
     r->site.undo = u;
     rc = r->result->sprung
              ? fault_set(r->reterr, FAULT_STOP_JOB, ECANCELED, "this host went back by itself")

@@ -31,32 +31,13 @@ static const struct column stage_columns[] = {
 
 static void print_pair(const json_t *pair)
 {
-    const char *state = show_str(pair, "cutover");
-    (void)printf("%s to %s, %s: %s\n", show_str(pair, "source_host"),
-                 show_str(pair, "destination_host"), show_str(pair, "method"),
-                 *state ? state : "not begun");
+    cutover_print_state(pair);
     show_table(stdout, stage_columns, json_object_get(pair, "stages"));
 }
 
 static int cutover_stages(struct run *r)
 {
-    json_t *doc = NULL;
-    size_t i;
-    const json_t *pair;
-    int rc = cutover_ask(r, &doc);
-    if (rc)
-        return rc;
-    if (run_json(r)) {
-        run_print_json(doc);
-    } else {
-        json_array_foreach(json_object_get(doc, "pairs"), i, pair)
-        {
-            (void)printf("%s", i ? "\n" : "");
-            print_pair(pair);
-        }
-    }
-    json_decref(doc);
-    return EXIT_DONE;
+    return cutover_each(r, print_pair, NULL);
 }
 
 /* ── what is done ── */

@@ -17,6 +17,37 @@ int cutover_ask(struct run *r, json_t **ret)
     return run_ask(r, "cutover show", args, ret);
 }
 
+int cutover_each(struct run *r, void (*one)(const json_t *pair), json_t *(*as_json)(const json_t *))
+{
+    json_t *doc = NULL;
+    size_t i;
+    const json_t *pair;
+    int rc = cutover_ask(r, &doc);
+    if (rc)
+        return rc;
+    if (run_json(r)) {
+        json_t *o = as_json ? as_json(doc) : json_incref(doc);
+        run_print_json(o);
+        json_decref(o);
+    } else {
+        json_array_foreach(json_object_get(doc, "pairs"), i, pair)
+        {
+            (void)printf("%s", i ? "\n" : "");
+            one(pair);
+        }
+    }
+    json_decref(doc);
+    return EXIT_DONE;
+}
+
+void cutover_print_state(const json_t *pair)
+{
+    const char *state = show_str(pair, "cutover");
+    (void)printf("%s to %s, %s: %s\n", show_str(pair, "source_host"),
+                 show_str(pair, "destination_host"), show_str(pair, "method"),
+                 *state ? state : "not begun");
+}
+
 /* ── report ── */
 
 static const struct column check_columns[] = {
@@ -66,32 +97,21 @@ static const struct column identity_columns[] = {
     {NULL,       NULL,     CELL_TEXT},
 };
 
+static void print_report(const json_t *pair)
+{
+    cutover_print_state(pair);
+    show_fields(stdout, outage_columns, pair);
+    show_table(stdout, check_columns, json_object_get(pair, "checks"));
+    show_table(stdout, finding_columns, json_object_get(pair, "findings"));
+    show_fields(stdout, written_columns, pair);
+    if (!show_flag(json_object_get(pair, "carry"), "done"))
+        show_table(stdout, path_columns, show_find(pair, "written.paths"));
+    show_table(stdout, identity_columns, json_object_get(pair, "identity"));
+}
+
 int cutover_report(struct run *r)
 {
-    json_t *doc = NULL;
-    size_t i;
-    const json_t *pair;
-    int rc = cutover_ask(r, &doc);
-    if (rc)
-        return rc;
-    if (run_json(r))
-        run_print_json(doc);
-    else
-        json_array_foreach(json_object_get(doc, "pairs"), i, pair)
-        {
-            (void)printf("%s%s to %s, %s: %s\n", i ? "\n" : "", show_str(pair, "source_host"),
-                         show_str(pair, "destination_host"), show_str(pair, "method"),
-                         *show_str(pair, "cutover") ? show_str(pair, "cutover") : "not begun");
-            show_fields(stdout, outage_columns, pair);
-            show_table(stdout, check_columns, json_object_get(pair, "checks"));
-            show_table(stdout, finding_columns, json_object_get(pair, "findings"));
-            show_fields(stdout, written_columns, pair);
-            if (!show_flag(json_object_get(pair, "carry"), "done"))
-                show_table(stdout, path_columns, show_find(pair, "written.paths"));
-            show_table(stdout, identity_columns, json_object_get(pair, "identity"));
-        }
-    json_decref(doc);
-    return EXIT_DONE;
+    return cutover_each(r, print_report, NULL);
 }
 
 static unsigned count_failed(const json_t *checks)
@@ -179,10 +199,8 @@ static void print_runbook(const json_t *pair)
 {
     size_t i;
     const json_t *stage;
-    const char *state = show_str(pair, "cutover");
-    (void)printf("# %s to %s, %s: %s\n", show_str(pair, "source_host"),
-                 show_str(pair, "destination_host"), show_str(pair, "method"),
-                 *state ? state : "not begun");
+    (void)printf("# ");
+    cutover_print_state(pair);
     if (!json_object_get(pair, "plan"))
         (void)printf("# there is no plan: godwit cutover prepare makes one, and the commands\n");
     (void)printf("# [x] done  [~] begun  [ ] to do\n");
@@ -222,23 +240,5 @@ static json_t *runbook_json(const json_t *doc)
 
 int cutover_runbook(struct run *r)
 {
-    json_t *doc = NULL;
-    size_t i;
-    const json_t *pair;
-    int rc = cutover_ask(r, &doc);
-    if (rc)
-        return rc;
-    if (run_json(r)) {
-        json_t *o = runbook_json(doc);
-        run_print_json(o);
-        json_decref(o);
-    } else {
-        json_array_foreach(json_object_get(doc, "pairs"), i, pair)
-        {
-            (void)printf("%s", i ? "\n" : "");
-            print_runbook(pair);
-        }
-    }
-    json_decref(doc);
-    return EXIT_DONE;
+    return cutover_each(r, print_runbook, runbook_json);
 }
