@@ -39,6 +39,7 @@ static const char *remedy_of(const char *id)
         {"new-name",       "give another one: --new-name"                                             },
         {"interface",      "say which interface takes it: --map MAC=MAC"                              },
         {"addresses",      "--map MAC=MAC, or --name-only"                                            },
+        {"name-only",      "let the addresses move, from within one network, or join a domain"        },
         {"dhcp",           "write it as a static address, or --name-only"                             },
         {"source-address", "say it with its prefix: --source-address 192.0.2.77/24"                   },
         {"domain",         "join the destination to the source's domain"                              },
@@ -361,6 +362,11 @@ static void plan_moves(struct planning *g)
     const json_t *interface, *a;
     (void)json_object_set_new(g->plan, "moves", m.moves);
     if (json_is_true(json_object_get(g->settings, "name_only"))) {
+        /* In a domain the name server is told; else names stand for where nobody serves. */
+        if (!json_is_true(json_object_get(g->plan, "domain")))
+            note(g, "name-only", "fail",
+                 "by name only users of a workgroup go on asking the source's address: nobody "
+                 "here may change what the names stand for");
         note(g, "addresses", "pass", "no address moves: by name only");
         keep_destination(g);
         return;
