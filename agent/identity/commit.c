@@ -10,6 +10,7 @@
 #include "agent/identity/bundle.h"
 #include "agent/identity/dns.h"
 #include "agent/identity/former.h"
+#include "agent/identity/keytab.h"
 #include "agent/identity/names.h"
 #include "agent/identity/rejoin.h"
 #include "agent/identity/rival.h"
@@ -37,9 +38,9 @@ static void drop_rights(const char *folder)
 /* All that is in the folder: notes and the bundle, which hold secrets. */
 int stage_drop_all(struct stage_run *r)
 {
-    static const char *const files[] = {"bundle",      "guard",       "sprung",
-                                        "commit.note", "forget.note", "ticket",
-                                        "ticket.dns",  RIVAL_FILE,    FORMER_FILE};
+    static const char *const files[] = {"bundle",      "guard",   "sprung",     "commit.note",
+                                        "forget.note", "ticket",  "ticket.dns", RIVAL_FILE,
+                                        FORMER_FILE,   KEYTAB_DUE};
     int rc = 0;
     for (const struct stage_row *w = stage_rows; w->name && rc == 0; w++) {
         CLEANUP(mem_free) char *path = xasprintf("%s/%s.note", r->site.folder, w->name);

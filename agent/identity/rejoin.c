@@ -11,6 +11,7 @@
 
 #include "agent/identity/ads.h"
 #include "agent/identity/bundle.h"
+#include "agent/identity/keytab.h"
 #include "agent/identity/names.h"
 #include "agent/identity/rights.h"
 #include "agent/identity/service.h"
@@ -91,12 +92,15 @@ static int keep_account(struct stage_run *r, const char *netbios, const char *dc
 
 /* With the name that smb.conf has. An OU is always given: without one a join that fails half way
  * tries the older protocol, and may delete the account. */
-static int join_as(struct stage_run *r, const struct ads *a, const char *ou)
+static int join_as(struct stage_run *r, const struct ads *a, const char *ou, bool users_wait)
 {
     CLEANUP(mem_free) char *where = xasprintf("createcomputer=%s", ou);
-    const char *const words[] = {"join", where, "--no-dns-updates", NULL};
+    const char *off = NULL;
+    int rc = users_wait ? keytab_put_off(r, a->dc, &off) : 0;
+    const char *const words[] = {"join", where, "--no-dns-updates", off, NULL};
     FAULT_POINT("identity.join");
-    int rc = ads_net(a, words, JOIN_MS, NULL, r->reterr);
+    if (rc == 0)
+        rc = ads_net(a, words, JOIN_MS, NULL, r->reterr);
     /* A destination is asked when it serves: wbinfo -t. */
     bool asks = stage_is_source(r) || strcmp(r->order->stage, "join") != 0;
     if (rc == 0 && asks && !ads_key_holds(a))
@@ -196,7 +200,7 @@ int rejoin_leave_undone(struct stage_run *r)
         rc = find_own(r, &a, was->netbios, &had);
     if (rc > 0)
         rc = rights_to_take(&a, had, r->reterr);
-    return rc < 0 ? rc : join_as(r, &a, was->ou);
+    return rc < 0 ? rc : join_as(r, &a, was->ou, true);
 }
 
 /* ── join ── */
@@ -327,7 +331,7 @@ static int join_now(struct stage_run *r, const struct ads *a, const char *name)
     if (rc < 0)
         return rc;
     ou = ads_ou_words(parent_of(had ? had->dn : dn));
-    return join_as(r, a, ou);
+    return join_as(r, a, ou, !stage_is_source(r));
 }
 
 int rejoin_join(struct stage_run *r)
@@ -378,6 +382,7 @@ int rejoin_remove(struct stage_run *r, const char *dc, const char *netbios)
 int rejoin_join_undone(struct stage_run *r)
 {
     const Godwit__UndoAccount *was = undo_account(r->site.undo);
+    (void)keytab_forget(r);
     if (!was || !was->made)
         return 0;
     /* A leftover in the directory keeps nobody from being served again. */

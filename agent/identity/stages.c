@@ -13,6 +13,7 @@
 #include "agent/identity/fence.h"
 #include "agent/identity/guard.h"
 #include "agent/identity/keep.h"
+#include "agent/identity/keytab.h"
 #include "agent/identity/names.h"
 #include "agent/identity/net.h"
 #include "agent/identity/nfs.h"
@@ -96,6 +97,26 @@ static int fence_undone(struct stage_run *r)
     return 0;
 }
 
+/* What the join has left for later. A service that wants the file can be told to make it; users can
+ * not be told to wait. */
+static int keys_undone(struct stage_run *r)
+{
+    struct fault why = {.err = 0}, *real = r->reterr;
+    r->reterr = &why;
+    if (keytab_make(r) < 0)
+        stage_text(&r->result->after,
+                   xasprintf("make the keytab by hand, net ads keytab create: %.200s", why.text));
+    r->reterr = real;
+    return 0;
+}
+
+/* Users are served again. */
+static int reopened(struct stage_run *r)
+{
+    (void)fence_undone(r);
+    return keys_undone(r);
+}
+
 bool stage_has_note(const struct stage_run *r, const char *stage)
 {
     CLEANUP(mem_free) char *path = xasprintf("%s/%s.note", r->site.folder, stage);
@@ -139,6 +160,12 @@ static int stop_probe(struct stage_run *r)
         stopped = stopped && !u->units[i]->active && u->units[i]->masked;
     service_free(u);
     return stopped;
+}
+
+/* Of a host that has no shares to open after it: see reopened(). */
+static int stop_undone(struct stage_run *r)
+{
+    return stage_has_note(r, "fence") ? 0 : keys_undone(r);
 }
 
 /* All addresses that moved here, or this host alone when only names move. */
@@ -322,6 +349,19 @@ static int names_probe(struct stage_run *r)
            (!*after->netbios || strcasecmp(netbios, after->netbios) == 0);
 }
 
+/* ── dns ── */
+
+static int dns_act(struct stage_run *r)
+{
+    int made = keytab_make(r), rc = made < 0 ? made : dns_stage(r);
+    return rc < 0 ? rc : made > 0 || rc > 0;
+}
+
+static int dns_is(struct stage_run *r)
+{
+    return keytab_is_due(r) ? 0 : dns_probe(r);
+}
+
 /* ── the end ── */
 
 static int lockout_probe(struct stage_run *r)
@@ -373,9 +413,9 @@ const struct stage_row stage_rows[] = {
     {"check",     STAGE_BOTH,                   stage_check,     yes,                   NULL,                false},
     {"ttl",       STAGE_SOURCE,                 dns_lower,       yes,                   dns_undone,          false},
     {"guard",     STAGE_BOTH,                   guard_act,       guard_probe,           guard_gone,          true },
-    {"fence",     STAGE_SOURCE,                 fence_act,       noted_probe,           fence_undone,        false},
+    {"fence",     STAGE_SOURCE,                 fence_act,       noted_probe,           reopened,            false},
     {"close",     STAGE_SOURCE,                 close_act,       noted_probe,           fence_undone,        false},
-    {"stop",      STAGE_BOTH,                   stop_act,        stop_probe,            NULL,                false},
+    {"stop",      STAGE_BOTH,                   stop_act,        stop_probe,            stop_undone,         false},
     {"bundle",    STAGE_BOTH,                   bundle_ready,    bundle_probe,          bundle_gone,         true },
     {"leave",     STAGE_BOTH,                   rejoin_leave,    rejoin_leave_probe,    rejoin_leave_undone, false},
     {"collect",   STAGE_BOTH,                   stage_capture,   yes,                   NULL,                false},
@@ -386,7 +426,7 @@ const struct stage_row stage_rows[] = {
     {"users",     STAGE_SOURCE | STAGE_WITNESS, stage_users,     stage_users,           NULL,                false},
     {"written",   STAGE_DESTINATION,            stage_written,   yes,                   NULL,                false},
     {"lockout",   STAGE_SOURCE,                 lockout_act,     lockout_probe,         NULL,                false},
-    {"dns",       STAGE_BOTH,                   dns_stage,       dns_probe,             dns_undone,          false},
+    {"dns",       STAGE_BOTH,                   dns_act,         dns_is,                dns_undone,          false},
     {"tidy",      STAGE_DESTINATION,            dns_tidy,        yes,                   dns_undone,          false},
     {"unguard",   STAGE_BOTH,                   guard_gone,      unguard_probe,         NULL,                false},
     {"commit",    STAGE_BOTH,                   stage_commit,    forgotten_probe,       NULL,                false},

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/identity/keytab.h"
 #include "agent/identity/stage.h"
 #include "common/base/cleanup.h"
 #include "common/base/file.h"
@@ -35,6 +36,7 @@ static const char net[] =
     "  [ -e @/ad.off ] && echo 'userAccountControl: 4098' || echo 'userAccountControl: 4096'\n"
     "  cat @/ad.text ;;\n"
     "'ads dn '*) cat @/ad.container ;;\n"
+    "'ads keytab create') [ ! -e @/no-keytab ] && echo made >@/etc/krb5.keytab ;;\n"
     "'ads setspn add') echo \"servicePrincipalName: $5\" >>@/ad.text ;;\n"
     "'rpc user delete') rm -f @/ad.there ;;\n"
     "'setlocalsid '*) echo $2 >@/local ;;\n"
@@ -178,6 +180,70 @@ static void the_destination_joins_as_the_source(void **state)
     assert_false(host_called("rpc user delete"));
 }
 
+static int make_keytab(void)
+{
+    CLEANUP(mem_free) char *folder = stage_folder(host_home, "0123456789abcdef.1");
+    struct fault why = {.err = 0};
+    struct stage_run r = {
+        .site = {.root = host_root, .search = host_bin, .folder = folder},
+          .reterr = &why
+    };
+    return keytab_make(&r);
+}
+
+/* Samba reads it beside its own secrets, and is served without it; most of a join is writing it. */
+static void the_keytab_is_made_when_users_are_served(void **state)
+{
+    static const char conf[] = "[global]\n   netbios name = FS1\n   kerberos method = ";
+    static const char *const others[] = {"system keytab\n", "secrets only\n"};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(others) + 1; i++) {
+        bool both = i == ARRAY_SIZE(others);
+        CLEANUP(mem_free)
+        char *text = xasprintf("%s%s", conf, both ? "secrets and keytab\n" : others[i]);
+        host_put("etc/samba/smb.conf", text, 0644);
+        host_put(SECRETS, "key of new1", 0600);
+        host_put("ad.off", "", 0600);
+        host_put("calls", "", 0600);
+        assert_int_equal(order(DESTINATION, "join", DO, NULL), 0);
+        assert_int_equal(host_called("--option=kerberos method=secrets only"), both);
+        assert_int_equal(host_called("ads keytab"), false);
+        if (!both) {
+            assert_int_equal(make_keytab(), 0);
+            assert_int_equal(order(DESTINATION, "join", UNDO, NULL), 0);
+        }
+    }
+    host_put("no-keytab", "", 0600);
+    assert_int_equal(make_keytab(), -EIO);
+    CLEANUP(mem_free) char *no = xasprintf("%s/no-keytab", host_root);
+    assert_int_equal(unlink(no), 0);
+    assert_int_equal(make_keytab(), 1); /* it was due still */
+    assert_true(host_called("ads keytab create -S dc1.lab.test -P"));
+    host_assert_file("etc/krb5.keytab", "made\n");
+    assert_int_equal(make_keytab(), 0);
+    assert_int_equal(order(DESTINATION, "join", UNDO, NULL), 0);
+    host_assert_file("etc/krb5.keytab", "keys of fs1");
+}
+
+static void no_keytab_is_due_where_the_join_was_taken_back(void **state)
+{
+    (void)state;
+    host_put("etc/samba/smb.conf",
+             "[global]\n   netbios name = FS1\n   kerberos method = secrets and keytab\n", 0644);
+    host_put(SECRETS, "key of new1", 0600);
+    host_put("ad.off", "", 0600);
+    assert_int_equal(order(DESTINATION, "join", DO, NULL), 0);
+    assert_int_equal(order(DESTINATION, "join", UNDO, NULL), 0);
+    assert_int_equal(make_keytab(), 0);
+    /* Who has left comes back with a key of its own: then there is one to be made again. */
+    host_put(SECRETS, "key of fs1", 0600);
+    host_put("ad.key", "key of fs1", 0600);
+    assert_int_equal(order(SOURCE, "leave", DO, NULL), 0);
+    assert_int_equal(order(SOURCE, "leave", UNDO, NULL), 0);
+    assert_true(host_called("--option=kerberos method=secrets only"));
+    assert_int_equal(make_keytab(), 1);
+}
+
 /* The source's order runs beside this one: two that have joined by one name would both be it. */
 static void the_destination_waits_until_the_source_has_left(void **state)
 {
@@ -265,6 +331,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_host_leaves_and_comes_back, begin, end),
         cmocka_unit_test_setup_teardown(nothing_is_joined_where_nobody_left, begin, end),
         cmocka_unit_test_setup_teardown(the_destination_joins_as_the_source, begin, end),
+        cmocka_unit_test_setup_teardown(the_keytab_is_made_when_users_are_served, begin, end),
+        cmocka_unit_test_setup_teardown(no_keytab_is_due_where_the_join_was_taken_back, begin, end),
         cmocka_unit_test_setup_teardown(the_destination_waits_until_the_source_has_left, begin,
                                         end),
         cmocka_unit_test_setup_teardown(no_call_is_made_without_the_rights, begin, end),
