@@ -3,9 +3,11 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <tdb.h>
 #include <unistd.h>
 
 #include "agent/identity/names.h"
@@ -94,13 +96,29 @@ static bool name_known(const char *name)
     return false;
 }
 
+/* Whole, also while Samba runs: nothing is written to it meanwhile. What is no data base of a kind
+ * that can be held still is read as it is. */
+static int read_still(const char *path, char **ret, size_t *retlen)
+{
+    size_t n = strlen(path);
+    bool data = n > 4 && strcmp(path + n - 4, ".tdb") == 0;
+    struct tdb_context *db = data ? tdb_open(path, 0, TDB_DEFAULT, O_RDONLY | O_CLOEXEC, 0) : NULL;
+    bool held = db && tdb_lockall_read(db) == 0;
+    int rc = file_read(path, UNDO_FILE_MAX, ret, retlen);
+    if (held)
+        (void)tdb_unlockall_read(db);
+    if (db)
+        (void)tdb_close(db);
+    return rc;
+}
+
 static int add_file(struct places *v, const char *name, Godwit__UndoBundle *b, struct fault *reterr)
 {
     CLEANUP(mem_free) char *path = place_of(v, name);
     struct stat st = {.st_mode = 0};
     char *data = NULL;
     size_t len = 0;
-    int rc = file_read(path, UNDO_FILE_MAX, &data, &len);
+    int rc = read_still(path, &data, &len);
     if (rc == -ENOENT)
         return 0;
     if (rc < 0 || stat(path, &st) < 0)
@@ -259,7 +277,7 @@ static int put_file(struct places *v, const Godwit__UndoFile *f)
     return rc < 0 ? rc : 1;
 }
 
-int bundle_install(const struct site *v, const char *sid, struct fault *reterr)
+int bundle_install(const struct site *v, const char *sid, bool anew, struct fault *reterr)
 {
     Godwit__UndoBundle *b = NULL;
     struct places places = {.site = v, .sid = sid};
@@ -270,7 +288,7 @@ int bundle_install(const struct site *v, const char *sid, struct fault *reterr)
         rc = put_file(&places, b->files[i]);
         changed = changed || rc > 0;
     }
-    if (rc >= 0)
+    if (rc >= 0 && anew)
         rc = drop_caches(&places);
     wipe(b);
     places_done(&places);
@@ -330,7 +348,7 @@ int stage_join(struct stage_run *r)
                          "Samba runs: its databases cannot be replaced");
     if (source || rejoin)
         return rejoin_join(r);
-    return bundle_install(&r->site, p->local_sid, r->reterr);
+    return bundle_install(&r->site, p->local_sid, true, r->reterr);
 }
 
 int stage_join_probe(struct stage_run *r)

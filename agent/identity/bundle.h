@@ -10,12 +10,12 @@ struct step;
 
 /* Where "private/secrets.tdb" and the like are on this host; malloc'd. */
 char *bundle_place(const struct site *v, const char *name);
-/* Of this host; Samba must not run. malloc'd, to be wiped by the caller. */
+/* Of this host: each file as it is at one moment. malloc'd, to be wiped by the caller. */
 int bundle_make(const struct site *v, const Godwit__IdentityPlan *p, uint8_t **ret, size_t *retlen,
                 struct fault *reterr);
 /* Puts each file in its place, having kept what was there; 1 when something changed. sid: the
- * source machine's, by which share descriptors go. */
-int bundle_install(const struct site *v, const char *sid, struct fault *reterr);
+ * source machine's, by which share descriptors go. anew: what Samba remembers of before goes. */
+int bundle_install(const struct site *v, const char *sid, bool anew, struct fault *reterr);
 /* 1: all files here are those of the bundle. */
 int bundle_installed(const struct site *v, const char *sid, struct fault *reterr);
 /* The source's own copies of what the destination is now. */

@@ -12,7 +12,9 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "agent/identity/audience.h"
 #include "agent/identity/bundle.h"
+#include "agent/identity/check.h"
 #include "agent/identity/guard.h"
 #include "agent/identity/rehearse.h"
 #include "agent/identity/rival.h"
@@ -208,6 +210,28 @@ static int run_bundle(struct step *s, const char *home, const Godwit__IdentityOr
     return rc;
 }
 
+/* The source gives a copy of what it is; the destination plays with it. Where no user can be tried
+ * the rest is tried all the same. */
+static int run_rehearsal(struct step *s, const char *home, const Godwit__IdentityOrder *o,
+                         Godwit__IdentityResult **ret, struct fault *reterr)
+{
+    CLEANUP(mem_free) char *lack = NULL;
+    if (o->role == GODWIT__IDENTITY_ROLE__IDENTITY_SOURCE) {
+        Godwit__IdentityResult *r = xmalloc(sizeof *r);
+        godwit__identity_result__init(r);
+        *ret = r;
+        return audience_give(s, o, reterr);
+    }
+    if (*o->ticket_id)
+        audience_come(s, o, &lack);
+    int rc = run_stage(home, o, ret, reterr);
+    audience_leave();
+    if (lack && *ret)
+        check_add(*ret, "rehearsal user", "warn", "put it right, and rehearse again",
+                  "no user of the domain was tried: %s", lack);
+    return rc;
+}
+
 static void pack(const Godwit__IdentityResult *r, struct step_result *ret)
 {
     ret->body_len = godwit__identity_result__get_packed_size(r);
@@ -234,6 +258,8 @@ static void run(struct step *s, bool capture, struct step_result *ret)
         rc = stage_capture(&look);
     } else if (strcmp(o->stage, "bundle") == 0)
         rc = run_bundle(s, home, o, &r, &ret->fault);
+    else if (rehearse_is(o))
+        rc = run_rehearsal(s, home, o, &r, &ret->fault);
     else
         rc = run_stage(home, o, &r, &ret->fault);
     if (r) {
@@ -353,6 +379,7 @@ void identity_watch(const struct agent_env *env)
     pthread_t thread;
     char *home = home_of(env->state_dir);
     mark(home);
+    audience_leave();
     ordered_ms = clock_mono_ms();
     if (pthread_create(&thread, NULL, watch, home) == 0)
         (void)pthread_detach(thread);

@@ -1,7 +1,5 @@
 /* rehearse: copies over the real folders, addresses on the loopback, then the stages' own
  * functions. A process of its own. */
-#include "agent/identity/rehearse.h"
-
 #include <errno.h>
 #include <poll.h>
 #include <sched.h>
@@ -11,12 +9,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/identity/check.h"
+#include "agent/identity/audience.h"
+#include "agent/identity/bundle.h"
 #include "agent/identity/names.h"
 #include "agent/identity/net.h"
+#include "agent/identity/rehearse_priv.h"
 #include "agent/identity/service.h"
 #include "agent/identity/undo.h"
-#include "agent/share/samba.h"
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/base/file.h"
@@ -25,17 +24,6 @@
 
 #define STAGE "rehearse"
 #define ANSWER_MS 30000
-#define PROBE_CREDENTIALS "/etc/godwit/probe.cred"
-
-struct rehearsal {
-    struct stage_run run;
-    const Godwit__IdentityPlan *p;
-    char *scratch; /* in memory, seen by this process and its children */
-    unsigned copies;
-    int64_t start_ms;
-};
-
-#define ADD(g_, ...) check_add((g_)->run.result, __VA_ARGS__)
 
 bool rehearse_is(const Godwit__IdentityOrder *o)
 {
@@ -73,8 +61,7 @@ static int begin_alone(struct rehearsal *g)
     return 0;
 }
 
-/* What is written there from now on is written to memory. */
-static int copy_over(struct rehearsal *g, const char *folder)
+int rehearse_copy_over(struct rehearsal *g, const char *folder)
 {
     struct stat st;
     if (stat(folder, &st) < 0 || !S_ISDIR(st.st_mode))
@@ -108,7 +95,7 @@ static int copy_host(struct rehearsal *g)
     static const char *const empty[] = {"/run/samba", "/var/log/samba", "/run/dbus",
                                         "/run/systemd"};
     for (size_t i = 0; i < ARRAY_SIZE(copied); i++) {
-        int rc = copy_over(g, copied[i]);
+        int rc = rehearse_copy_over(g, copied[i]);
         if (rc < 0 && rc != -ENOENT)
             return broken(g, "copy this host's configuration", -rc);
     }
@@ -150,6 +137,26 @@ static void play_names(struct rehearsal *g)
     else
         ADD(g, "rehearsal names", "pass", "", "Samba reads its configuration as %s",
             g->p->old->netbios);
+}
+
+/* The source's own key, as it is now: so tickets are good that users hold. What this host's winbind
+ * knows stays: there is nobody here to ask. */
+static void play_identity(struct rehearsal *g)
+{
+    CLEANUP(mem_free) char *note = xasprintf("%s/identity.note", g->scratch);
+    CLEANUP(undo_free) struct undo *u = NULL;
+    struct site v = g->run.site;
+    struct fault why = {.err = 0};
+    v.folder = AUDIENCE_FOLDER;
+    int rc = undo_open(note, &u);
+    v.undo = u;
+    if (rc == 0)
+        rc = bundle_install(&v, g->p->local_sid, false, &why);
+    if (rc < 0)
+        ADD(g, "rehearsal identity", "fail", "see the destination's journal", "%s", why.text);
+    else
+        ADD(g, "rehearsal identity", "pass", "",
+            "Samba's databases of the source are in place, as a copy");
 }
 
 /* All of them on the loopback: nobody else is in this network. */
@@ -268,62 +275,6 @@ static void ask_names(struct rehearsal *g, const char *at)
     }
 }
 
-/* Opens, writes, reads and deletes, on a copy of the share's folder. */
-static void use_share(struct rehearsal *g, const char *share, const char *path, const char *at)
-{
-    CLEANUP(mem_free) char *id = xasprintf("rehearsal user %s", share);
-    CLEANUP(mem_free) char *unc = xasprintf("//%s/%s", g->p->old->netbios, share);
-    static const char deeds[] = "put /etc/hostname godwit-rehearsal; get godwit-rehearsal "
-                                "/dev/null; rm godwit-rehearsal";
-    const char *const argv[] = {"smbclient", unc,   "-A", PROBE_CREDENTIALS, "-I", at,
-                                "-c",        deeds, NULL};
-    const struct program_call c = {.argv = argv, .search = g->run.site.search, .timeout_ms = 20000};
-    struct program_output o;
-    struct fault unused = {.err = 0};
-    int copied = copy_over(g, path);
-    if (copied < 0) {
-        ADD(g, id, "warn", "", "its folder %s cannot be copied for it: %s", path,
-            strerror(-copied));
-        return;
-    }
-    if (program_run(&c, &o, &unused) < 0)
-        return;
-    CLEANUP(mem_free) char *said = program_words(&o);
-    bool fine = o.code == 0 && !strstr(o.out, "NT_STATUS_") && !strstr(o.err, "NT_STATUS_");
-    if (fine)
-        ADD(g, id, "pass", "", "opened, wrote, read and deleted, on a copy");
-    else
-        ADD(g, id, "fail", "see the share's rights, and whose folder it is", "%s", said);
-    program_done(&o);
-}
-
-static void ask_user(struct rehearsal *g, const char *at)
-{
-    struct stat st;
-    if (g->p->domain) {
-        ADD(g, "rehearsal user", "warn", "probe as a user in `godwit cutover run`",
-            "users of the domain are not tried: there is no way to its controller from here");
-        return;
-    }
-    if (stat(PROBE_CREDENTIALS, &st) < 0 || st.st_uid != 0 || (st.st_mode & 077) != 0) {
-        ADD(g, "rehearsal user", "warn",
-            "write a user's name and password into " PROBE_CREDENTIALS ", root's, mode 0600",
-            "no user was tried");
-        return;
-    }
-    struct server server = {.search = g->run.site.search, .scratch = g->scratch, .cancel_fd = -1};
-    CLEANUP(samba_free) struct samba *s = NULL;
-    struct fault unused = {.err = 0};
-    if (samba_ask(&server, NULL, &s, &unused) < 0)
-        return;
-    for (size_t i = 0; i < g->p->n_shares; i++) {
-        const struct smbconf_section *h = smbconf_find(s->conf, g->p->shares[i]->name);
-        const char *path = h ? smbconf_value(h, "path") : NULL;
-        if (path && !strchr(path, '%'))
-            use_share(g, g->p->shares[i]->name, path, at);
-    }
-}
-
 int rehearse(const char *home, const Godwit__IdentityOrder *o, Godwit__IdentityResult *ret,
              struct fault *reterr)
 {
@@ -349,9 +300,11 @@ int rehearse(const char *home, const Godwit__IdentityOrder *o, Godwit__IdentityR
         return rc;
     CLEANUP(mem_free) char *at = where(&g);
     play_names(&g);
+    if (rehearse_has_user())
+        play_identity(&g);
     play_start(&g);
     ask_names(&g, at);
-    ask_user(&g, at);
+    rehearse_user(&g, at);
     ret->is = true;
     return 0;
 }

@@ -4,24 +4,19 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "agent/identity/arp.h"
 #include "agent/identity/names.h"
 #include "agent/identity/net.h"
 #include "agent/identity/service.h"
 #include "agent/identity/stage.h"
+#include "agent/identity/ticket.h"
 #include "agent/identity/undo.h"
 #include "common/base/cleanup.h"
-#include "common/base/file.h"
 #include "common/base/mem.h"
 #include "common/base/program.h"
 #include "common/base/text.h"
 
-#define CREDENTIALS "/etc/godwit/probe.cred" /* as smbclient -A takes it */
-#define CREDENTIALS_MAX 4096
 #define PROBE_FILE ".godwit-probe"
 #define SHARES_MAX 50
 #define ANSWER_MS 5000
@@ -69,15 +64,9 @@ static void ask_address(struct stage_run *r, const Godwit__UndoNetwork *net,
         ask_owner(r, i->name, address, !smb && !way);
 }
 
-static bool credentials_fit(void)
-{
-    struct stat st;
-    return stat(CREDENTIALS, &st) == 0 && st.st_uid == 0 && (st.st_mode & 077) == 0;
-}
-
 static bool as_somebody(const struct stage_run *r)
 {
-    return *r->order->plan->probe_user && credentials_fit();
+    return *r->order->plan->probe_user && ticket_file_fits(PROBE_CREDENTIALS);
 }
 
 struct asking {
@@ -123,7 +112,8 @@ static void ask_name(struct stage_run *r, const char *name, const char *at)
 {
     bool user = as_somebody(r), denied = false;
     struct asking a = {
-        .argv = {"smbclient", "-g", "-L", name, user ? "-A" : "-N", user ? CREDENTIALS : NULL}
+        .argv = {"smbclient", "-g", "-L", name, user ? "-A" : "-N",
+                 user ? PROBE_CREDENTIALS : NULL}
     };
     (void)add_place(a.argv, user ? 6 : 5, at);
     if (!names_full_valid(name) && !names_netbios_valid(name)) {
@@ -141,44 +131,6 @@ static void ask_name(struct stage_run *r, const char *name, const char *at)
 
 #define TICKETS "/run/godwit-probe"
 
-/* The user's ticket, from the password in the file of credentials; 0 or -errno. */
-static int take_ticket(struct stage_run *r)
-{
-    CLEANUP(mem_free) char *text = NULL;
-    size_t len = 0;
-    const Godwit__IdentityPlan *p = r->order->plan;
-    if (!p->domain || !p->account || !*p->account->realm ||
-        file_read(CREDENTIALS, CREDENTIALS_MAX, &text, &len) < 0)
-        return -ENOENT;
-    CLEANUP(mem_free) char *password = NULL;
-    for (const char *at = text; *at; at += strcspn(at, "\n"), at += *at == '\n') {
-        size_t key = strcspn(at, " \t=\n"), n = strcspn(at, "\n");
-        if (key != 8 || strncasecmp(at, "password", 8) != 0 || !memchr(at, '=', n))
-            continue;
-        const char *value = (const char *)memchr(at, '=', n) + 1;
-        value += strspn(value, " \t");
-        password = xasprintf("%.*s\n", (int)(at + n - value), value);
-    }
-    explicit_bzero(text, len);
-    CLEANUP(mem_free) char *who = xasprintf("%s@%s", p->probe_user, p->account->realm);
-    const char *const argv[] = {"kinit", "-c", TICKETS, "--", who, NULL};
-    const struct program_call c = {.argv = argv,
-                                   .search = r->site.search,
-                                   .input = password,
-                                   .input_len = password ? strlen(password) : 0,
-                                   .timeout_ms = 15000};
-    struct program_output o;
-    struct fault unused = {.err = 0};
-    int rc = password ? program_run(&c, &o, &unused) : -ENOENT;
-    if (password)
-        explicit_bzero(password, strlen(password));
-    if (rc < 0)
-        return rc;
-    rc = o.code ? -EACCES : 0;
-    program_done(&o);
-    return rc;
-}
-
 static void ask_share(struct stage_run *r, const char *name, const char *at, const char *share,
                       bool kerberos)
 {
@@ -190,7 +142,7 @@ static void ask_share(struct stage_run *r, const char *name, const char *at, con
                                PROBE_FILE, PROBE_FILE);
     struct asking a = {
         .argv = {"smbclient", place, kerberos ? "--use-kerberos=required" : "-A",
-                 kerberos ? "--use-krb5-ccache=" TICKETS : CREDENTIALS, "-c", commands},
+                 kerberos ? "--use-krb5-ccache=" TICKETS : PROBE_CREDENTIALS, "-c", commands},
         .env = kerberos ? env : NULL
     };
     bool denied = false;
@@ -229,9 +181,11 @@ static void ask_one(struct stage_run *r, const char *name, const char *at)
 static void ask_names(struct stage_run *r, const Godwit__IdentityPlan *p, const char *at)
 {
     const Godwit__IdentityNames *n = p->old;
-    bool tickets = as_somebody(r) && p->domain && names_host_valid(p->probe_user);
-    if (tickets && take_ticket(r) < 0)
-        add(r, "ticket", p->probe_user, false, "no ticket for this user: kinit says why");
+    bool tickets = as_somebody(r) && p->domain && p->account;
+    struct fault why = {.err = 0};
+    if (tickets && ticket_take(&r->site, PROBE_CREDENTIALS, p->probe_user, p->account->realm,
+                               TICKETS, &why) < 0)
+        add(r, "ticket", p->probe_user, false, why.text);
     if (*n->netbios)
         ask_one(r, n->netbios, at);
     for (size_t i = 0; i < n->n_aliases; i++)

@@ -229,6 +229,7 @@ void cutover_lay_out(struct stage *ret, unsigned base)
     put(&ret[n], DEED_REHEARSE, METHOD_TRANSPLANT, cutover_find("destination.start"), "rehearse");
     ret[n].name = "Playing the source's part, apart from the network...";
     ret[n].limit_s = 200;
+    ret[n].lanes = true;
     ret[n++].waits = "the destination's rehearsal";
     for (unsigned m = 0; m < METHODS; m++) {
         cutover_order((enum cutover_method)m, order);

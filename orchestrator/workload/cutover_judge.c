@@ -407,6 +407,9 @@ static enum verdict judge_rehearsal(const struct pair_view *p,
 {
     json_t *facts = cutover_facts(p);
     enum verdict v = files_verdict(results[0], reterr);
+    /* What the source could not give the destination has missed, and says so. */
+    if (cutover_rehearses_user(facts) && !results[1])
+        return VERDICT_WAIT;
     if (v != VERDICT_NEXT)
         return v;
     if (results[0]->body.len > BODY_MAX)

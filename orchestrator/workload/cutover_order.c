@@ -124,7 +124,8 @@ static int plan_order(const struct pair_view *p, const char *stage, Godwit__Iden
         o.order.folder = files_bytes(p->destination, strlen(p->destination));
         o.order.served_ms = clock_wall_ms() - number_of(facts, "served_since");
     }
-    if (strcmp(stage, "bundle") == 0 && action == GODWIT__IDENTITY_ACTION__IDENTITY_DO) {
+    bool lane = strcmp(stage, "bundle") == 0 || (strcmp(stage, "rehearse") == 0 && on == ON_BOTH);
+    if (lane && action == GODWIT__IDENTITY_ACTION__IDENTITY_DO) {
         int rc = files_check_ways(p, reterr);
         if (rc < 0)
             return rc;
@@ -310,6 +311,14 @@ static int plan_forget(const struct pair_view *p, struct planned_step ret[2], st
     return plan_order(p, "forget", GODWIT__IDENTITY_ACTION__IDENTITY_DO, ON_BOTH, ret, reterr);
 }
 
+/* As whom it is tried in a domain decides whether the source gives a copy of its key. */
+bool cutover_rehearses_user(const json_t *facts)
+{
+    const char *user =
+        json_string_value(json_object_get(json_object_get(facts, "plan"), "probe_user"));
+    return cutover_in_domain(facts) && user && *user;
+}
+
 int cutover_plan_stage(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr)
 {
     (void)json_object_del(cutover_facts(p), "group"); /* of an earlier stage */
@@ -325,7 +334,8 @@ int cutover_plan_stage(const struct pair_view *p, struct planned_step ret[2], st
     case DEED_CLEAN:
         return carry_plan_clean(p, ret);
     case DEED_REHEARSE:
-        return plan_order(p, "rehearse", GODWIT__IDENTITY_ACTION__IDENTITY_DO, ON_DESTINATION, ret,
+        return plan_order(p, "rehearse", GODWIT__IDENTITY_ACTION__IDENTITY_DO,
+                          cutover_rehearses_user(cutover_facts(p)) ? ON_BOTH : ON_DESTINATION, ret,
                           reterr);
     case DEED_PREPARE:
     case DEED_DO:

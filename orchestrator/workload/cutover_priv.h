@@ -49,6 +49,8 @@ bool cutover_held(const json_t *facts, unsigned row); /* noted, and waits for th
 enum verdict cutover_judge_hand(const struct pair_view *p, const Godwit__Result *r,
                                 struct fault *reterr);
 
+/* Does the source take part in a rehearsal? */
+bool cutover_rehearses_user(const json_t *facts);
 int cutover_plan_stage(const struct pair_view *p, struct planned_step ret[2],
                        struct fault *reterr); /* cutover_order.c */
 enum verdict cutover_judge_stage(const struct pair_view *p, const Godwit__Result *const results[2],

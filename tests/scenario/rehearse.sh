@@ -1,8 +1,9 @@
 #!/bin/bash
 # rehearse: the destination plays the source's part in a network of its own; the directory, the source and the destination
 # are as before, byte for byte; an address in use, a missing folder of a share, another idmap range, a missing right and an
-# interface that cannot be mapped are told beforehand, each with a remedy.
-# limit: 200
+# interface that cannot be mapped are told beforehand, each with a remedy. A user of the domain opens, writes, reads and
+# deletes there, by each name, with Kerberos and the machine's own key.
+# limit: 300
 # slow
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cutlib.sh"
@@ -52,6 +53,26 @@ done
 predicted=$(cut_job move '.pairs[0].outage.predicted_ms')
 [ "$predicted" -gt 0 ] || fail "no outage is predicted"
 show "rehearsed: $(grep -o 'Samba served after [0-9]* ms' <<<"$told"), outage predicted: $predicted ms"
+
+say "and as a user of the domain, by Kerberos, with the machine's own key"
+printf 'username = alice\npassword = Lab-Passw0rd\ndomain = LAB\n' | on new1 sh -c 'umask 077; cat >/etc/godwit/probe.cred'
+watch_arguments fs1 new1
+provoked
+rehearse --probe-user alice || { godwit cutover report move; fail "the rehearsal with a user failed"; }
+diff <(echo "$before") <(echo "$(everything)") || fail "the rehearsal with a user left something"
+told=$(checks pass)
+for want in "rehearsal identity" "rehearsal user sales by Kerberos as FS1:" "rehearsal user sales by Kerberos as fs1.lab.test:"; do
+    [[ $told == *"$want"* ]] || { echo "$told"; checks warn; fail "the rehearsal did not show: $want"; }
+done
+[[ $(checks warn) == *"rehearsal ticket files: the directory gives no ticket for cifs/files"* ]] || { checks warn; fail "an alias without a service name is not told"; }
+on new1 test ! -e /run/godwit-rehearsal || fail "a copy of the machine's key is left on new1"
+no_secret Lab-Passw0rd fs1 new1
+show "rehearsed as alice: $(grep -c 'by Kerberos as' <<<"$told") names by Kerberos, opened, written, read, deleted"
+on new1 chmod 700 /srv/data/sales
+provoked
+! rehearse >/dev/null 2>&1 || fail "a folder that the user may not open passes"
+catches "a folder's rights" "rehearsal user sales by Kerberos as"
+on new1 chmod 777 /srv/data/sales
 
 say "what would fail is told"
 on cl ip addr add "$(admin_of fs1)/24" dev host0
