@@ -196,6 +196,21 @@ static void note_identities(const struct pair_view *p, json_t *checks)
                               "remedy", r == CHECK_PASS ? "" : "godwit job validate tells more"));
 }
 
+/* Who joins anew takes no users along: those that --accounts made there are what the data name, by
+ * the destination's own SID, so that is what it goes on to have. */
+static void keep_own_sid(const struct pair_view *p, const json_t *to, json_t *plan, json_t *checks)
+{
+    const json_t *sid = json_object_get(to, "local_sid");
+    if (json_integer_value(json_object_get(plan, "method")) != 2 || !files_maps_sids(p) ||
+        !json_string_length(sid))
+        return;
+    (void)json_object_set_new(plan, "local_sid", json_string(json_string_value(sid)));
+    (void)json_array_append_new(
+        checks, json_pack("{s:s,s:s,s:s,s:s}", "id", "local-sid", "result", "pass", "text",
+                          "the destination keeps its own machine's SID: the data name its accounts",
+                          "remedy", ""));
+}
+
 /* Both hosts have told what they are. */
 static enum verdict make_plan(const struct pair_view *p, json_t *facts, struct fault *reterr)
 {
@@ -213,6 +228,7 @@ static enum verdict make_plan(const struct pair_view *p, json_t *facts, struct f
     (void)json_object_set_new(facts, "checks", checks);
     if (!plan)
         return VERDICT_FAIL;
+    keep_own_sid(p, to, plan, checks);
     (void)json_object_set_new(facts, "plan", plan);
     return VERDICT_NEXT;
 }

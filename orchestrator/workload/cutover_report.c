@@ -212,7 +212,10 @@ static void server(struct sheet *s)
     bool moves = json_array_size(json_object_get(s->plan, "moves")) > 0;
     names(s, NULL);
     moved(s);
-    line(s, "machine's SID", text_of(s->before, "local_sid"), text_of(s->after, "local_sid"), NULL);
+    const char *own = text_of(s->after, "local_sid");
+    bool meant = s->rejoin && *own && strcmp(own, text_of(s->plan, "local_sid")) == 0;
+    line(s, "machine's SID", text_of(s->before, "local_sid"), own,
+         meant ? "the data name accounts of the destination, by its own" : NULL);
     if (s->domain)
         account(s);
     shares(s);

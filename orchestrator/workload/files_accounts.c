@@ -90,6 +90,14 @@ static void keep_sids(char *map, size_t from)
     *to = '\0';
 }
 
+bool files_maps_sids(const struct pair_view *p)
+{
+    CLEANUP(mem_free) char *map = files_map_both(p->facts, p->options);
+    size_t n = strlen(files_map_option(p));
+    const char *own = map + (n < strlen(map) ? n : strlen(map));
+    return strncmp(own, "sid,", 4) == 0 || strstr(own, "\nsid,");
+}
+
 char *files_map_text(const struct pair_view *p)
 {
     char *map = files_map_both(p->facts, p->options);

@@ -63,6 +63,7 @@ const char *files_map_option(const struct pair_view *p); /* the job's alone; "" 
 enum verdict files_check_maps(const struct pair_view *p, struct fault *reterr);
 /* An older source would leave all ids as they are and say nothing. */
 int files_check_map_known(const struct pair_view *p, struct fault *reterr);
+bool files_maps_sids(const struct pair_view *p); /* do accounts make SIDs into others? */
 char *files_map_text(const struct pair_view *p); /* the job's, and what accounts added; malloc'd */
 char *files_map_both(const json_t *facts, const json_t *options); /* likewise */
 int files_plan_accounts(const struct pair_view *p, struct planned_step ret[2],

@@ -210,6 +210,26 @@ static void what_nobody_planned_is_told(void **state)
     json_decref(lines);
 }
 
+/* Who joins anew keeps the SID by which the data name its accounts. */
+static void a_sid_that_was_to_stay_is_expected(void **state)
+{
+    (void)state;
+    static const char *const planned[] = {"S-1-5-21-8", "S-1-5-21-9"};
+    for (size_t i = 0; i < ARRAY_SIZE(planned); i++) {
+        char text[8192];
+        (void)snprintf(text, sizeof text,
+                       "{" PLAN BEFORE ",'after':{" AFTER("3", "'b/y','a/x'", "S-1-5-21-8") "}}",
+                       "true");
+        json_t *facts = read_json(text), *p = json_object_get(facts, "plan");
+        (void)json_object_set_new(p, "method", json_integer(2));
+        (void)json_object_set_new(p, "local_sid", json_string(planned[i]));
+        json_t *lines = cutover_compare(facts);
+        assert_string_equal(judged(lines, "server", "machine's SID"), i ? "changed" : "expected");
+        json_decref(lines);
+        json_decref(facts);
+    }
+}
+
 static void before_the_end_there_is_no_report(void **state)
 {
     (void)state;
@@ -228,6 +248,7 @@ int main(void)
         cmocka_unit_test(without_a_plan_nothing_is_typed),
         cmocka_unit_test(the_identity_is_judged_line_by_line),
         cmocka_unit_test(what_nobody_planned_is_told),
+        cmocka_unit_test(a_sid_that_was_to_stay_is_expected),
         cmocka_unit_test(before_the_end_there_is_no_report),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -171,6 +171,9 @@ static void a_cutover_takes_sids_as_they_are(void **state)
                                cases[i].keeps ? "" : "sid,S-1-5-21-7-7-7-2,S-1-5-21-8-8-8-9\n");
         if (strcmp(map, want) != 0)
             fail_msg("case %zu: %s", i, map);
+        assert_true(files_maps_sids(&v));
+        (void)json_object_del(facts, "accounts"); /* the job's own row is another matter */
+        assert_false(files_maps_sids(&v));
         json_decref(options);
         json_decref(facts);
     }
