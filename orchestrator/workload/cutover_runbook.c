@@ -1,34 +1,19 @@
 /* cutover_runbook: one function for each kind of stage, found by the table's own names. Whatever
  * comes from a host is quoted. Pure. */
-#include "orchestrator/workload/cutover_runbook.h"
-
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
+#include "orchestrator/workload/cutover_runbook_priv.h"
 #include "orchestrator/workload/cutover_table.h"
 
 #define KEEP "/root/godwit-cutover" /* where a person keeps what was */
 #define CRED "/etc/godwit/cutover.cred"
 #define UNITS "smbd.service nmbd.service winbind.service"
-
-struct page {
-    const struct runbook *b;
-    const json_t *plan;
-    json_t *list;
-    bool source; /* whose host the next command is for */
-};
-
-static const char *text_of(const json_t *o, const char *key)
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    return s ? s : "";
-}
 
 char *runbook_word(const char *text)
 {
@@ -52,7 +37,7 @@ char *runbook_word(const char *text)
     return all;
 }
 
-__attribute__((format(printf, 2, 3))) static void say(struct page *g, const char *fmt, ...)
+void page_say(struct page *g, const char *fmt, ...)
 {
     char text[2048];
     va_list ap;
@@ -71,40 +56,42 @@ __attribute__((format(printf, 2, 3))) static void say(struct page *g, const char
 
 static void look(struct page *g)
 {
-    say(g, "install -d -m 700 " KEEP " && ip -br address >" KEEP "/addresses && ip route >" KEEP
-           "/routes");
-    say(g, "cp -a /etc/samba/smb.conf /etc/hosts /etc/hostname " KEEP "/ && cp -a "
-           "/var/lib/samba " KEEP "/");
-    say(g, "ls /etc/krb5.keytab 2>/dev/null && cp -a /etc/krb5.keytab " KEEP "/");
+    page_say(g, "install -d -m 700 " KEEP " && ip -br address >" KEEP
+                "/addresses && ip route >" KEEP "/routes");
+    page_say(g, "cp -a /etc/samba/smb.conf /etc/hosts /etc/hostname " KEEP "/ && cp -a "
+                "/var/lib/samba " KEEP "/");
+    page_say(g, "ls /etc/krb5.keytab 2>/dev/null && cp -a /etc/krb5.keytab " KEEP "/");
 }
 
 static void check(struct page *g)
 {
-    say(g, "testparm -s >/dev/null && systemctl is-active smbd");
+    page_say(g, "testparm -s >/dev/null && systemctl is-active smbd");
     if (json_is_true(json_object_get(g->plan, "domain")))
-        say(g, "wbinfo -t && net ads info");
+        page_say(g, "wbinfo -t && net ads info");
 }
 
 /* ── writers out ── */
 
 static void reload(struct page *g)
 {
-    say(g, "testparm -s >/dev/null && smbcontrol smbd reload-config && smbcontrol smbd close-share "
+    page_say(
+        g, "testparm -s >/dev/null && smbcontrol smbd reload-config && smbcontrol smbd close-share "
            "'*'");
 }
 
 static void fence(struct page *g)
 {
-    say(g, "smbstatus -L");
-    say(g, "sed -i -E '/^[[:space:]]*(read only|writeable|writable|write ok|write list|admin "
-           "users)[[:space:]]*=/Id' /etc/samba/smb.conf");
+    page_say(g, "smbstatus -L");
+    page_say(g, "sed -i -E '/^[[:space:]]*(read only|writeable|writable|write ok|write list|admin "
+                "users)[[:space:]]*=/Id' /etc/samba/smb.conf");
     reload(g);
 }
 
 static void close_shares(struct page *g)
 {
-    say(g, "sed -i -E '/^[[:space:]]*\\[global\\]/I!s/^[[:space:]]*\\[.*\\]/&\\n   available = "
-           "no/' /etc/samba/smb.conf");
+    page_say(g,
+             "sed -i -E '/^[[:space:]]*\\[global\\]/I!s/^[[:space:]]*\\[.*\\]/&\\n   available = "
+             "no/' /etc/samba/smb.conf");
     reload(g);
 }
 
@@ -115,7 +102,7 @@ static void copy(struct page *g)
     char *to = xasprintf("root@%s:%s/", g->b->destination_host, g->b->destination);
     CLEANUP(mem_free) char *a = runbook_word(from);
     CLEANUP(mem_free) char *b = runbook_word(to);
-    say(g, "rsync -aHAXS --numeric-ids%s %s %s", g->b->mirror ? " --delete" : "", a, b);
+    page_say(g, "rsync -aHAXS --numeric-ids%s %s %s", g->b->mirror ? " --delete" : "", a, b);
 }
 
 static void verify(struct page *g)
@@ -125,14 +112,14 @@ static void verify(struct page *g)
     char *to = xasprintf("root@%s:%s/", g->b->destination_host, g->b->destination);
     CLEANUP(mem_free) char *a = runbook_word(from);
     CLEANUP(mem_free) char *b = runbook_word(to);
-    say(g, "rsync -aHAXSnic --numeric-ids %s %s   # prints what differs", a, b);
+    page_say(g, "rsync -aHAXSnic --numeric-ids %s %s   # prints what differs", a, b);
 }
 
 static void stop(struct page *g)
 {
-    say(g, "systemctl mask " UNITS);
-    say(g, "systemctl stop " UNITS);
-    say(g, "pkill '^(samba-dcerpcd|rpcd_)'; ss -Hltn 'sport = :445'   # prints nothing");
+    page_say(g, "systemctl mask " UNITS);
+    page_say(g, "systemctl stop " UNITS);
+    page_say(g, "pkill '^(samba-dcerpcd|rpcd_)'; ss -Hltn 'sport = :445'   # prints nothing");
 }
 
 /* ── the identity ── */
@@ -143,38 +130,38 @@ static void bundle(struct page *g)
         return;
     CLEANUP(mem_free) char *to = xasprintf("root@%s", g->b->destination_host);
     CLEANUP(mem_free) char *word = runbook_word(to);
-    say(g, "umask 077; cd /var/lib/samba && tdbbackup -s .move private/secrets.tdb "
-           "private/passdb.tdb && for f in group_mapping.tdb account_policy.tdb "
-           "winbindd_idmap.tdb autorid.tdb; do [ ! -e $f ] || tdbbackup -s .move $f; done");
-    say(g,
-        "tar -C / -cf - $(cd / && ls var/lib/samba/*.move var/lib/samba/private/*.move "
-        "etc/krb5.keytab 2>/dev/null) | ssh %s 'umask 077; mkdir -p " KEEP "/new && tar -C " KEEP
-        "/new -xf -'",
-        word);
-    say(g, "shred -u /var/lib/samba/*.move /var/lib/samba/private/*.move");
+    page_say(g, "umask 077; cd /var/lib/samba && tdbbackup -s .move private/secrets.tdb "
+                "private/passdb.tdb && for f in group_mapping.tdb account_policy.tdb "
+                "winbindd_idmap.tdb autorid.tdb; do [ ! -e $f ] || tdbbackup -s .move $f; done");
+    page_say(g,
+             "tar -C / -cf - $(cd / && ls var/lib/samba/*.move var/lib/samba/private/*.move "
+             "etc/krb5.keytab 2>/dev/null) | ssh %s 'umask 077; mkdir -p " KEEP
+             "/new && tar -C " KEEP "/new -xf -'",
+             word);
+    page_say(g, "shred -u /var/lib/samba/*.move /var/lib/samba/private/*.move");
 }
 
 static char *dc_word(const struct page *g)
 {
-    CLEANUP(mem_free) char *word = runbook_word(text_of(g->plan, "dc"));
-    return *text_of(g->plan, "dc") ? xasprintf(" -S %s", word) : xstrdup("");
+    CLEANUP(mem_free) char *word = runbook_word(page_text(g->plan, "dc"));
+    return *page_text(g->plan, "dc") ? xasprintf(" -S %s", word) : xstrdup("");
 }
 
 static void leave(struct page *g)
 {
     CLEANUP(mem_free) char *dc = dc_word(g);
-    say(g, "net ads leave --keep-account%s -A " CRED, dc);
+    page_say(g, "net ads leave --keep-account%s -A " CRED, dc);
 }
 
 static void join_anew(struct page *g)
 {
     CLEANUP(mem_free) char *dc = dc_word(g);
-    CLEANUP(mem_free) char *ou = runbook_word(text_of(g->plan, "ou"));
-    say(g, "# the container is %s: createcomputer= takes it as OU/OU, never leave it out", ou);
-    say(g, "net ads join createcomputer=OU/OU --no-dns-updates%s -A " CRED, dc);
-    if (!g->source && *text_of(g->plan, "local_sid")) {
-        CLEANUP(mem_free) char *sid = runbook_word(text_of(g->plan, "local_sid"));
-        say(g, "net setlocalsid %s", sid);
+    CLEANUP(mem_free) char *ou = runbook_word(page_text(g->plan, "ou"));
+    page_say(g, "# the container is %s: createcomputer= takes it as OU/OU, never leave it out", ou);
+    page_say(g, "net ads join createcomputer=OU/OU --no-dns-updates%s -A " CRED, dc);
+    if (!g->source && *page_text(g->plan, "local_sid")) {
+        CLEANUP(mem_free) char *sid = runbook_word(page_text(g->plan, "local_sid"));
+        page_say(g, "net setlocalsid %s", sid);
     }
 }
 
@@ -188,11 +175,12 @@ static void join(struct page *g)
     }
     if (g->source)
         return;
-    say(g, "cd " KEEP "/new && for f in $(find . -name '*.move'); do cp ${f} /${f%%.move}; done");
-    say(g, "[ ! -e " KEEP "/new/etc/krb5.keytab ] || cp -p " KEEP
-           "/new/etc/krb5.keytab /etc/krb5.keytab");
-    say(g, "rm -f /var/lib/samba/winbindd_cache.tdb /var/cache/samba/winbindd_cache.tdb "
-           "/var/lib/samba/private/netlogon_creds_cli.tdb; net cache flush");
+    page_say(g,
+             "cd " KEEP "/new && for f in $(find . -name '*.move'); do cp ${f} /${f%%.move}; done");
+    page_say(g, "[ ! -e " KEEP "/new/etc/krb5.keytab ] || cp -p " KEEP
+                "/new/etc/krb5.keytab /etc/krb5.keytab");
+    page_say(g, "rm -f /var/lib/samba/winbindd_cache.tdb /var/cache/samba/winbindd_cache.tdb "
+                "/var/lib/samba/private/netlogon_creds_cli.tdb; net cache flush");
 }
 
 /* The word is another for each: what makes the name of a host is in four places. */
@@ -200,22 +188,22 @@ static void names(struct page *g)
 {
     const json_t *before = json_object_get(g->plan, g->source ? "old" : "destination_old");
     const json_t *after = json_object_get(g->plan, g->source ? "source_new" : "old");
-    CLEANUP(mem_free) char *host = runbook_word(text_of(after, "host"));
-    CLEANUP(mem_free) char *netbios = runbook_word(text_of(after, "netbios"));
+    CLEANUP(mem_free) char *host = runbook_word(page_text(after, "host"));
+    CLEANUP(mem_free) char *netbios = runbook_word(page_text(after, "netbios"));
     CLEANUP(mem_free)
-    char *edit = xasprintf("s/\\b%s\\b/%s/g", text_of(before, "host"), text_of(after, "host"));
+    char *edit = xasprintf("s/\\b%s\\b/%s/g", page_text(before, "host"), page_text(after, "host"));
     CLEANUP(mem_free) char *word = runbook_word(edit);
     json_t *const lists[] = {json_object_get(after, "aliases"),
                              json_object_get(after, "dns_names")};
     static const char *const keys[] = {"netbios aliases", "additional dns hostnames"};
-    say(g, "hostnamectl set-hostname %s", host);
-    say(g, "sed -i -E %s /etc/hosts", word);
-    say(g, "sed -i -E '/^[[:space:]]*(netbios name|netbios aliases|additional dns "
-           "hostnames)[[:space:]]*=/Id' /etc/samba/smb.conf");
-    say(g,
-        "sed -i -E '0,/^[[:space:]]*\\[global\\]/I s//&\\n   netbios name = '%s'/' "
-        "/etc/samba/smb.conf",
-        netbios);
+    page_say(g, "hostnamectl set-hostname %s", host);
+    page_say(g, "sed -i -E %s /etc/hosts", word);
+    page_say(g, "sed -i -E '/^[[:space:]]*(netbios name|netbios aliases|additional dns "
+                "hostnames)[[:space:]]*=/Id' /etc/samba/smb.conf");
+    page_say(g,
+             "sed -i -E '0,/^[[:space:]]*\\[global\\]/I s//&\\n   netbios name = '%s'/' "
+             "/etc/samba/smb.conf",
+             netbios);
     for (size_t k = 0; k < 2; k++) {
         CLEANUP(mem_free) char *all = xstrdup("");
         for (size_t i = k; i < json_array_size(lists[k]); i++) { /* its own full name is first */
@@ -226,127 +214,12 @@ static void names(struct page *g)
         }
         CLEANUP(mem_free) char *list = runbook_word(all);
         if (*all)
-            say(g,
-                "sed -i -E '0,/^[[:space:]]*\\[global\\]/I s//&\\n   %s = '%s'/' "
-                "/etc/samba/smb.conf",
-                keys[k], list);
+            page_say(g,
+                     "sed -i -E '0,/^[[:space:]]*\\[global\\]/I s//&\\n   %s = '%s'/' "
+                     "/etc/samba/smb.conf",
+                     keys[k], list);
     }
-    say(g, "testparm -s --parameter-name='netbios name'");
-}
-
-/* ── addresses ── */
-
-static const json_t *interface_of(const struct page *g, const char *mac)
-{
-    const json_t *host = json_object_get(g->b->facts, g->source ? "source" : "destination");
-    size_t i;
-    const json_t *one;
-    json_array_foreach(json_object_get(host, "interfaces"), i, one)
-    {
-        if (strcasecmp(text_of(one, "mac"), mac) == 0)
-            return one;
-    }
-    return NULL;
-}
-
-/* So that it is so after a restart too. */
-static void keep_one(struct page *g, const json_t *interface, const char *sign, const char *address)
-{
-    const char *manager = text_of(interface, "manager");
-    bool add = *sign == '+';
-    CLEANUP(mem_free) char *name = runbook_word(text_of(interface, "name"));
-    CLEANUP(mem_free) char *a = runbook_word(address);
-    if (strcmp(manager, "networkd") == 0 && add)
-        say(g,
-            "F=$(networkctl --no-pager status %s | sed -n 's/^ *Network File: //p'); grep -qxF "
-            "Address=%s $F || sed -i '0,/^\\[Network\\]/ s||&\\nAddress='%s'|' $F",
-            name, a, a);
-    else if (strcmp(manager, "networkd") == 0)
-        say(g,
-            "sed -i '\\|^Address='%s'$|d' $(networkctl --no-pager status %s | sed -n 's/^ "
-            "*Network File: //p')",
-            a, name);
-    else if (strcmp(manager, "NetworkManager") == 0)
-        say(g,
-            "nmcli connection modify \"$(nmcli -g GENERAL.CONNECTION device show %s)\" %sipv%c."
-            "addresses %s",
-            name, sign, strchr(address, ':') ? '6' : '4', a);
-    else
-        say(g, "# %s has %s: %s %s in %s", *manager ? manager : "nobody that is known", name,
-            add ? "write" : "take away", a,
-            strcmp(manager, "ifupdown") == 0  ? "/etc/network/interfaces"
-            : strcmp(manager, "netplan") == 0 ? "/etc/netplan, then netplan generate"
-                                              : "its own file");
-}
-
-static void address_add(struct page *g, const json_t *interface, const char *address)
-{
-    CLEANUP(mem_free) char *name = runbook_word(text_of(interface, "name"));
-    CLEANUP(mem_free) char *bare = xmemdup(address, strcspn(address, "/"));
-    CLEANUP(mem_free) char *a = runbook_word(address);
-    CLEANUP(mem_free) char *b = runbook_word(bare);
-    bool four = !strchr(address, ':');
-    keep_one(g, interface, "+", address);
-    if (four)
-        say(g, "arping -D -c 2 -w 2 -I %s %s && ip address add %s dev %s", name, b, a, name);
-    else
-        say(g, "ip address add %s dev %s", a, name);
-    if (four && !g->source)
-        say(g, "arping -U -c 2 -w 2 -I %s %s", name, b);
-}
-
-static void address_drop(struct page *g, const json_t *interface, const char *address)
-{
-    CLEANUP(mem_free) char *name = runbook_word(text_of(interface, "name"));
-    CLEANUP(mem_free) char *a = runbook_word(address);
-    keep_one(g, interface, "-", address);
-    say(g, "ip address del %s dev %s", a, name);
-}
-
-static void one_move(struct page *g, const json_t *move)
-{
-    const json_t *i = interface_of(g, text_of(move, g->source ? "from_mac" : "to_mac")), *a;
-    const char *keeps = text_of(move, "source_keeps");
-    size_t n;
-    if (!i) {
-        say(g, "# this host has no interface %s", text_of(move, g->source ? "from_mac" : "to_mac"));
-        return;
-    }
-    CLEANUP(mem_free) char *name = runbook_word(text_of(i, "name"));
-    if (g->source) {
-        say(g, "sysctl -qw net.ipv4.conf.%s.promote_secondaries=1", name);
-        if (*keeps)
-            address_add(g, i, keeps);
-    }
-    json_array_foreach(json_object_get(move, "addresses"), n, a)
-    {
-        if (g->source)
-            address_drop(g, i, text_of(a, "address"));
-        else
-            address_add(g, i, text_of(a, "address"));
-    }
-    json_array_foreach(json_object_get(move, "gives_up"), n, a)
-    {
-        if (!g->source)
-            address_drop(g, i, text_of(a, "address"));
-    }
-    json_array_foreach(json_object_get(move, "routes"), n, a)
-    {
-        CLEANUP(mem_free) char *raw = xstrdup(json_string_value(a) ? json_string_value(a) : "");
-        if (!g->source && strspn(raw, "abcdefghijklmnopqrstuvwxyz0123456789.:/ ") == strlen(raw))
-            say(g, "ip route replace %s dev %s", raw, name);
-    }
-}
-
-static void addresses(struct page *g)
-{
-    size_t i;
-    const json_t *move;
-    json_array_foreach(json_object_get(g->plan, "moves"), i, move) one_move(g, move);
-    if (json_array_size(json_object_get(g->plan, "moves")) == 0)
-        say(g, "# no address moves: by name only");
-    else
-        say(g, "ip -br address");
+    page_say(g, "testparm -s --parameter-name='netbios name'");
 }
 
 /* ── after ── */
@@ -356,31 +229,31 @@ static void start(struct page *g)
     bool domain = json_is_true(json_object_get(g->plan, "domain"));
     if (g->source)
         return;
-    say(g, "systemctl unmask smbd.service%s && systemctl start %ssmbd.service",
-        domain ? " winbind.service" : "", domain ? "winbind.service " : "");
-    say(g, "ss -Hltn 'sport = :445'   # prints a line%s", domain ? "; wbinfo -t" : "");
+    page_say(g, "systemctl unmask smbd.service%s && systemctl start %ssmbd.service",
+             domain ? " winbind.service" : "", domain ? "winbind.service " : "");
+    page_say(g, "ss -Hltn 'sport = :445'   # prints a line%s", domain ? "; wbinfo -t" : "");
 }
 
 static void users(struct page *g)
 {
     const json_t *old = json_object_get(g->plan, "old"), *one;
     static const char *const lists[] = {"aliases", "dns_names"};
-    CLEANUP(mem_free) char *name = runbook_word(text_of(old, "netbios"));
+    CLEANUP(mem_free) char *name = runbook_word(page_text(old, "netbios"));
     size_t i;
-    say(g, "smbclient -L %s -A /etc/godwit/probe.cred", name);
+    page_say(g, "smbclient -L %s -A /etc/godwit/probe.cred", name);
     for (size_t k = 0; k < 2; k++)
         json_array_foreach(json_object_get(old, lists[k]), i, one)
         {
             CLEANUP(mem_free)
             char *word = runbook_word(json_string_value(one) ? json_string_value(one) : "");
-            say(g, "smbclient -L %s -A /etc/godwit/probe.cred", word);
+            page_say(g, "smbclient -L %s -A /etc/godwit/probe.cred", word);
         }
 }
 
 static void lockout(struct page *g)
 {
-    say(g, "systemctl is-enabled " UNITS "   # masked, all three");
-    say(g, "ss -Hltn 'sport = :445'   # prints nothing");
+    page_say(g, "systemctl is-enabled " UNITS "   # masked, all three");
+    page_say(g, "ss -Hltn 'sport = :445'   # prints nothing");
 }
 
 /* NAME "": there is none. */
@@ -389,7 +262,7 @@ static void register_name(struct page *g, const char *verb, const json_t *names)
     const char *full = json_string_value(json_array_get(json_object_get(names, "dns_names"), 0));
     CLEANUP(mem_free) char *word = runbook_word(full ? full : "");
     if (full)
-        say(g, "net ads dns %s %s -P", verb, word);
+        page_say(g, "net ads dns %s %s -P", verb, word);
 }
 
 static void dns(struct page *g)
@@ -409,34 +282,34 @@ static void commit(struct page *g)
     bool domain = json_is_true(json_object_get(g->plan, "domain"));
     bool rejoin = json_integer_value(json_object_get(g->plan, "method")) == 2;
     if (domain && !g->source && !rejoin)
-        say(g, "net ads changetrustpw%s && kinit -k \"$(hostname -s | tr a-z A-Z)\\$\"", dc);
+        page_say(g, "net ads changetrustpw%s && kinit -k \"$(hostname -s | tr a-z A-Z)\\$\"", dc);
     if (domain && g->source)
-        say(g, "# when this host has not joined by its new name:");
+        page_say(g, "# when this host has not joined by its new name:");
     if (domain && g->source)
-        say(g, "shred -u /var/lib/samba/private/secrets.tdb /etc/krb5.keytab");
-    say(g, "find " KEEP " -type f -exec shred -u {} + && rm -r " KEEP);
+        page_say(g, "shred -u /var/lib/samba/private/secrets.tdb /etc/krb5.keytab");
+    page_say(g, "find " KEEP " -type f -exec shred -u {} + && rm -r " KEEP);
 }
 
 static const struct {
     const char *stage;
     void (*tell)(struct page *g);
 } tellers[] = {
-    {"connect",   look        },
-    {"check",     check       },
-    {"fence",     fence       },
-    {"close",     close_shares},
-    {"stop",      stop        },
-    {"bundle",    bundle      },
-    {"leave",     leave       },
-    {"addresses", addresses   },
-    {"names",     names       },
-    {"join",      join        },
-    {"start",     start       },
-    {"users",     users       },
-    {"lockout",   lockout     },
-    {"dns",       dns         },
-    {"tidy",      tidy        },
-    {"commit",    commit      },
+    {"connect",   look          },
+    {"check",     check         },
+    {"fence",     fence         },
+    {"close",     close_shares  },
+    {"stop",      stop          },
+    {"bundle",    bundle        },
+    {"leave",     leave         },
+    {"addresses", page_addresses},
+    {"names",     names         },
+    {"join",      join          },
+    {"start",     start         },
+    {"users",     users         },
+    {"lockout",   lockout       },
+    {"dns",       dns           },
+    {"tidy",      tidy          },
+    {"commit",    commit        },
 };
 
 static void tell_side(struct page *g, const struct cutover_row *r, bool source)

@@ -118,6 +118,41 @@ static void each_stage_has_its_commands(void **state)
     json_decref(facts);
 }
 
+/* The manager's own file, where one address stands in the place of another. */
+static void files_of_other_managers_are_edited(void **state)
+{
+    static const struct {
+        const char *manager, *row, *host, *part;
+    } cases[] = {
+        {"ifupdown", "source.addresses",      "fs1",
+         "F=$(grep -lsE '^[[:space:]]*iface[[:space:]]+eth0[[:space:]]' /etc/network/interfaces "
+         "/etc/network/interfaces.d/* | head -1); sed -i -E 's#^([[:space:]]*address[[:space:]]+)"
+         "192\\.0\\.2\\.7(/[0-9]+)?[[:space:]]*$#\\1192.0.2.77/24#' $F\n"                                                              },
+        {"netplan",  "source.addresses",      "fs1",
+         "F=$(grep -lsE '^[[:space:]]+eth0:' /etc/netplan/*.yaml | tail -1); sed -i -E "
+         "'s#(^|[^0-9.:a-fA-F])192\\.0\\.2\\.7/24([^0-9]|$)#\\1192.0.2.77/24\\2#' $F && netplan"                                       },
+        {"ifupdown", "destination.addresses", "new1", /* none is given up: one more */
+         "printf '\\niface eth0 inet static\\n    address 192.0.2.7/24\\n' >>$F\n"},
+        {"netplan",  "destination.addresses", "new1", "# write 192.0.2.7/24 below addresses:"                                          },
+        {"none",     "source.addresses",      "fs1",  "# none has eth0: take away 192.0.2.7/24"                                        },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        json_t *facts = facts_of(true, "");
+        static const char *const sides[] = {"source", "destination"};
+        for (size_t k = 0; k < 2; k++) {
+            json_t *nic =
+                json_array_get(json_object_get(json_object_get(facts, sides[k]), "interfaces"), 0);
+            (void)json_object_set_new(nic, "manager", json_string(cases[i].manager));
+            (void)json_object_set_new(nic, "name", json_string("eth0"));
+        }
+        CLEANUP(mem_free) char *all = typed(facts, cases[i].row, cases[i].host);
+        if (!strstr(all, cases[i].part))
+            fail_msg("%zu: no \"%s\" in\n%s", i, cases[i].part, all);
+        json_decref(facts);
+    }
+}
+
 static void without_a_plan_nothing_is_typed(void **state)
 {
     (void)state;
@@ -245,6 +280,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(words_of_a_shell_stay_words),
         cmocka_unit_test(each_stage_has_its_commands),
+        cmocka_unit_test(files_of_other_managers_are_edited),
         cmocka_unit_test(without_a_plan_nothing_is_typed),
         cmocka_unit_test(the_identity_is_judged_line_by_line),
         cmocka_unit_test(what_nobody_planned_is_told),
