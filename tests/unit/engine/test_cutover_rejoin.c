@@ -113,10 +113,33 @@ static void a_failure_at_any_stage_goes_back(void **state)
     }
 }
 
+/* It gives a copy of its key, which nobody asks for without a user; where it does not, all else is
+ * rehearsed. */
+static void a_user_of_the_domain_takes_the_source_along(void **state)
+{
+    struct bench *b = *state;
+    cutting_copied(b);
+    assert_int_equal(cutting_enter(b, "rehearse", SETTINGS), 0);
+    bench_run(b, cutting_agents, 100);
+    CLEANUP(mem_free) char *alone = cutting_story(b);
+    assert_string_equal(alone, "connect.S connect.D check.D check.S rehearse.D ");
+    assert_int_equal(cutting_enter(b, "rehearse", "{\"probe_user\":\"alice\"}"), 0);
+    bench_run(b, cutting_agents, 100);
+    CLEANUP(mem_free) char *told = cutting_story(b);
+    assert_non_null(strstr(told + strlen(alone), "rehearse.S"));
+    cutting_fail_at("rehearse", true, FAULT_STOP_JOB);
+    assert_int_equal(cutting_enter(b, "rehearse", NULL), 0);
+    bench_run(b, cutting_agents, 100);
+    assert_string_equal(cutting_state(b), "prepared");
+    assert_string_equal(bench_state(b, "wave"), "done");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(users_wait_for_one_order_to_each_side, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_user_of_the_domain_takes_the_source_along, set_up,
+                                        tear_down),
         cmocka_unit_test(a_failure_at_any_stage_goes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
