@@ -106,6 +106,22 @@ static enum verdict check_findings(json_t *facts, unsigned row, const Godwit__Id
     return v;
 }
 
+/* One line for each check of a side: an answer may be judged more than once. */
+static void take_check(json_t *list, json_t *line)
+{
+    size_t i;
+    const json_t *had;
+    json_array_foreach(list, i, had)
+    {
+        if (json_equal(json_object_get(had, "id"), json_object_get(line, "id")) &&
+            json_equal(json_object_get(had, "on"), json_object_get(line, "on"))) {
+            (void)json_array_set_new(list, i, line);
+            return;
+        }
+    }
+    (void)json_array_append_new(list, line);
+}
+
 /* All lines are kept, also of the other host, before one of them stops it. */
 static void take_checks(json_t *facts, const Godwit__IdentityResult *b, const char *side)
 {
@@ -118,9 +134,8 @@ static void take_checks(json_t *facts, const Godwit__IdentityResult *b, const ch
         const char *result = strcmp(c->result, "pass") == 0   ? "pass"
                              : strcmp(c->result, "warn") == 0 ? "warn"
                                                               : "fail";
-        (void)json_array_append_new(list,
-                                    json_pack("{s:s,s:s,s:s,s:s,s:s}", "id", id, "result", result,
-                                              "text", text, "remedy", remedy, "on", side));
+        take_check(list, json_pack("{s:s,s:s,s:s,s:s,s:s}", "id", id, "result", result, "text",
+                                   text, "remedy", remedy, "on", side));
     }
 }
 
