@@ -18,7 +18,6 @@
 #include "agent/lane/lane_pipe.h"
 #include "agent/lane/lane_priv.h"
 #include "agent/lane/lane_seal.h"
-#include "agent/lane/lane_socket.h"
 #include "common/base/bucket.h"
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
@@ -123,9 +122,9 @@ void lane_abort(struct lane *l)
     (void)shutdown(l->fd, SHUT_RDWR);
 }
 
-bool lane_is_long(const struct lane *l)
+int lane_fd(const struct lane *l)
 {
-    return lane_socket_is_long(l->fd);
+    return l->fd;
 }
 
 const uint8_t *lane_peer_pin(const struct lane *l)

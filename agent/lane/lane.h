@@ -33,6 +33,8 @@ int lane_connect(struct lane **ret, const struct lane_identity *id, const char *
 int lane_reach(const char *endpoint, int cancel_fd);
 struct lane *lane_free(struct lane *l); /* closes; NULL is fine */
 void lane_set_cancel(struct lane *l, int cancel_fd);
+/* Somebody stands still until this is over: a peer that is silent for twelve seconds is lost. */
+void lane_hurry(struct lane *l);
 /* A send whose inbox is full waits for the peer without reading on, instead of -ENOBUFS. Only for
  * the side whose peer keeps reading while it sends and cannot fill its own inbox (credit): else
  * both wait for ever. */

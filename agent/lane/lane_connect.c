@@ -16,6 +16,7 @@
 #define CONNECT_TIMEOUT_MS 10000
 #define SHAKE_TIMEOUT_MS 10000
 #define USER_TIMEOUT_MS 60000
+#define HURRY_MS 12000
 #define LONG_LINK_US 3000 /* round trip */
 
 static int set_congestion(int fd, const char *name)
@@ -38,12 +39,30 @@ void lane_socket_tune(int fd)
         (void)set_congestion(fd, "reno");
 }
 
+void lane_socket_hurry(int fd)
+{
+    int user = HURRY_MS, idle = 4, interval = 2;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user, sizeof user);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+}
+
 bool lane_socket_is_long(int fd)
 {
     struct tcp_info info = {.tcpi_rtt = 0};
     socklen_t len = sizeof info;
     return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
            info.tcpi_min_rtt > LONG_LINK_US && info.tcpi_min_rtt != UINT32_MAX;
+}
+
+bool lane_is_long(const struct lane *l)
+{
+    return lane_socket_is_long(lane_fd(l));
+}
+
+void lane_hurry(struct lane *l)
+{
+    lane_socket_hurry(lane_fd(l));
 }
 
 /* BBR, where the kernel has it, is several times faster than cubic on a long link that loses

@@ -23,6 +23,7 @@ SSL_CTX *lane_context_new(const struct lane_identity *id, bool server);
 
 /* Wraps a session that has shaken hands; fills in the peer's pin. Owns both on success. */
 int lane_of(struct lane **ret, SSL *ssl, int fd);
+int lane_fd(const struct lane *l); /* its socket: borrowed */
 
 /* From the next record on, both directions are sealed by lane_seal instead of TLS. Both sides call
  * it at the same place: behind the welcome. */

@@ -3,6 +3,8 @@
 #include <stdbool.h>
 
 void lane_socket_tune(int fd);
+/* A peer that is silent for seconds is lost, not for a minute only. */
+void lane_socket_hurry(int fd);
 bool lane_socket_is_long(int fd);
 /* Once connected, when the round trip is known. */
 void lane_socket_choose_congestion(int fd);

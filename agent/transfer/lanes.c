@@ -57,6 +57,8 @@ static int connect_to(struct sender *s, const char *endpoint, uint32_t index, in
     int rc = lane_connect(&l, step_env(s->step)->identity, endpoint, s->spec->peer_pin, cancel_fd);
     if (rc < 0)
         return rc;
+    if (s->spec->hurry)
+        lane_hurry(l);
     lane_wait_when_full(l); /* what we send is within the credit, and thousands may fail at once */
     hello_make(s, index, &h);
     rc = lane_hello_send(l, &h);

@@ -246,6 +246,8 @@ static void on_enter(void *arg, struct lane *lane, const struct lane_entry *e)
 {
     struct receiver *r = arg;
     lane_set_cancel(lane, step_cancel_fd(r->step));
+    if (r->spec->hurry)
+        lane_hurry(lane);
     (void)pthread_mutex_lock(&r->lock);
     int rc = enter_locked(r, lane, e);
     struct fault f = r->fault;

@@ -34,6 +34,7 @@ struct transfer_spec {
     const char *path;                /* absolute; not NUL-terminated */
     size_t path_len;
     bool is_snapshot; /* path is not the source itself but shows it as it was */
+    bool hurry;       /* somebody stands still until it is over: lane_hurry() */
     const char *ticket_id;
     const uint8_t *secret; /* LANE_SECRET_BYTES */
     int64_t not_after_ms;

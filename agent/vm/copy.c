@@ -139,7 +139,8 @@ int vm_copy_folder(struct vm_stage_run *r, const char *folder, unsigned part)
     CLEANUP(mem_free) char *pair = xasprintf("%s.%u", o->move, part);
     const struct transfer_spec spec = {.path = (char *)(uintptr_t)folder,
                                        .path_len = strlen(folder),
-                                       .is_snapshot = true, /* of links: nobody watches it */
+                                       .is_snapshot = true,    /* of links: nobody watches it */
+                                       .hurry = r->plan->runs, /* it is held meanwhile */
                                        .ticket_id = id,
                                        .secret = o->ticket_secret.data,
                                        .not_after_ms = o->not_after_ms,
@@ -186,16 +187,14 @@ static int is_off(struct vm_stage_run *r)
     return rc;
 }
 
-/* Its disks are there already; the saved memory lies alone in the first one's folder. */
+/* Its disks are there already; the saved memory lies alone in a folder. */
 static int copy_rest(struct vm_stage_run *r)
 {
-    size_t first = 0;
     int rc = vm_seed_done(r);
-    while (rc == 0 && first < r->plan->n_disks && !vm_disk_moves(r->plan->disks[first]))
-        first++;
-    if (rc < 0 || !vm_takes_memory(r) || first == r->plan->n_disks)
-        return rc;
-    return run_part(r, first, 0);
+    if (rc == 0 && !vm_stage_is_source(r))
+        rc = vm_memory_room(r);
+    CLEANUP(mem_free) char *folder = rc == 0 ? vm_memory_folder(r) : NULL;
+    return folder ? vm_copy_folder(r, folder, 0) : rc;
 }
 
 int vm_copy(struct vm_stage_run *r)

@@ -245,6 +245,21 @@ void vm_sweep(const char *state_dir)
         (void)closedir(d);
 }
 
+/* All was taken back, and the machine that ran is off, though nobody switched it off: its host had
+ * no power, or its hypervisor was killed. What does not start is for a person: the look that
+ * follows says so. */
+static void run_again(struct vm_stage_run *r)
+{
+    struct virt_sight s;
+    struct fault why = {.err = 0};
+    if (r->virt->ops->sight(r->virt, r->plan->uuid, &s, &why) < 0 || s.is != VIRT_OFF ||
+        strcmp(s.reason, VIRT_SHUT_DOWN) == 0 || strcmp(s.reason, VIRT_SWITCHED_OFF) == 0)
+        return;
+    int rc = r->virt->ops->start(r->virt, r->plan->uuid, &why);
+    log_warning("move=%s: the machine was off and %s", r->order->move,
+                rc < 0 ? why.text : "is started again");
+}
+
 /* At the source, once it let go: its images as well, but where the plan keeps them as a seed. */
 int vm_forget(struct vm_stage_run *r)
 {
@@ -269,6 +284,8 @@ int vm_forget(struct vm_stage_run *r)
     CLEANUP(note_free) struct note *held = NULL;
     if (rc >= 0 && !gone && note_open(r->state_dir, r->order->move, "state", &held) == 0)
         rc = note_undo(held, r->virt, r->reterr); /* it starts with its host again */
+    if (rc >= 0 && !gone && vm_stage_is_source(r) && r->plan->runs)
+        run_again(r);
     for (size_t i = 0; rc >= 0 && i < r->plan->n_disks; i++) {
         const Godwit__VmMoveDisk *d = r->plan->disks[i];
         CLEANUP(note_free) struct note *links = NULL;

@@ -1,21 +1,22 @@
 /* migrate: the stage "migrate": a running machine moves, its streams through a tunnel of lanes; the
  * promise of its outage is kept by a ladder of measures, or the move is given up in time. Worker
- * threads: the step's, and one that waits in libvirt's call. */
+ * threads; who waits for libvirt meanwhile is calling.c. */
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/step.h"
 #include "agent/vm/bases.h"
+#include "agent/vm/calling.h"
 #include "agent/vm/ladder.h"
 #include "agent/vm/redefine.h"
 #include "agent/vm/stage.h"
 #include "agent/vm/tunnel.h"
 #include "common/base/bucket.h"
 #include "common/base/clock.h"
+#include "common/base/log.h"
 #include "common/base/mem.h"
 
 #define LOOK_MS 100
@@ -24,6 +25,8 @@
 #define SETTLE_MS 10000 /* until a job that was aborted is gone */
 #define STALL_MS 15000
 #define STUCK_MS 3000 /* an abort that has not worked by then meets a stuck stream */
+#define DEAF_MS 8000  /* a call that has not ended by then is not waited for any more */
+#define DEAF_SETTLE_MS 2000
 
 /* ── the destination ── */
 
@@ -43,17 +46,15 @@ static int serve(struct vm_stage_run *r, const struct tunnel_conf *c)
 struct moving {
     struct vm_stage_run *r;
     struct tunnel *tunnel;
-    struct virt *second; /* the first waits in the call */
+    struct calling *calling;
     struct virt_migration what;
     char *live, *kept, *peer, *memory, *disks;
     const char *targets[TARGETS_MAX];
     struct ladder ladder;
     struct fault fault; /* of the call */
-    int rc;
-    atomic_bool over;
-    uint64_t seen; /* bytes that went, when they last became more */
+    bool deaf;          /* the call was not waited for */
+    uint64_t seen;      /* bytes that went, when they last became more */
     int64_t seen_ms;
-    pthread_t thread;
 };
 
 static void moving_done(struct moving *m)
@@ -68,7 +69,7 @@ static void moving_done(struct moving *m)
     free(m->memory);
     free(m->disks);
     ladder_done(&m->ladder);
-    (void)virt_close(m->second);
+    (void)calling_free(m->calling);
     (void)tunnel_free(m->tunnel);
 }
 
@@ -124,45 +125,33 @@ static int prepare(struct moving *m)
     return rc;
 }
 
-static void *call(void *arg)
-{
-    struct moving *m = arg;
-    m->rc = m->r->virt->ops->migrate(m->r->virt, m->r->plan->uuid, &m->what, &m->fault);
-    atomic_store(&m->over, true);
-    return NULL;
-}
-
 static void give_up(struct moving *m, int64_t since)
 {
-    const char *uuid = m->r->plan->uuid;
-    (void)m->second->ops->abort(m->second, uuid);
-    if (clock_mono_ms() - since < STUCK_MS)
+    bool stuck = clock_mono_ms() - since >= STUCK_MS;
+    calling_abort(m->calling, stuck);
+    if (!stuck)
         return;
     tunnel_cut(m->tunnel, TUNNEL_DISKS);
     tunnel_cut(m->tunnel, TUNNEL_MEMORY);
-    for (size_t i = 0; i < m->what.ntargets; i++)
-        (void)m->second->ops->yank(m->second, uuid, m->targets[i]);
 }
 
 static void act(struct moving *m, enum ladder_act what)
 {
-    const struct virt_ops *ops = m->second->ops;
-    const char *uuid = m->r->plan->uuid;
     switch (what) {
     case LADDER_NOTHING:
     case LADDER_GIVE_UP:
         break;
     case LADDER_LIFT:
-        (void)ops->set_speed(m->second, uuid, 0);
+        calling_speed(m->calling, 0);
         break;
     case LADDER_CAP:
-        (void)ops->set_speed(m->second, uuid, m->what.mib_s);
+        calling_speed(m->calling, m->what.mib_s);
         break;
     case LADDER_DOWNTIME:
-        (void)ops->set_downtime(m->second, uuid, m->ladder.downtime_ms);
+        calling_downtime(m->calling, m->ladder.downtime_ms);
         break;
     case LADDER_POST_COPY:
-        (void)ops->post_copy(m->second, uuid);
+        calling_post_copy(m->calling);
         break;
     }
 }
@@ -175,18 +164,7 @@ static void follow_rate(struct moving *m)
         return;
     m->what.mib_s = m->ladder.cap_mib = now;
     if (!m->ladder.lifted_ms)
-        (void)m->second->ops->set_speed(m->second, m->r->plan->uuid, now);
-}
-
-/* A link that was cut tells nobody: a move of which nothing goes on for so long is given up. */
-static bool stalls(struct moving *m, const struct virt_progress *p, int64_t now)
-{
-    uint64_t done = p->memory_done + p->disk_done;
-    if (done != m->seen || !p->runs) {
-        m->seen = done;
-        m->seen_ms = now;
-    }
-    return now - m->seen_ms > STALL_MS;
+        calling_speed(m->calling, now);
 }
 
 /* true: the move is to be given up. */
@@ -202,23 +180,33 @@ static bool follow(struct moving *m, const struct virt_progress *p, int64_t ms)
     c.total_known = true;
     step_progress(m->r->step, &c, (unsigned)(c.bytes * 100 / (c.total_bytes + 1)),
                   p->disk_left ? "copying its storage" : "moving");
-    return what == LADDER_GIVE_UP || stalls(m, p, ms);
+    if (c.bytes != m->seen || !p->runs) {
+        m->seen = c.bytes;
+        m->seen_ms = ms;
+    }
+    return what == LADDER_GIVE_UP;
 }
 
-/* Until the call is over. */
+/* Until the call is over, or nobody answers any more. A link that was cut and a hypervisor that
+ * hangs tell nobody: a move of which nothing goes on for so long is given up. */
 static void watch(struct moving *m)
 {
     int64_t began = clock_mono_ms(), gave_up = 0;
-    while (!atomic_load(&m->over)) {
+    while (!calling_is_over(m->calling)) {
         struct virt_progress p;
         struct pollfd w = {.fd = gave_up ? -1 : step_cancel_fd(m->r->step), .events = POLLIN};
         bool enough = poll(&w, 1, LOOK_MS) > 0;
-        if (!gave_up && m->second->ops->progress(m->second, m->r->plan->uuid, false, &p) == 0)
-            enough |= follow(m, &p, clock_mono_ms() - began);
+        int64_t now = clock_mono_ms();
+        if (!gave_up && calling_news(m->calling, &p))
+            enough |= follow(m, &p, now - began);
+        enough |= now - began - m->seen_ms > STALL_MS;
         if (enough && !gave_up)
-            gave_up = clock_mono_ms();
+            gave_up = now;
         if (gave_up)
             give_up(m, gave_up);
+        m->deaf = gave_up && now - gave_up > DEAF_MS;
+        if (m->deaf)
+            return;
     }
 }
 
@@ -240,14 +228,15 @@ static void figures(struct moving *m, struct virt *there)
     r->result->counters.bytes = f->memory_bytes + f->disk_bytes;
 }
 
-/* Both hosts' states decide. 1: it is there. 0: it runs here. -errno: neither is sure. */
+/* Both hosts' states decide. 1: it is there. 0: it runs here, or fell here, and nothing is there.
+ * -errno: neither is sure. */
 static int judge(struct moving *m)
 {
     struct vm_stage_run *r = m->r;
     struct virt_sight here, there;
     struct fault unused = {.err = 0};
     CLEANUP(virt_close) struct virt *peer = NULL;
-    int rc = m->second->ops->sight(m->second, r->plan->uuid, &here, &unused);
+    int rc = r->virt->ops->sight(r->virt, r->plan->uuid, &here, &unused);
     if (rc == 0)
         rc = virt_open(&peer, m->peer, true, &unused);
     if (rc == 0)
@@ -259,7 +248,7 @@ static int judge(struct moving *m)
         figures(m, peer);
         return 1;
     }
-    if (here.is == VIRT_RUNNING && there.is == VIRT_ABSENT)
+    if ((here.is == VIRT_RUNNING || here.is == VIRT_OFF) && there.is == VIRT_ABSENT)
         return 0;
     return -EINPROGRESS;
 }
@@ -267,7 +256,7 @@ static int judge(struct moving *m)
 static int verdict(struct moving *m)
 {
     struct vm_stage_run *r = m->r;
-    int64_t until = clock_mono_ms() + SETTLE_MS;
+    int64_t until = clock_mono_ms() + (m->deaf ? DEAF_SETTLE_MS : SETTLE_MS);
     int is = judge(m);
     while (is == -EINPROGRESS && clock_mono_ms() < until) {
         (void)poll(NULL, 0, LOOK_MS);
@@ -276,6 +265,10 @@ static int verdict(struct moving *m)
     ladder_tell(&m->ladder, r->answer);
     if (is > 0)
         return 1;
+    if (is < 0 && m->deaf)
+        return fault_set(r->reterr, FAULT_STOP_JOB, EBUSY,
+                         "the source's hypervisor hangs: it did not end the move within %d s",
+                         DEAF_MS / 1000);
     if (is < 0)
         return fault_set(r->reterr, FAULT_RETRY, -is,
                          "what became of the move is not known yet: %s", m->fault.text);
@@ -284,7 +277,27 @@ static int verdict(struct moving *m)
                          "the promise could not be kept: given up in time, the machine runs on");
     if (step_cancelled(r->step))
         return fault_set(r->reterr, FAULT_RETRY, ECANCELED, "it was asked to stop");
-    return fault_set(r->reterr, FAULT_STOP_JOB, EIO, "%s", m->fault.text);
+    return fault_set(r->reterr, FAULT_STOP_JOB, EIO, "%s",
+                     m->deaf ? "nothing went on, and its end was not answered" : m->fault.text);
+}
+
+/* Two connections more: one waits in the call. */
+static int begin(struct moving *m)
+{
+    struct vm_stage_run *r = m->r;
+    struct virt *mover = NULL, *teller = NULL;
+    ladder_init(&m->ladder, r->plan, m->what.mib_s);
+    (void)r->virt->ops->set_downtime(r->virt, r->plan->uuid, m->ladder.downtime_ms);
+    int rc = virt_open(&mover, VIRT_URI, true, r->reterr);
+    if (rc == 0)
+        rc = virt_open(&teller, VIRT_URI, true, r->reterr);
+    if (rc < 0) {
+        (void)virt_close(mover);
+        return rc;
+    }
+    return calling_new(mover, teller, r->plan->uuid, &m->what, &m->calling) < 0
+               ? fault_set(r->reterr, FAULT_RETRY, EAGAIN, "no thread for the move")
+               : 0;
 }
 
 static int move(struct moving *m)
@@ -293,12 +306,15 @@ static int move(struct moving *m)
     int rc = note_add(r->note, NOTE_FACT, "moving", r->plan->uuid, NULL);
     if (rc < 0)
         return vm_stage_failed(r, rc, "cannot note", r->plan->name);
-    ladder_init(&m->ladder, r->plan, m->what.mib_s);
-    (void)m->second->ops->set_downtime(m->second, r->plan->uuid, m->ladder.downtime_ms);
-    if (pthread_create(&m->thread, NULL, call, m) != 0)
-        return fault_set(r->reterr, FAULT_RETRY, EAGAIN, "no thread for the move");
+    rc = begin(m);
+    if (rc < 0)
+        return rc;
     watch(m);
-    (void)pthread_join(m->thread, NULL);
+    calling_fault(m->calling, &m->fault);
+    if (m->deaf) { /* what it waits for ends with the streams */
+        tunnel_cut(m->tunnel, TUNNEL_PEER);
+        log_warning("move=%s: the hypervisor hangs: the call is left behind", r->order->move);
+    }
     return verdict(m);
 }
 
@@ -328,12 +344,11 @@ static int send(struct vm_stage_run *r, const struct tunnel_conf *c)
         return fault_set(r->reterr, FAULT_RETRY, -rc, "the destination is not reached: %s",
                          strerror(-rc));
     m.peer = peer_of(r);
-    rc = virt_open(&m.second, VIRT_URI, true, r->reterr);
-    if (rc == 0 && s.is == VIRT_RUNNING) {
+    if (s.is == VIRT_RUNNING) {
         rc = prepare(&m);
         if (rc == 0)
             rc = move(&m);
-    } else if (rc == 0) { /* before a crash it went there, or nobody knows */
+    } else { /* before a crash it went there, or nobody knows */
         rc = verdict(&m);
     }
     if (rc >= 0)
@@ -378,7 +393,8 @@ int vm_migrate_undo(struct vm_stage_run *r)
                 (void)r->virt->ops->yank(r->virt, r->plan->uuid, r->plan->disks[i]->target);
         (void)poll(NULL, 0, LOOK_MS);
     }
-    if (rc == 0 && vm_stage_is_source(r) && s.is != VIRT_RUNNING)
+    /* One that is off, since its host had no power, is started when all is as it was. */
+    if (rc == 0 && vm_stage_is_source(r) && s.is != VIRT_RUNNING && s.is != VIRT_OFF)
         rc = fault_set(r->reterr, FAULT_STOP_JOB, EBUSY,
                        "the machine does not run here any more: it is not brought back");
     return rc;

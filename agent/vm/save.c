@@ -1,6 +1,5 @@
 /* save: the stages "save" and "pause", by which a machine stops where it is, and how it goes on
- * from its saved memory. On storage that both hosts see the file lies beside a disk, else it goes
- * along. Worker threads. */
+ * from its saved memory. Where that lies is memory.c. Worker threads. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,37 +14,6 @@
 
 #define QUICK GODWIT__VM_MOVE_TYPE__VM_MOVE_QUICK
 #define WARM_QUICK GODWIT__VM_MOVE_TYPE__VM_MOVE_WARM_QUICK
-#define SHARED GODWIT__VM_MOVE_DISK__HOW__SHARED
-
-bool vm_takes_memory(const struct vm_stage_run *r)
-{
-    return r->plan->type == QUICK || r->plan->type == WARM_QUICK;
-}
-
-static const Godwit__VmMoveDisk *bearer(const struct vm_stage_run *r)
-{
-    for (size_t i = 0; i < r->plan->n_disks; i++) {
-        const Godwit__VmMoveDisk *d = r->plan->disks[i];
-        if (r->plan->type == QUICK ? d->how == SHARED && !d->read_only : vm_disk_moves(d))
-            return d;
-    }
-    return NULL;
-}
-
-char *vm_memory_at(const struct vm_stage_run *r)
-{
-    const Godwit__VmMoveDisk *d = vm_takes_memory(r) ? bearer(r) : NULL;
-    return d ? vm_staged(r, vm_stage_is_source(r) ? d->source : d->path, VM_MEMORY_NAME) : NULL;
-}
-
-int vm_memory_drop(struct vm_stage_run *r)
-{
-    const Godwit__VmMoveDisk *d = vm_takes_memory(r) ? bearer(r) : NULL;
-    CLEANUP(mem_free)
-    char *folder = d ? vm_staging_of(r, vm_stage_is_source(r) ? d->source : d->path) : NULL;
-    int rc = folder ? note_remove_tree(folder) : 0;
-    return rc < 0 ? vm_stage_failed(r, rc, "cannot remove the saved memory in", folder) : 0;
-}
 
 /* ── the source ── */
 
@@ -103,14 +71,16 @@ static int save_to(struct vm_stage_run *r, const char *path)
 
 int vm_save(struct vm_stage_run *r)
 {
-    CLEANUP(mem_free) char *path = vm_memory_at(r);
     struct virt_sight s;
+    int rc = r->virt->ops->sight(r->virt, r->plan->uuid, &s, r->reterr);
+    if (rc == 0 && (s.is == VIRT_RUNNING || s.is == VIRT_PAUSED))
+        rc = vm_memory_room(r);
+    if (rc < 0)
+        return rc;
+    CLEANUP(mem_free) char *path = vm_memory_at(r);
     if (!path)
         return fault_set(r->reterr, FAULT_STOP_JOB, EINVAL,
                          "none of its disks has a place for its memory");
-    int rc = r->virt->ops->sight(r->virt, r->plan->uuid, &s, r->reterr);
-    if (rc < 0)
-        return rc;
     if (s.is == VIRT_OFF && note_has(r->note, NOTE_SAVED, r->plan->uuid) && access(path, F_OK) == 0)
         return 0; /* before a crash */
     rc = make_folder(r, path);

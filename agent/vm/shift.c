@@ -266,6 +266,25 @@ int vm_shift(struct vm_stage_run *r)
     return rc < 0 ? rc : 1;
 }
 
+/* It is off, and its next start would be from the copies: it may have written to them, before its
+ * host had no power. They stay until all is back. */
+static int copy_back(struct vm_stage_run *r)
+{
+    bool there[STAGE_DISKS_MAX];
+    struct way forth;
+    way_of(r, false, &forth);
+    int rc = arrived(r, &forth, VIRT_XML_KEPT, there);
+    for (size_t i = 0; rc == 0 && i < r->plan->n_disks; i++) {
+        const Godwit__VmMoveDisk *d = r->plan->disks[i];
+        if (!vm_disk_moves(d) || !there[i] || access(d->path, F_OK) < 0)
+            continue;
+        rc = copy_file(r, d->path, d->source);
+        if (rc < 0)
+            rc = vm_stage_failed(r, rc, "cannot copy back", d->path);
+    }
+    return rc;
+}
+
 /* What it wrote since is in the copies: they go back before they go away. */
 int vm_shift_undo(struct vm_stage_run *r)
 {
@@ -281,5 +300,7 @@ int vm_shift_undo(struct vm_stage_run *r)
     way_of(r, true, &w);
     if (s.is == VIRT_RUNNING || s.is == VIRT_PAUSED)
         rc = shift_running(r, &w);
+    else
+        rc = copy_back(r);
     return rc < 0 ? rc : redefine_kept(r, &w);
 }

@@ -78,8 +78,13 @@ int vm_pause(struct vm_stage_run *r);
 int vm_save(struct vm_stage_run *r);
 int vm_go_on(struct vm_stage_run *r); /* at the destination, from its saved memory */
 int vm_start_undo(struct vm_stage_run *r);
+
+/* memory.c */
 bool vm_takes_memory(const struct vm_stage_run *r); /* saved, in a file */
 char *vm_memory_at(const struct vm_stage_run *r);   /* on this host; NULL: no disk bears it */
+char *vm_memory_folder(const struct vm_stage_run *r);
+/* Before its file is made: where there is plenty of memory it lies there from now on. */
+int vm_memory_room(struct vm_stage_run *r);
 int vm_memory_drop(struct vm_stage_run *r);
 
 /* seed.c: from one stage to the next it is kept in memory: what a crash cuts off begins anew. */

@@ -30,6 +30,7 @@
 #define CONNECTIONS_MAX 64
 #define ANSWER_MS 10000
 #define DIAL_MS 5000
+#define COME_MS 15000           /* until the source's first lane is there */
 #define WAY_CONTROL TUNNEL_WAYS /* the lane that is there from the beginning to the end */
 
 struct connection {
@@ -56,7 +57,8 @@ struct tunnel {
     pthread_cond_t changed;
     struct connection *list;
     unsigned n;
-    bool stopping, finished, lost, broken;
+    bool stopping, finished, lost, broken, reached;
+    int64_t since_ms;
 };
 
 static const char *const names[TUNNEL_WAYS] = {"libvirt", "memory", "disks"};
@@ -200,6 +202,7 @@ static bool show(struct connection *c, struct lane *l, int fd, unsigned way)
     c->lane = l;
     c->fd = fd;
     c->way = way;
+    c->t->reached = true;
     bool go = !c->t->stopping;
     (void)pthread_mutex_unlock(&c->t->lock);
     return go;
@@ -215,6 +218,8 @@ static int lane_to_peer(struct tunnel *t, unsigned way, struct lane **ret)
                                         .answer_ms = ANSWER_MS};
     uint8_t which = (uint8_t)way;
     int rc = lane_single_open(t->conf.identity, &t->ticket, &how, ret);
+    if (rc == 0)
+        lane_hurry(*ret);
     return rc < 0 ? rc : lane_send_copy(*ret, PUMP_OPEN, 0, &which, 1);
 }
 
@@ -267,6 +272,7 @@ static void run_destination(struct connection *c)
     struct lane_record r;
     const struct lane_welcome w = {.credit = LANE_INBOX_MAX};
     lane_set_cancel(l, t->conf.cancel_fd);
+    lane_hurry(l);
     int rc = lane_welcome_send(l, &w);
     int got = rc < 0 ? rc : lane_receive(l, ANSWER_MS, &r);
     if (got != 1 || r.type != PUMP_OPEN || r.len != 1 || r.data[0] > WAY_CONTROL) {
@@ -319,6 +325,7 @@ static struct tunnel *new_tunnel(const struct tunnel_conf *c, const char *move, 
         t->listener[i] = -1;
     }
     t->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    t->since_ms = clock_mono_ms();
     (void)pthread_mutex_init(&t->lock, NULL);
     clock_cond_init(&t->changed);
     return t;
@@ -355,6 +362,8 @@ int tunnel_wait(struct tunnel *t, int timeout_ms)
             rc = 0;
         else if (t->lost)
             rc = -ECONNRESET;
+        else if (!t->reached && clock_mono_ms() - t->since_ms > COME_MS)
+            rc = -ENOTCONN;
         else if (t->conf.cancel_fd >= 0 && poll(&p, 1, 0) > 0)
             rc = -ECANCELED;
         else if (clock_mono_ms() >= until)

@@ -36,7 +36,7 @@ char *tunnel_path(const char *move, enum tunnel_way way);
 /* The destination's: from now on lanes with the ticket are led to the hypervisor. */
 int tunnel_serve(const struct tunnel_conf *c, const char *move, struct tunnel **ret);
 /* Until the source says that it is done, 0; -ETIMEDOUT; -ECANCELED; -ECONNRESET: its first lane was
- * lost. */
+ * lost; -ENOTCONN: it did not come in time. */
 int tunnel_wait(struct tunnel *t, int timeout_ms);
 
 /* The source's: the sockets are there, and the destination is reached. */

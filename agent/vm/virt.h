@@ -38,6 +38,8 @@ enum virt_is {
     VIRT_SAVED,
     VIRT_STUCK,
 };
+#define VIRT_SHUT_DOWN "shut down" /* reasons: a person's, of one that is off */
+#define VIRT_SWITCHED_OFF "switched off"
 struct virt_sight {
     enum virt_is is;
     bool defined;    /* its definition outlives its run */

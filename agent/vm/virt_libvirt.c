@@ -246,7 +246,7 @@ static int real_disk_size(struct virt *v, const char *uuid, const char *target,
 {
     virDomainBlockInfo info;
     virDomainPtr p = virDomainLookupByUUIDString(real_conn(v), uuid);
-    int rc = p ? virDomainGetBlockInfo(p, target, &info, 0) : -1;
+    int rc = p && !real_hangs(p) ? virDomainGetBlockInfo(p, target, &info, 0) : -1;
     if (p)
         (void)virDomainFree(p);
     if (rc < 0)
@@ -257,6 +257,16 @@ static int real_disk_size(struct virt *v, const char *uuid, const char *target,
 }
 
 /* ── one machine ── */
+
+#define DEAF_MS 2000
+
+bool real_hangs(virDomainPtr p)
+{
+    virDomainControlInfo c = {.state = VIR_DOMAIN_CONTROL_OK};
+    (void)virDomainGetControlInfo(p, &c, 0);
+    return c.state == VIR_DOMAIN_CONTROL_JOB ||
+           (c.state == VIR_DOMAIN_CONTROL_OCCUPIED && c.stateTime > DEAF_MS);
+}
 
 virDomainPtr real_machine(struct virt *v, const char *word)
 {
@@ -311,6 +321,8 @@ static const char *reason_of(int state, int reason)
         int state, reason;
         const char *text;
     } known[] = {
+        {VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_SHUTOFF_SHUTDOWN,       VIRT_SHUT_DOWN    },
+        {VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_SHUTOFF_DESTROYED,      VIRT_SWITCHED_OFF },
         {VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_SHUTOFF_MIGRATED,       "migrated"        },
         {VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_SHUTOFF_SAVED,          "saved"           },
         {VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_SHUTOFF_FAILED,         "failed"          },
@@ -333,6 +345,8 @@ static const char *reason_of(int state, int reason)
 static const char *job_of(virDomainPtr p)
 {
     virDomainJobInfo info;
+    if (real_hangs(p))
+        return "a job that does not answer";
     if (virDomainGetJobInfo(p, &info) < 0 || info.type == VIR_DOMAIN_JOB_NONE)
         return "";
     return info.fileTotal > 0 ? "a job with disks" : "a job";
@@ -429,7 +443,7 @@ static int dirty_told(virDomainPtr p, uint64_t *ret)
 static int real_dirty_rate(struct virt *v, const char *uuid, uint64_t *ret, struct fault *reterr)
 {
     virDomainPtr p = real_machine(v, uuid);
-    if (!p || virDomainStartDirtyRateCalc(p, DIRTY_SECONDS, 0) < 0) {
+    if (!p || real_hangs(p) || virDomainStartDirtyRateCalc(p, DIRTY_SECONDS, 0) < 0) {
         if (p)
             (void)virDomainFree(p);
         return real_failed(reterr, "how fast it writes to its memory cannot be measured");

@@ -37,7 +37,7 @@ int real_disk_errors(struct virt *v, const char *uuid,
                                         [VIR_DOMAIN_DISK_ERROR_NO_SPACE] = "no space"};
     virDomainDiskError list[DISKS_MAX];
     virDomainPtr d = real_machine(v, uuid);
-    int n = d ? virDomainGetDiskErrors(d, list, DISKS_MAX, 0) : -1;
+    int n = d && !real_hangs(d) ? virDomainGetDiskErrors(d, list, DISKS_MAX, 0) : -1;
     for (int i = 0; i < n; i++) {
         if (list[i].error == VIR_DOMAIN_DISK_ERROR_UNSPEC ||
             list[i].error == VIR_DOMAIN_DISK_ERROR_NO_SPACE)

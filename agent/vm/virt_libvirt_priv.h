@@ -15,6 +15,9 @@ virConnectPtr real_conn(struct virt *v);
 int real_failed(struct fault *reterr, const char *doing);
 /* By UUID or name; NULL: real_failed() says why. */
 virDomainPtr real_machine(struct virt *v, const char *word);
+/* Somebody waits for its hypervisor's answer: who asks too is told after half a minute, in vain,
+ * where that hangs. */
+bool real_hangs(virDomainPtr p);
 
 /* virt_libvirt_act.c: the acts among virt_ops. */
 int real_define(struct virt *v, const char *xml, struct fault *reterr);

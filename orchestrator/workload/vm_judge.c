@@ -15,6 +15,8 @@
 #include "proto/vm_look.pb-c.h"
 
 #define BODY_MAX (1U << 20)
+#define STUCK_MS INT64_C(10000)
+#define SETTLE_MS INT64_C(15000)
 
 static enum verdict fail(struct fault *reterr, int err, const char *text)
 {
@@ -105,6 +107,14 @@ static enum verdict freeze(const struct pair_view *p, const struct sights *s, st
     return VERDICT_FAIL;
 }
 
+/* Is it that long that this act has begun? The way back has no such figure: it is so. */
+static bool is_over(const struct pair_view *p, int64_t ms)
+{
+    const json_t *kept = vm_kept(vm_facts_of(p), vm_row_of(p->stage));
+    int64_t now = clock_mono_ms(), since = (int64_t)vm_number(kept, "trouble_ms");
+    return vm_deed_of(p->stage) != VM_DEED_DO || since > now || now - since > ms;
+}
+
 /* After a live move, however it ended. */
 static enum verdict judge_verdict(const struct pair_view *p, const struct sights *s,
                                   struct fault *reterr)
@@ -119,10 +129,20 @@ static enum verdict judge_verdict(const struct pair_view *p, const struct sights
         (void)json_object_set_new(facts, "state", json_string(back ? "half done" : "moving"));
         return back ? VERDICT_NEXT : took(p, vm_row_of(p->stage));
     }
-    if (is(s->here, "running", NULL, NULL) && is(s->there, "absent", "off", NULL)) {
+    /* Its host had no power, or its hypervisor was killed: off, and never elsewhere. */
+    bool fell = is(s->here, "off", NULL, NULL) && is(s->there, "absent", NULL, NULL) &&
+                vm_flag(facts, "absent_there");
+    if (fell || (is(s->here, "running", NULL, NULL) && is(s->there, "absent", "off", NULL))) {
         (void)json_object_set_new(facts, "stayed", json_true());
         return back ? VERDICT_NEXT
                     : fail(reterr, ECANCELED, *why ? why : "the machine did not move");
+    }
+    /* What came there is taken down by its hypervisor as soon as that knows that nobody follows. */
+    if (is(s->here, "running", NULL, NULL) && is(s->there, "migrated", "paused", NULL) &&
+        !is_over(p, SETTLE_MS)) {
+        (void)fault_set(reterr, FAULT_RETRY, EINPROGRESS,
+                        "the destination has not let go of the machine yet");
+        return VERDICT_AGAIN;
     }
     return freeze(p, s, reterr);
 }
@@ -304,6 +324,15 @@ static enum verdict after_migrate(const struct pair_view *p, enum verdict v, str
     return VERDICT_NEXT;
 }
 
+/* What the destination itself said at the end of it: no machine came to be there. */
+static void keep_absent(const struct pair_view *p, const Godwit__Result *r)
+{
+    json_t *a = body_of(r, &godwit__vm_move_answer__descriptor);
+    bool absent = strcmp(vm_text(json_object_get(a, "sight"), "is"), "absent") == 0;
+    (void)json_object_set_new(vm_facts_of(p), "absent_there", json_boolean(absent));
+    json_decref(a);
+}
+
 /* The destination is gone, and the machine runs at the source without a job: whatever becomes of
  * that host, it has no copy that runs. */
 static bool runs_on(const struct pair_view *p, const Godwit__Result *const results[2])
@@ -315,6 +344,27 @@ static bool runs_on(const struct pair_view *p, const Godwit__Result *const resul
     bool runs = strcmp(vm_text(json_object_get(a, "sight"), "is"), "running") == 0;
     json_decref(a);
     return runs;
+}
+
+/* The hosts do not reach each other. What keeps nothing of a failed try, and what a machine stands
+ * still for, is not tried for minutes: the machine goes on where it was. A copy of one that is off
+ * by itself goes on whenever they do. */
+static bool is_stuck(const struct pair_view *p, const Godwit__Result *const results[2])
+{
+    unsigned row = vm_row_of(p->stage);
+    const char *id = vm_rows[row].id;
+    json_t *kept = vm_kept(vm_facts_of(p), row);
+    bool anew = strcmp(id, "migrate") == 0 || strcmp(id, "seed") == 0;
+    bool resumes = strcmp(id, "copy") == 0 || strcmp(id, "bases") == 0, went = false;
+    if (!(vm_rows[row].traits & VM_LANE) || !kept || vm_deed_of(p->stage) != VM_DEED_DO ||
+        (!anew && !vm_is_held(p)))
+        return false;
+    for (int i = 0; i < 2 && resumes; i++)
+        went = went || (results[i] && results[i]->counters && results[i]->counters->bytes > 0);
+    if (!went)
+        return is_over(p, STUCK_MS);
+    (void)json_object_set_new(kept, "trouble_ms", json_integer((json_int_t)clock_mono_ms()));
+    return false;
 }
 
 static enum verdict judge_back(const struct pair_view *p, enum verdict v)
@@ -358,7 +408,11 @@ enum verdict vm_judge_stage(const struct pair_view *p, const Godwit__Result *con
     enum verdict v = judge_act(p, results, reterr);
     if (vm_deed_of(p->stage) == VM_DEED_UNDO)
         return judge_back(p, v);
-    if (strcmp(r->id, "migrate") == 0)
+    if (v == VERDICT_AGAIN && is_stuck(p, results))
+        v = VERDICT_FAIL;
+    if (strcmp(r->id, "migrate") == 0) {
+        keep_absent(p, results[1]);
         return after_migrate(p, v, reterr);
+    }
     return v == VERDICT_NEXT ? took(p, row) : v;
 }

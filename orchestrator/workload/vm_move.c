@@ -129,18 +129,23 @@ static bool ready(const struct pair_view *p, char *why, size_t size)
     return is_here(p, 0, why, size) && is_here(p, 1, why, size);
 }
 
-/* Nobody works with a machine that is held for its move: it does not wait for a host that is gone,
- * but goes back. One that runs, or is off by itself, waits until that host has started again. */
-static int64_t patience(const struct pair_view *p)
+bool vm_is_held(const struct pair_view *p)
 {
     static const char *const held[] = {"stop", "pause", "save"};
     const json_t *facts = json_object_get(p->facts, "vm");
     if (vm_deed_of(p->stage) != VM_DEED_DO || is_there(facts))
-        return 0;
+        return false;
     for (size_t i = 0; i < ARRAY_SIZE(held); i++)
         if (vm_kept(facts, vm_row_find(held[i])))
-            return GONE_MS;
-    return 0;
+            return true;
+    return false;
+}
+
+/* Nobody works with a machine that is held for its move: it does not wait for a host that is gone,
+ * but goes back. One that runs, or is off by itself, waits until that host has started again. */
+static int64_t patience(const struct pair_view *p)
+{
+    return vm_is_held(p) ? GONE_MS : 0;
 }
 
 /* ── going back ── */
@@ -188,6 +193,7 @@ static int admit_move(const struct pair_view *p, json_t *facts, struct fault *re
         (void)json_object_del(facts, "touched");
         (void)json_object_del(facts, "stayed");
         (void)json_object_del(facts, "migrate_failed");
+        (void)json_object_del(facts, "absent_there");
         (void)json_object_set_new(facts, "rows", json_object());
         (void)json_object_set_new(facts, "figures", json_object());
         (void)json_object_del(facts, "ladder");

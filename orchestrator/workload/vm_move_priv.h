@@ -27,6 +27,8 @@ const char *vm_state_of(const json_t *facts);
 json_t *vm_kept(const json_t *facts, unsigned row); /* NULL: it has not begun */
 bool vm_is_done(const json_t *facts, unsigned row);
 struct vm_row_case vm_case_of(const json_t *plan);
+/* Forth, and the machine stands still or is off for its move: nobody works with it. */
+bool vm_is_held(const struct pair_view *p);
 
 /* ── vm_order.c ── */
 int vm_plan_stage(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr);

@@ -135,9 +135,10 @@ static void note_begun(const struct pair_view *p, unsigned row)
     if (!(vm_rows[row].traits & VM_OWN))
         (void)json_object_set_new(facts, "touched", json_true());
     if (!kept)
-        (void)json_object_set_new(
-            json_object_get(facts, "rows"), vm_rows[row].id,
-            json_pack("{s:s,s:I}", "state", "begun", "at_ms", (json_int_t)clock_wall_ms()));
+        (void)json_object_set_new(json_object_get(facts, "rows"), vm_rows[row].id,
+                                  json_pack("{s:s,s:I,s:I}", "state", "begun", "at_ms",
+                                            (json_int_t)clock_wall_ms(), "trouble_ms",
+                                            (json_int_t)clock_mono_ms()));
 }
 
 int vm_plan_stage(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr)

@@ -28,7 +28,7 @@ said=$(meter_tell 1)
 is "one and the same machine" "$(jq -r '"\(.twice) \(.boots)"' <<<"$said")" "0 0"
 is "states" "$(machine_state kvm1 web) $(machine_state kvm2 web)" "absent running"
 is "autostart" "$(on kvm2 virsh dominfo web | awk '/^Autostart:/{print $2}')" enable
-left() { on "$1" sh -c "find /var/lib/libvirt /var/lib/godwit/agent/vm /run/godwit-vm -name '*godwit-*' -o -path '*/agent/vm/*.note' -o -type s 2>/dev/null" | grep -vx -e '/var/lib/libvirt/qemu/.*' -e /run/godwit-vm | sort; }
+left() { on "$1" sh -c "find /var/lib/libvirt /var/lib/godwit/agent/vm /run/godwit-vm -name '*godwit-*' -o -path '*/agent/vm/*.note' -o -name '*.memory' -o -type s 2>/dev/null" | grep -vx -e '/var/lib/libvirt/qemu/.*' -e /run/godwit-vm | sort; }
 is "left at the destination" "$(left kvm2)" ""
 # What the source kept for a second goes when its agent is asked for something about machines.
 nothing_left() { godwit vm plan web --to kvm1 >/dev/null 2>&1 || true; [ -z "$(left kvm1)$(on kvm1 ls -A "$images")" ]; }

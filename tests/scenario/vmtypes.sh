@@ -21,7 +21,7 @@ meter_start 2
 
 # left HOST: what moves left there, by name.
 left() {
-    on "$1" sh -c "find /var/lib/libvirt /shared /srv/other /var/lib/godwit/agent/vm /run/godwit-vm -name '*godwit-*' -o -path '*/agent/vm/*.note' -o -type s 2>/dev/null" |
+    on "$1" sh -c "find /var/lib/libvirt /shared /srv/other /var/lib/godwit/agent/vm /run/godwit-vm -name '*godwit-*' -o -path '*/agent/vm/*.note' -o -name '*.memory' -o -type s 2>/dev/null" |
         grep -vx -e '/var/lib/libvirt/qemu/.*' -e /run/godwit-vm | sort || true
 }
 nothing_left() { # HOST: what is kept for a second goes when its agent is asked about machines

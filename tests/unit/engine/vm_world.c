@@ -15,6 +15,7 @@
 struct world *w;
 struct bad bad;
 unsigned failed;
+bool tells_nothing;
 
 static void act_forth(const char *stage, bool source)
 {
@@ -40,9 +41,11 @@ static void act_forth(const char *stage, bool source)
         w->there = SIGHT(RUNNING);
     else if (strcmp(stage, "drop") == 0)
         w->here = SIGHT(ABSENT);
-    else if (strcmp(stage, "forget") == 0 && w->there == SIGHT(ABSENT))
+    else if (strcmp(stage, "forget") == 0 && w->there == SIGHT(ABSENT)) {
+        if (source && bad.how == FALLS) /* its host fell */
+            w->here = SIGHT(RUNNING);
         return; /* on the way back: what was made must be gone before */
-    else if (strcmp(stage, "forget") == 0 && source)
+    } else if (strcmp(stage, "forget") == 0 && source)
         w->saved = w->seeded = false;
     else if (strcmp(stage, "forget") == 0)
         w->stated = false;
@@ -107,6 +110,10 @@ struct fake_answer agents(const struct fake_op *op, unsigned nth)
         w->here = SIGHT(PAUSED);
         w->there = SIGHT(STUCK);
     }
+    if (bad.how == FALLS)
+        w->here = SIGHT(OFF);
+    if (bad.how == LINGERS)
+        w->there = SIGHT(MIGRATED);
     if (bad.how == SILENT)
         return (struct fake_answer){.silent = true};
     if (bad.how == CANCELS)
@@ -158,7 +165,7 @@ static size_t say(const struct fake_op *op, uint8_t ret[FAKE_BODY])
     Godwit__VmMoveSight sight = GODWIT__VM_MOVE_SIGHT__INIT;
     a.is = a.acted = true;
     sight.is = (Godwit__VmMoveSight__Is)(op->source ? w->here : w->there);
-    a.sight = &sight;
+    a.sight = tells_nothing ? NULL : &sight;
     if (bad.how == CANCELS && is_bad(op)) {
         a.cancelled = true;
         a.after = text;

@@ -19,7 +19,7 @@ struct world {
 extern struct world *w;
 
 /* Who fails, and how. */
-enum how { NOT_AT_ALL, BEFORE, AFTER, RETRIES, SILENT, CANCELS, BREAKS };
+enum how { NOT_AT_ALL, BEFORE, AFTER, RETRIES, SILENT, CANCELS, BREAKS, FALLS, LINGERS };
 struct bad {
     const char *stage;
     enum how how;
@@ -28,7 +28,8 @@ struct bad {
     bool looks;     /* once it has failed, nobody says where the machine is */
 };
 extern struct bad bad;
-extern unsigned failed; /* how often somebody has failed */
+extern bool tells_nothing; /* acts do not say where the machine is */
+extern unsigned failed;    /* how often somebody has failed */
 
 struct fake_answer agents(const struct fake_op *op, unsigned nth);
 /* A job "wave" of one machine by that type, planned, and a new world for it. */

@@ -82,6 +82,7 @@ static int fake_sight(struct virt *v, const char *uuid, struct virt_sight *ret,
     const struct fake_machine *m = fake_machine(host_of(v), uuid);
     (void)reterr;
     *ret = (struct virt_sight){.is = m ? m->is : VIRT_ABSENT, .defined = m && m->defined};
+    (void)snprintf(ret->reason, sizeof ret->reason, "%s", m && m->reason ? m->reason : "");
     return 0;
 }
 

@@ -8,6 +8,7 @@
 struct fake_machine {
     char uuid[40], name[40];
     enum virt_is is;
+    const char *reason; /* NULL: none */
     bool defined, autostart;
     char *xml;
     unsigned snapshots; /* that were put here */

@@ -10,7 +10,7 @@
 
 #include "agent/lane/lane.h"
 #include "agent/step.h"
-#include "agent/vm/stage.h"
+#include "agent/vm/memory_priv.h"
 #include "agent/vm/state.h"
 #include "agent/vm/vm.h"
 #include "common/base/file.h"
@@ -37,13 +37,16 @@ struct world {
 
 static char uuid_text[] = UUID, web[] = "web", vda[] = "vda", raw[] = "raw", move_text[] = "job.0";
 
+static const char *size = ""; /* of its memory */
+static char in_memory[80];
+
 static char *xml_of(const char *path)
 {
     return xasprintf(
-        "<domain><name>web</name><uuid>" UUID "</uuid><devices>"
+        "<domain><name>web</name><uuid>" UUID "</uuid>%s<devices>"
         "<disk type='file' device='disk'><driver name='qemu' type='raw'/>"
         "<source file='%s'/><target dev='vda' bus='virtio'/></disk></devices></domain>",
-        path);
+        size, path);
 }
 
 static struct world *world_new(Godwit__VmMoveType type)
@@ -52,6 +55,8 @@ static struct world *world_new(Godwit__VmMoveType type)
     static const char *const folders[] = {"source", "images", "state0", "state1"};
     (void)snprintf(w->dir, sizeof w->dir, "/tmp/vmtypes.XXXXXX");
     assert_non_null(mkdtemp(w->dir));
+    (void)snprintf(in_memory, sizeof in_memory, "%s/memory", w->dir);
+    vm_memory_home = in_memory;
     for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
         CLEANUP(mem_free) char *path = xasprintf("%s/%s", w->dir, folders[i]);
         assert_int_equal(file_mkdirs(path, 0700), 0);
@@ -217,27 +222,66 @@ static void test_quick_not_taken(void **unused)
 
 /* ── warm: from the moment on at which the copy follows ── */
 
+/* The saved memory lies beside its disk, or in this host's memory. */
+static char *saved_at(const struct world *w)
+{
+    const struct vm_stage_run r = {
+        .order = &(Godwit__VmMoveOrder){.move = move_text, .role = SOURCE},
+          .plan = &w->plan
+    };
+    return vm_memory_at(&r);
+}
+
+static void warm_quick_fails(unsigned at, bool done, bool quick)
+{
+    size = quick ? "<memory unit='MiB'>1</memory>" : "";
+    struct world *w = world_new(TYPE(WARM_QUICK));
+    const char *home = vm_memory_home;
+    CLEANUP(mem_free) char *slow = beside(w, SOURCE, VM_MEMORY_NAME);
+    fake_machine(&w->here, UUID)->mirrored = true;
+    w->here.fail_at = at; /* suspend, mirror_end, save */
+    w->here.done_anyway = done;
+    int rc = order(w, SOURCE, "save", DO);
+    CLEANUP(mem_free) char *memory = saved_at(w);
+    assert_int_equal(strcmp(memory, slow) != 0, quick);
+    assert_int_equal(rc < 0, at >= 1 && at <= 3);
+    assert_int_equal(rc >= 0, there(memory) && fake_machine(&w->here, UUID)->is == VIRT_OFF &&
+                                  !(done && at == 3));
+    w->here.fail_at = 0;
+    assert_true(order(w, SOURCE, "save", UNDO) >= 0);
+    assert_int_equal(fake_machine(&w->here, UUID)->is, VIRT_RUNNING);
+    assert_false(there(memory));
+    assert_int_equal(rmdir(home), 0);
+    world_free(w);
+    size = "";
+}
+
 static void test_warm_quick_source(void **unused)
 {
     (void)unused;
     for (unsigned at = 0; at <= 4; at++)
-        for (int done = 0; done < 2; done++) {
-            struct world *w = world_new(TYPE(WARM_QUICK));
-            CLEANUP(mem_free) char *memory = beside(w, SOURCE, VM_MEMORY_NAME);
-            fake_machine(&w->here, UUID)->mirrored = true;
-            w->here.fail_at = at; /* suspend, mirror_end, save */
-            w->here.done_anyway = done;
-            int rc = order(w, SOURCE, "save", DO);
-            assert_int_equal(rc < 0, at >= 1 && at <= 3);
-            assert_int_equal(rc >= 0, there(memory) &&
-                                          fake_machine(&w->here, UUID)->is == VIRT_OFF &&
-                                          !(done && at == 3));
-            w->here.fail_at = 0;
-            assert_true(order(w, SOURCE, "save", UNDO) >= 0);
-            assert_int_equal(fake_machine(&w->here, UUID)->is, VIRT_RUNNING);
-            assert_false(there(memory));
-            world_free(w);
-        }
+        for (int done = 0; done < 2; done++)
+            for (int quick = 0; quick < 2; quick++)
+                warm_quick_fails(at, done, quick);
+}
+
+/* What went on elsewhere is of no use here, wherever it lay. */
+static void test_warm_quick_dropped(void **unused)
+{
+    (void)unused;
+    size = "<memory unit='MiB'>1</memory>";
+    struct world *w = world_new(TYPE(WARM_QUICK));
+    const char *home = vm_memory_home;
+    fake_machine(&w->here, UUID)->mirrored = true;
+    assert_int_equal(order(w, SOURCE, "save", DO), 1);
+    CLEANUP(mem_free) char *memory = saved_at(w);
+    assert_true(there(memory));
+    assert_int_equal(order(w, SOURCE, "fence", DO), 1);
+    assert_int_equal(order(w, SOURCE, "drop", DO), 1);
+    assert_int_equal(order(w, SOURCE, "forget", DO), 1);
+    assert_int_equal(rmdir(home), 0);
+    world_free(w);
+    size = "";
 }
 
 static void test_warm_source(void **unused)
@@ -399,6 +443,49 @@ static void test_shift_fails_at_each_act(void **unused)
             }
 }
 
+/* Its host had no power while it used the copy: what it wrote there comes back. */
+static void test_shift_back_when_off(void **unused)
+{
+    (void)unused;
+    struct world *w = world_new(TYPE(LIVE_STORAGE));
+    CLEANUP(mem_free) char *text = NULL;
+    size_t len = 0;
+    assert_int_equal(order(w, SOURCE, "shift", DO), 1);
+    assert_int_equal(file_write(w->to, 0600, "written since", 13), 0);
+    fake_machine(&w->here, UUID)->is = VIRT_OFF;
+    assert_true(order(w, SOURCE, "shift", UNDO) >= 0);
+    assert_int_equal(file_read(w->from, 100, &text, &len), 0);
+    assert_string_equal(text, "written since");
+    assert_non_null(strstr(fake_machine(&w->here, UUID)->xml, w->from));
+    world_free(w);
+}
+
+/* One that ran and is off by nobody's wish runs again when its move was taken back. */
+static void test_forget_starts_what_fell(void **unused)
+{
+    static const struct {
+        const char *reason;
+        bool ran, runs;
+    } cases[] = {
+        {"",                true,  true },
+        {"crashed",         true,  true },
+        {VIRT_SHUT_DOWN,    true,  false},
+        {VIRT_SWITCHED_OFF, true,  false},
+        {"",                false, false},
+    };
+    (void)unused;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct world *w = world_new(TYPE(LIVE_VSM));
+        w->plan.runs = cases[i].ran;
+        fake_machine(&w->here, UUID)->is = VIRT_OFF;
+        fake_machine(&w->here, UUID)->reason = cases[i].reason;
+        assert_true(order(w, SOURCE, "migrate", UNDO) >= 0);
+        assert_int_equal(order(w, SOURCE, "forget", DO), 1);
+        assert_int_equal(fake_machine(&w->here, UUID)->is == VIRT_RUNNING, cases[i].runs);
+        world_free(w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -406,12 +493,15 @@ int main(void)
         cmocka_unit_test(test_quick_back),
         cmocka_unit_test(test_quick_not_taken),
         cmocka_unit_test(test_warm_quick_source),
+        cmocka_unit_test(test_warm_quick_dropped),
         cmocka_unit_test(test_warm_source),
         cmocka_unit_test(test_warm_reserve),
         cmocka_unit_test(test_autostart_is_held),
         cmocka_unit_test(test_answers),
         cmocka_unit_test(test_files_of_a_live_move),
         cmocka_unit_test(test_shift),
+        cmocka_unit_test(test_shift_back_when_off),
+        cmocka_unit_test(test_forget_starts_what_fell),
         cmocka_unit_test(test_shift_fails_at_each_act),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
