@@ -135,7 +135,7 @@ one() {
     on "$at" pkill -CONT -x godwit-agent || true
     until_true 90 "$name: a verdict" judged $job
     local took=$(($(now_ms) - began))
-    say "$name: $(state $job) after $took ms"
+    say "$name: $(state $job) after $took ms; $(godwit vm moves $job -o json | jq -r '.pairs[0].why // ""')"
     if [[ $what = cut || $what = hang ]]; then
         mend "$what" "$host"
         [ "$(state $job)" != "needs a person" ] || godwit vm rollback $job >/dev/null || true
