@@ -11,6 +11,7 @@
 #include "agent/vm/domain_xml.h"
 #include "agent/vm/stage.h"
 #include "agent/vm/state.h"
+#include "agent/vm/tunnel.h"
 #include "common/base/clock.h"
 #include "common/base/fault_point.h"
 #include "common/base/log.h"
@@ -295,6 +296,7 @@ int vm_forget(struct vm_stage_run *r)
     if (rc < 0)
         return rc;
     vm_copy_forget(r);
+    tunnel_forget(r->order->move);
     rc = note_forget(r->state_dir, r->order->move);
     return rc < 0 ? vm_stage_failed(r, rc, "cannot forget", r->order->move) : 1;
 }

@@ -21,6 +21,7 @@
 #include "agent/lane/lane_server.h"
 #include "agent/lane/lane_single.h"
 #include "agent/store/pairname.h"
+#include "agent/vm/note.h"
 #include "agent/vm/pump.h"
 #include "common/base/clock.h"
 #include "common/base/file.h"
@@ -428,6 +429,12 @@ bool tunnel_broken(struct tunnel *t)
 uint64_t tunnel_bytes(const struct tunnel *t)
 {
     return atomic_load(&t->bytes);
+}
+
+void tunnel_forget(const char *move)
+{
+    CLEANUP(mem_free) char *folder = folder_of(move);
+    (void)note_remove_tree(folder);
 }
 
 static void stop_all(struct tunnel *t)

@@ -51,3 +51,5 @@ bool tunnel_broken(struct tunnel *t);
 uint64_t tunnel_bytes(const struct tunnel *t); /* that went out over its lanes */
 struct tunnel *tunnel_free(struct tunnel *t);  /* ends all; NULL is fine; returns NULL */
 DEFINE_CLEANUP(tunnel_free, struct tunnel *)
+/* What a crash left of the move's sockets goes. */
+void tunnel_forget(const char *move);
