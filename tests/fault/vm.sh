@@ -167,7 +167,7 @@ tidy() { # WHAT HOST
     ended case$n || godwit vm rollback case$n >/dev/null || true
     until_true 60 "case$n ends: $(state case$n)" ended case$n
     for host in kvm1 kvm2; do
-        on $host sh -c "virsh -q destroy web; find /var/lib/libvirt /shared /srv/other /run/godwit-vm -name '*.godwit-*' -o -name '*.memory' | xargs -r rm -r; rm -rf /var/lib/godwit/agent/vm/*" >/dev/null 2>&1 || true
+        on $host sh -c "virsh -q destroy web; find /var/lib/libvirt /shared /srv/other /run/godwit-vm -name '*.godwit-*' -o -name '*.memory' | xargs -r rm -r; rm -rf /var/lib/godwit/agent/vm/* /run/godwit-vm/*" >/dev/null 2>&1 || true
     done
 }
 
