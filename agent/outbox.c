@@ -145,7 +145,7 @@ static bool moved(const struct counters *a, const struct counters *b)
            a->sent_bytes != b->sent_bytes || a->unchanged_files != b->unchanged_files ||
            a->unchanged_bytes != b->unchanged_bytes || a->deleted != b->deleted ||
            a->failed != b->failed || a->total_files != b->total_files ||
-           a->changed_meta != b->changed_meta;
+           a->changed_meta != b->changed_meta || a->parts_bytes != b->parts_bytes;
 }
 
 struct tick {

@@ -38,6 +38,7 @@ void counters_to_wire(const struct counters *c, Godwit__Counters *ret)
     ret->next_pass_ms = c->next_pass_ms;
     ret->delta_saved = c->delta_saved;
     ret->renamed = c->renamed;
+    ret->parts_bytes = c->parts_bytes;
 }
 
 /* Cuts at a character, so that what is left is still text. */

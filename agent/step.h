@@ -20,6 +20,7 @@ struct counters {
     uint64_t files, bytes, entries, sent_bytes, wire_bytes, unchanged_files, unchanged_bytes,
         deleted, failed, total_files, total_bytes, skipped_meta, again_bytes, changed_meta,
         elapsed_ms, delta_saved, renamed;
+    uint64_t parts_bytes; /* durable, of files that are not whole yet */
     uint64_t changed_folders, next_pass_ms;
     uint32_t lanes;
     bool total_known;

@@ -47,12 +47,13 @@ static void add(struct placed *to, const struct placed *p)
     to->entries += p->entries;
     to->content += p->content;
     to->data += p->data;
+    to->parts += p->parts;
     to->waiting += p->waiting;
 }
 
-static bool is_empty(const struct placed *p)
+bool placed_is_empty(const struct placed *p)
 {
-    return p->rows.len == 0 && p->content == 0 && p->entries == 0;
+    return p->rows.len == 0 && p->content == 0 && p->entries == 0 && p->parts == 0;
 }
 
 /* ── folders with something new ── */
@@ -117,7 +118,7 @@ int durable_note(struct rlane *l)
     struct receiver *r = l->r;
     int rc = room_for(r, l->placed.rows.len);
     (void)pthread_mutex_lock(&r->lock);
-    if (is_empty(&r->pending))
+    if (placed_is_empty(&r->pending))
         r->flushed_ms = clock_mono_ms(); /* the age of the oldest unflushed thing */
     buf_put(&r->pending.rows, l->placed.rows.data, l->placed.rows.len);
     news_add(r, &l->placed.rows);
@@ -135,14 +136,14 @@ int durable_note(struct rlane *l)
 bool durable_is(struct receiver *r)
 {
     (void)pthread_mutex_lock(&r->lock);
-    bool all = !r->named_waits && is_empty(&r->pending);
+    bool all = !r->named_waits && placed_is_empty(&r->pending);
     (void)pthread_mutex_unlock(&r->lock);
     return all;
 }
 
 bool durable_due(const struct receiver *r)
 {
-    bool some = r->named_waits || !is_empty(&r->pending);
+    bool some = r->named_waits || !placed_is_empty(&r->pending);
     return is_early(r) || (some && clock_mono_ms() - r->flushed_ms >= FLUSH_MS);
 }
 
@@ -294,7 +295,7 @@ static int settle(struct receiver *r, struct placed *p, const struct snapshot *p
     (void)pthread_mutex_lock(&r->lock);
     r->named_waits = waits;
     (void)pthread_mutex_unlock(&r->lock);
-    if (!waits && is_empty(&done)) {
+    if (!waits && placed_is_empty(&done)) {
         buf_done(&done.rows);
         done = *p;
     } else if (!waits) {

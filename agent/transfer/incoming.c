@@ -1,8 +1,8 @@
-/* incoming: larger files that come in pieces over any lane. The temporary file keeps its name over
- * a crash, so that durable pieces need not come again. Lane threads; each file has its own lock. */
+/* incoming: larger files that come in pieces over any lane, from their beginning on. The temporary
+ * file keeps its name over a crash, so that durable pieces need not come again. Not the pieces
+ * (incoming_piece.c). Lane threads; each file has its own lock. */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,8 +12,6 @@
 #include "agent/store/beneath.h"
 #include "agent/transfer/receiver_priv.h"
 #include "common/base/cleanup.h"
-#include "common/base/fault_point.h"
-#include "common/base/file.h"
 #include "common/base/mem.h"
 
 /* What 16 lanes can have under way, each with the largest file. */
@@ -22,14 +20,12 @@
  * found again by its temporary name, for it is not to be sent a second time. */
 #define LATER_MAX (64ULL << 20)
 
-static const uint8_t zeros[64 << 10];
-
-static struct bytes folder_of(const struct incoming *in)
+struct bytes incoming_folder(const struct incoming *in)
 {
     return (struct bytes){in->folder, in->folder_len};
 }
 
-static struct bytes name_of(const struct incoming *in)
+struct bytes incoming_name(const struct incoming *in)
 {
     return (struct bytes){in->name, in->name_len};
 }
@@ -42,6 +38,8 @@ static void incoming_free(struct incoming *in)
         (void)fd_close(in->folder_fd);
     if (in->old_fd >= 0)
         (void)fd_close(in->old_fd);
+    if (in->old_direct_fd >= 0)
+        (void)fd_close(in->old_direct_fd);
     if (in->direct_fd >= 0)
         (void)fd_close(in->direct_fd);
     free(in->folder);
@@ -74,8 +72,7 @@ void incoming_unref(struct receiver *r, struct incoming *in)
         incoming_free(in);
 }
 
-/* Out of the list; the list's reference goes. */
-static void incoming_unlist(struct receiver *r, struct incoming *in)
+void incoming_unlist(struct receiver *r, struct incoming *in)
 {
     bool listed = false;
     (void)pthread_mutex_lock(&r->lock);
@@ -93,8 +90,7 @@ static void incoming_unlist(struct receiver *r, struct incoming *in)
         incoming_unref(r, in);
 }
 
-/* The catalogue's row goes with the temporary file. */
-static void partial_forget(struct receiver *r, const struct incoming *in)
+void incoming_forget(struct receiver *r, const struct incoming *in)
 {
     if (!in->kept_partial)
         return;
@@ -111,8 +107,9 @@ int incoming_fail(struct rlane *l, struct incoming *in, int err, const char *wha
     (void)pthread_mutex_unlock(&in->lock);
     if (!first)
         return 0;
+    l->placed.parts -= (int64_t)in->done_bytes;
     (void)unlinkat(in->folder_fd, in->temp, 0);
-    partial_forget(l->r, in);
+    incoming_forget(l->r, in);
     struct failure f = {in->folder, in->name, in->folder_len, in->name_len, err, what};
     return receiver_failed(l, &f);
 }
@@ -189,7 +186,10 @@ static int partial_resume(struct receiver *r, struct incoming *in, bool fresh)
         memcpy(in->bitmap, p.bitmap, p.bitmap_len);
         memcpy(in->digests, p.piece_digests, (size_t)in->npieces * DIGEST_BYTES);
         for (uint32_t i = 0; i < in->npieces; i++)
-            in->ndone += (in->bitmap[i / 8] >> (i % 8)) & 1;
+            if ((in->bitmap[i / 8] >> (i % 8)) & 1) {
+                in->ndone++;
+                in->done_bytes += piece_len(in->meta.size, i);
+            }
     }
     catalogue_partial_done(&p);
     return in->fd >= 0 ? 1 : partial_discard(r, in);
@@ -222,7 +222,7 @@ static struct incoming *incoming_new(const struct begin *g)
     (void)pthread_mutex_init(&in->lock, NULL);
     in->id = g->id;
     in->refs = 1;
-    in->fd = in->folder_fd = in->old_fd = in->direct_fd = -1;
+    in->fd = in->folder_fd = in->old_fd = in->old_direct_fd = in->direct_fd = -1;
     in->meta = g->meta;
     in->npieces = piece_count(g->meta.size);
     in->folder = xmemdup(g->folder.p, g->folder.n);
@@ -238,7 +238,7 @@ static struct incoming *incoming_new(const struct begin *g)
 
 static int incoming_open(struct rlane *l, struct incoming *in, bool fresh)
 {
-    int rc = place_enter(l, folder_of(in), true);
+    int rc = place_enter(l, incoming_folder(in), true);
     if (rc < 0)
         return rc;
     in->folder_fd = fcntl(l->at.fd, F_DUPFD_CLOEXEC, 0);
@@ -310,6 +310,7 @@ int incoming_begin(struct rlane *l, struct cursor *c)
     rc = incoming_enlist(r, in, &taken);
     if (rc == 0 && !taken) {
         rc = incoming_open(l, in, g.flags & BEGIN_FRESH);
+        l->placed.parts += (int64_t)in->done_bytes;
         if (rc == 0 && !(g.flags & BEGIN_FRESH))
             delta_open(l, in);
         (void)pthread_mutex_lock(&in->lock);
@@ -326,249 +327,6 @@ int incoming_begin(struct rlane *l, struct cursor *c)
     return rc2;
 }
 
-/* ── pieces ── */
-
-void incoming_drop_piece(struct rlane *l)
-{
-    if (l->piece_of)
-        incoming_unref(l->r, l->piece_of);
-    l->piece_of = NULL;
-}
-
-static int hash_zeros(struct rlane *l, uint64_t to)
-{
-    while (l->piece_at < to) {
-        uint64_t n = to - l->piece_at < sizeof zeros ? to - l->piece_at : sizeof zeros;
-        (void)XXH3_128bits_update(l->piece_hash, zeros, n);
-        l->piece_at += n;
-    }
-    return 0;
-}
-
-/* Makes piece the one that this lane receives. -ESRCH: the file is not under way any more. */
-static int piece_enter(struct rlane *l, uint32_t id, uint32_t piece)
-{
-    if (l->piece_of && l->piece_of->id == id && l->piece == piece)
-        return 0;
-    if (!l->piece_of || l->piece_of->id != id) {
-        incoming_drop_piece(l);
-        l->piece_of = incoming_ref(l->r, id);
-    }
-    if (!l->piece_of)
-        return -ESRCH;
-    if (piece >= l->piece_of->npieces)
-        return -EBADMSG;
-    l->piece = piece;
-    l->piece_at = piece * PIECE_BYTES;
-    l->piece_data = 0;
-    (void)XXH3_128bits_reset(l->piece_hash);
-    return 0;
-}
-
-int incoming_chunk(struct rlane *l, struct cursor *c)
-{
-    struct chunk k;
-    int rc = chunk_get(c, &k);
-    if (rc < 0 || delta_chunk(l, &k, &rc))
-        return rc;
-    rc = piece_enter(l, k.id, (uint32_t)(k.offset / PIECE_BYTES));
-    if (rc == -ESRCH)
-        return 0;
-    if (rc < 0)
-        return rc;
-    struct incoming *in = l->piece_of;
-    uint64_t end = l->piece * PIECE_BYTES + piece_len(in->meta.size, l->piece);
-    if (k.offset < l->piece_at || k.offset > end || k.data.n > end - k.offset)
-        return -EBADMSG;
-    if (incoming_is_over(in))
-        return 0;
-    (void)hash_zeros(l, k.offset);
-    (void)XXH3_128bits_update(l->piece_hash, k.data.p, k.data.n);
-    l->piece_at += k.data.n;
-    l->piece_data += k.data.n;
-    FAULT_POINT("chunk-in");
-    rc = file_write_at(in->fd, k.data.p, k.data.n, k.offset);
-    return rc < 0 ? incoming_fail(l, in, -rc, "write") : 0;
-}
-
-static void file_digest(const struct incoming *in, uint8_t ret[DIGEST_BYTES])
-{
-    if (in->npieces == 1) {
-        memcpy(ret, in->digests, DIGEST_BYTES);
-        return;
-    }
-    XXH128_canonical_t c;
-    XXH128_canonicalFromHash(&c, XXH3_128bits(in->digests, (size_t)in->npieces * DIGEST_BYTES));
-    memcpy(ret, c.digest, DIGEST_BYTES);
-}
-
-/* A file that had its size before its data must be on the disk before it gets its name: else a
- * power cut can leave one with holes that the next run takes for the whole. */
-static int content_settle(const struct incoming *in)
-{
-    struct stat st;
-    if (fstat(in->fd, &st) < 0)
-        return -errno;
-    if (in->npieces < 2 && (uint64_t)st.st_size == in->meta.size)
-        return 0;
-    if (ftruncate(in->fd, (off_t)in->meta.size) < 0 || (!in->later && fdatasync(in->fd) < 0))
-        return -errno;
-    return 0;
-}
-
-/* Its name, or one more temporary name that none but the flush knows: the same file may come
- * again meanwhile. */
-static int incoming_rename(struct rlane *l, const struct incoming *in, const char *name)
-{
-    char temp[PAIR_TEMP_MAX];
-    if (!in->later)
-        return place_rename(l->r, in->folder_fd, in->temp, name);
-    uint64_t number = atomic_fetch_add(&l->r->temp_number, 1);
-    int rc = naming_room(l, in->folder_len, in->name_len);
-    temp_small(l->r->token, number, temp);
-    if (rc == 0 && renameat(in->folder_fd, in->temp, in->folder_fd, temp) < 0)
-        rc = -errno;
-    if (rc == 0)
-        l->placed.temp = number | ROW_WAITS;
-    return rc;
-}
-
-/* All pieces are there and the source says that the file held still. */
-static int incoming_complete(struct rlane *l, struct incoming *in)
-{
-    char *name = xmemdup(in->name, in->name_len);
-    const char *what = "write";
-    FAULT_POINT("pieces-whole");
-    int rc = content_settle(in);
-    if (rc == 0) {
-        FAULT_POINT("content-settled");
-        what = "metadata";
-        rc = place_meta(l, in->fd, &in->meta, (struct bytes){(char *)in->xattrs, in->xattrs_len},
-                        in->inherits);
-    }
-    if (rc == 0) {
-        what = "rename";
-        rc = incoming_rename(l, in, name);
-    }
-    if (rc == 0)
-        rc = place_spool_late(l->r, folder_of(in), name_of(in), &in->meta,
-                              (struct bytes){(char *)in->xattrs, in->xattrs_len});
-    free(name);
-    place_note_losses(l, folder_of(in), name_of(in));
-    if (rc < 0) {
-        in->over = false;
-        l->placed.temp = 0;
-        rc = incoming_fail(l, in, -rc, what);
-        incoming_unlist(l->r, in);
-        return rc;
-    }
-    uint8_t digest[DIGEST_BYTES];
-    FAULT_POINT("large-renamed");
-    file_digest(in, digest);
-    l->placed.files++;
-    l->placed.entries++;
-    l->placed.bytes += in->meta.size;
-    if (l->r->spec->options.evidence)
-        evidence_large(l, in, digest);
-    else
-        durable_row(&l->placed, folder_of(in), name_of(in), &in->meta, digest);
-    partial_forget(l->r, in);
-    incoming_unlist(l->r, in);
-    return 0;
-}
-
-/* Under in->lock: is it this caller who completes? */
-static bool completes(struct incoming *in)
-{
-    if (in->over || !in->end_ok || in->ndone < in->npieces)
-        return false;
-    in->over = true;
-    return true;
-}
-
-int incoming_piece_done(struct rlane *l, struct incoming *in, uint32_t piece,
-                        const uint8_t digest[DIGEST_BYTES], uint64_t data)
-{
-    bool complete = false;
-    (void)pthread_mutex_lock(&in->lock);
-    bool fresh = !in->over && !((in->bitmap[piece / 8] >> (piece % 8)) & 1);
-    if (fresh) {
-        in->bitmap[piece / 8] |= (uint8_t)(1U << (piece % 8));
-        memcpy(in->digests + (size_t)piece * DIGEST_BYTES, digest, DIGEST_BYTES);
-        in->ndone++;
-        complete = completes(in);
-    }
-    (void)pthread_mutex_unlock(&in->lock);
-    if (fresh) {
-        l->placed.content += piece_len(in->meta.size, piece);
-        l->placed.data += data;
-    }
-    return complete ? incoming_complete(l, in) : 0;
-}
-
-/* The digest of the piece that ends now; a hole of a whole piece is known beforehand. */
-static void piece_digest(struct rlane *l, const struct incoming *in, uint8_t ret[DIGEST_BYTES])
-{
-    uint64_t start = l->piece * PIECE_BYTES, len = piece_len(in->meta.size, l->piece);
-    if (l->piece_at == start && len == PIECE_BYTES) {
-        memcpy(ret, l->r->zero_piece, DIGEST_BYTES);
-        return;
-    }
-    (void)hash_zeros(l, start + len);
-    XXH128_canonical_t c;
-    XXH128_canonicalFromHash(&c, XXH3_128bits_digest(l->piece_hash));
-    memcpy(ret, c.digest, DIGEST_BYTES);
-}
-
-int incoming_piece_end(struct rlane *l, struct cursor *c)
-{
-    struct piece_end p;
-    uint8_t digest[DIGEST_BYTES];
-    int rc = piece_end_get(c, &p);
-    if (rc < 0 || delta_piece_end(l, &p, &rc))
-        return rc;
-    rc = piece_enter(l, p.id, p.piece);
-    if (rc < 0)
-        return rc == -ESRCH ? 0 : rc;
-    struct incoming *in = l->piece_of;
-    FAULT_POINT("piece-in");
-    piece_digest(l, in, digest);
-    if (memcmp(digest, p.digest, DIGEST_BYTES) == 0)
-        rc = incoming_piece_done(l, in, p.piece, digest, l->piece_data);
-    else
-        rc = incoming_fail(l, in, EBADMSG, "digest");
-    incoming_drop_piece(l);
-    return rc;
-}
-
-int incoming_end(struct rlane *l, struct cursor *c)
-{
-    uint32_t id = cursor_u32(c);
-    bool ok = cursor_u8(c);
-    if (c->bad)
-        return -EBADMSG;
-    struct incoming *in = incoming_ref(l->r, id);
-    if (!in)
-        return 0;
-    (void)pthread_mutex_lock(&in->lock);
-    in->end_ok = ok;
-    bool complete = completes(in), drop = !complete && (in->over || !ok),
-         give_up = drop && !in->over;
-    in->over = in->over || drop;
-    (void)pthread_mutex_unlock(&in->lock);
-    int rc = 0;
-    if (complete)
-        rc = incoming_complete(l, in);
-    if (give_up) {
-        (void)unlinkat(in->folder_fd, in->temp, 0);
-        partial_forget(l->r, in);
-    }
-    if (drop)
-        incoming_unlist(l->r, in);
-    incoming_unref(l->r, in);
-    return rc;
-}
-
 void incoming_drop_all(struct receiver *r, bool remove)
 {
     while (r->incoming) {
@@ -577,7 +335,7 @@ void incoming_drop_all(struct receiver *r, bool remove)
         if (in->folder_fd >= 0 && !in->over && (remove || in->npieces < 2))
             (void)unlinkat(in->folder_fd, in->temp, 0);
         if (remove)
-            partial_forget(r, in);
+            incoming_forget(r, in);
         incoming_unlist(r, in);
     }
 }

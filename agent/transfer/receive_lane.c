@@ -153,7 +153,7 @@ static int record_in(struct rlane *l, const struct lane_record *rec)
     FAULT_POINT("record-in");
     int rc = record_do(l, rec->type, &c);
     merge(l);
-    if (l->placed.rows.len > 0 || l->placed.entries > 0 || l->placed.content > 0) {
+    if (!placed_is_empty(&l->placed)) {
         int rc2 = durable_note(l);
         rc = rc < 0 ? rc : rc2;
     }

@@ -195,6 +195,7 @@ static int session_begin(struct receiver *r, uint64_t session)
     if (fresh && rc == 0 && r->spec->options.evidence)
         rc = evidence_fresh_root(r);
     r->session = session;
+    r->durable.parts = 0; /* those that the source comes back to count again */
     r->found = 0;
     r->fresh = fresh;
     r->finished = false;
@@ -380,6 +381,7 @@ static void counters_now(struct receiver *r, struct counters *ret, int64_t began
     *ret = r->counters;
     ret->files = r->durable.files;
     ret->bytes = r->durable.bytes;
+    ret->parts_bytes = r->durable.parts > 0 ? (uint64_t)r->durable.parts : 0;
     ret->entries = r->durable.entries;
     ret->failed = failed;
     ret->elapsed_ms = (uint64_t)(clock_mono_ms() - began_ms);

@@ -39,7 +39,8 @@ struct placed_row {
 struct placed {
     struct buf rows;
     uint64_t files, bytes, entries, content;
-    uint64_t data;    /* of content, what came over the lanes: without holes */
+    uint64_t data; /* of content, what came over the lanes: without holes */
+    int64_t parts; /* content of files that are not whole yet; what is whole leaves it for bytes */
     uint64_t waiting; /* files that get their names after the next sync */
     uint64_t temp;    /* of the row that comes next */
 };
@@ -66,12 +67,14 @@ struct incoming {
     uint8_t *xattrs;
     size_t xattrs_len;
     uint32_t npieces, ndone;
+    uint64_t done_bytes; /* of the pieces that are done */
     uint8_t *bitmap, *digests;
     bool inherits, later; /* as of struct place_folder */
     bool end_ok, over;    /* over: placed, failed or given up */
     bool kept_partial;    /* the catalogue has a row of it */
     int old_fd;           /* the older file of that name, for delta; -1: none */
-    int direct_fd;        /* fd past the page cache, for its pieces; -1: none */
+    int old_direct_fd;    /* both past the page cache, for their pieces; -1: none */
+    int direct_fd;
     uint64_t old_size, seed;
 };
 
@@ -245,21 +248,28 @@ int find_say_lost(struct rlane *l);
 
 /* incoming.c */
 int incoming_begin(struct rlane *l, struct cursor *c);
-int incoming_chunk(struct rlane *l, struct cursor *c);
-int incoming_piece_end(struct rlane *l, struct cursor *c);
-int incoming_end(struct rlane *l, struct cursor *c);
-void incoming_drop_piece(struct rlane *l);                      /* the lane ends */
+struct bytes incoming_folder(const struct incoming *in);
+struct bytes incoming_name(const struct incoming *in);
 struct incoming *incoming_ref(struct receiver *r, uint32_t id); /* NULL: not under way */
 void incoming_unref(struct receiver *r, struct incoming *in);
 bool incoming_is_over(struct incoming *in);
 bool incoming_wants(struct incoming *in, uint32_t piece); /* it is not over, nor the piece there */
 /* Counts one failed file, and its temporary goes. As receiver_failed(). */
 int incoming_fail(struct rlane *l, struct incoming *in, int err, const char *what);
+void incoming_unlist(struct receiver *r, struct incoming *in); /* the list's reference goes */
+/* The catalogue's row goes with the temporary file. */
+void incoming_forget(struct receiver *r, const struct incoming *in);
+/* All that are under way are forgotten in memory; their temporary files stay unless removed. */
+void incoming_drop_all(struct receiver *r, bool remove);
+
+/* incoming_piece.c */
+int incoming_chunk(struct rlane *l, struct cursor *c);
+int incoming_piece_end(struct rlane *l, struct cursor *c);
+int incoming_end(struct rlane *l, struct cursor *c);
+void incoming_drop_piece(struct rlane *l); /* the lane ends */
 /* A piece is in the temporary file; data: bytes of it that came over lanes. */
 int incoming_piece_done(struct rlane *l, struct incoming *in, uint32_t piece,
                         const uint8_t digest[DIGEST_BYTES], uint64_t data);
-/* All that are under way are forgotten in memory; their temporary files stay unless removed. */
-void incoming_drop_all(struct receiver *r, bool remove);
 
 /* delta_receive.c */
 void delta_open(struct rlane *l, struct incoming *in); /* looks for an older file, if wanted */
@@ -274,6 +284,7 @@ void durable_row(struct placed *p, struct bytes folder, struct bytes name,
                  const struct meta *source, const uint8_t digest[DIGEST_BYTES]);
 void durable_put(struct placed *p, struct bytes folder, struct bytes name,
                  const struct catalogue_entry *e);
+bool placed_is_empty(const struct placed *p);
 int durable_note(struct rlane *l);          /* hands the lane's placed over */
 bool durable_due(const struct receiver *r); /* under lock */
 bool durable_is(struct receiver *r);        /* nothing was placed since */

@@ -79,7 +79,8 @@ bool progress_active(const json_t *pair)
 static char *bytes_text(const json_t *pair, const char *between)
 {
     char done[16], total[16];
-    double bytes = show_num(pair, "counters.bytes") + show_num(pair, "counters.unchanged_bytes");
+    double bytes = show_num(pair, "counters.bytes") + show_num(pair, "counters.parts_bytes") +
+                   show_num(pair, "counters.unchanged_bytes");
     double all = show_num(pair, "counters.total_bytes");
     text_bytes(bytes > 0 ? (uint64_t)bytes : 0, done);
     if (all <= 0)

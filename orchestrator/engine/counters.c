@@ -44,6 +44,7 @@ static const struct field {
     FIELD(elapsed_ms, GROWS_SUM),
     FIELD(changed_folders, GROWS_LATEST),
     FIELD(next_pass_ms, GROWS_LATEST),
+    FIELD(parts_bytes, GROWS_LATEST),
 };
 
 static uint64_t get(const Godwit__Counters *c, const struct field *f)

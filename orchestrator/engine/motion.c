@@ -89,6 +89,12 @@ void tally_take(struct tally *t, const Godwit__Counters *now)
     counters_copy(&t->cur, now);
 }
 
+/* Of a file that comes in pieces, those that are durable are there. */
+static uint64_t bytes_here(const Godwit__Counters *c)
+{
+    return c->bytes + c->parts_bytes + c->unchanged_bytes;
+}
+
 static void sample_rate(struct pair *p, int64_t now_ms)
 {
     struct rate *r = &p->rate;
@@ -98,7 +104,7 @@ static void sample_rate(struct pair *p, int64_t now_ms)
     Godwit__Counters c;
     motion_counters(p, &c);
     r->at[r->head].ms = now_ms;
-    r->at[r->head].bytes = c.bytes;
+    r->at[r->head].bytes = c.bytes + c.parts_bytes;
     r->head = (r->head + 1) % RATE_SLOTS;
     if (r->n < RATE_SLOTS)
         r->n++;
@@ -159,7 +165,7 @@ bool motion_eta(const struct pair *p, int64_t now_ms, int64_t ret[2])
     enum { SPAN = 5 }; /* samples: the best and the worst five seconds */
     Godwit__Counters c;
     motion_counters(p, &c);
-    uint64_t here = c.bytes + c.unchanged_bytes, best = 0, worst = UINT64_MAX;
+    uint64_t here = bytes_here(&c), best = 0, worst = UINT64_MAX;
     unsigned n = live_samples(&p->rate, now_ms);
     for (unsigned i = 0; i + SPAN < n; i += SPAN) {
         uint64_t r = rate_between(&p->rate, i, i + SPAN);
@@ -181,9 +187,21 @@ bool motion_stalled(const struct pair *p, int64_t now_ms)
     return p->state == PAIR_RUNNING && now_ms - p->rate.moved_ms > STALL_MS && !governor_pauses(p);
 }
 
-static unsigned share(uint64_t part, uint64_t all)
+static unsigned share(double part, uint64_t all)
 {
-    return part < all ? (unsigned)((double)part * 100.0 / (double)all) : 100;
+    return part < (double)all ? (unsigned)(part * 100.0 / (double)all) : 100;
+}
+
+/* Of those that are not there, as many as the durable pieces are of what their content comes to: a
+ * single large file would be at nothing until its end. */
+static double files_here(const Godwit__Counters *c)
+{
+    uint64_t here = c->files + c->unchanged_files + c->failed,
+             whole = c->bytes + c->unchanged_bytes;
+    if (here >= c->total_files || whole >= c->total_bytes)
+        return (double)here;
+    uint64_t left = c->total_bytes - whole, parts = c->parts_bytes < left ? c->parts_bytes : left;
+    return (double)here + (double)(c->total_files - here) * (double)parts / (double)left;
 }
 
 /* Against what the whole is known or was counted to be; an agent knows only what it has seen. */
@@ -193,13 +211,13 @@ static unsigned stage_done_percent(const struct pair *p)
     unsigned told = 0;
     if (p->job->workload->stages[p->stage].aside) {
         attempt_counters(p, &c);
-        return p->base.total_files ? share(c.files, p->base.total_files) : 0;
+        return p->base.total_files ? share((double)c.files, p->base.total_files) : 0;
     }
     motion_counters(p, &c);
     bool counted = c.total_known || p->base.total_files > 0;
     if (counted && c.total_files > 0) {
-        unsigned files = share(c.files + c.unchanged_files + c.failed, c.total_files);
-        unsigned bytes = share(c.bytes + c.unchanged_bytes, c.total_bytes);
+        unsigned files = share(files_here(&c), c.total_files);
+        unsigned bytes = share((double)bytes_here(&c), c.total_bytes);
         return files < bytes ? files : bytes;
     }
     for (unsigned i = 0; i < p->nsteps; i++)

@@ -263,7 +263,8 @@ static bool made_progress(const struct pair *p)
     motion_counters(p, &now);
     if (!p->job->workload->stages[p->stage].resumes)
         return false;
-    return now.files > p->base.files || now.bytes > p->base.bytes;
+    return now.files > p->base.files || now.bytes > p->base.bytes ||
+           now.parts_bytes > p->base.parts_bytes;
 }
 
 /* The stage is run again after a pause; not without end. at: the stage that waits. */

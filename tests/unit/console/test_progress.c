@@ -65,7 +65,8 @@ static void time_left_is_a_range(void **state)
 static const char running[] =
     "{\"n\":7,\"source\":{\"host\":\"fs1\",\"path\":\"/srv/data\"},\"destination\":{\"host\":"
     "\"new1\",\"path\":\"/srv/data\"},\"state\":\"running\",\"percent\":45,\"doing\":\"Copying\","
-    "\"counters\":{\"files\":12000,\"unchanged_files\":345,\"bytes\":1073741824,"
+    "\"counters\":{\"files\":12000,\"unchanged_files\":345,\"bytes\":1048576000,\"parts_bytes\":"
+    "25165824,"
     "\"total_bytes\":2147483648},\"rate\":104857600,\"eta_ms\":[12000,15000],\"stalled\":false}";
 
 static void a_pair_is_one_line_that_fits(void **state)

@@ -99,6 +99,43 @@ static void progress_shows_rate_estimate_and_stall(void **state)
     json_decref(json);
 }
 
+/* Until a large file is whole, its durable pieces are what moves: percent, rate and estimate. */
+static void a_large_file_moves_before_it_is_whole(void **state)
+{
+    struct bench *b = *state;
+    Godwit__Counters c = GODWIT__COUNTERS__INIT;
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    bench_job(b, "wave", 1);
+    bench_run(b, bench_copying, 20);
+    c.total_bytes = 100000;
+    c.total_files = 2;
+    c.total_known = true;
+    c.files = 1;
+    c.bytes = 20000;
+    for (int i = 0; i < 20; i++) {
+        bench_clock_ms += 1000;
+        c.parts_bytes += 2000;
+        c.elapsed_ms += 1000;
+        fake_progress(b->fleet, fake_last(b->fleet, "files.receive"), &c);
+    }
+    assert_int_equal(engine_job_show(b->engine, "wave", &json, &why), 0);
+    const json_t *pair = json_array_get(json_object_get(json, "pairs"), 0);
+    assert_in_range(json_integer_value(json_object_get(pair, "rate")), 1900, 2100);
+    const json_t *eta = json_object_get(pair, "eta_ms");
+    assert_in_range(json_integer_value(json_array_get(eta, 0)), 19000, 21000); /* 40000 left */
+    assert_int_equal(json_integer_value(json_object_get(pair, "percent")), 30 + 70 * 60 / 100);
+    json_decref(json);
+    assert_int_equal(counter(b, "wave", "parts_bytes"), 40000);
+    bench_clock_ms += 1000;
+    c.files = 2;
+    c.bytes = 100000;
+    c.parts_bytes = 0;
+    fake_progress(b->fleet, fake_last(b->fleet, "files.receive"), &c);
+    assert_int_equal(counter(b, "wave", "parts_bytes"), 0);
+    assert_int_equal(counter(b, "wave", "bytes"), 100000);
+}
+
 /* Bytes of each second of a run whose pace goes up and down, and once stands still. */
 static uint64_t pace(int second)
 {
@@ -168,6 +205,7 @@ int main(void)
         CASE(counters_survive_an_agent_that_counts_from_zero),
         CASE(what_a_pause_cut_off_is_not_yet_sent_again),
         CASE(progress_shows_rate_estimate_and_stall),
+        CASE(a_large_file_moves_before_it_is_whole),
         CASE(what_was_forecast_is_what_happened),
         CASE(a_restart_shows_the_last_sample),
     };

@@ -54,6 +54,14 @@ void harness_cancel(void)
     (void)eventfd_write(cancel_fd, 1);
 }
 
+/* For the next steps of this process. */
+static void cancel_over(void)
+{
+    eventfd_t drained;
+    atomic_store(&cancelled, false);
+    (void)eventfd_read(cancel_fd, &drained);
+}
+
 const struct agent_env *step_env(const struct step *s)
 {
     return &s->env;
@@ -219,6 +227,7 @@ void harness_receive(const struct harness *h, struct step_result *ret)
     side_open(&s, h, "destination", "source", h->destination);
     server_open(&s, h->port);
     receiver_run(&s.step, &s.spec, ret);
+    cancel_over();
     side_close(&s);
 }
 
@@ -257,9 +266,7 @@ void harness_run(const struct harness *h, struct step_result *retsend,
     if (retsend->status == STEP_FAILED)
         harness_cancel();
     (void)pthread_join(thread, NULL);
-    atomic_store(&cancelled, false);
-    eventfd_t drained;
-    (void)eventfd_read(cancel_fd, &drained);
+    cancel_over();
     side_close(&from);
     side_close(&to);
 }

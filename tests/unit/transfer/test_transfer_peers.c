@@ -100,26 +100,26 @@ static void begin_large(struct lane *l, uint8_t flags, struct begun *ret)
     buf_done(&b);
 }
 
-/* Its first piece, and waits until that is durable. */
-static void send_piece(struct lane *l)
+/* That piece of it, and waits until it is durable. */
+static void send_piece(struct lane *l, uint32_t piece)
 {
     struct lane_record r;
     struct status st = {0};
     struct buf b;
-    struct piece_end p = {.id = 1};
+    struct piece_end p = {.id = 1, .piece = piece};
     digest_zero_piece(p.digest);
     buf_init(&b, LANE_RECORD_MAX);
     for (uint64_t at = 0; at < PIECE_BYTES; at += CHUNK_BYTES) {
         buf_clear(&b);
         uint8_t *head = buf_reserve(&b, CHUNK_HEAD_BYTES + CHUNK_BYTES);
         memset(head, 0, CHUNK_HEAD_BYTES + CHUNK_BYTES);
-        chunk_head_put(head, 1, at);
+        chunk_head_put(head, 1, piece * PIECE_BYTES + at);
         assert_int_equal(lane_send_copy(l, REC_CHUNK, 0, head, CHUNK_HEAD_BYTES + CHUNK_BYTES), 0);
     }
     buf_clear(&b);
     piece_end_put(&b, &p);
     assert_int_equal(lane_send_copy(l, REC_PIECE_END, 0, b.data, b.len), 0);
-    while (st.durable_bytes < PIECE_BYTES) {
+    while (st.durable_bytes < (piece + 1) * PIECE_BYTES) {
         byhand_wait(l, REC_STATUS, &r);
         struct cursor c = cursor_of(r.data, r.len);
         assert_int_equal(status_get(&c, &st), 0);
@@ -141,13 +141,52 @@ static void pieces_of_a_lost_file_are_not_believed(void **state_)
         begin_large(l, i == 1 ? BEGIN_FRESH : 0, &g);
         assert_int_equal(g.bitmap.n, 0);
         if (i == 0)
-            send_piece(l);
+            send_piece(l, 0);
         (void)kill(pid, SIGKILL);
         (void)waitpid(pid, NULL, 0);
         (void)lane_free(l);
         const char *const argv[] = {"rm", "-rf", destination, NULL};
         if (i == 0)
             assert_int_equal(trees_run(argv), 0);
+    }
+}
+
+static void send_end(struct lane *l)
+{
+    static const uint8_t end[] = {1, 0, 0, 0, 1}; /* the file, and that it held still */
+    struct lane_record r;
+    assert_int_equal(lane_send_copy(l, REC_END, 0, end, sizeof end), 0);
+    assert_int_equal(lane_send_copy(l, REC_FINISH, 0, NULL, 0), 0);
+    byhand_wait(l, REC_FINISHED, &r);
+    assert_int_equal(lane_send_copy(l, REC_BYE, 0, NULL, 0), 0);
+}
+
+/* A piece that is durable counts before its file is whole, also in the next run, and no more once
+ * the file does. */
+static void a_file_in_pieces_counts_as_it_comes(void **state_)
+{
+    (void)state_;
+    struct both keys;
+    transfer(&keys, &(struct transfer_options){.dry_run = true}); /* makes the keys */
+    for (uint32_t run = 0; run < 2; run++) {
+        struct step_result received = {0};
+        struct begun g;
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, byhand_receive, &received), 0);
+        struct lane *l = byhand_lane();
+        begin_large(l, 0, &g);
+        assert_int_equal(g.bitmap.n, run);
+        send_piece(l, run);
+        if (run == 0)
+            harness_cancel();
+        else
+            send_end(l);
+        (void)pthread_join(thread, NULL);
+        (void)lane_free(l);
+        assert_int_equal(received.status, run == 0 ? STEP_STOPPED : STEP_DONE);
+        assert_int_equal(received.counters.parts_bytes, run == 0 ? PIECE_BYTES : 0);
+        assert_int_equal(received.counters.bytes, run == 0 ? 0 : 2 * PIECE_BYTES);
+        step_result_done(&received);
     }
 }
 
@@ -401,6 +440,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(a_wrong_digest_costs_its_file_alone),
         CASE(pieces_of_a_lost_file_are_not_believed),
+        CASE(a_file_in_pieces_counts_as_it_comes),
         CASE(an_offer_that_nobody_asked_for_ends_the_lane),
         CASE(a_destination_killed_at_the_goodbye_ends_with_the_next_source),
         CASE(a_killed_destination_loses_nothing),
