@@ -1,5 +1,5 @@
-/* delta_piece: see the header. Sharing blocks costs nothing of the disk; the rest is written past
- * the page cache, in one go. */
+/* delta_piece: see the header. Sharing blocks costs nothing of the disk; the rest is read and
+ * written past the page cache, in large runs. */
 #include "agent/transfer/delta_piece.h"
 
 #include <errno.h>
@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -18,8 +19,9 @@
 #include "common/base/file.h"
 #include "common/base/mem.h"
 
-#define ALIGN 4096U /* of memory and of places in the file, for writes past the page cache */
+#define ALIGN 4096U /* of memory and of places in the file, for what goes past the page cache */
 #define DIRECT_MIN (256U << 10) /* less is not worth it, and cuts the file's extents up */
+#define DIRECT_READ (2U << 20)  /* at once: other lanes' clones wait for it on XFS */
 
 #ifndef XFS_SUPER_MAGIC
 #define XFS_SUPER_MAGIC 0x58465342
@@ -33,13 +35,14 @@ uint8_t *delta_piece_room(void)
     return p;
 }
 
-int delta_piece_direct(int folder_fd, const char *temp, int fd)
+int delta_piece_direct(int folder_fd, const char *name, int fd)
 {
     struct statfs fs;
     struct stat a, b;
     if (fstatfs(fd, &fs) < 0 || (fs.f_type != EXT4_SUPER_MAGIC && fs.f_type != XFS_SUPER_MAGIC))
         return -1;
-    int direct = openat(folder_fd, temp, O_WRONLY | O_DIRECT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int mode = fcntl(fd, F_GETFL) & O_ACCMODE;
+    int direct = openat(folder_fd, name, mode | O_DIRECT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (direct >= 0 && (fstat(fd, &a) < 0 || fstat(direct, &b) < 0 || a.st_dev != b.st_dev ||
                         a.st_ino != b.st_ino))
         direct = fd_close(direct); /* somebody put another one there */
@@ -72,6 +75,46 @@ static void old_read(int fd, uint8_t *to, size_t n, uint64_t at)
     memset(to, 0, n);
 }
 
+/* As much as goes that way, and no more than n; there is room up to the next whole block. */
+static size_t direct_read(int fd, uint8_t *to, size_t n, uint64_t at)
+{
+    ssize_t k;
+    do
+        k = pread(fd, to, (n + ALIGN - 1) / ALIGN * ALIGN, (off_t)at);
+    while (k < 0 && errno == EINTR);
+    return k <= 0 ? 0 : (size_t)k < n ? (size_t)k : n;
+}
+
+/* Whoever may not ask is told that all of it is. */
+static bool most_is_cached(int fd, uint64_t at, uint64_t n)
+{
+    unsigned char in[PIECE_BYTES / ALIGN]; /* no machine has smaller pages */
+    uint64_t pages = (n + (uint64_t)sysconf(_SC_PAGESIZE) - 1) / (uint64_t)sysconf(_SC_PAGESIZE);
+    void *map = mmap(NULL, n, PROT_READ, MAP_SHARED, fd, (off_t)at);
+    if (map == MAP_FAILED)
+        return true;
+    uint64_t there = mincore(map, n, in) < 0 ? 2 * pages : 0;
+    (void)munmap(map, n);
+    for (uint64_t i = 0; there < pages && i < pages; i++)
+        there += in[i] & 1;
+    return there * 2 >= pages;
+}
+
+/* A file that shares its blocks shares no cache: what is in the older one's is of no use, and what
+ * is read ahead there is read twice. -1: by fd. */
+static int reading_direct(const struct delta_piece *p, int fd)
+{
+    uint64_t start = p->piece * PIECE_BYTES;
+    int direct = p->cloned ? p->in->direct_fd : p->in->old_direct_fd;
+    if (direct >= 0)
+        return p->cloned || !most_is_cached(fd, start, p->len) ? direct : -1;
+    if (p->cloned || p->piece == 0) /* lanes by turns are no order that the kernel sees through */
+        file_read_ahead(fd, start, p->cloned ? p->len : PIECES_AHEAD * PIECE_BYTES);
+    if (!p->cloned)
+        file_read_ahead(fd, start + PIECES_AHEAD * PIECE_BYTES, PIECE_BYTES);
+    return -1;
+}
+
 /* Of what was read, from..to of the piece. *hole: the first that does not end before from. */
 static void holes_clear(struct delta_piece *p, uint32_t *hole, uint64_t from, uint64_t to)
 {
@@ -91,11 +134,13 @@ void delta_piece_fill(struct delta_piece *p, XXH3_state_t *hash, uint8_t retdige
     uint64_t start = p->piece * PIECE_BYTES;
     memset(p->changed, 0, sizeof p->changed);
     p->cloned = piece_clone(p);
-    int fd = p->cloned ? p->in->fd : p->in->old_fd;
+    int fd = p->cloned ? p->in->fd : p->in->old_fd, direct = reading_direct(p, fd);
+    uint64_t step = direct < 0 ? CHUNK_BYTES : DIRECT_READ;
     (void)XXH3_128bits_reset(hash);
-    for (uint64_t at = 0; at < p->len; at += CHUNK_BYTES) {
-        uint64_t n = p->len - at < CHUNK_BYTES ? p->len - at : CHUNK_BYTES;
-        old_read(fd, p->data + at, n, start + at);
+    for (uint64_t at = 0; at < p->len; at += step) {
+        uint64_t n = p->len - at < step ? p->len - at : step;
+        size_t k = direct < 0 ? 0 : direct_read(direct, p->data + at, n, start + at);
+        old_read(fd, p->data + at + k, n - k, start + at + k);
         holes_clear(p, &hole, at, at + n);
         (void)XXH3_128bits_update(hash, p->data + at, n);
     }

@@ -22,11 +22,11 @@ struct delta_piece {
 
 uint8_t *delta_piece_room(void); /* for free() */
 /* Past the page cache where that is known to be good: what a large file leaves there nobody wants.
- * -1: not here. temp: the name of fd in that folder. */
-int delta_piece_direct(int folder_fd, const char *temp, int fd);
-/* Reads it from the older file, with the holes as zeros; makes its digest. Where the file system
- * can share blocks, the temporary file gets the older one's first, and is what is read: nobody
- * else writes to it, so what was digested is what stays. */
+ * -1: not here. name: of fd in that folder; for what fd is open for. */
+int delta_piece_direct(int folder_fd, const char *name, int fd);
+/* Reads it from the older file, once, with the holes as zeros; makes its digest. Where the file
+ * system can share blocks, the temporary file gets the older one's first, and is what is read:
+ * nobody else writes to it, so what was digested is what stays. */
 void delta_piece_fill(struct delta_piece *p, XXH3_state_t *hash, uint8_t retdigest[DIGEST_BYTES]);
 /* The source's, within len. */
 void delta_piece_change(struct delta_piece *p, uint64_t at, const void *data, size_t n);

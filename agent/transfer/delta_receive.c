@@ -14,7 +14,6 @@
 #include "agent/transfer/receiver_priv.h"
 #include "common/base/cleanup.h"
 #include "common/base/fault_point.h"
-#include "common/base/file.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
 
@@ -40,6 +39,7 @@ void delta_open(struct rlane *l, struct incoming *in)
         return;
     in->old_fd = fd;
     in->old_size = (uint64_t)st.st_size;
+    in->old_direct_fd = delta_piece_direct(in->folder_fd, name, fd);
     in->direct_fd = delta_piece_direct(in->folder_fd, in->temp, in->fd);
     (void)text_random(&in->seed, sizeof in->seed);
 }
@@ -131,19 +131,10 @@ static int offer_check(struct rlane *l, const struct offer *o, struct incoming *
     return in->old_fd < 0 ? -EBADMSG : 0;
 }
 
-/* Reading would wait for the disk, and the disk then for us. */
-static void ahead_read(const struct incoming *in, uint32_t piece)
-{
-    if (piece == 0)
-        file_read_ahead(in->old_fd, 0, PIECES_AHEAD * PIECE_BYTES);
-    file_read_ahead(in->old_fd, (piece + PIECES_AHEAD) * PIECE_BYTES, PIECE_BYTES);
-}
-
 static int offer_take(struct rlane *l, struct delta_piece *h, const struct offer *o)
 {
     uint8_t digest[DIGEST_BYTES];
     struct sums s = {.id = o->id, .piece = o->piece, .kind = SUMS_SAME};
-    ahead_read(h->in, o->piece);
     delta_piece_fill(h, l->held->hash, digest);
     bool same = memcmp(digest, o->digest, DIGEST_BYTES) == 0;
     if (!same) {
