@@ -23,7 +23,7 @@ cancelled() {
     [ $took -le 3000 ] || fail "$4: $2 took $took ms"
     passed "$4: $2 within $took ms"
 }
-going() { job_moved "$1" 1 || [ "$(job_field "$1" '.pairs[0].counters.sent_bytes // 0')" -gt 0 ]; }
+going() { [ "$(job_field "$1" '.pairs[0].counters.sent_bytes // 0')" -gt 0 ]; } # counting files has bytes too
 
 link_rate dst 200mbit
 for verb in stop:stopped pause:paused; do
@@ -38,7 +38,7 @@ done
 nothing_wrong "$src/small" "$work/to-small-stop"
 link_rate dst 512kbit
 job_start creep "$src/big" "$work/to-creep"
-until_true 20 "it goes" going creep
+until_true 30 "it goes" going creep
 cancelled creep stop stopped "a link of 64 KiB/s"
 link_rate dst 200mbit
 job_start dead "$src/big" "$work/to-dead"
