@@ -72,7 +72,8 @@ static const json_t *list_of(const json_t *facts, const char *key)
 
 bool files_wants_identities(const struct pair_view *p)
 {
-    return !p->to_endpoint && json_array_size(list_of(p->facts, "identities")) > 0;
+    /* Of an endpoint the SIDs go over, whatever ids its proxy has for them. */
+    return !p->endpoint && !p->to_endpoint && json_array_size(list_of(p->facts, "identities")) > 0;
 }
 
 int files_plan_identities(const struct pair_view *p, struct planned_step ret[2],

@@ -428,6 +428,20 @@ static void identities_are_compared_in_both_directions(void **state)
     }
 }
 
+static void ids_of_a_proxy_are_compared_with_nobody_s(void **state)
+{
+    (void)state;
+    json_t *options = options_of("{}"),
+           *facts = json_loads(
+               "{\"identities\":{\"list\":[{\"kind\":2,\"sid\":\"S-1-5-21-1-2-3-4\"}]}}", 0, NULL);
+    struct pair_view v = view(options, facts);
+    assert_true(stage("Comparing identities")->wanted(&v));
+    v.endpoint = "nas";
+    assert_false(stage("Comparing identities")->wanted(&v));
+    json_decref(options);
+    json_decref(facts);
+}
+
 /* The same folder until the destination has done it, and none in later passes. */
 static void what_was_there_goes_aside_once(void **state)
 {
@@ -501,6 +515,7 @@ int main(void)
         cmocka_unit_test(cleaning_walks_only_where_something_may_be_left),
         cmocka_unit_test(a_transfer_is_judged_by_its_worse_side),
         cmocka_unit_test(identities_are_compared_in_both_directions),
+        cmocka_unit_test(ids_of_a_proxy_are_compared_with_nobody_s),
         cmocka_unit_test(a_source_that_cannot_fit_is_refused_before_it_is_sent),
         cmocka_unit_test(a_damaged_body_fails_the_pair),
     };
