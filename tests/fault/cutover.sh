@@ -231,17 +231,16 @@ cases_of() { # TRACK CASE…: one line of $kept/results for each
             restore_track
             new_job "move$track-$RANDOM"
             echo "$job" >"$kept/job-$track"
-            rm "$kept/used-$track"
         fi
+        touch "$kept/used-$track" # until it is known to be as before
         if (one_case "${c%%@*}" "${c#*@}") >"$kept/case-$track" 2>&1; then
             echo "good $c $((SECONDS - began)) s: $(cat "$kept/end-$track")" | tee -a "$kept/results"
-            [[ $commit_stages != *" ${c%%@*} "* ]] || touch "$kept/used-$track"
+            [[ $commit_stages = *" ${c%%@*} "* ]] || rm "$kept/used-$track"
         else
             echo "bad $c $((SECONDS - began)) s: $(grep FAIL: "$kept/case-$track")" | tee -a "$kept/results"
             cat "$kept/case-$track"
             godwit cutover stages "$job" | grep -vE 'skipped|open' || true
             for h in $src $dst orch; do on $h journalctl -q --no-pager -o short-precise -u godwitd -u godwit-agent -u godwit-boot --since=-150s | tail -25 | sed "s/^/$h: /" || true; done
-            touch "$kept/used-$track"
         fi
     done
 }
