@@ -9,8 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/vm/device.h"
 #include "agent/vm/domain_xml.h"
 #include "agent/vm/image.h"
+#include "agent/vm/note.h"
 #include "agent/vm/vm.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
@@ -260,7 +262,7 @@ static bool looks_same(const Godwit__VmImage *a, const Godwit__VmImage *b)
 {
     if (a->block || b->block)
         return a->block && b->block && *a->identity && strcmp(a->identity, b->identity) == 0 &&
-               a->real_bytes == b->real_bytes;
+               a->real_bytes == b->real_bytes && strcmp(a->head, b->head) == 0;
     return a->inode == b->inode && a->inode != 0 && a->shared == b->shared &&
            strcmp(a->file_system, b->file_system) == 0 && a->virtual_bytes == b->virtual_bytes;
 }
@@ -281,9 +283,59 @@ static void look_at_folder(const char *path, Godwit__VmArrival *a)
     a->group = xasprintf("%llu", (unsigned long long)st.st_dev);
 }
 
+/* Of a copy in a library: what counts is whether its folder can be made there. */
+static Godwit__VmArrival *arrival_in_library(struct checking *c, const Godwit__VmDiskFacts *f)
+{
+    const char *slash = strrchr(f->images[0]->path, '/');
+    CLEANUP(mem_free) char *entry = xasprintf("%s/%s", c->o->library, c->d->name);
+    Godwit__VmArrival *a = xcalloc(1, sizeof *a);
+    godwit__vm_arrival__init(a);
+    a->target = xstrdup(f->target);
+    a->path = xasprintf("%s/%s", entry, slash ? slash + 1 : f->target);
+    look_at_folder(entry, a);
+    a->exists = access(entry, F_OK) == 0;
+    return a;
+}
+
+static const char *wish_for(const struct checking *c, const char *target)
+{
+    for (size_t i = 0; i < c->o->n_devices; i++)
+        if (strcmp(c->o->devices[i]->target, target) == 0)
+            return c->o->devices[i]->path;
+    return NULL;
+}
+
+/* On a device of its own, which has to be blank: what lies there is never written over. */
+static Godwit__VmArrival *arrival_on_device(struct checking *c, const Godwit__VmDiskFacts *f,
+                                            const char *path)
+{
+    Godwit__VmArrival *a = xcalloc(1, sizeof *a);
+    struct fault why = {.err = 0};
+    godwit__vm_arrival__init(a);
+    a->target = xstrdup(f->target);
+    a->path = xstrdup(path);
+    a->file_system = xstrdup("device");
+    a->group = xstrdup(path);
+    a->device = a->block = a->exists = true;
+    if (device_blank(path, &a->free_bytes, &why) < 0)
+        say(c, "disk-absent", f->target, FAIL, "%s", why.text);
+    if (f->n_images > 1)
+        say(c, "folder", f->target, FAIL, "%s stands on other images, which a device cannot",
+            f->target);
+    if (strcmp(f->images[0]->format, "raw") != 0)
+        say(c, "folder", f->target, FAIL, "%s is %s: a device takes raw disks alone", f->target,
+            f->images[0]->format);
+    return a;
+}
+
 static Godwit__VmArrival *arrival(struct checking *c, const Godwit__VmDiskFacts *f)
 {
     const Godwit__VmImage *own = f->images[0];
+    const char *wish = wish_for(c, f->target);
+    if (*c->o->library)
+        return arrival_in_library(c, f);
+    if (wish && strcmp(wish, own->path) != 0)
+        return arrival_on_device(c, f, wish);
     const Godwit__VmPool *p = *c->o->pool ? pool_named(c->ret->host, c->o->pool) : NULL;
     const char *slash = strrchr(own->path, '/');
     Godwit__VmArrival *a = xcalloc(1, sizeof *a);
@@ -351,7 +403,7 @@ static void check_bases(struct checking *c, const Godwit__VmDiskFacts *f)
 
 static void check_saved(struct checking *c)
 {
-    if (*c->m->saved != '/')
+    if (*c->m->saved != '/' || *c->o->library)
         return;
     Godwit__VmArrival *a = arrival_at("saved", xstrdup(c->m->saved));
     c->ret->arrivals[c->ret->n_arrivals++] = a;
@@ -362,9 +414,16 @@ static void check_saved(struct checking *c)
         say(c, "folder", "saved", FAIL, "there is no folder for %s here", a->path);
 }
 
-static void check_place(struct checking *c, const Godwit__VmArrival *a)
+static void check_place(struct checking *c, const Godwit__VmImage *own, const Godwit__VmArrival *a)
 {
-    if (a->exists && !a->seen)
+    if (a->device)
+        return;
+    if (own->block && !a->seen && strcmp(a->path, own->path) == 0)
+        say(c, "folder", a->target, FAIL,
+            "it is a device at the source (%s), which is not the same here: where it is to be was "
+            "not said",
+            own->path);
+    else if (a->exists && !a->seen)
         say(c, "disk-absent", a->target, FAIL, "something else lies at %s", a->path);
     if (!*a->file_system)
         say(c, "folder", a->target, FAIL, "there is no folder for %s here", a->path);
@@ -408,6 +467,17 @@ static void check_medium(struct checking *c, const Godwit__VmDisk *k)
         there ? "" : "not ", there ? "" : ": the drive will be empty");
 }
 
+/* Disks from several folders that come into one. */
+static void check_names(struct checking *c)
+{
+    for (size_t i = 0; i < c->ret->n_arrivals; i++)
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(c->ret->arrivals[i]->path, c->ret->arrivals[k]->path) == 0)
+                say(c, "disk-absent", c->ret->arrivals[i]->target, FAIL,
+                    "%s and %s would both be %s", c->ret->arrivals[k]->target,
+                    c->ret->arrivals[i]->target, c->ret->arrivals[i]->path);
+}
+
 static void check_disks(struct checking *c)
 {
     size_t n = c->m->n_disks < c->d->n_disks ? c->m->n_disks : c->d->n_disks;
@@ -422,10 +492,11 @@ static void check_disks(struct checking *c)
         } else if (c->m->disks[i]->n_images > 0) {
             Godwit__VmArrival *a = arrival(c, c->m->disks[i]);
             c->ret->arrivals[c->ret->n_arrivals++] = a;
-            check_place(c, a);
+            check_place(c, c->m->disks[i]->images[0], a);
             check_bases(c, c->m->disks[i]);
         }
     }
+    check_names(c);
     check_saved(c);
 }
 
@@ -474,6 +545,12 @@ int vm_check(struct virt *v, const Godwit__VmCheckOrder *o, Godwit__VmCheck *ret
         rc = vm_sight(v, c.d->uuid, &ret->sight, reterr);
     if (rc < 0)
         return rc;
+    if (*o->library && !note_path_ok(o->library))
+        return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "the library is no folder's path");
+    if (*o->library) { /* nothing is to run here */
+        check_disks(&c);
+        return 0;
+    }
     check_kind(&c);
     check_cpu(&c);
     check_firmware(&c);

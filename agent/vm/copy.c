@@ -30,14 +30,19 @@ static bool same_folder(const char *a, const char *b)
     return n == (size_t)(strrchr(b, '/') - b) && memcmp(a, b, n) == 0;
 }
 
+static bool is_file(const Godwit__VmMoveDisk *d)
+{
+    return vm_disk_moves(d) && !d->device;
+}
+
 /* Is it the first of the disks that share both its folders? Each such opens a part. */
 static bool opens_part(const Godwit__VmMovePlan *p, size_t i)
 {
     for (size_t k = 0; k < i; k++)
-        if (vm_disk_moves(p->disks[k]) && same_folder(p->disks[k]->source, p->disks[i]->source) &&
+        if (is_file(p->disks[k]) && same_folder(p->disks[k]->source, p->disks[i]->source) &&
             same_folder(p->disks[k]->path, p->disks[i]->path))
             return false;
-    return vm_disk_moves(p->disks[i]);
+    return is_file(p->disks[i]);
 }
 
 /* ── the source: links to the images, under their targets' names ── */
@@ -89,7 +94,7 @@ static int stage_part(struct vm_stage_run *r, size_t first)
         return vm_stage_failed(r, -errno, "cannot make the folder", folder);
     for (size_t i = first; rc == 0 && i < r->plan->n_disks; i++) {
         const Godwit__VmMoveDisk *d = r->plan->disks[i];
-        if (vm_disk_moves(d) && same_folder(d->source, f->source) && same_folder(d->path, f->path))
+        if (is_file(d) && same_folder(d->source, f->source) && same_folder(d->path, f->path))
             rc = link_one(r, d, f->source);
     }
     return rc;
@@ -168,6 +173,14 @@ static int run_part(struct vm_stage_run *r, size_t first, unsigned part)
     return vm_copy_folder(r, folder, part);
 }
 
+/* Nobody fences what stays: it must not have been written meanwhile, and it was not if it is as old
+ * as before. */
+static int64_t written_ns(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) < 0 ? -1 : st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec;
+}
+
 static int check(struct vm_stage_run *r)
 {
     const Godwit__VmMoveOrder *o = r->order;
@@ -181,6 +194,8 @@ static int check(struct vm_stage_run *r)
 static int is_off(struct vm_stage_run *r)
 {
     struct virt_sight s;
+    if (vm_is_library(r) && !vm_stage_is_source(r))
+        return 0; /* what runs here by that UUID is another matter */
     int rc = r->virt->ops->sight(r->virt, r->plan->uuid, &s, r->reterr);
     if (rc == 0 && s.is != VIRT_OFF && s.is != VIRT_SAVED && s.is != VIRT_ABSENT)
         rc = fault_set(r->reterr, FAULT_STOP_JOB, EBUSY, "the machine is not off: %s", s.reason);
@@ -197,16 +212,10 @@ static int copy_rest(struct vm_stage_run *r)
     return folder ? vm_copy_folder(r, folder, 0) : rc;
 }
 
-int vm_copy(struct vm_stage_run *r)
+static int copy_all(struct vm_stage_run *r)
 {
     unsigned part = 0;
-    int rc = check(r);
-    if (rc == 0 && vm_is_warm(r)) {
-        rc = copy_rest(r);
-        return rc < 0 ? rc : 1;
-    }
-    if (rc == 0)
-        rc = is_off(r);
+    int rc = is_off(r);
     for (size_t i = 0; rc == 0 && i < r->plan->n_disks; i++) {
         if (!opens_part(r->plan, i))
             continue;
@@ -214,6 +223,30 @@ int vm_copy(struct vm_stage_run *r)
         if (rc == 0)
             rc = run_part(r, i, part++);
     }
+    return rc == 0 ? vm_copy_blocks(r) : rc;
+}
+
+static int copy_unwritten(struct vm_stage_run *r)
+{
+    int64_t before[STAGE_DISKS_MAX];
+    bool source = vm_stage_is_source(r);
+    for (size_t i = 0; source && i < r->plan->n_disks; i++)
+        before[i] = written_ns(r->plan->disks[i]->source);
+    int rc = copy_all(r);
+    if (rc == 0)
+        rc = is_off(r);
+    for (size_t i = 0; rc == 0 && source && i < r->plan->n_disks; i++)
+        if (is_file(r->plan->disks[i]) && written_ns(r->plan->disks[i]->source) != before[i])
+            rc = fault_set(r->reterr, FAULT_STOP_JOB, EBUSY,
+                           "%.120s was written while it was copied", r->plan->disks[i]->source);
+    return rc;
+}
+
+int vm_copy(struct vm_stage_run *r)
+{
+    int rc = check(r);
+    if (rc == 0)
+        rc = vm_is_warm(r) ? copy_rest(r) : copy_unwritten(r);
     return rc < 0 ? rc : 1;
 }
 

@@ -10,6 +10,7 @@
 
 #include "agent/store/pairname.h"
 #include "agent/vm/bases.h"
+#include "agent/vm/device.h"
 #include "agent/vm/image.h"
 #include "agent/vm/image_new.h"
 #include "agent/vm/stage.h"
@@ -76,17 +77,46 @@ static int reserve_live(struct vm_stage_run *r, const Godwit__VmMoveDisk *d)
     return is_live(r) ? vm_place_file(r, staged, d->path) : 0;
 }
 
+/* In a library the whole entry is new. */
+static int is_free(struct vm_stage_run *r)
+{
+    CLEANUP(mem_free) char *entry = vm_is_library(r) ? vm_library_entry(r) : NULL;
+    return entry && access(entry, F_OK) == 0
+               ? vm_stage_failed(r, -EEXIST, "something is there already:", entry)
+               : 0;
+}
+
+/* A device that is still blank, or that a try before a crash began to write. */
+static int reserve_device(struct vm_stage_run *r, const Godwit__VmMoveDisk *d)
+{
+    uint64_t bytes = 0;
+    if (note_has(r->note, NOTE_BLANK, d->path))
+        return 0;
+    int rc = device_blank(d->path, &bytes, r->reterr);
+    if (rc < 0)
+        return rc;
+    if (bytes < d->virtual_bytes)
+        return vm_stage_failed(r, -ENOSPC, "is smaller than the disk:", d->path);
+    CLEANUP(mem_free) char *now = device_now(d->path);
+    rc = note_add(r->note, NOTE_BLANK, d->path, now, NULL);
+    return rc < 0 ? vm_stage_failed(r, rc, "cannot note", d->path) : 1;
+}
+
 int vm_reserve(struct vm_stage_run *r)
 {
-    int rc = 0;
+    int rc = is_free(r);
     for (size_t i = 0; rc >= 0 && i < r->plan->n_disks; i++) {
         const Godwit__VmMoveDisk *d = r->plan->disks[i];
         if (!vm_disk_moves(d))
             continue;
+        if (d->to_device) {
+            rc = reserve_device(r, d);
+            continue;
+        }
         if (access(d->path, F_OK) == 0 && !note_has(r->note, NOTE_PLACED, d->path))
             return vm_stage_failed(r, -EEXIST, "something is there already:", d->path);
         rc = make_staging(r, d->path);
-        if (rc >= 0 && (is_live(r) || vm_is_warm(r)))
+        if (rc >= 0 && (is_live(r) || vm_is_warm(r) || d->device))
             rc = reserve_live(r, d);
     }
     if (rc >= 0 && is_live(r))
@@ -138,7 +168,7 @@ int vm_place_disks(struct vm_stage_run *r)
     int rc = 0;
     for (size_t i = 0; rc >= 0 && i < r->plan->n_disks; i++) {
         const Godwit__VmMoveDisk *d = r->plan->disks[i];
-        if (!vm_disk_moves(d) || is_live(r))
+        if (!vm_disk_moves(d) || is_live(r) || d->to_device)
             continue;
         CLEANUP(mem_free) char *staged = vm_staged(r, d->path, d->target);
         rc = vm_place_file(r, staged, d->path);
@@ -160,6 +190,17 @@ char *vm_fenced_name(const struct vm_stage_run *r, const char *path)
     return xasprintf("%.*s/.godwit-fenced-%s-%s", (int)(slash - path), path, token, slash + 1);
 }
 
+static int fence_device(struct vm_stage_run *r, const char *path)
+{
+    if (!device_is(path))
+        return 0;
+    CLEANUP(mem_free) char *now = device_now(path);
+    int rc = note_add(r->note, NOTE_LOCKED, path, now, NULL);
+    if (rc == 0)
+        rc = device_lock(path, now, true);
+    return rc < 0 ? vm_stage_failed(r, rc, "cannot make read-only", path) : 1;
+}
+
 static int fence_one(struct vm_stage_run *r, const char *path)
 {
     CLEANUP(mem_free) char *to = vm_fenced_name(r, path);
@@ -168,8 +209,10 @@ static int fence_one(struct vm_stage_run *r, const char *path)
         return errno == ENOENT && access(to, F_OK) == 0
                    ? 0
                    : vm_stage_failed(r, -errno, "cannot fence", path);
+    if (S_ISBLK(st.st_mode) || S_ISLNK(st.st_mode))
+        return fence_device(r, path); /* it keeps its name: whoever starts it cannot write */
     if (!S_ISREG(st.st_mode))
-        return 0; /* a device: it stays what it is */
+        return 0;
     char mode[16];
     (void)snprintf(mode, sizeof mode, "%o", (unsigned)(st.st_mode & 07777));
     int rc = note_add(r->note, NOTE_MOVED, path, to, mode);
@@ -228,7 +271,10 @@ int vm_fence_probe(struct vm_stage_run *r)
         if (!vm_disk_moves(d) || d->read_only)
             continue;
         CLEANUP(mem_free) char *to = vm_fenced_name(r, d->source);
-        if (access(to, F_OK) < 0 || access(d->source, F_OK) == 0)
+        if (d->device && device_is(d->source)) {
+            if (!device_is_locked(d->source))
+                return 0;
+        } else if (access(to, F_OK) < 0 || access(d->source, F_OK) == 0)
             return 0;
         some = true;
     }
@@ -244,6 +290,16 @@ int vm_drop_fenced(struct vm_stage_run *r)
             return vm_stage_failed(r, -errno, "cannot remove", to);
     }
     return 1;
+}
+
+void vm_unlock_devices(struct vm_stage_run *r)
+{
+    for (size_t i = 0; i < r->plan->n_disks; i++) {
+        const Godwit__VmMoveDisk *d = r->plan->disks[i];
+        CLEANUP(mem_free) char *now = d->device ? device_now(d->source) : NULL;
+        if (now && vm_disk_moves(d) && device_is(d->source))
+            (void)device_lock(d->source, now, false);
+    }
 }
 
 int vm_note_fenced(struct vm_stage_run *r, struct note *n)

@@ -13,6 +13,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "agent/vm/device.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
@@ -196,28 +197,6 @@ uint64_t image_free_bytes(const char *folder, uint64_t *retmagic)
     return (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize;
 }
 
-/* By which a device is the same one on another host: what the kernel read from it. */
-static char *device_identity(dev_t dev)
-{
-    static const char *const names[] = {"device/wwid", "wwid", "device/serial", "loop/backing_file",
-                                        "dm/uuid"};
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        CLEANUP(mem_free)
-        char *path = xasprintf("/sys/dev/block/%u:%u/%s", major(dev), minor(dev), names[i]);
-        char *text = NULL;
-        size_t n = 0;
-        if (file_read(path, 4096, &text, &n) < 0)
-            continue;
-        n = strcspn(text, "\n");
-        char *shown = text_printable(text, n < 240 ? n : 240);
-        free(text);
-        if (*shown)
-            return shown;
-        free(shown);
-    }
-    return xstrdup("");
-}
-
 static uint64_t look_where(int fd, const struct stat *st, Godwit__VmImage *i)
 {
     struct statfs fs;
@@ -271,6 +250,8 @@ Godwit__VmImage *image_look(const char *path, const char *format)
     CLEANUP(mem_free) uint8_t *head = xmalloc(IMAGE_HEADER_MAX);
     uint64_t total = look_where(fd, &st, i);
     ssize_t n = pread(fd, head, IMAGE_HEADER_MAX, 0);
+    if (n > 0 && i->block)
+        put(&i->head, device_head(head, (size_t)n));
     if (n < 0)
         put(&i->trouble, xasprintf("%s", strerror(errno)));
     else

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/vm/domain_xml.h"
+#include "agent/vm/image.h"
 #include "agent/vm/vm.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
@@ -66,11 +67,37 @@ Godwit__VmDomain *vm_domain_of(struct virt *v, const struct virt_domain *d)
     return m;
 }
 
+/* On what it lies, and on which images it stands: of a machine that is off the hypervisor does not
+ * tell. */
+static void look_where(Godwit__VmDisk *disk)
+{
+    Godwit__VmDiskFacts f = GODWIT__VM_DISK_FACTS__INIT;
+    if (*disk->source != '/' || disk->device != GODWIT__VM_DISK__DEVICE__DISK)
+        return;
+    image_chain(disk->source, disk->format, &f);
+    const Godwit__VmImage *own = f.images[0];
+    bool tell = disk->n_chain == 0 && f.n_images > 1;
+    if (own->block)
+        replace(&disk->place, xstrdup("device"));
+    else if (*own->file_system)
+        replace(&disk->place,
+                xasprintf("%s %s", own->shared ? "shared" : "local", own->file_system));
+    if (tell)
+        disk->chain = xcalloc(f.n_images, sizeof(char *));
+    for (size_t i = 1; tell && i < f.n_images; i++)
+        disk->chain[disk->n_chain++] = xstrdup(f.images[i]->path);
+    for (size_t i = 0; i < f.n_images; i++)
+        (void)image_free(f.images[i]);
+    free(f.images);
+}
+
 static int take(void *arg, struct virt_domain *d)
 {
     struct looking *l = arg;
     Godwit__VmInventory *i = l->i;
     CLEANUP(domain_free) Godwit__VmDomain *m = vm_domain_of(l->v, d);
+    for (size_t k = 0; k < m->n_disks; k++)
+        look_where(m->disks[k]);
     size_t bytes = godwit__vm_domain__get_packed_size(m) + 8;
     if (l->bytes + bytes > VM_ANSWER_MAX || i->n_domains >= VM_DOMAINS_MAX) {
         i->more = true;

@@ -295,6 +295,8 @@ int vm_forget(struct vm_stage_run *r)
     }
     if (rc < 0)
         return rc;
+    if (vm_stage_is_source(r) && gone)
+        vm_unlock_devices(r);
     vm_copy_forget(r);
     tunnel_forget(r->order->move);
     rc = note_forget(r->state_dir, r->order->move);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/store/beneath.h"
+#include "agent/vm/device.h"
 #include "agent/vm/virt.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
@@ -32,7 +33,7 @@ static const char *const words[] = {
     [NOTE_FOLDER] = "folder",   [NOTE_PLACED] = "placed",   [NOTE_MOVED] = "moved",
     [NOTE_DEFINED] = "defined", [NOTE_STARTED] = "started", [NOTE_RAN] = "ran",
     [NOTE_PAUSED] = "paused",   [NOTE_SAVED] = "saved",     [NOTE_AUTOSTART] = "autostart",
-    [NOTE_FACT] = "fact",
+    [NOTE_BLANK] = "blank",     [NOTE_LOCKED] = "locked",   [NOTE_FACT] = "fact",
 };
 
 static bool text_ok(const char *s)
@@ -281,6 +282,12 @@ static int undo_line(const struct line *l, struct virt *v, struct fault *reterr)
     case NOTE_SAVED:
     case NOTE_AUTOSTART:
         rc = undo_machine(l, v, reterr);
+        break;
+    case NOTE_BLANK:
+        rc = device_wipe(l->field[0], l->field[1]);
+        break;
+    case NOTE_LOCKED:
+        rc = device_lock(l->field[0], l->field[1], false);
         break;
     case NOTE_FACT:
         break;

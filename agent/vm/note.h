@@ -25,7 +25,9 @@ enum note_what {
     NOTE_PAUSED,    /* a: likewise, it ran and was paused */
     NOTE_SAVED,     /* a: likewise, it ran and its memory went to the file b */
     NOTE_AUTOSTART, /* a: likewise, it started with its host */
-    NOTE_FACT,      /* a=b: nothing to undo */
+    NOTE_BLANK,  /* a: a device that was blank; b: device_now(): of another one nothing is wiped */
+    NOTE_LOCKED, /* a: a device that was made read-only; b: likewise */
+    NOTE_FACT,   /* a=b: nothing to undo */
 };
 
 /* May such a path stand in a note? Absolute, without control characters, "." and "..". */

@@ -49,8 +49,8 @@ static void drop(xmlNode *n, const char *name)
     xmlFreeNode(c);
 }
 
-/* Whatever it was (a volume, a device, a file), it is this file now. */
-static void set_file(xmlNode *disk, const char *path)
+/* Whatever it was (a volume, a device, a file), it is this file or device now. */
+static void set_place(xmlNode *disk, const char *path, bool device)
 {
     xmlNode *s = child(disk, "source");
     if (s) {
@@ -59,8 +59,13 @@ static void set_file(xmlNode *disk, const char *path)
     } else {
         s = xmlNewChild(disk, NULL, (const xmlChar *)"source", NULL);
     }
-    (void)xmlSetProp(disk, (const xmlChar *)"type", (const xmlChar *)"file");
-    (void)xmlSetProp(s, (const xmlChar *)"file", (const xmlChar *)path);
+    (void)xmlSetProp(disk, (const xmlChar *)"type", (const xmlChar *)(device ? "block" : "file"));
+    (void)xmlSetProp(s, (const xmlChar *)(device ? "dev" : "file"), (const xmlChar *)path);
+}
+
+static void set_file(xmlNode *disk, const char *path)
+{
+    set_place(disk, path, false);
 }
 
 /* When a snapshot was taken, the image that is below the disk now may have been the disk. */
@@ -94,7 +99,7 @@ static void change_disk(struct change *c, xmlNode *n)
         else if (c->snapshot && d->how == GODWIT__VM_MOVE_DISK__HOW__SEEDED)
             change_past(c, n, d);
         else if (d->how != GODWIT__VM_MOVE_DISK__HOW__SHARED || attribute_is(n, "type", "volume"))
-            set_file(n, d->path); /* a volume's pool may have another name there */
+            set_place(n, d->path, d->to_device); /* a volume's pool may have another name there */
     }
 }
 

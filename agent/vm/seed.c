@@ -109,7 +109,7 @@ static int serve_disks(struct vm_stage_run *r, struct seeding *s)
         const Godwit__VmMoveDisk *d = r->plan->disks[i];
         if (!vm_disk_moves(d))
             continue;
-        paths[n] = vm_staged(r, d->path, d->target);
+        paths[n] = vm_written_at(r, d);
         disks[n] = (struct nbd_disk){.name = d->target, .path = paths[n], .format = d->format};
         n++;
     }
@@ -249,8 +249,9 @@ static int on_disk(struct vm_stage_run *r)
         const Godwit__VmMoveDisk *d = r->plan->disks[i];
         if (!vm_disk_moves(d))
             continue;
-        CLEANUP(mem_free) char *path = vm_staged(r, d->path, d->target);
-        CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        CLEANUP(mem_free) char *path = vm_written_at(r, d);
+        CLEANUP(fd_close)
+        int fd = open(path, O_RDONLY | O_CLOEXEC | (d->to_device ? 0 : O_NOFOLLOW));
         if (fd < 0 || fsync(fd) < 0)
             return vm_stage_failed(r, -errno, "is not on disk:", path);
     }

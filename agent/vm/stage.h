@@ -57,10 +57,11 @@ int vm_fence(struct vm_stage_run *r);
 int vm_fence_probe(struct vm_stage_run *r);
 /* The name that a file has when it was put out of reach; malloc'd. */
 char *vm_fenced_name(const struct vm_stage_run *r, const char *path);
-int vm_fence_images(struct vm_stage_run *r);   /* whatever the machine does */
-int vm_unfence_images(struct vm_stage_run *r); /* those that are */
-int vm_place_disks(struct vm_stage_run *r);    /* from staging to where they are to be */
-int vm_drop_fenced(struct vm_stage_run *r);    /* the source's images */
+int vm_fence_images(struct vm_stage_run *r);    /* whatever the machine does */
+int vm_unfence_images(struct vm_stage_run *r);  /* those that are */
+int vm_place_disks(struct vm_stage_run *r);     /* from staging to where they are to be */
+int vm_drop_fenced(struct vm_stage_run *r);     /* the source's images */
+void vm_unlock_devices(struct vm_stage_run *r); /* of the source: with what they hold they stay */
 int vm_note_fenced(struct vm_stage_run *r, struct note *n); /* as placed: undone, they are gone */
 void vm_refresh_pools(struct vm_stage_run *r);
 /* From staged to path, noted as placed: an existing file there is never replaced. */
@@ -70,6 +71,9 @@ bool vm_disk_moves(const Godwit__VmMoveDisk *d); /* its content goes along */
 /* copy.c */
 int vm_copy(struct vm_stage_run *r);
 void vm_copy_forget(struct vm_stage_run *r);
+int vm_copy_blocks(struct vm_stage_run *r); /* blocks.c: disks that are devices here or there */
+/* Where a disk of the plan is written at the destination; malloc'd. */
+char *vm_written_at(const struct vm_stage_run *r, const Godwit__VmMoveDisk *d);
 
 /* save.c */
 #define VM_MEMORY_NAME "memory"
@@ -94,6 +98,12 @@ int vm_seed_end(struct vm_stage_run *r);  /* the source's machine stands still: 
 int vm_seed_done(struct vm_stage_run *r); /* both: let go of; the images are on disk */
 bool vm_is_warm(const struct vm_stage_run *r);
 bool vm_holds(const struct vm_stage_run *r); /* the source's machine, paused, to the end */
+
+/* library.c */
+int vm_shelve(struct vm_stage_run *r);
+int vm_shelve_undo(struct vm_stage_run *r);
+bool vm_is_library(const struct vm_stage_run *r);     /* a copy alone goes: the machine stays */
+char *vm_library_entry(const struct vm_stage_run *r); /* the machine's folder in it; malloc'd */
 
 /* shift.c */
 int vm_shift(struct vm_stage_run *r);

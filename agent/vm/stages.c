@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/step.h"
+#include "agent/store/beneath.h"
 #include "agent/store/pairname.h"
 #include "agent/vm/bases.h"
 #include "agent/vm/stage.h"
@@ -35,6 +36,7 @@ static const struct vm_stage stages[] = {
     {"drop",    SOURCE,      vm_drop,    vm_drop_probe,   NULL           },
     {"adopt",   DESTINATION, vm_adopt,   NULL,            NULL           },
     {"shift",   SOURCE,      vm_shift,   NULL,            vm_shift_undo  },
+    {"shelve",  DESTINATION, vm_shelve,  NULL,            vm_shelve_undo },
     {"forget",  BOTH,        vm_forget,  NULL,            NULL           },
 };
 
@@ -67,6 +69,9 @@ char *vm_staging_of(const struct vm_stage_run *r, const char *path)
 {
     char token[PAIR_TOKEN_LEN + 1];
     pair_token(r->order->move, token);
+    /* An entry of a library appears whole: until then its folder is not there. */
+    if (r->plan && vm_is_library(r) && !vm_stage_is_source(r))
+        return xasprintf("%s/.godwit-vm-%s", r->plan->library, token);
     return xasprintf("%.*s/.godwit-vm-%s", (int)(strrchr(path, '/') - path), path, token);
 }
 
@@ -87,6 +92,22 @@ static bool disk_ok(const Godwit__VmMoveDisk *d)
     return note_path_ok(d->source) && note_path_ok(d->path);
 }
 
+/* Its files lie in LIBRARY/NAME and nowhere else. */
+static bool library_ok(const Godwit__VmMovePlan *p)
+{
+    if (p->type != GODWIT__VM_MOVE_TYPE__VM_MOVE_LIBRARY)
+        return true;
+    if (!note_path_ok(p->library) || !beneath_valid_name(p->name, strlen(p->name)))
+        return false;
+    CLEANUP(mem_free) char *home = xasprintf("%s/%s/", p->library, p->name);
+    for (size_t i = 0; i < p->n_disks; i++)
+        if (p->disks[i]->how != GODWIT__VM_MOVE_DISK__HOW__EJECT &&
+            (strncmp(p->disks[i]->path, home, strlen(home)) != 0 ||
+             strchr(p->disks[i]->path + strlen(home), '/')))
+            return false;
+    return p->n_bases == 0;
+}
+
 static int check(const Godwit__VmMoveOrder *o, struct fault *reterr)
 {
     const Godwit__VmMovePlan *p = o->plan;
@@ -98,6 +119,7 @@ static int check(const Godwit__VmMoveOrder *o, struct fault *reterr)
     ok = ok && p->n_bases <= STAGE_BASES_MAX;
     for (size_t i = 0; ok && i < p->n_bases; i++)
         ok = note_path_ok(p->bases[i]->source) && note_path_ok(p->bases[i]->path);
+    ok = ok && library_ok(p);
     return ok ? 0 : fault_set(reterr, FAULT_STOP_JOB, EBADMSG, "the order is not well formed");
 }
 

@@ -145,7 +145,7 @@ static int gather(struct vm_stage_run *r, Godwit__VmState *s)
 /* From now on a boot of the source must not start what may run at the destination by then. */
 static int hold_autostart(struct vm_stage_run *r, const Godwit__VmState *s)
 {
-    if (!s->autostart)
+    if (!s->autostart || vm_is_library(r))
         return 0;
     int rc = note_add(r->note, NOTE_AUTOSTART, r->plan->uuid, NULL, NULL);
     if (rc < 0)

@@ -64,7 +64,8 @@ static const struct column disk_columns[] = {
     {"TAKEN",     "real_bytes",    CELL_BYTES},
     {"CACHE",     "cache",         CELL_TEXT },
     {"READ ONLY", "read_only",     CELL_YES  },
-    {"SHARED",    "shareable",     CELL_YES  },
+    {"SHAREABLE", "shareable",     CELL_YES  },
+    {"PLACE",     "place",         CELL_TEXT },
     {"SOURCE",    "source",        CELL_TEXT },
     {"ON TOP OF", "chain",         CELL_LIST },
     {NULL,        NULL,            CELL_TEXT },
@@ -341,6 +342,11 @@ static const char *const migrate_examples[] = {
     "godwit vm migrate --plan web1.plan",
     NULL,
 };
+static const char *const copy_examples[] = {
+    "godwit vm copy web-template --to store1 --library /srv/library",
+    "godwit vm copy web1 db1 --to store1 --library /srv/library --flatten --plan-only",
+    NULL,
+};
 static const char *const moves_examples[] = {"godwit vm moves wave1", NULL};
 static const char *const resume_examples[] = {"godwit vm resume wave1", NULL};
 static const char *const rollback_examples[] = {"godwit vm rollback wave1", NULL};
@@ -405,6 +411,18 @@ const struct command vm_commands[] = {
              "machine is never on two hosts at once.", .examples = migrate_examples,
      .run = vm_migrate_command},
     {.noun = "vm",
+     .verb = "copy",
+     .words = "MACHINE...",
+     .min_words = 1,
+     .max_words = -1,
+     .options = vm_copy_options,
+     .opts_size = sizeof(struct vm_move_opts),
+     .help = "Copies machines that are off, templates for one, into a library folder of a host.",
+     .more = "The machine stays as it is. In FOLDER/NAME lie its images, NAME.xml, its snapshots' "
+             "definitions, the firmware's variables and the TPM's state; the folder appears when "
+             "all of it is there. One that runs is refused.", .examples = copy_examples,
+     .run = vm_copy_command},
+    {.noun = "vm",
      .verb = "moves",
      .words = "JOB",
      .min_words = 1,
@@ -429,9 +447,12 @@ const struct command vm_commands[] = {
      .min_words = 1,
      .max_words = 1,
      .kind = WORD_JOB,
+     .options = vm_rollback_options,
+     .opts_size = sizeof(struct vm_move_opts),
      .help = "Takes back what a job has begun and not brought to its end.",
-     .more = "A machine that is at the destination already stays there.",
-     .examples = rollback_examples,
+     .more = "A machine that is at the destination already stays there. Where it might run on a "
+             "destination that does not answer, both hosts are waited for, unless somebody says "
+             "that the destination is off.", .examples = rollback_examples,
      .run = vm_rollback_command},
     {.noun = "vm",
      .verb = "evacuate",
@@ -446,5 +467,5 @@ const struct command vm_commands[] = {
          "The largest machine is placed first. When one can go nowhere nothing is moved, unless "
          "--partial is given.", .examples = evacuate_examples,
      .run = vm_evacuate_command},
-    {.noun = NULL          },
+    {.noun = NULL                                  },
 };

@@ -6,6 +6,7 @@
 int vm_plan_command(struct run *r);
 char *vm_words(const struct run *r); /* newline between them; malloc'd */
 int vm_migrate_command(struct run *r);
+int vm_copy_command(struct run *r);
 int vm_moves_command(struct run *r);
 int vm_rollback_command(struct run *r);
 int vm_resume_command(struct run *r);

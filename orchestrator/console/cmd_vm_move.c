@@ -37,6 +37,13 @@
          .off = OPT(pool),                                                                         \
          .value = "POOL",                                                                          \
          .help = "The destination's storage pool for the disks. Default: the same paths."},        \
+        {.name = "device",                                                                         \
+         .kind = OPT_STRING,                                                                       \
+         .off = OPT(device),                                                                       \
+         .value = "DISK=PATH",                                                                     \
+         .repeat = true,                                                                           \
+         .help = "A blank device of the destination for this disk, such as vda=/dev/vg0/web. May " \
+                 "be given more than once."},                                                      \
         {.name = "type",                                                                           \
          .kind = OPT_STRING,                                                                       \
          .off = OPT(type),                                                                         \
@@ -158,6 +165,40 @@ const struct option_row vm_evacuate_options[] = {
     MOVE_ROWS,
     RUN_ROWS,
     {.name = NULL                                                              },
+};
+
+const struct option_row vm_copy_options[] = {
+    {.name = "to",
+     .kind = OPT_STRING,
+     .off = OPT(to),
+     .value = "HOST",
+     .help = "The host that has the library."},
+    {.name = "library",
+     .kind = OPT_STRING,
+     .off = OPT(library),
+     .value = "FOLDER",
+     .help = "The library's folder there: each machine has a folder of its name in it."},
+    {.name = "host",
+     .kind = OPT_STRING,
+     .off = OPT(host),
+     .value = "HOST",
+     .help = "The host that the machines are on. Default: whoever has one of that name."},
+    {.name = "flatten",
+     .kind = OPT_BOOL,
+     .off = OPT(flatten),
+     .help = "Make one image of each disk and those below it."},
+    {.name = "override",
+     .kind = OPT_STRING,
+     .off = OPT(override),
+     .value = "CHECK",
+     .repeat = true,
+     .help = "Go on although this check did not pass. May be given more than once."},
+    {.name = "plan-only",
+     .kind = OPT_BOOL,
+     .off = OPT(plan_only),
+     .help = "Say what would be copied and what is against it, and copy nothing."},
+    RUN_ROWS,
+    {.name = NULL                                                                    },
 };
 
 char *vm_words(const struct run *r)
@@ -284,8 +325,8 @@ int vm_move(struct run *r, const json_t *plans)
     json_decref(doc);
     if (rc)
         return rc;
-    run_say("job %s moves %zu machine%s", name, json_array_size(plans),
-            json_array_size(plans) == 1 ? "" : "s");
+    run_say("job %s %s %zu machine%s", name, o->library ? "copies" : "moves",
+            json_array_size(plans), json_array_size(plans) == 1 ? "" : "s");
     if (o->detach)
         return EXIT_DONE;
     rc = run_json(r) ? wait_for(r, name) : watch_job(r, name, &watch);
@@ -363,6 +404,31 @@ int vm_migrate_command(struct run *r)
     return rc;
 }
 
+int vm_copy_command(struct run *r)
+{
+    const struct vm_move_opts *o = r->opts;
+    CLEANUP(mem_free) char *machines = vm_words(r);
+    json_t *doc = NULL;
+    if (!o->to || !o->library)
+        return run_fail(EXIT_USAGE, "say where to: --to HOST --library FOLDER");
+    json_t *options = vm_plans_options(o);
+    int rc = vm_plans_ask(r, machines, o->host, o->to, options, &doc);
+    json_decref(options);
+    if (rc)
+        return rc;
+    bool ok = show_flag(doc, "ok");
+    if ((o->plan_only || !ok) && run_json(r))
+        run_print_json(doc);
+    else if (o->plan_only || !ok)
+        vm_plans_show(doc);
+    if (!ok)
+        rc = run_fail(EXIT_PREFLIGHT, "nothing was copied");
+    else if (!o->plan_only)
+        rc = vm_move(r, json_object_get(doc, "plans"));
+    json_decref(doc);
+    return rc;
+}
+
 int vm_moves_command(struct run *r)
 {
     json_t *doc = NULL;
@@ -391,10 +457,26 @@ int vm_resume_command(struct run *r)
     return rc;
 }
 
+const struct option_row vm_rollback_options[] = {
+    {.name = "destination-is-off",
+     .kind = OPT_BOOL,
+     .off = OPT(destination_off),
+     .help =
+         "A destination that does not answer is switched off for certain: the machine comes back "
+         "without it."},
+    {.name = NULL },
+};
+
 int vm_rollback_command(struct run *r)
 {
+    const struct vm_move_opts *o = r->opts;
     json_t *doc = NULL;
-    int rc = ask_job(r, "vm back", r->words[0], &doc);
+    const struct arg args[] = {
+        {"job",      r->words[0]                                             },
+        {"settings", o->destination_off ? "{\"destination_off\":true}" : NULL},
+        ARGS_END
+    };
+    int rc = run_ask(r, "vm back", args, &doc);
     if (rc == EXIT_DONE && run_json(r))
         run_print_json(doc);
     else if (rc == EXIT_DONE)

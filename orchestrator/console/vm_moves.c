@@ -79,6 +79,7 @@ static void show_pair(const json_t *pair)
     say("waits",
         strcmp(show_str(pair, "pair_state"), "waiting") == 0 ? show_str(pair, "pair_reason") : "");
     say("a person has to decide", show_str(pair, "remedy"));
+    say("left over", show_str(pair, "left"));
     json_array_foreach(json_object_get(pair, "ladder"), i, one)
         say("to keep the promise", json_is_string(one) ? json_string_value(one) : "");
     show_table(stdout, stage_columns, json_object_get(pair, "stages"));

@@ -45,6 +45,33 @@ static void put_flag(json_t *o, const char *key, bool v)
         (void)json_object_set_new(o, key, json_true());
 }
 
+static void put_folder(json_t *o, const char *library)
+{
+    size_t n = library ? strlen(library) : 0;
+    while (n > 1 && library[n - 1] == '/')
+        n--;
+    if (n > 0)
+        (void)json_object_set_new(o, "library", json_stringn(library, n));
+}
+
+/* "vda=/dev/vg/web" on a line each. What is none is given on as it is: the orchestrator refuses it.
+ */
+static void put_devices(json_t *o, const char *lines)
+{
+    CLEANUP(mem_free) char *copy = xstrdup(lines ? lines : "");
+    char *save = NULL;
+    json_t *devices = json_object();
+    for (char *one = strtok_r(copy, "\n", &save); one; one = strtok_r(NULL, "\n", &save)) {
+        char *path = strchr(one, '=');
+        if (path)
+            *path++ = '\0';
+        (void)json_object_set_new(devices, one, json_string(path ? path : ""));
+    }
+    if (json_object_size(devices) > 0)
+        (void)json_object_set(o, "devices", devices);
+    json_decref(devices);
+}
+
 json_t *vm_plans_options(const struct vm_move_opts *o)
 {
     json_t *j = json_object(), *list = json_array();
@@ -60,6 +87,8 @@ json_t *vm_plans_options(const struct vm_move_opts *o)
     put_number(j, "stop_s", o->stop_ms / 1000);
     (void)json_object_set_new(j, "keep_s", json_integer((json_int_t)(o->keep_ms / 1000)));
     put_text(j, "pool", o->pool);
+    put_folder(j, o->library);
+    put_devices(j, o->device);
     put_text(j, "type", o->type);
     put_text(j, "answers", o->answers);
     put_flag(j, "stop", o->stop);

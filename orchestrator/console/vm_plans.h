@@ -6,13 +6,14 @@
 #include "orchestrator/console/run.h"
 
 struct vm_move_opts {
-    char *to, *host, *pool, *type, *override, *answers, *save, *plan, *name;
+    char *to, *host, *pool, *library, *device, *type, *override, *answers, *save, *plan, *name;
     uint64_t max_outage_ms, max_duration_ms, stop_ms, keep_ms;
     uint32_t at_once;
     char *rate;
-    bool stop, force_off, postcopy, flatten, own_tcp, detach, plan_only, partial;
+    bool stop, force_off, postcopy, flatten, own_tcp, detach, plan_only, partial, destination_off;
 };
-extern const struct option_row vm_plan_options[], vm_migrate_options[], vm_evacuate_options[];
+extern const struct option_row vm_plan_options[], vm_migrate_options[], vm_evacuate_options[],
+    vm_copy_options[], vm_rollback_options[];
 
 /* What the options ask for, as the orchestrator takes it. New reference. */
 json_t *vm_plans_options(const struct vm_move_opts *o);

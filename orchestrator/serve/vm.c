@@ -39,9 +39,10 @@ static void vm_back(struct serve *s, const Godwit__ConsoleRequest *req, struct s
 {
     struct fault why = {.err = 0};
     json_t *json = NULL;
-    if (!serve_args(req, "job", 1, ret))
+    if (!serve_args(req, "job settings", 1, ret))
         return;
-    int rc = engine_job_back(s->engine, serve_arg(req, "job"), "rollback", NULL, &json, &why);
+    int rc = engine_job_back(s->engine, serve_arg(req, "job"), "rollback",
+                             serve_arg(req, "settings"), &json, &why);
     serve_answer(ret, rc, json, &why);
 }
 

@@ -33,8 +33,10 @@ struct planning {
 
 static char *about_of(const struct planning *g, const char *word)
 {
-    return xasprintf("%s\n%s\n%s\n%s", g->to, g->host ? g->host : "", vm_text(g->options, "pool"),
-                     word);
+    CLEANUP(mem_free) char *devices = json_dumps(json_object_get(g->options, "devices"), 0);
+    return xasprintf("%s\n%s\n%s\n%s\n%s\n%s", g->to, g->host ? g->host : "",
+                     vm_text(g->options, "pool"), vm_text(g->options, "library"),
+                     devices ? devices : "", word);
 }
 
 /* *ret NULL: it is still out. New reference. */
@@ -161,8 +163,7 @@ static int plan_found(struct planning *g, const char *word, const struct found *
     size_t n = 0;
     json_t *check = NULL;
     CLEANUP(mem_free)
-    uint8_t *args =
-        vm_check_order(json_object_get(f->reply, "answer"), vm_text(g->options, "pool"), &n);
+    uint8_t *args = vm_check_order(json_object_get(f->reply, "answer"), g->options, &n);
     const struct engine_asking a = {
         .name = "vm check", .host = g->to, .about = about, .args = args, .args_len = n};
     int rc = ask(g, &a, &check);

@@ -44,10 +44,23 @@ uint8_t *vm_look_order(const char *machine, bool measure, size_t *retlen)
     return p;
 }
 
-uint8_t *vm_check_order(const json_t *look, const char *pool, size_t *retlen)
+static json_t *wishes(const json_t *devices)
 {
-    json_t *o = json_pack("{s:O?,s:O?,s:s}", "machine", json_object_get(look, "machine"), "source",
-                          json_object_get(look, "host"), "pool", pool);
+    json_t *list = json_array(), *path;
+    const char *target;
+    json_object_foreach((json_t *)(uintptr_t)devices, target, path)(void)
+        json_array_append_new(list, json_pack("{s:s,s:O}", "target", target, "path", path));
+    return list;
+}
+
+uint8_t *vm_check_order(const json_t *look, const json_t *options, size_t *retlen)
+{
+    const char *pool = json_string_value(json_object_get(options, "pool"));
+    const char *library = json_string_value(json_object_get(options, "library"));
+    json_t *o =
+        json_pack("{s:O?,s:O?,s:s,s:s,s:o}", "machine", json_object_get(look, "machine"), "source",
+                  json_object_get(look, "host"), "pool", pool ? pool : "", "library",
+                  library ? library : "", "devices", wishes(json_object_get(options, "devices")));
     ProtobufCMessage *m = json_message(&godwit__vm_check_order__descriptor, o);
     uint8_t *p = pack(m, retlen);
     protobuf_c_message_free_unpacked(m, NULL);

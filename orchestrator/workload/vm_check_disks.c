@@ -29,6 +29,9 @@ void vm_check_storage(struct vm_ctx *c)
         if (!is_one_of(vm_text(disk, "storage"), known))
             vm_say(c, VM_FAIL, "%s is of storage that is not looked into (%s)",
                    vm_text(disk, "target"), vm_text(disk, "storage"));
+        if (vm_to_library(c->f) && strcmp(vm_text(disk, "storage"), "file") != 0)
+            vm_say(c, VM_FAIL, "%s is no file (%s): a library holds files alone",
+                   vm_text(disk, "target"), vm_text(disk, "storage"));
         if (vm_flag(disk, "transient"))
             vm_say(c, VM_FAIL, "%s forgets what is written to it when the machine ends",
                    vm_text(disk, "target"));
@@ -113,7 +116,7 @@ void vm_check_shared(struct vm_ctx *c)
         own += !vm_is_shared(c->f, disk);
         const json_t *there = vm_arrival(c->f, vm_text(disk, "target"));
         const json_t *image = json_array_get(vm_images(c->f, disk), 0);
-        if (vm_flag(there, "exists") && !vm_flag(there, "seen") &&
+        if (vm_flag(there, "exists") && !vm_flag(there, "seen") && !vm_flag(there, "device") &&
             (vm_flag(image, "shared") || vm_flag(image, "block")))
             vm_say(c, VM_FAIL,
                    "%s: something lies at %s there, and it is not what the source has there",
@@ -179,10 +182,13 @@ static void check_below(struct vm_ctx *c, const json_t *disk)
 {
     const json_t *images = vm_images(c->f, disk);
     size_t n = json_array_size(images);
+    if (vm_to_library(c->f) && !vm_flag(c->f->options, "flatten"))
+        vm_say(c, VM_FAIL, "%s stands on %s: what lies in a library stands on nothing else",
+               vm_text(disk, "target"), vm_text(json_array_get(images, 1), "path"));
     if (vm_flag(c->f->options, "flatten") && vm_number(vm_domain(c->f), "snapshots") > 0)
         vm_say(c, VM_FAIL, "%s: its snapshots would be lost in one flat image",
                vm_text(disk, "target"));
-    for (size_t k = 1; k < n; k++) {
+    for (size_t k = 1; k < n && !vm_to_library(c->f); k++) {
         const json_t *image = json_array_get(images, k), *next = json_array_get(images, k + 1);
         check_one_below(c, disk, image);
         if (next && vm_chain_goes_along(c->f, disk) && !is_named_right(c->f, image, next))

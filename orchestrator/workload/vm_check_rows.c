@@ -173,6 +173,11 @@ static void check_busy(struct vm_ctx *c)
     const json_t *d = vm_domain(c->f);
     static const char *const fit[] = {"running", "blocked", "off"};
     bool fits = false;
+    if (vm_to_library(c->f) && strcmp(vm_text(d, "state"), "off") != 0)
+        vm_say(c, VM_FAIL, "it is %s: only a machine that is off is copied into a library",
+               vm_text(d, "state"));
+    if (vm_to_library(c->f) && vm_flag(d, "managed_save"))
+        vm_say(c, VM_FAIL, "its memory is saved: its disks alone would be as after a power cut");
     for (size_t i = 0; i < ARRAY_SIZE(fit); i++)
         fits = fits || strcmp(vm_text(d, "state"), fit[i]) == 0;
     if (!fits)
@@ -239,8 +244,11 @@ static const struct vm_check_row rows[] = {
         "make it an ordinary disk (device='disk'), or move its content inside of the guest"),
     THERE("pool", 5, true,
           "define and start the pool (virsh pool-start), or name another with --pool"),
-    THERE("folder", 5, true, "make the folder there, or name a pool with --pool"),
-    THERE("disk-absent", 5, true, "take away what lies there, or name another pool with --pool"),
+    THERE("folder", 5, true,
+          "make the folder there, name a pool with --pool, or a blank device for a raw disk with "
+          "--device vda=PATH"),
+    THERE("disk-absent", 5, true,
+          "take away what lies there, or name another place (--pool, --device)"),
     ROW("space", 5, "destination", true, vm_check_space, "no disk is copied",
         "make room there, or name another pool with --pool"),
     ROW("cache", 5, "source", false, vm_check_cache, "none is written through a cache that lies",
@@ -257,7 +265,8 @@ static const struct vm_check_row rows[] = {
         "look into it with qemu-img info -U: if the name is yours, put that image into a storage "
         "pool; if it is not, its guest may read files of its host by it"),
     ROW("snapshots", 8, "source", true, check_snapshots, "it has none",
-        "merge external snapshots (virsh blockcommit), or leave the disks where they are (no "
+        "delete the one that keeps memory in a file (virsh snapshot-delete), merge external ones "
+        "(virsh blockcommit), or leave the disks where they are (no "
         "--pool); move the machine while it is off"),
     ROW("checkpoints", 8, "source", false, check_checkpoints, "it has none",
         "take a whole backup afterwards"),
@@ -278,7 +287,8 @@ static const struct vm_check_row rows[] = {
           "rename or remove the other machine there: two of one name, UUID or address cannot be"),
     ROW("trust", 12, "both", true, check_trust, "", ""),
     ROW("quiet", 13, "source", true, check_busy, "no job runs on it, nothing of it is saved",
-        "wait for the job's end; start the machine (virsh start), drop what was saved (virsh "
+        "wait for the job's end; start the machine (virsh start) or shut it down, drop what was "
+        "saved (virsh "
         "managedsave-remove), or keep the disks' paths (no --pool)"),
     ROW("errors", 13, "source", true, vm_check_errors, "its disks have no error",
         "repair the storage, and start the machine anew"),

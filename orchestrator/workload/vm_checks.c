@@ -94,12 +94,22 @@ bool vm_is_disk(const json_t *disk)
            *vm_text(disk, "source") != '\0';
 }
 
+bool vm_to_library(const struct vm_facts *f)
+{
+    return *vm_text(f->options, "library") != '\0';
+}
+
 bool vm_is_shared(const struct vm_facts *f, const json_t *disk)
 {
     const json_t *own = json_array_get(vm_images(f, disk), 0);
     const json_t *there = vm_arrival(f, vm_text(disk, "target"));
+    if (vm_to_library(f))
+        return false;
     if (strcmp(vm_text(disk, "storage"), "network") == 0)
         return true; /* named by protocol and server, for every host the same */
+    const char *device = vm_text(json_object_get(f->options, "devices"), vm_text(disk, "target"));
+    if (*device && strcmp(device, vm_text(disk, "source")) != 0)
+        return false;
     /* A disk whose place was asked for moves there, also when both hosts see it. */
     if (*vm_text(f->options, "pool") &&
         strcmp(vm_text(there, "path"), vm_text(disk, "source")) != 0)
@@ -179,6 +189,20 @@ static json_t *run_one(const struct vm_facts *f, const struct vm_check_row *r)
     return o;
 }
 
+/* A copy is to be whole; whether it could run there nobody asks. */
+static bool is_asked(const struct vm_facts *f, const char *id)
+{
+    static const char *const of_copies[] = {"hypervisors", "known", "storage", "folder",
+                                            "disk-absent", "space", "chain",   "image-header",
+                                            "snapshots",   "trust", "quiet",   "errors"};
+    if (!vm_to_library(f))
+        return true;
+    for (size_t i = 0; i < ARRAY_SIZE(of_copies); i++)
+        if (strcmp(of_copies[i], id) == 0)
+            return true;
+    return false;
+}
+
 json_t *vm_checks_run(const struct vm_facts *f)
 {
     json_t *list = json_array();
@@ -186,7 +210,8 @@ json_t *vm_checks_run(const struct vm_facts *f)
     /* When one of them is silent the first row says so, and the rest would be guesses. */
     bool both = vm_machine(f) && f->check;
     for (size_t i = 0; (r = vm_check_row(i)) != NULL && (both || i == 0); i++)
-        (void)json_array_append_new(list, run_one(f, r));
+        if (is_asked(f, r->id))
+            (void)json_array_append_new(list, run_one(f, r));
     return list;
 }
 

@@ -28,7 +28,8 @@ bool vm_check_good(const json_t *checks, const char *id);
 const json_t *vm_machine(const struct vm_facts *f);
 const json_t *vm_domain(const struct vm_facts *f);
 const json_t *vm_arrival(const struct vm_facts *f, const char *target);
-bool vm_is_disk(const json_t *disk); /* no drive for media, and something is in it */
+bool vm_is_disk(const json_t *disk);          /* no drive for media, and something is in it */
+bool vm_to_library(const struct vm_facts *f); /* a copy alone is to go, into a library */
 /* Both hosts see it, as far as that can be told without a mark. */
 bool vm_is_shared(const struct vm_facts *f, const json_t *disk);
 const char *vm_text(const json_t *o, const char *key); /* "" where there is none */

@@ -35,6 +35,12 @@ static json_t *body_of(const Godwit__Result *r, const ProtobufCMessageDescriptor
     return o;
 }
 
+/* The machine stays, and what the destination has of it is no machine. */
+static bool is_copy(const struct pair_view *p)
+{
+    return vm_type_is(vm_type_of_plan(vm_plan_of(p)), VM_COPIES);
+}
+
 static enum verdict took(const struct pair_view *p, unsigned row)
 {
     json_t *kept = vm_kept(vm_facts_of(p), row);
@@ -42,7 +48,8 @@ static enum verdict took(const struct pair_view *p, unsigned row)
     (void)json_object_set_new(kept, "state", json_string("done"));
     (void)json_object_set_new(kept, "took_ms", json_integer(clock_wall_ms() - began));
     if (strcmp(vm_rows[row].id, "forget") == 0)
-        (void)json_object_set_new(vm_facts_of(p), "state", json_string("moved"));
+        (void)json_object_set_new(vm_facts_of(p), "state",
+                                  json_string(is_copy(p) ? "copied" : "moved"));
     return VERDICT_NEXT;
 }
 
@@ -169,7 +176,7 @@ static enum verdict judge_start(const struct pair_view *p, const struct sights *
         return fail(reterr, ESTALE, "the machine's definition was changed since it was planned");
     if (!is_as_planned(move, s->here))
         return fail(reterr, ESTALE, "the machine was started or stopped since it was planned");
-    if (!same_host && !is(s->there, "absent", NULL, NULL))
+    if (!same_host && !is_copy(p) && !is(s->there, "absent", NULL, NULL))
         return fail(reterr, EEXIST, "the destination has the machine already");
     return took(p, vm_row_of(p->stage));
 }
@@ -183,9 +190,17 @@ static enum verdict judge_end(const struct pair_view *p, const struct sights *s)
     bool as_before = is_as_planned(move, s->here);
     if (vm_flag(facts, "frozen") || vm_flag(facts, "arrived"))
         return VERDICT_NEXT;
-    bool alone =
-        strcmp(p->source_host, p->destination_host) == 0 || is(s->there, "absent", NULL, NULL);
+    bool alone = is_copy(p) || vm_is_given_up(p) ||
+                 strcmp(p->source_host, p->destination_host) == 0 ||
+                 is(s->there, "absent", NULL, NULL);
     bool back = as_before && alone;
+    if (vm_is_given_up(p))
+        (void)json_object_set_new(
+            facts, "left",
+            json_sprintf(
+                "what the move made on host %s; godwit vm rollback takes it away when that "
+                "host is up again",
+                p->destination_host));
     if (vm_flag(facts, "touched") && !back)
         ask_person(p, s);
     else
@@ -197,9 +212,11 @@ static enum verdict judge_end(const struct pair_view *p, const struct sights *s)
 static enum verdict judge_looks(const struct pair_view *p, const Godwit__Result *const results[2],
                                 struct fault *reterr)
 {
-    json_t *here = vm_look_answer(results[0]), *there = vm_look_answer(results[1]);
+    bool alone = vm_is_given_up(p);
+    json_t *here = vm_look_answer(results[0]);
+    json_t *there = alone ? NULL : vm_look_answer(results[1]);
     struct sights s = {.here = vm_text(json_object_get(here, "sight"), "is"),
-                       .there = vm_text(json_object_get(there, "sight"), "is")};
+                       .there = alone ? "absent" : vm_text(json_object_get(there, "sight"), "is")};
     const char *id = vm_rows[vm_row_of(p->stage)].id;
     enum verdict v;
     if (!*s.here || !*s.there) {
@@ -307,7 +324,7 @@ static enum verdict judge_act(const struct pair_view *p, const Godwit__Result *c
                               struct fault *reterr)
 {
     unsigned row = vm_row_of(p->stage);
-    bool both = vm_rows[row].on == VM_ON_BOTH;
+    bool both = vm_rows[row].on == VM_ON_BOTH && !vm_is_given_up(p);
     enum verdict v = judge_sides(results, both, reterr);
     for (int i = 0; v == VERDICT_NEXT && i < (both ? 2 : 1); i++)
         v = read_answer(p, row, results[i], i == 0, reterr);
@@ -372,6 +389,8 @@ static enum verdict judge_back(const struct pair_view *p, enum verdict v)
     unsigned row = vm_row_of(p->stage);
     if (v == VERDICT_NEXT && strcmp(vm_rows[row].id, "forget") == 0)
         (void)json_object_set_new(vm_facts_of(p), "forgotten", json_true());
+    else if (v == VERDICT_NEXT && vm_is_given_up(p) && vm_rows[row].on == VM_ON_BOTH)
+        (void)json_object_set_new(vm_kept(vm_facts_of(p), row), "state", json_string("left"));
     else if (v == VERDICT_NEXT)
         (void)json_object_del(json_object_get(vm_facts_of(p), "rows"), vm_rows[row].id);
     return v;
@@ -383,7 +402,8 @@ enum verdict vm_judge_stage(const struct pair_view *p, const Godwit__Result *con
     unsigned row = vm_row_of(p->stage);
     const struct vm_row *r = &vm_rows[row];
     if (r->traits & (VM_OWN | VM_MARKS)) {
-        enum verdict v = judge_sides(results, (r->traits & VM_OWN) != 0, reterr);
+        bool both = r->traits & VM_OWN && !vm_is_given_up(p);
+        enum verdict v = judge_sides(results, both, reterr);
         /* As long as nobody knows where it is, nothing is taken back. */
         if (v == VERDICT_FAIL && strcmp(r->id, "verdict") == 0) {
             reterr->what_next = FAULT_RETRY;
@@ -403,7 +423,7 @@ enum verdict vm_judge_stage(const struct pair_view *p, const Godwit__Result *con
                     "the destination was lost, and the machine runs on at the source; what was "
                     "begun at the destination is removed when it is back");
     }
-    if (strcmp(r->id, "migrate") == 0 && (!results[0] || !results[1]))
+    if (strcmp(r->id, "migrate") == 0 && !vm_is_given_up(p) && (!results[0] || !results[1]))
         return VERDICT_WAIT;
     enum verdict v = judge_act(p, results, reterr);
     if (vm_deed_of(p->stage) == VM_DEED_UNDO)

@@ -62,13 +62,21 @@ struct vm_row_case vm_case_of(const json_t *plan)
 static bool is_there(const json_t *facts)
 {
     return vm_kept(facts, vm_row_find("drop")) || vm_is_done(facts, vm_row_find("verdict")) ||
-           vm_flag(facts, "arrived");
+           vm_is_done(facts, vm_row_find("shelve")) || vm_flag(facts, "arrived");
 }
 
 /* A live move was begun, and nobody has said yet that the machine stayed. */
 static bool is_open(const json_t *facts)
 {
     return vm_kept(facts, vm_row_find("migrate")) && !vm_flag(facts, "stayed");
+}
+
+/* A person said that the destination is off for good: on the way back it is not asked any more.
+ * What it has of the move is taken away by a later way back, if it ever comes up again. */
+bool vm_is_given_up(const struct pair_view *p)
+{
+    return vm_deed_of(p->stage) == VM_DEED_UNDO &&
+           vm_flag(json_object_get(p->facts, "vm"), "destination_off");
 }
 
 /* ── which stages ── */
@@ -91,9 +99,12 @@ static bool is_wanted(const struct pair_view *p)
     if (vm_flag(facts, "frozen") || is_there(facts))
         return false;
     if (strcmp(r->id, "verdict") == 0)
-        return is_open(facts);
+        return is_open(facts) && !vm_is_given_up(p);
     if (forgets)
         return !vm_flag(facts, "forgotten");
+    if (vm_is_given_up(p) &&
+        (r->on == VM_ON_DESTINATION || strcmp(vm_text(vm_kept(facts, row), "state"), "left") == 0))
+        return false;
     return r->traits & VM_UNDOES && vm_kept(facts, row);
 }
 
@@ -122,11 +133,21 @@ static bool ready(const struct pair_view *p, char *why, size_t size)
     const json_t *facts = json_object_get(p->facts, "vm");
     const struct vm_row *r = &vm_rows[vm_row_of(p->stage)];
     bool back = vm_deed_of(p->stage) == VM_DEED_UNDO;
-    if (back && r->on == VM_ON_SOURCE && !may_run_there(facts))
+    if (vm_is_given_up(p) || (back && r->on == VM_ON_SOURCE && !may_run_there(facts)))
         return is_here(p, 0, why, size);
     if (back && strcmp(r->id, "reserve") == 0)
         return is_here(p, 1, why, size);
-    return is_here(p, 0, why, size) && is_here(p, 1, why, size);
+    if (!is_here(p, 0, why, size))
+        return false;
+    if (is_here(p, 1, why, size))
+        return true;
+    if (back && may_run_there(facts))
+        (void)snprintf(
+            why, size,
+            "host %s is away, and the machine may run there: bring it back, or switch it "
+            "off and say godwit vm rollback JOB --destination-is-off",
+            p->destination_host);
+    return false;
 }
 
 bool vm_is_held(const struct pair_view *p)
@@ -168,6 +189,13 @@ static unsigned back(const struct pair_view *p, const struct fault *why)
         (void)json_object_set_new(facts, "state", json_string("refused"));
         return VM_STAGES;
     }
+    if (p->stage && vm_is_given_up(p))
+        (void)json_object_set_new(
+            facts, "remedy",
+            json_sprintf(
+                "what %s has on its disks on %s counts now: make its definition anew there "
+                "if it is missing, and start it (virsh start)",
+                p->source, p->source_host));
     if (!forth || is_there(facts) || vm_flag(facts, "frozen")) {
         (void)json_object_set_new(facts, "state",
                                   json_string(is_there(facts) ? "half done" : "needs a person"));
@@ -183,7 +211,7 @@ static unsigned back(const struct pair_view *p, const struct fault *why)
 static int admit_move(const struct pair_view *p, json_t *facts, struct fault *reterr)
 {
     const char *state = vm_state_of(facts);
-    if (strcmp(state, "moved") == 0)
+    if (strcmp(state, "moved") == 0 || strcmp(state, "copied") == 0)
         return 1;
     if (strcmp(state, "going back") == 0 || strcmp(state, "stayed") == 0)
         return fault_set(reterr, FAULT_STOP_JOB, EPROTO,
@@ -200,6 +228,8 @@ static int admit_move(const struct pair_view *p, json_t *facts, struct fault *re
     }
     go_anew(facts);
     (void)json_object_del(facts, "why");
+    (void)json_object_del(facts, "left");
+    (void)json_object_del(facts, "destination_off");
     (void)json_object_del(facts, "frozen");
     (void)json_object_del(facts, "remedy");
     (void)json_object_set_new(facts, "state", json_string("waiting"));
@@ -207,27 +237,37 @@ static int admit_move(const struct pair_view *p, json_t *facts, struct fault *re
 }
 
 /* What a person was asked to decide is looked at again. */
-static int admit_back(json_t *facts, struct fault *reterr)
+static int admit_back(const struct pair_view *p, json_t *facts, const json_t *settings,
+                      struct fault *reterr)
 {
+    bool off = vm_flag(settings, "destination_off");
+    if (off && !p->away_ms[SIDE_DESTINATION])
+        return fault_set(reterr, FAULT_STOP_JOB, EPROTO,
+                         "host %s answers: it is not off, and is asked like the source",
+                         p->destination_host);
+    if (vm_is_done(facts, vm_row_find("shelve")))
+        return fault_set(reterr, FAULT_STOP_JOB, EPROTO,
+                         "the copy is in its library: remove its folder there if it is not wanted");
     if (is_there(facts))
         return fault_set(reterr, FAULT_STOP_JOB, EPROTO,
                          "the machine is at the destination: move it back by another job");
     go_anew(facts);
     (void)json_object_del(facts, "frozen");
     (void)json_object_del(facts, "remedy");
+    (void)json_object_del(facts, "left");
+    (void)json_object_set_new(facts, "destination_off", json_boolean(off));
     return json_object_size(json_object_get(facts, "rows")) > 0 ? 0 : 1;
 }
 
 static int admit(const struct pair_view *p, const char *phase, const json_t *settings,
                  struct fault *reterr)
 {
-    (void)settings;
     json_t *facts = vm_facts_of(p);
     if (!vm_type_of_plan(vm_plan_of(p)))
         return fault_set(reterr, FAULT_STOP_JOB, EPROTO, "pair %u has no plan", p->n);
     if (strcmp(phase, "move") == 0)
         return admit_move(p, facts, reterr);
-    return admit_back(facts, reterr);
+    return admit_back(p, facts, settings, reterr);
 }
 
 /* ── the job's options ── */

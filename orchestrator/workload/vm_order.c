@@ -32,6 +32,8 @@ static int plan_looks(const struct pair_view *p, struct planned_step ret[2])
         ret[i].side = i == 0 ? SIDE_SOURCE : SIDE_DESTINATION;
         ret[i].kind = "vm.look";
         ret[i].args = vm_look_order(vm_text(move, "uuid"), false, &ret[i].args_len);
+        if (vm_is_given_up(p))
+            return 1;
     }
     return 2;
 }
@@ -119,7 +121,7 @@ static int plan_act(const struct pair_view *p, const struct vm_row *r, Godwit__V
     memcpy(&o.order.plan, &m, sizeof m);
     if (r->on & VM_ON_SOURCE)
         plan_side(p, &o, SIDE_SOURCE, &ret[n++]);
-    if (r->on & VM_ON_DESTINATION)
+    if (r->on & VM_ON_DESTINATION && !vm_is_given_up(p))
         plan_side(p, &o, SIDE_DESTINATION, &ret[n++]);
     protobuf_c_message_free_unpacked(m, NULL);
     explicit_bzero(o.secret, sizeof o.secret);

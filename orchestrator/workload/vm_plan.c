@@ -12,6 +12,7 @@
 #include "common/base/sha256.h"
 #include "common/base/text.h"
 #include "orchestrator/workload/vm_chain.h"
+#include "orchestrator/workload/vm_checks_priv.h"
 #include "orchestrator/workload/vm_types.h"
 
 #define STOP_S 120   /* for a guest to shut down */
@@ -104,6 +105,11 @@ static void weigh(struct planning *g)
 
 static bool by_state(struct planning *g, const struct vm_type *t)
 {
+    if (vm_type_is(t, VM_COPIES) != vm_to_library(g->f))
+        return against(g, vm_to_library(g->f) ? "it is to stay where it is: a copy is to be made"
+                                              : "no library was named");
+    if (vm_type_is(t, VM_COPIES) && g->here)
+        return against(g, "the library is to be on another host than the machine");
     if (vm_type_is(t, VM_WITHIN) && !g->here)
         return against(g, "the machine goes to another host");
     if (!vm_type_is(t, VM_WITHIN) && g->here)
@@ -122,13 +128,18 @@ static bool by_storage(struct planning *g, const struct vm_type *t)
     size_t i;
     const json_t *disk;
     if (vm_type_is(t, VM_WITHIN))
-        return false;
+        return json_object_size(json_object_get(g->f->options, "devices")) > 0 &&
+               against(g, "storage changes into pools alone (--pool)");
     if (vm_type_is(t, VM_ON_SHARED) && g->own > 0)
         return against(g, "%zu of its %zu disks are seen by the source alone", g->own, g->disks);
     if (vm_type_is(t, VM_ON_SHARED) && g->saved)
         return against(g, "its saved memory is on the source alone");
     if (!vm_type_is(t, VM_ON_SHARED) && g->own == 0 && g->disks > 0 && !g->saved)
         return against(g, "both hosts see all of its disks: nothing is to be copied");
+    if (!vm_type_has(t, "seed") && t->type != GODWIT__VM_MOVE_TYPE__VM_MOVE_COLD &&
+        json_object_size(json_object_get(g->f->options, "devices")) > 0)
+        return against(g, "a device of its own for a disk is written only by the ways of Network "
+                          "and the warm ones");
     json_array_foreach(disks_of(g), i, disk)
     {
         if (vm_type_has(t, "seed") && vm_chain_goes_along(g->f, disk))
@@ -263,12 +274,16 @@ static json_t *plan_disk(const struct planning *g, const json_t *disk)
                                                             : GODWIT__VM_MOVE_DISK__HOW__COPY;
     bool flat = how == GODWIT__VM_MOVE_DISK__HOW__COPY && vm_chain_depth(g->f, disk) > 0;
     const char *path = *vm_text(there, "path") ? vm_text(there, "path") : vm_text(disk, "source");
-    return json_pack("{s:s,s:i,s:s,s:s,s:s,s:s,s:I,s:I,s:b,s:b,s:o}", "target",
+    bool to_device = vm_flag(there, "device");
+    bool device =
+        vm_flag(json_array_get(vm_images(g->f, disk), 0), "block") || vm_flag(there, "block");
+    return json_pack("{s:s,s:i,s:s,s:s,s:s,s:s,s:I,s:I,s:b,s:b,s:o,s:b,s:b}", "target",
                      vm_text(disk, "target"), "how", how, "source", vm_text(disk, "source"), "path",
                      path, "pool", vm_text(there, "pool"), "format", vm_text(disk, "format"),
                      "virtual_bytes", (json_int_t)vm_number(disk, "virtual_bytes"), "real_bytes",
                      (json_int_t)real_bytes(g, disk), "read_only", vm_flag(disk, "read_only"),
-                     "flatten", flat, "bases", vm_chain_names(g->f, disk));
+                     "flatten", flat, "bases", vm_chain_names(g->f, disk), "device", device,
+                     "to_device", to_device);
 }
 
 /* A medium that both hosts have stays in its drive. */
@@ -303,15 +318,16 @@ static json_t *plan_move(const struct planning *g, const struct vm_type *t)
     json_t *bases = vm_type_is(t, VM_WITHIN) ? json_array() : vm_chain_bases(g->f);
     uint64_t stop = vm_number(o, "stop_s");
     uint64_t keep = json_object_get(o, "keep_s") ? vm_number(o, "keep_s") : KEEP_S;
-    return json_pack("{s:i,s:s,s:s,s:b,s:o,s:s,s:I,s:I,s:I,s:b,s:I,s:s,s:I,s:b,s:o,s:b}", "type",
-                     (int)t->type, "uuid", vm_text(d, "uuid"), "name", vm_text(d, "name"), "runs",
-                     g->runs, "disks", disks, "definition", vm_text(vm_machine(g->f), "digest"),
-                     "max_outage_ms", (json_int_t)vm_number(o, "max_outage_ms"), "max_duration_s",
+    return json_pack("{s:i,s:s,s:s,s:b,s:o,s:s,s:I,s:I,s:I,s:b,s:I,s:s,s:I,s:b,s:o,s:b,s:s}",
+                     "type", (int)t->type, "uuid", vm_text(d, "uuid"), "name", vm_text(d, "name"),
+                     "runs", g->runs, "disks", disks, "definition",
+                     vm_text(vm_machine(g->f), "digest"), "max_outage_ms",
+                     (json_int_t)vm_number(o, "max_outage_ms"), "max_duration_s",
                      (json_int_t)vm_number(o, "max_duration_s"), "shutdown_s",
                      (json_int_t)(stop ? stop : STOP_S), "postcopy", vm_flag(o, "postcopy"),
                      "seed_s", (json_int_t)keep, "answers", vm_text(o, "answers"), "streams",
                      (json_int_t)0, "force_off", vm_flag(o, "force_off"), "bases", bases, "own_tcp",
-                     vm_flag(o, "own_tcp"));
+                     vm_flag(o, "own_tcp"), "library", vm_text(o, "library"));
 }
 
 /* Disks whose storage a mark has to prove to be shared. A device is known by its identity. */
@@ -332,7 +348,8 @@ static void put_type(const struct planning *g, const struct vm_type *t, json_t *
 {
     struct vm_cost c = vm_type_cost(t, &g->load);
     char why[WHY_MAX];
-    const char *how = vm_type_is(t, VM_WITHIN)      ? "its storage changes on its own host"
+    const char *how = vm_type_is(t, VM_COPIES)      ? "and stays: a copy goes into the library"
+                      : vm_type_is(t, VM_WITHIN)    ? "its storage changes on its own host"
                       : vm_type_is(t, VM_ON_SHARED) ? "both hosts see all of its disks"
                       : g->saved && g->own == 0     ? "its saved memory goes along"
                                                     : "its disks go along";
@@ -357,6 +374,8 @@ static void put_type(const struct planning *g, const struct vm_type *t, json_t *
 /* Ways that are for machines in another state are no news to anybody. */
 static bool is_told(const struct planning *g, const struct vm_type *t)
 {
+    if (vm_to_library(g->f) || vm_type_is(t, VM_COPIES))
+        return vm_to_library(g->f) && vm_type_is(t, VM_COPIES);
     return vm_type_is(t, VM_WITHIN) == g->here &&
            (g->runs ? vm_type_is(t, VM_FOR_RUNNING) : vm_type_is(t, VM_FOR_OFF));
 }
@@ -414,8 +433,9 @@ json_t *vm_plan(const struct vm_question *q)
                              "uuid", vm_text(d, "uuid"), "from", q->facts.from, "to", q->facts.to,
                              "state", vm_text(d, "state"));
     weigh(&g);
-    (void)json_object_set_new(plan, "memory_bytes",
-                              json_integer((json_int_t)vm_number(d, "memory_bytes")));
+    (void)json_object_set_new(
+        plan, "memory_bytes",
+        json_integer(vm_to_library(&q->facts) ? 0 : (json_int_t)vm_number(d, "memory_bytes")));
     g.checks = vm_checks_run(&q->facts);
     (void)json_object_set_new(plan, "rate", json_integer((json_int_t)g.load.rate));
     (void)json_object_set_new(plan, "rate_measured", json_boolean(q->rate != 0));
@@ -463,86 +483,4 @@ uint64_t vm_plan_rate(const json_t *facts)
     for (size_t i = 0; i < ARRAY_SIZE(acts); i++)
         ms += vm_number(json_object_get(rows, acts[i]), "took_ms");
     return bytes >= RATE_BYTES && ms > 0 ? bytes / ms * 1000 : 0;
-}
-
-/* ── what a request may say ── */
-
-static int refuse(struct fault *reterr, const char *key, const char *what)
-{
-    return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "%.64s: %s", key, what);
-}
-
-static bool is_short_text(const json_t *v)
-{
-    return json_is_string(v) && json_string_length(v) <= 255;
-}
-
-static bool are_short_texts(const json_t *v)
-{
-    size_t i;
-    const json_t *one;
-    if (!json_is_array(v) || json_array_size(v) > 64)
-        return false;
-    json_array_foreach(v, i, one)
-    {
-        if (!is_short_text(one))
-            return false;
-    }
-    return true;
-}
-
-static bool is_number(const json_t *v)
-{
-    return json_is_integer(v) && json_integer_value(v) >= 0 && json_integer_value(v) <= UINT32_MAX;
-}
-
-static bool is_size(const json_t *v)
-{
-    return json_is_integer(v) && json_integer_value(v) >= 0;
-}
-
-static bool is_flag(const json_t *v)
-{
-    return json_is_boolean(v);
-}
-
-int vm_plan_check_options(json_t *options, struct fault *reterr)
-{
-    static const struct {
-        const char *key;
-        bool (*fits)(const json_t *v);
-        const char *what;
-    } known[] = {
-        {"max_outage_ms",   is_number,       "must be milliseconds"      },
-        {"max_duration_s",  is_number,       "must be seconds"           },
-        {"stop_s",          is_number,       "must be seconds"           },
-        {"keep_s",          is_number,       "must be seconds"           },
-        {"arriving_disk",   is_size,         "must be bytes"             },
-        {"arriving_memory", is_size,         "must be bytes"             },
-        {"pool",            is_short_text,   "must be a pool's name"     },
-        {"type",            is_short_text,   "must be the name of a type"},
-        {"answers",         is_short_text,   "must be arp or tcp ADDRESS"},
-        {"stop",            is_flag,         "must be true or false"     },
-        {"force_off",       is_flag,         "must be true or false"     },
-        {"postcopy",        is_flag,         "must be true or false"     },
-        {"own_tcp",         is_flag,         "must be true or false"     },
-        {"flatten",         is_flag,         "must be true or false"     },
-        {"override",        are_short_texts, "must be a list of checks"  },
-    };
-    const char *key;
-    const json_t *v;
-    json_object_foreach(options, key, v)
-    {
-        size_t i = 0;
-        while (i < ARRAY_SIZE(known) && strcmp(known[i].key, key) != 0)
-            i++;
-        if (i == ARRAY_SIZE(known))
-            return refuse(reterr, key, "unknown option");
-        if (!known[i].fits(v))
-            return refuse(reterr, key, known[i].what);
-    }
-    const char *type = vm_text(options, "type");
-    if (*type && !vm_type_named(type))
-        return refuse(reterr, "type", "there is no such type of moving");
-    return 0;
 }

@@ -41,6 +41,8 @@ const struct vm_row vm_rows[VM_ROWS] = {
     {"adopt",   95, "Making the machine the destination's own", VM_ON_DESTINATION, 120,
      "the destination's libvirt",                                                                                     VM_COMMITS            },
     {"shift",   50, "Moving disks to other storage",            VM_ON_SOURCE,      0,    "the hypervisor",            VM_UNDOES             },
+    {"shelve",  90, "Putting the copy into the library",        VM_ON_DESTINATION, 300,
+     "the library's storage",                                                                                         VM_UNDOES             },
     {"forget",  98, "Putting the notes away",                   VM_ON_BOTH,        120,  AGENTS,                      VM_COMMITS            },
     {"judge",   99, "Looking at where the machine is",          VM_ON_BOTH,        0,    AGENTS,                      VM_OWN                },
 };

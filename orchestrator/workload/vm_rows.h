@@ -27,7 +27,7 @@ enum vm_row_trait {
     VM_BASES = 64,  /* only where disks stand on images that go along */
 };
 
-#define VM_ROWS 23
+#define VM_ROWS 24
 extern const struct vm_row vm_rows[VM_ROWS];
 #define VM_NO_ROW VM_ROWS
 unsigned vm_row_find(const char *id); /* VM_NO_ROW: there is none */

@@ -84,7 +84,7 @@ static json_t *fact_json(const json_t *facts)
 json_t *vm_outline(const struct pair_view *p)
 {
     static const char *const promised[] = {"bytes", "seconds", "outage_ms"};
-    static const char *const shown[] = {"why", "sights", "ladder", "state", "remedy"};
+    static const char *const shown[] = {"why", "sights", "ladder", "state", "remedy", "left"};
     static const char *const planned[] = {"machine", "uuid", "from", "to", "type", "name"};
     const json_t *facts = json_object_get(p->facts, "vm"), *plan = vm_plan_of(p);
     const struct vm_type *t = vm_type_of_plan(plan);

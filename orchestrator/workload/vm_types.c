@@ -26,6 +26,7 @@ static const char *const warm[] = {"reserve", "seed",   "pause", "copy",    "sta
                                    "adopt",   "forget", NULL};
 static const char *const cold[] = {"reserve", "stop",    "state", "copy",  "fence",  "define",
                                    "start",   "answers", "drop",  "adopt", "forget", NULL};
+static const char *const library[] = {"reserve", "state", "copy", "shelve", "forget", NULL};
 static const char *const shift[] = {"shift", "forget", NULL};
 
 #define TYPE(t) GODWIT__VM_MOVE_TYPE__VM_MOVE_##t
@@ -41,6 +42,7 @@ static const struct vm_type types[] = {
     {TYPE(SAN),           "san",           "SAN",                 VM_FOR_RUNNING | VM_FOR_OFF | VM_ON_SHARED | VM_STARTS_ANEW, san       },
     {TYPE(WARM),          "warm",          "Network, warm",       VM_FOR_RUNNING | VM_STARTS_ANEW,                             warm      },
     {TYPE(COLD),          "cold",          "Network",             VM_FOR_RUNNING | VM_FOR_OFF | VM_STARTS_ANEW,                cold      },
+    {TYPE(LIBRARY),       "library",       "Library copy",        VM_FOR_OFF | VM_COPIES,                                      library   },
 };
 
 const struct vm_type *vm_type_at(size_t i)

@@ -14,6 +14,7 @@ enum vm_trait {
     VM_WITH_MEMORY = 8,  /* what it has in memory goes along: no new start */
     VM_ON_SHARED = 16,   /* both hosts see all its disks; else some are copied */
     VM_STARTS_ANEW = 32, /* a machine that runs is shut down or started anew for it */
+    VM_COPIES = 64,      /* no move: a copy goes into a library, the machine stays */
 };
 
 struct vm_type {

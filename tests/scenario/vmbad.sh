@@ -50,7 +50,7 @@ stops "a full pool" space "its disks may grow to 64" "make room there, or name a
 new_disk
 bad
 on kvm2 sh -c "echo mine >$images/bad.qcow2"
-stops "a disk that is there already" disk-absent "something else lies at $images/bad.qcow2" "take away what lies there, or name another pool with --pool"
+stops "a disk that is there already" disk-absent "something else lies at $images/bad.qcow2" "take away what lies there, or name another place"
 
 new_disk
 bad "<hostdev mode='subsystem' type='pci'><source><address domain='0x0000' bus='0x01' slot='0x00' function='0x0'/></source></hostdev>"

@@ -8,28 +8,6 @@
 #include "tests/unit/engine/vm_world.h"
 #include "tests/unit/test.h"
 
-static int enter(struct bench *b, const char *phase)
-{
-    struct fault why = {.err = 0};
-    json_t *json = NULL;
-    int rc = engine_job_enter(b->engine, "wave", phase, NULL, &json, &why);
-    json_decref(json);
-    return rc;
-}
-
-static const char *state_of(struct bench *b)
-{
-    static char ret[32];
-    struct fault why = {.err = 0};
-    json_t *json = NULL;
-    assert_int_equal(engine_job_outline(b->engine, "wave", &json, &why), 0);
-    const json_t *pair = json_array_get(json_object_get(json, "pairs"), 0);
-    const char *s = json_string_value(json_object_get(pair, "state"));
-    (void)snprintf(ret, sizeof ret, "%s", s ? s : "");
-    json_decref(json);
-    return ret;
-}
-
 /* The hosts do not reach each other: a machine that is held goes back soon, one that is off by
  * itself has time. */
 static void what_is_held_does_not_wait_for_a_link(void **state)

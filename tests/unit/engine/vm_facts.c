@@ -22,7 +22,7 @@ static json_t *stages(void)
 {
     static const char *const all[] = {"reserve", "stop",  "seed",   "pause", "save",    "copy",
                                       "state",   "fence", "define", "start", "migrate", "answers",
-                                      "drop",    "adopt", "forget", "shift", "bases"};
+                                      "drop",    "adopt", "forget", "shift", "bases",   "shelve"};
     json_t *list = json_array();
     for (size_t i = 0; i < ARRAY_SIZE(all); i++)
         (void)json_array_append_new(list, json_string(all[i]));

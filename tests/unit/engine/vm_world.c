@@ -41,6 +41,10 @@ static void act_forth(const char *stage, bool source)
         w->there = SIGHT(RUNNING);
     else if (strcmp(stage, "drop") == 0)
         w->here = SIGHT(ABSENT);
+    else if (strcmp(stage, "shelve") == 0)
+        w->shelved = true, w->reserved = false;
+    else if (w->shelved && strcmp(stage, "forget") == 0)
+        w->stated = false;
     else if (strcmp(stage, "forget") == 0 && w->there == SIGHT(ABSENT)) {
         if (source && bad.how == FALLS) /* its host fell */
             w->here = SIGHT(RUNNING);
@@ -55,6 +59,8 @@ static void act_back(const char *stage)
 {
     if (strcmp(stage, "reserve") == 0)
         w->reserved = false;
+    else if (strcmp(stage, "shelve") == 0)
+        w->shelved = false;
     else if (strcmp(stage, "seed") == 0)
         w->seeded = false;
     else if (strcmp(stage, "stop") == 0 || strcmp(stage, "pause") == 0)
@@ -231,7 +237,7 @@ char *story(const struct bench *b)
 void check_back(const char *what)
 {
     if (w->here != (w->ran ? SIGHT(RUNNING) : SIGHT(OFF)) || w->there != SIGHT(ABSENT) ||
-        w->reserved || w->stated || w->fenced || w->saved || w->seeded || w->marked)
+        w->reserved || w->shelved || w->stated || w->fenced || w->saved || w->seeded || w->marked)
         fail_msg("%s: here %d there %d, left: reserved %d stated %d fenced %d saved %d seeded %d "
                  "marked %d",
                  what, w->here, w->there, w->reserved, w->stated, w->fenced, w->saved, w->seeded,
@@ -240,7 +246,54 @@ void check_back(const char *what)
 
 void check_moved(const char *what)
 {
+    if (w->shelved && w->here == SIGHT(OFF) && w->there == SIGHT(ABSENT) && !w->stated)
+        return; /* a copy */
     if (w->here != SIGHT(ABSENT) || w->there != (w->ran ? SIGHT(RUNNING) : SIGHT(OFF)) ||
         w->stated || w->marked)
         fail_msg("%s: here %d there %d", what, w->here, w->there);
+}
+
+/* ── what is asked of the engine ── */
+
+int enter(struct bench *b, const char *phase)
+{
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    int rc = engine_job_enter(b->engine, "wave", phase, NULL, &json, &why);
+    json_decref(json);
+    return rc;
+}
+
+const char *state_of(struct bench *b)
+{
+    static char ret[32];
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    assert_int_equal(engine_job_outline(b->engine, "wave", &json, &why), 0);
+    const json_t *pair = json_array_get(json_object_get(json, "pairs"), 0);
+    const char *s = json_string_value(json_object_get(pair, "state"));
+    (void)snprintf(ret, sizeof ret, "%s", s ? s : "");
+    json_decref(json);
+    return ret;
+}
+
+char *remedy_of(struct bench *b)
+{
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    assert_int_equal(engine_job_outline(b->engine, "wave", &json, &why), 0);
+    const char *s = json_string_value(
+        json_object_get(json_array_get(json_object_get(json, "pairs"), 0), "remedy"));
+    char *ret = xstrdup(s ? s : "");
+    json_decref(json);
+    return ret;
+}
+
+void go_back(struct bench *b)
+{
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    assert_int_equal(engine_job_back(b->engine, "wave", "rollback", NULL, &json, &why), 0);
+    json_decref(json);
+    bench_run(b, agents, 300);
 }

@@ -11,7 +11,7 @@
 /* What there is of one machine on both hosts. In shared memory: it outlives a killed daemon. */
 struct world {
     int here, there; /* VmMoveSight.Is */
-    bool reserved, stated, fenced, saved, seeded, marked;
+    bool reserved, shelved, stated, fenced, saved, seeded, marked;
     bool ran;
     bool blind; /* the destination does not see the marks */
     char digest[16];
@@ -39,3 +39,8 @@ char *story(const struct bench *b);
 /* It is where it was, running if it ran, and nothing else is anywhere. */
 void check_back(const char *what);
 void check_moved(const char *what);
+
+int enter(struct bench *b, const char *phase);
+const char *state_of(struct bench *b); /* of its only machine; static */
+char *remedy_of(struct bench *b);      /* malloc'd */
+void go_back(struct bench *b);         /* asks for it, and lets it happen */

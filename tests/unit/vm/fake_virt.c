@@ -57,6 +57,15 @@ static bool fails(struct fake_host *h, const char *name)
     return h->calls == h->fail_at || (h->fail_named && strcmp(h->fail_named, name) == 0);
 }
 
+/* What only reads is no act: it fails by its name alone. */
+static int cannot(struct virt *v, const char *name, struct fault *reterr)
+{
+    const char *bad = host_of(v)->fail_named;
+    if (!bad || strcmp(bad, name) != 0)
+        return 0;
+    return fault_set(reterr, FAULT_STOP_JOB, EIO, "%s fails here", name);
+}
+
 /* One act on a machine: rc 0, or the failure that was asked for. */
 #define ACT(h, name, reterr, what)                                                                 \
     do {                                                                                           \
@@ -76,25 +85,39 @@ static struct fake_machine *need(struct fake_host *h, const char *uuid, struct f
     return m;
 }
 
+static const struct fake_machine *named(const struct fake_host *h, const char *name)
+{
+    for (size_t i = 0; i < h->n; i++)
+        if (*name && strcmp(h->machines[i].name, name) == 0)
+            return &h->machines[i];
+    return NULL;
+}
+
 static int fake_sight(struct virt *v, const char *uuid, struct virt_sight *ret,
                       struct fault *reterr)
 {
     const struct fake_machine *m = fake_machine(host_of(v), uuid);
-    (void)reterr;
+    if (!m)
+        m = named(host_of(v), uuid);
     *ret = (struct virt_sight){.is = m ? m->is : VIRT_ABSENT, .defined = m && m->defined};
     (void)snprintf(ret->reason, sizeof ret->reason, "%s", m && m->reason ? m->reason : "");
-    return 0;
+    return cannot(v, "sight", reterr);
 }
 
 static int fake_find(struct virt *v, const char *word, struct virt_domain *ret,
                      struct fault *reterr)
 {
-    const struct fake_machine *m = need(host_of(v), word, reterr);
-    if (!m)
-        return -ENOENT;
+    const struct fake_machine *m = named(host_of(v), word);
+    int rc = cannot(v, "find", reterr);
+    if (rc == 0 && !m)
+        m = need(host_of(v), word, reterr);
+    if (rc < 0 || !m)
+        return rc < 0 ? rc : -ENOENT;
     *ret = (struct virt_domain){.name = xstrdup(m->name),
                                 .uuid = xstrdup(m->uuid),
                                 .xml = xstrdup(m->xml),
+                                .state = m->is == VIRT_RUNNING ? GODWIT__VM_DOMAIN__STATE__RUNNING
+                                                               : GODWIT__VM_DOMAIN__STATE__OFF,
                                 .autostart = m->autostart,
                                 .persistent = m->defined};
     return 0;
@@ -104,18 +127,19 @@ static int fake_definition(struct virt *v, const char *uuid, unsigned flags, cha
                            struct fault *reterr)
 {
     const struct fake_machine *m = need(host_of(v), uuid, reterr);
-    (void)flags;
     if (!m)
         return -ENOENT;
-    *ret = xstrdup(m->xml);
-    return 0;
+    int rc = cannot(v, flags & VIRT_XML_KEPT ? "kept" : "now", reterr);
+    if (rc == 0)
+        *ret = xstrdup(m->xml);
+    return rc;
 }
 
 static int fake_domains(struct virt *v, int (*take)(void *arg, struct virt_domain *d), void *arg,
                         struct fault *reterr)
 {
     struct fake_host *h = host_of(v);
-    int rc = 0;
+    int rc = cannot(v, "domains", reterr);
     for (size_t i = 0; rc == 0 && i < h->n; i++) {
         struct virt_domain d = {.name = NULL};
         rc = fake_find(v, h->machines[i].uuid, &d, reterr);
@@ -123,6 +147,59 @@ static int fake_domains(struct virt *v, int (*take)(void *arg, struct virt_domai
             rc = take(arg, &d);
         virt_domain_done(&d);
     }
+    return rc;
+}
+
+/* ── the host ── */
+
+static int fake_host(struct virt *v, Godwit__VmHost *ret, struct fault *reterr)
+{
+    const struct fake_host *h = host_of(v);
+    ret->hostname = xstrdup("kvm1");
+    ret->pools = xcalloc(1, sizeof(void *));
+    ret->pools[0] = xcalloc(1, sizeof *ret->pools[0]);
+    godwit__vm_pool__init(ret->pools[0]);
+    ret->pools[0]->name = xstrdup("images");
+    ret->pools[0]->path = xstrdup(h->pool ? h->pool : "/nonexistent");
+    ret->pools[0]->active = true;
+    ret->n_pools = 1;
+    ret->networks = xcalloc(1, sizeof(void *));
+    ret->networks[0] = xcalloc(1, sizeof *ret->networks[0]);
+    godwit__vm_network__init(ret->networks[0]);
+    ret->networks[0]->name = xstrdup(h->network ? h->network : "default");
+    ret->networks[0]->active = true;
+    ret->n_networks = 1;
+    return cannot(v, "host", reterr);
+}
+
+static int fake_disk_size(struct virt *v, const char *uuid, const char *target,
+                          uint64_t *retvirtual, uint64_t *retreal)
+{
+    struct fault unused = {.err = 0};
+    (void)uuid;
+    (void)target;
+    *retvirtual = *retreal = 4096;
+    return cannot(v, "disk_size", &unused);
+}
+
+static int fake_compare(struct virt *v, const struct virt_kind *k, const char *cpu,
+                        struct fault *reterr)
+{
+    int rc = cannot(v, "compare_cpu", reterr);
+    (void)k;
+    (void)cpu;
+    if (rc == 0 && host_of(v)->poor_cpu)
+        (void)fault_set(reterr, FAULT_STOP_JOB, EOPNOTSUPP, "missing features: svm");
+    return rc < 0 ? rc : !host_of(v)->poor_cpu;
+}
+
+static int fake_capabilities(struct virt *v, const struct virt_kind *k, char **ret,
+                             struct fault *reterr)
+{
+    int rc = cannot(v, "capabilities", reterr);
+    (void)k;
+    if (rc == 0)
+        *ret = xstrdup("<domainCapabilities/>");
     return rc;
 }
 
@@ -332,6 +409,10 @@ static void fake_close(struct virt *v)
 }
 
 static const struct virt_ops ops = {
+    .host = fake_host,
+    .disk_size = fake_disk_size,
+    .compare_cpu = fake_compare,
+    .capabilities = fake_capabilities,
     .sight = fake_sight,
     .find = fake_find,
     .domains = fake_domains,

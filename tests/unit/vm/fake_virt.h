@@ -21,8 +21,11 @@ struct fake_host {
     size_t n;
     unsigned calls;         /* of acts, so far */
     unsigned fail_at;       /* this act fails; 0: none */
-    const char *fail_named; /* every act of this name fails; NULL: none */
+    const char *fail_named; /* every act or look of this name fails; NULL: none */
     bool done_anyway;       /* what fails was done */
+    const char *pool;       /* where its pool "images" is; NULL: nowhere */
+    const char *network;    /* that it has; NULL: "default" */
+    bool poor_cpu;          /* its processor has not what machines want */
     unsigned looks;         /* at a copy until it is ready */
     unsigned went_on;       /* times that a machine went on from saved memory */
 };

@@ -10,6 +10,7 @@
 #include "common/base/file.h"
 #include "common/base/mem.h"
 #include "tests/unit/test.h"
+#include "tests/unit/vm/fake_virt.h"
 
 #define UUID "1f0b7c54-6a3c-4b1e-9a51-0f8f6d1d2c11"
 #define XML                                                                                        \
@@ -20,136 +21,17 @@
 
 static char folder[] = "/tmp/gw-look-XXXXXX";
 
-struct fake {
-    struct virt base;
-    const char *fail; /* the call that does */
-    char *xml;        /* of the only machine; NULL: none is here */
-    const char *network;
-    int cpu; /* what compare_cpu() says */
-};
-
-static struct fake *of(struct virt *v)
+/* A host with the machine, or without it. */
+static struct fake_host with(const char *devices, const char *disk)
 {
-    return (struct fake *)v;
-}
-
-static int fails(struct virt *v, const char *call, struct fault *reterr)
-{
-    if (!of(v)->fail || strcmp(of(v)->fail, call) != 0)
-        return 0;
-    return fault_set(reterr, FAULT_STOP_JOB, EIO, "%s failed", call);
-}
-
-static int fake_host(struct virt *v, Godwit__VmHost *ret, struct fault *reterr)
-{
-    ret->hostname = xstrdup("kvm1");
-    ret->pools = xcalloc(1, sizeof(void *));
-    ret->pools[0] = xcalloc(1, sizeof *ret->pools[0]);
-    godwit__vm_pool__init(ret->pools[0]);
-    ret->pools[0]->name = xstrdup("images");
-    ret->pools[0]->path = xstrdup(folder);
-    ret->pools[0]->active = true;
-    ret->n_pools = 1;
-    ret->networks = xcalloc(1, sizeof(void *));
-    ret->networks[0] = xcalloc(1, sizeof *ret->networks[0]);
-    godwit__vm_network__init(ret->networks[0]);
-    ret->networks[0]->name = xstrdup(of(v)->network ? of(v)->network : "default");
-    ret->networks[0]->active = true;
-    ret->n_networks = 1;
-    return fails(v, "host", reterr);
-}
-
-static int fake_find(struct virt *v, const char *word, struct virt_domain *ret,
-                     struct fault *reterr)
-{
-    int rc = fails(v, "find", reterr);
-    if (rc < 0 || !of(v)->xml)
-        return rc < 0 ? rc : fault_set(reterr, FAULT_STOP_JOB, ENOENT, "there is no %s", word);
-    *ret = (struct virt_domain){.name = xstrdup("web1"),
-                                .uuid = xstrdup(UUID),
-                                .xml = xstrdup(of(v)->xml),
-                                .state = GODWIT__VM_DOMAIN__STATE__RUNNING};
-    return 0;
-}
-
-static int fake_domains(struct virt *v, int (*take)(void *arg, struct virt_domain *d), void *arg,
-                        struct fault *reterr)
-{
-    struct virt_domain d = {.name = NULL};
-    int rc = fails(v, "domains", reterr);
-    if (rc == 0 && of(v)->xml && fake_find(v, "", &d, reterr) == 0)
-        rc = take(arg, &d);
-    virt_domain_done(&d);
-    return rc;
-}
-
-static int fake_disk_size(struct virt *v, const char *uuid, const char *target,
-                          uint64_t *retvirtual, uint64_t *retreal)
-{
-    (void)uuid;
-    (void)target;
-    *retvirtual = *retreal = 4096;
-    return fails(v, "disk_size", NULL) < 0 ? -EIO : 0;
-}
-
-static int fake_sight(struct virt *v, const char *uuid, struct virt_sight *ret,
-                      struct fault *reterr)
-{
-    (void)uuid;
-    *ret = (struct virt_sight){.is = of(v)->xml ? VIRT_RUNNING : VIRT_ABSENT};
-    return fails(v, "sight", reterr);
-}
-
-static int fake_definition(struct virt *v, const char *uuid, unsigned flags, char **ret,
-                           struct fault *reterr)
-{
-    (void)uuid;
-    int rc = fails(v, flags & VIRT_XML_KEPT ? "kept" : "now", reterr);
-    if (rc == 0)
-        *ret = xstrdup(of(v)->xml);
-    return rc;
-}
-
-static int fake_compare(struct virt *v, const struct virt_kind *k, const char *cpu,
-                        struct fault *reterr)
-{
-    assert_string_equal(k->arch, "x86_64");
-    assert_non_null(strstr(cpu, "qemu64"));
-    if (of(v)->cpu == 0)
-        (void)fault_set(reterr, FAULT_STOP_JOB, EOPNOTSUPP, "missing features: svm");
-    int rc = fails(v, "compare_cpu", reterr);
-    return rc < 0 ? rc : of(v)->cpu;
-}
-
-static int fake_capabilities(struct virt *v, const struct virt_kind *k, char **ret,
-                             struct fault *reterr)
-{
-    (void)k;
-    int rc = fails(v, "capabilities", reterr);
-    if (rc == 0)
-        *ret = xstrdup("<domainCapabilities/>");
-    return rc;
-}
-
-static void fake_close(struct virt *v)
-{
-    (void)v;
-}
-
-static const struct virt_ops ops = {.host = fake_host,
-                                    .domains = fake_domains,
-                                    .disk_size = fake_disk_size,
-                                    .sight = fake_sight,
-                                    .find = fake_find,
-                                    .definition = fake_definition,
-                                    .compare_cpu = fake_compare,
-                                    .capabilities = fake_capabilities,
-                                    .close = fake_close};
-
-static struct fake with(const char *devices, const char *disk)
-{
-    return (struct fake){
-        .base = {&ops}, .cpu = 1, .xml = devices ? xasprintf(XML, devices, disk) : NULL};
+    struct fake_host h = {.pool = folder};
+    CLEANUP(mem_free) char *xml = devices ? xasprintf(XML, devices, disk) : NULL;
+    if (!xml)
+        return h;
+    struct fake_machine *m = fake_define(&h, UUID, xml);
+    m->is = VIRT_RUNNING;
+    (void)snprintf(m->name, sizeof m->name, "web1");
+    return h;
 }
 
 static char *disk_path(void)
@@ -157,21 +39,22 @@ static char *disk_path(void)
     return xasprintf("%s/web1.qcow2", folder);
 }
 
-static Godwit__VmLook *look_at(struct fake *f, int want)
+static Godwit__VmLook *look_at(struct fake_host *h, int want)
 {
     struct fault why = {.err = 0};
     Godwit__VmLookOrder o = GODWIT__VM_LOOK_ORDER__INIT;
     Godwit__VmLook *l = xcalloc(1, sizeof *l);
+    CLEANUP(virt_close) struct virt *v = fake_virt(h);
     godwit__vm_look__init(l);
     o.machine = (char *)(uintptr_t) "web1";
-    assert_int_equal(vm_look_at(&f->base, &o, l, &why), want);
+    assert_int_equal(vm_look_at(v, &o, l, &why), want);
     return l;
 }
 
 static void a_machine_is_told_with_its_images(void **state)
 {
     CLEANUP(mem_free) char *disk = disk_path();
-    struct fake f = with("", disk);
+    struct fake_host f = with("", disk);
     (void)state;
     assert_int_equal(file_write(disk, 0600, "raw bytes", 9), 0);
     Godwit__VmLook *l = look_at(&f, 0);
@@ -185,7 +68,7 @@ static void a_machine_is_told_with_its_images(void **state)
     assert_true(*l->machine->disks[0]->images[0]->trouble); /* it is no qcow2 */
     godwit__vm_look__free_unpacked(l, NULL);
     (void)unlink(disk);
-    free(f.xml);
+    fake_done(&f);
 }
 
 static void each_call_that_fails_fails_the_look(void **state)
@@ -203,12 +86,12 @@ static void each_call_that_fails_fails_the_look(void **state)
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        struct fake f = with("", "/nonexistent");
-        f.fail = cases[i].call;
+        struct fake_host f = with("", "/nonexistent");
+        f.fail_named = cases[i].call;
         godwit__vm_look__free_unpacked(look_at(&f, cases[i].rc), NULL);
-        free(f.xml);
+        fake_done(&f);
     }
-    struct fake none = with(NULL, "");
+    struct fake_host none = with(NULL, "");
     Godwit__VmLook *l = look_at(&none, 0);
     assert_null(l->machine);
     assert_int_equal(l->sight->is, GODWIT__VM_MOVE_SIGHT__IS__ABSENT);
@@ -217,15 +100,16 @@ static void each_call_that_fails_fails_the_look(void **state)
 
 /* ── may it come here? ── */
 
-static Godwit__VmCheck *check_at(struct fake *here, Godwit__VmLook *l, const char *pool)
+static Godwit__VmCheck *check_at(struct fake_host *here, Godwit__VmLook *l, const char *pool)
 {
     struct fault why = {.err = 0};
     Godwit__VmCheckOrder o = GODWIT__VM_CHECK_ORDER__INIT;
     Godwit__VmCheck *k = xcalloc(1, sizeof *k);
+    CLEANUP(virt_close) struct virt *v = fake_virt(here);
     godwit__vm_check__init(k);
     o.machine = l->machine;
     o.pool = (char *)(uintptr_t)pool;
-    assert_int_equal(vm_check(&here->base, &o, k, &why), 0);
+    assert_int_equal(vm_check(v, &o, k, &why), 0);
     return k;
 }
 
@@ -286,14 +170,14 @@ static void what_is_missing_here_is_found(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         CLEANUP(mem_free) char *disk = disk_path();
-        struct fake there = with(cases[i].devices, disk);
-        struct fake here = with(cases[i].other ? "" : NULL, disk);
+        struct fake_host there = with(cases[i].devices, disk);
+        struct fake_host here = with(cases[i].other ? "" : NULL, disk);
         assert_int_equal(file_write(disk, 0600, "x", 1), 0);
         Godwit__VmLook *l = look_at(&there, 0);
         if (!cases[i].lies)
             assert_int_equal(unlink(disk), 0);
-        here.cpu = cases[i].cpu;
-        here.fail = cases[i].fail;
+        here.poor_cpu = !cases[i].cpu;
+        here.fail_named = cases[i].fail;
         here.network = cases[i].network;
         if (cases[i].lies) { /* another one: by its inode */
             CLEANUP(mem_free) char *aside = xasprintf("%s.aside", disk);
@@ -308,8 +192,8 @@ static void what_is_missing_here_is_found(void **state)
         godwit__vm_check__free_unpacked(k, NULL);
         godwit__vm_look__free_unpacked(l, NULL);
         (void)unlink(disk);
-        free(there.xml);
-        free(here.xml);
+        fake_done(&there);
+        fake_done(&here);
     }
 }
 

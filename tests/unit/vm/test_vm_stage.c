@@ -7,36 +7,16 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "agent/step.h"
 #include "agent/vm/bases.h"
 #include "agent/vm/image.h"
 #include "agent/vm/image_new.h"
 #include "agent/vm/redefine.h"
-#include "agent/vm/stage.h"
 #include "agent/vm/state.h"
 #include "agent/vm/vm.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
-#include "tests/unit/files/step_stub.h"
 #include "tests/unit/test.h"
-#include "tests/unit/vm/fake_virt.h"
-
-#define UUID "11111111-2222-4333-8444-555555555501"
-#define DO GODWIT__VM_MOVE_ACTION__VM_MOVE_DO
-#define UNDO GODWIT__VM_MOVE_ACTION__VM_MOVE_UNDO
-#define SOURCE GODWIT__VM_MOVE_ROLE__VM_MOVE_SOURCE
-#define DESTINATION GODWIT__VM_MOVE_ROLE__VM_MOVE_DESTINATION
-
-struct world {
-    char dir[64];
-    char *state, *from, *to, *staged;
-    struct fake_host host;
-    Godwit__VmMovePlan plan;
-    Godwit__VmMoveDisk disk, *disks[1];
-    struct fault fault;
-};
-
-static char uuid_text[] = UUID, web[] = "web", vda[] = "vda", raw[] = "raw", move_text[] = "job.0";
+#include "tests/unit/vm/stage_world.h"
 
 static const char xml[] = "<domain><name>web</name><uuid>" UUID "</uuid><devices>"
                           "<disk type='volume'><source pool='p' volume='v'/><backingStore/>"
@@ -44,106 +24,11 @@ static const char xml[] = "<domain><name>web</name><uuid>" UUID "</uuid><devices
                           "<interface><source bridge='br0'/><target dev='vnet7'/></interface>"
                           "</devices></domain>";
 
-static struct world *world_new(void)
-{
-    struct world *w = xcalloc(1, sizeof *w);
-    (void)snprintf(w->dir, sizeof w->dir, "/tmp/vmstage.XXXXXX");
-    assert_non_null(mkdtemp(w->dir));
-    w->state = xasprintf("%s/state", w->dir);
-    w->from = xasprintf("%s/source/web.raw", w->dir);
-    w->to = xasprintf("%s/images/web.raw", w->dir);
-    CLEANUP(mem_free) char *source = xasprintf("%s/source", w->dir);
-    CLEANUP(mem_free) char *images = xasprintf("%s/images", w->dir);
-    assert_int_equal(file_mkdirs(source, 0700), 0);
-    assert_int_equal(file_mkdirs(images, 0700), 0);
-    assert_int_equal(file_mkdirs(w->state, 0700), 0);
-    assert_int_equal(file_write(w->from, 0640, "content", 7), 0);
-    godwit__vm_move_plan__init(&w->plan);
-    godwit__vm_move_disk__init(&w->disk);
-    w->disk.target = vda;
-    w->disk.how = GODWIT__VM_MOVE_DISK__HOW__COPY;
-    w->disk.source = w->from;
-    w->disk.path = w->to;
-    w->disk.format = raw;
-    w->disk.virtual_bytes = 1 << 20;
-    w->disks[0] = &w->disk;
-    w->plan.disks = w->disks;
-    w->plan.n_disks = 1;
-    w->plan.type = GODWIT__VM_MOVE_TYPE__VM_MOVE_COLD;
-    w->plan.uuid = uuid_text;
-    w->plan.name = web;
-    return w;
-}
-
-static void world_free(struct world *w)
-{
-    fake_done(&w->host);
-    assert_int_equal(note_remove_tree(w->dir), 0);
-    free(w->state);
-    free(w->from);
-    free(w->to);
-    free(w->staged);
-    free(w);
-}
-
-static int order(struct world *w, Godwit__VmMoveRole role, const char *stage,
-                 Godwit__VmMoveAction action)
-{
-    struct step *step = step_stub_new(w->state, "", 0);
-    struct step_result result = {.status = STEP_FAILED};
-    Godwit__VmMoveOrder o = GODWIT__VM_MOVE_ORDER__INIT;
-    Godwit__VmMoveAnswer *a = xcalloc(1, sizeof *a);
-    CLEANUP(virt_close) struct virt *v = fake_virt(&w->host);
-    CLEANUP(mem_free) char *name = xstrdup(stage);
-    godwit__vm_move_answer__init(a);
-    o.move = move_text;
-    o.role = role;
-    o.stage = name;
-    o.action = action;
-    o.plan = &w->plan;
-    w->fault = (struct fault){.err = 0};
-    struct vm_stage_run r = {.step = step,
-                             .state_dir = w->state,
-                             .order = &o,
-                             .virt = v,
-                             .answer = a,
-                             .result = &result,
-                             .reterr = &w->fault};
-    int rc = vm_stage_run(&r);
-    godwit__vm_move_answer__free_unpacked(a, NULL);
-    (void)step_stub_free(step);
-    return rc;
-}
-
-/* As the transfer and the lane leave it. */
-static void arrived(struct world *w)
-{
-    CLEANUP(mem_free) char *folder = note_folder(w->state, move_text);
-    CLEANUP(mem_free) char *at = xasprintf("%s/state", folder);
-    Godwit__VmState s = GODWIT__VM_STATE__INIT;
-    uint8_t packed[2048];
-    CLEANUP(mem_free) char *definition = xstrdup(xml);
-    s.definition = (ProtobufCBinaryData){.data = (uint8_t *)definition, .len = sizeof xml - 1};
-    s.autostart = true;
-    assert_true(godwit__vm_state__get_packed_size(&s) < sizeof packed);
-    size_t n = godwit__vm_state__pack(&s, packed);
-    assert_int_equal(file_mkdirs(folder, 0700), 0);
-    assert_int_equal(file_write(at, 0600, packed, n), 0);
-    const struct vm_stage_run r = {.order = &(Godwit__VmMoveOrder){.move = move_text}};
-    CLEANUP(mem_free) char *staged = vm_staged(&r, w->to, "vda");
-    assert_int_equal(file_write(staged, 0600, "content", 7), 0);
-}
-
-static bool there(const char *path)
-{
-    return access(path, F_OK) == 0;
-}
-
 static void test_there_and_back(void **unused)
 {
     (void)unused;
-    struct world *w = world_new();
-    assert_non_null(fake_define(&w->host, UUID, xml));
+    struct world *w = world_new(TYPE(COLD));
+    assert_non_null(fake_define(&w->here, UUID, xml));
     assert_int_equal(order(w, SOURCE, "fence", DO), 1);
     assert_false(there(w->from));
     assert_int_equal(order(w, SOURCE, "fence", DO), 0); /* it is so */
@@ -159,12 +44,12 @@ static void test_there_and_back(void **unused)
 static void test_running_is_not_fenced(void **unused)
 {
     (void)unused;
-    struct world *w = world_new();
-    fake_define(&w->host, UUID, xml)->is = VIRT_RUNNING;
+    struct world *w = world_new(TYPE(COLD));
+    fake_define(&w->here, UUID, xml)->is = VIRT_RUNNING;
     assert_int_equal(order(w, SOURCE, "fence", DO), -EBUSY);
     assert_true(there(w->from));
     assert_int_equal(order(w, SOURCE, "drop", DO), -EBUSY);
-    assert_non_null(fake_machine(&w->host, UUID));
+    assert_non_null(fake_machine(&w->here, UUID));
     world_free(w);
 }
 
@@ -176,7 +61,7 @@ static int go(struct world *w)
     for (size_t i = 0; rc >= 0 && i < ARRAY_SIZE(forth); i++) {
         rc = order(w, DESTINATION, forth[i], DO);
         if (i == 0 && rc >= 0)
-            arrived(w);
+            arrived(w, xml, NULL, 0);
     }
     return rc;
 }
@@ -194,16 +79,15 @@ static void test_fails_at_each_act(void **unused)
     (void)unused;
     for (unsigned at = 1; at <= 3; at++)
         for (int done = 0; done < 2; done++) {
-            struct world *w = world_new();
-            CLEANUP(mem_free) char *images = xasprintf("%s/images", w->dir);
-            w->host.fail_at = at;
-            w->host.done_anyway = done;
+            struct world *w = world_new(TYPE(COLD));
+            w->there.fail_at = at;
+            w->there.done_anyway = done;
             int rc = go(w);
             assert_int_equal(rc < 0, at <= 2); /* define, start */
-            w->host.fail_at = 0;
+            w->there.fail_at = 0;
             back(w);
-            assert_null(fake_machine(&w->host, UUID));
-            assert_int_equal(rmdir(images), 0); /* it is empty */
+            assert_null(fake_machine(&w->there, UUID));
+            assert_int_equal(rmdir(w->images), 0); /* it is empty */
             world_free(w);
         }
 }
@@ -212,17 +96,17 @@ static void test_fails_at_each_act(void **unused)
 static void test_twice(void **unused)
 {
     (void)unused;
-    struct world *w = world_new();
+    struct world *w = world_new(TYPE(COLD));
     assert_true(go(w) >= 0);
     assert_int_equal(order(w, DESTINATION, "start", DO), 0);
-    assert_int_equal(fake_machine(&w->host, UUID)->is, VIRT_RUNNING);
-    assert_true(strstr(fake_machine(&w->host, UUID)->xml, w->to) != NULL);
-    assert_false(fake_machine(&w->host, UUID)->autostart);
+    assert_int_equal(fake_machine(&w->there, UUID)->is, VIRT_RUNNING);
+    assert_true(strstr(fake_machine(&w->there, UUID)->xml, w->to) != NULL);
+    assert_false(fake_machine(&w->there, UUID)->autostart);
     assert_int_equal(order(w, DESTINATION, "adopt", DO), 1);
-    assert_true(fake_machine(&w->host, UUID)->autostart);
+    assert_true(fake_machine(&w->there, UUID)->autostart);
     assert_int_equal(order(w, DESTINATION, "forget", DO), 1);
     assert_true(there(w->to));
-    CLEANUP(mem_free) char *notes = note_folder(w->state, move_text);
+    CLEANUP(mem_free) char *notes = note_folder(w->states[1], MOVE);
     assert_false(there(notes));
     world_free(w);
 }
@@ -230,7 +114,7 @@ static void test_twice(void **unused)
 static void test_in_the_way(void **unused)
 {
     (void)unused;
-    struct world *w = world_new();
+    struct world *w = world_new(TYPE(COLD));
     assert_int_equal(file_write(w->to, 0600, "mine", 4), 0);
     assert_int_equal(order(w, DESTINATION, "reserve", DO), -EEXIST);
     assert_true(order(w, DESTINATION, "reserve", UNDO) >= 0);
@@ -238,11 +122,11 @@ static void test_in_the_way(void **unused)
     assert_int_equal(unlink(w->to), 0);
     /* Somebody else's machine of that UUID. */
     assert_int_equal(order(w, DESTINATION, "reserve", DO), 1);
-    arrived(w);
-    assert_non_null(fake_define(&w->host, UUID, "<domain/>"));
+    arrived(w, xml, NULL, 0);
+    assert_non_null(fake_define(&w->there, UUID, "<domain/>"));
     assert_int_equal(order(w, DESTINATION, "define", DO), -EEXIST);
     assert_true(order(w, DESTINATION, "define", UNDO) >= 0);
-    assert_non_null(fake_machine(&w->host, UUID));
+    assert_non_null(fake_machine(&w->there, UUID));
     world_free(w);
 }
 
@@ -250,9 +134,9 @@ static void test_in_the_way(void **unused)
 static void test_undo_removes_only_ours(void **unused)
 {
     (void)unused;
-    struct world *w = world_new();
+    struct world *w = world_new(TYPE(COLD));
     assert_int_equal(order(w, DESTINATION, "reserve", DO), 1);
-    arrived(w);
+    arrived(w, xml, NULL, 0);
     assert_int_equal(order(w, DESTINATION, "define", DO), 1);
     assert_int_equal(file_write(w->to, 0600, "another", 7), 0); /* another inode */
     assert_true(order(w, DESTINATION, "define", UNDO) >= 0);
@@ -277,7 +161,7 @@ static void test_bad_orders(void **unused)
         {"vda",    "/srv/x",        UUID,     "nothing", DESTINATION, -EOPNOTSUPP},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        struct world *w = world_new();
+        struct world *w = world_new(TYPE(COLD));
         CLEANUP(mem_free) char *target = xstrdup(cases[i].target);
         CLEANUP(mem_free) char *path = xstrdup(cases[i].path);
         CLEANUP(mem_free) char *uuid = xstrdup(cases[i].uuid);
@@ -294,7 +178,7 @@ static void test_bad_orders(void **unused)
 static void test_redefine(void **unused)
 {
     (void)unused;
-    struct world *w = world_new();
+    struct world *w = world_new(TYPE(COLD));
     static char br0[] = "br0", br7[] = "br7", vdz[] = "vdz";
     Godwit__VmMoveNetwork net = GODWIT__VM_MOVE_NETWORK__INIT, *nets[] = {&net};
     char *out = NULL;
@@ -336,7 +220,7 @@ static void test_redefine_of_a_snapshot(void **unused)
     };
     (void)unused;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        struct world *w = world_new();
+        struct world *w = world_new(TYPE(COLD));
         Godwit__VmMoveBase b = GODWIT__VM_MOVE_BASE__INIT, *bases[] = {&b};
         char xml_text[1024], want[512], *out = NULL;
         b.source = base_from;
@@ -358,26 +242,25 @@ static void test_redefine_of_a_snapshot(void **unused)
 static void test_kept_for_a_while(void **unused)
 {
     (void)unused;
-    struct world *w = world_new();
-    CLEANUP(mem_free) char *source = xasprintf("%s/source", w->dir);
-    CLEANUP(mem_free) char *note = xasprintf("%s/vm/kept/job.0.note", w->state);
+    struct world *w = world_new(TYPE(COLD));
+    CLEANUP(mem_free) char *note = xasprintf("%s/vm/kept/job.0.note", w->states[0]);
     CLEANUP(mem_free) char *text = NULL;
     size_t len = 0;
-    assert_non_null(fake_define(&w->host, UUID, xml));
+    assert_non_null(fake_define(&w->here, UUID, xml));
     w->plan.seed_s = 1000;
     assert_int_equal(order(w, SOURCE, "fence", DO), 1);
     assert_int_equal(order(w, SOURCE, "drop", DO), 1);
     assert_int_equal(order(w, SOURCE, "forget", DO), 1);
     assert_int_equal(order(w, SOURCE, "forget", DO), 1);
-    vm_sweep(w->state);
-    assert_true(rmdir(source) < 0); /* it is kept */
+    vm_sweep(w->states[0]);
+    assert_true(rmdir(w->source) < 0); /* it is kept */
     assert_int_equal(file_read(note, 4096, &text, &len), 0);
     char *until = strstr(text, "until\t");
     assert_non_null(until);
     until[6] = '0';
     assert_int_equal(file_write(note, 0600, text, len), 0);
-    vm_sweep(w->state);
-    assert_int_equal(rmdir(source), 0);
+    vm_sweep(w->states[0]);
+    assert_int_equal(rmdir(w->source), 0);
     assert_false(there(note));
     world_free(w);
 }
@@ -385,8 +268,8 @@ static void test_kept_for_a_while(void **unused)
 static void test_damaged_note(void **unused)
 {
     (void)unused;
-    struct world *w = world_new();
-    CLEANUP(mem_free) char *folder = note_folder(w->state, move_text);
+    struct world *w = world_new(TYPE(COLD));
+    CLEANUP(mem_free) char *folder = note_folder(w->states[0], MOVE);
     CLEANUP(mem_free) char *path = xasprintf("%s/fence.note", folder);
     assert_int_equal(file_mkdirs(folder, 0700), 0);
     static const char *const bad[] = {"nonsense\ta\tb\tc\n", "moved\t/a\t/b\t600"};
@@ -400,7 +283,7 @@ static void test_damaged_note(void **unused)
 static void test_image_new(void **unused)
 {
     (void)unused;
-    struct world *w = world_new();
+    struct world *w = world_new(TYPE(COLD));
     static const struct {
         const char *format;
         uint64_t bytes;
@@ -431,7 +314,7 @@ static void test_image_new(void **unused)
 static void test_image_new_stands_on_another(void **unused)
 {
     (void)unused;
-    struct world *w = world_new();
+    struct world *w = world_new(TYPE(COLD));
     CLEANUP(mem_free) char *base = xasprintf("%s/images/base.qcow2", w->dir);
     CLEANUP(mem_free) char *longer = xcalloc(1, 2000);
     memset(longer, 'x', 1999);
@@ -472,7 +355,7 @@ static void test_brought_bases_go_when_nobody_stands_on_them(void **unused)
     };
     (void)unused;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        struct world *w = world_new();
+        struct world *w = world_new(TYPE(COLD));
         CLEANUP(mem_free) char *base = xasprintf("%s/images/base.qcow2", w->dir);
         CLEANUP(mem_free) char *brought = xasprintf("brought %s", base);
         CLEANUP(mem_free) char *uses = xasprintf("uses %s", base);
@@ -486,7 +369,7 @@ static void test_brought_bases_go_when_nobody_stands_on_them(void **unused)
         w->plan.bases = list;
         w->plan.n_bases = 1;
         assert_int_equal(image_new(base, qcow2, 1 << 20, NULL), 0);
-        assert_int_equal(note_open(w->state, move_text, "bases", &mine), 0);
+        assert_int_equal(note_open(w->states[1], MOVE, "bases", &mine), 0);
         CLEANUP(mem_free) char *identity = note_identity(base);
         if (cases[i].who != WAS_HERE)
             assert_int_equal(note_add(mine, NOTE_FACT, brought, identity, NULL), 0);
@@ -499,11 +382,11 @@ static void test_brought_bases_go_when_nobody_stands_on_them(void **unused)
                                   w->to);
             assert_int_equal(image_new(w->to, qcow2, 1 << 20, &below), 0);
             struct fake_machine *m =
-                fake_define(&w->host, "22222222-2222-4333-8444-555555555501", def);
+                fake_define(&w->there, "22222222-2222-4333-8444-555555555501", def);
             (void)snprintf(m->name, sizeof m->name, "db");
         }
         if (cases[i].who == A_MOVE) {
-            assert_int_equal(note_open(w->state, "job.1", "bases", &other), 0);
+            assert_int_equal(note_open(w->states[1], "job.1", "bases", &other), 0);
             assert_int_equal(note_add(other, NOTE_FACT, uses, "1", NULL), 0);
         }
         if (cases[i].who == ANOTHER_FILE) {
@@ -522,7 +405,7 @@ static void test_brought_bases_go_when_nobody_stands_on_them(void **unused)
 static void test_digests_of_bases(void **unused)
 {
     (void)unused;
-    struct world *w = world_new();
+    struct world *w = world_new(TYPE(COLD));
     uint8_t sum[SHA256_LEN], want[SHA256_LEN];
     uint64_t bytes = 0;
     sha256_of("content", 7, want);
@@ -538,18 +421,19 @@ static void test_digests_of_bases(void **unused)
 static void test_an_open_move_is_told(void **unused)
 {
     (void)unused;
-    struct world *w = world_new();
-    assert_non_null(fake_define(&w->host, UUID, xml));
-    CLEANUP(mem_free) char *none = vm_open_move(w->state, UUID);
+    struct world *w = world_new(TYPE(COLD));
+    assert_non_null(fake_define(&w->here, UUID, xml));
+    CLEANUP(mem_free) char *none = vm_open_move(w->states[0], UUID);
     assert_string_equal(none, "");
     assert_int_equal(order(w, SOURCE, "fence", DO), 1);
-    CLEANUP(mem_free) char *open = vm_open_move(w->state, UUID);
-    assert_string_equal(open, move_text);
-    CLEANUP(mem_free) char *other = vm_open_move(w->state, "22222222-2222-4333-8444-555555555501");
+    CLEANUP(mem_free) char *open = vm_open_move(w->states[0], UUID);
+    assert_string_equal(open, MOVE);
+    CLEANUP(mem_free)
+    char *other = vm_open_move(w->states[0], "22222222-2222-4333-8444-555555555501");
     assert_string_equal(other, "");
     assert_int_equal(order(w, SOURCE, "fence", UNDO), 1);
     assert_int_equal(order(w, SOURCE, "forget", DO), 1);
-    CLEANUP(mem_free) char *gone = vm_open_move(w->state, UUID);
+    CLEANUP(mem_free) char *gone = vm_open_move(w->states[0], UUID);
     assert_string_equal(gone, "");
     world_free(w);
 }

@@ -1,0 +1,169 @@
+/* test_vm_dead: moves of machines whose destination is gone, for a while or for good. A machine
+ * never runs twice: where it might run on a host that nobody hears, it waits for a person's word.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/mem.h"
+#include "tests/unit/engine/vm_world.h"
+#include "tests/unit/test.h"
+
+static struct fake_answer nobody_moves(const struct fake_op *op, unsigned nth)
+{
+    if (strcmp(op->stage, "migrate") != 0)
+        return agents(op, nth);
+    return (struct fake_answer){.status = GODWIT__RESULT__STATUS__FAILED, .next = FAULT_RETRY};
+}
+
+static void a_host_that_is_gone_does_not_hold_the_verdict(void **state)
+{
+    struct bench *b = *state;
+    move_job(b, "live-vsm", true);
+    assert_int_equal(enter(b, "move"), 0);
+    bad = (struct bad){.stage = "migrate", .how = SILENT, .action = DO};
+    bench_run(b, agents, 60);
+    fake_lost(b->fleet, "d1");
+    for (int k = 0; k < 20; k++, bench_clock_ms += 5000)
+        bench_run(b, nobody_moves, 20);
+    assert_string_equal(state_of(b), "stayed");
+    assert_true(w->here == SIGHT(RUNNING) && w->reserved && enter(b, "move") < 0);
+}
+
+/* The destination is gone in the middle of it, and somebody may say that it is for good. A machine
+ * that is held for its move runs on where it was, but not while it might run there; one that is off
+ * by itself waits. What lies at the destination is taken away when that is back. */
+static void a_machine_does_not_wait_for_a_dead_destination(void **state)
+{
+    static const struct {
+        const char *stage;
+        bool runs, asked;
+        const char *meanwhile, *end;
+        bool here; /* it runs at the source, though the destination is away */
+    } cases[] = {
+        {"copy",  true,  true,  "going back", "went back", true },
+        {"fence", true,  true,  "going back", "went back", true },
+        {"start", true,  true,  "going back", "went back", false},
+        {"copy",  true,  false, "going back", "went back", true },
+        {"copy",  false, false, "moving",     "moved",     false},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        void *own = NULL;
+        struct fault why = {.err = 0};
+        json_t *json = NULL;
+        (void)bench_set_up(&own);
+        struct bench *b = own;
+        move_job(b, "cold", cases[i].runs);
+        bad.stage = cases[i].stage;
+        bad.how = SILENT;
+        assert_int_equal(enter(b, "move"), 0);
+        bench_run(b, agents, 100);
+        fake_lost(b->fleet, "d1");
+        if (cases[i].asked)
+            assert_int_equal(engine_job_back(b->engine, "wave", "rollback", NULL, &json, &why), 0);
+        json_decref(json);
+        for (int k = 0; k < 8; k++) {
+            bench_run(b, agents, 50);
+            assert_true(k > 0 || cases[i].asked || strcmp(state_of(b), "moving") == 0);
+            bench_clock_ms += 5000;
+        }
+        bad.stage = NULL;
+        bench_run(b, agents, 100);
+        assert_int_equal(w->here == SIGHT(RUNNING), cases[i].here);
+        assert_true(w->reserved);
+        assert_string_equal(state_of(b), cases[i].meanwhile);
+        fake_online(b->fleet, "d1");
+        for (int k = 0; k < 5; k++) {
+            bench_run(b, agents, 200);
+            bench_clock_ms += 61000;
+        }
+        assert_string_equal(state_of(b), cases[i].end);
+        (void)bench_tear_down(&own);
+    }
+}
+
+static int take_back(struct bench *b, const char *settings)
+{
+    struct fault why = {.err = 0};
+    json_t *json = NULL;
+    int rc = engine_job_back(b->engine, "wave", "rollback", settings, &json, &why);
+    json_decref(json);
+    return rc;
+}
+
+static void pass(struct bench *b, unsigned seconds)
+{
+    for (unsigned s = 0; s < seconds; s += 5, bench_clock_ms += 5000)
+        bench_run(b, agents, 50);
+}
+
+/* What it was doing ends with it. */
+static void power_off(struct bench *b)
+{
+    fake_lost(b->fleet, "d1");
+    for (size_t i = 0; i < b->fleet->nops; i++)
+        if (strcmp(b->fleet->ops[i].host, "d1") == 0)
+            b->fleet->ops[i].over = b->fleet->ops[i].acknowledged = true;
+}
+
+#define OFF "{\"destination_off\":true}"
+
+/* Somebody says that the destination is off for certain: the machine is back without it. What that
+ * host has is taken away when it is up again. */
+static void a_person_says_that_it_is_off(void **state)
+{
+    static const struct {
+        const char *type, *stage;
+        bool runs;
+    } cases[] = {
+        {"cold",     "define",  true },
+        {"cold",     "start",   true },
+        {"cold",     "start",   false},
+        {"warm",     "start",   true },
+        {"cold",     "copy",    true },
+        {"live-vsm", "migrate", true },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        void *own = NULL;
+        (void)bench_set_up(&own);
+        struct bench *b = own;
+        move_job(b, cases[i].type, cases[i].runs);
+        bad.stage = !cases[i].runs ? "define" : cases[i].stage;
+        bad.how = SILENT;
+        assert_int_equal(enter(b, "move"), 0);
+        bench_run(b, agents, 100);
+        power_off(b);
+        (void)take_back(b, NULL);
+        bad.how = BEFORE; /* what was under way ends without effect */
+        bool waits = strcmp(cases[i].stage, "copy") != 0;
+        pass(b, 30);
+        if (waits && cases[i].runs && strcmp(cases[i].type, "live-vsm") != 0)
+            assert_true(w->here != SIGHT(RUNNING)); /* it might run there */
+        assert_int_equal(take_back(b, OFF), 0);
+        pass(b, 200);
+        assert_string_equal(state_of(b), "went back");
+        assert_int_equal(w->here, cases[i].runs ? SIGHT(RUNNING) : SIGHT(OFF));
+        assert_true(w->reserved);
+        /* It is up again: what the move made there goes. */
+        w->there = SIGHT(ABSENT);
+        fake_online(b->fleet, "d1");
+        assert_int_equal(take_back(b, NULL), 0);
+        pass(b, 200);
+        assert_string_equal(state_of(b), "went back");
+        check_back(cases[i].stage);
+        (void)bench_tear_down(&own);
+    }
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, bench_set_up, bench_tear_down)
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_machine_does_not_wait_for_a_dead_destination),
+        CASE(a_host_that_is_gone_does_not_hold_the_verdict),
+        cmocka_unit_test(a_person_says_that_it_is_off),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
