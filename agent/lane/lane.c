@@ -1,6 +1,6 @@
 /* lane: records over one connection: TLS until the welcome, sealed from there on; through a pipe to
- * this very process. A send that must
- * wait keeps reading into the inbox, so that two peers which both send never wait for each other.
+ * this very process. A send that must wait keeps reading into the inbox, so that two peers which
+ * both send never wait for each other.
  * One thread; lane_abort() from any. */
 #include "agent/lane/lane.h"
 

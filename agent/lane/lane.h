@@ -48,6 +48,11 @@ bool lane_is_piped(const struct lane *l); /* to this very process: nothing is se
 const uint8_t *lane_peer_pin(const struct lane *l);
 /* The peer is more than a few milliseconds away: each connection is slow to grow. */
 bool lane_is_long(const struct lane *l);
+/* Lest orders wait behind what it sends: now and then while it sends. */
+void lane_shorten_queue(struct lane *l);
+/* Of a transfer that was told to stop: what waits in the socket is not sent any more, where that
+ * would take long. Then lane_free(). */
+void lane_forsake(struct lane *l);
 
 /* Sends one record; while the peer does not read, what it says is put into the inbox. buf has
  * LANE_HEADER_BYTES free in front of the body: head points there, len counts the body. */

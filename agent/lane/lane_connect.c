@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "agent/lane/lane_priv.h"
@@ -18,6 +19,8 @@
 #define USER_TIMEOUT_MS 60000
 #define HURRY_MS 12000
 #define LONG_LINK_US 3000 /* round trip */
+#define QUEUE_US 50000    /* what a queue may add to it */
+#define FORSAKE_MS 500
 
 static int set_congestion(int fd, const char *name)
 {
@@ -72,6 +75,43 @@ void lane_socket_choose_congestion(int fd)
 {
     if (lane_socket_is_long(fd))
         (void)set_congestion(fd, "bbr");
+}
+
+/* Cubic fills whatever queue the link has, and then loses packets, its own and those of the agents'
+ * orders, whose few are sent again after ever longer waits. BBR leaves it nearly empty, and where
+ * there is such a queue its pacing costs nothing. */
+void lane_socket_shorten_queue(int fd)
+{
+    struct tcp_info info = {.tcpi_rtt = 0};
+    socklen_t len = sizeof info;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+        info.tcpi_min_rtt != UINT32_MAX && info.tcpi_rtt > info.tcpi_min_rtt &&
+        info.tcpi_rtt - info.tcpi_min_rtt > QUEUE_US)
+        (void)set_congestion(fd, "bbr");
+}
+
+/* Else the kernel would fill a slow link for minutes with what nobody wants any more, and the order
+ * to stop on its way to the other side would wait for its turn. */
+void lane_socket_forsake(int fd)
+{
+    static const struct linger at_once = {.l_onoff = 1};
+    struct tcp_info info = {.tcpi_rtt = 0};
+    socklen_t len = sizeof info;
+    int left = 0;
+    if (ioctl(fd, TIOCOUTQ, &left) == 0 &&
+        getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+        (uint64_t)left * 1000 > info.tcpi_delivery_rate * FORSAKE_MS)
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
+void lane_shorten_queue(struct lane *l)
+{
+    lane_socket_shorten_queue(lane_fd(l));
+}
+
+void lane_forsake(struct lane *l)
+{
+    lane_socket_forsake(lane_fd(l));
 }
 
 /* "host:port" or "[host]:port" into two strings in one allocation. */

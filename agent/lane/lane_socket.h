@@ -8,3 +8,8 @@ void lane_socket_hurry(int fd);
 bool lane_socket_is_long(int fd);
 /* Once connected, when the round trip is known. */
 void lane_socket_choose_congestion(int fd);
+/* While it sends: where what we send waits in a queue of the link, as does what anybody else sends.
+ */
+void lane_socket_shorten_queue(int fd);
+/* Before close: what it has not sent goes on being sent, unless that takes long. */
+void lane_socket_forsake(int fd);

@@ -1,5 +1,5 @@
-/* pace: finds out once a second whether the link is what a transfer waits for. The thread of the
- * step. */
+/* pace: finds out once a second whether the link is what a transfer waits for, and whether others
+ * wait for us. The thread of the step. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,6 +52,7 @@ static void sum_up(struct sender *s, struct pace *now, unsigned *retlanes)
     for (struct worker *w = s->workers; w; w = w->next) {
         if (!w->lane)
             continue;
+        lane_shorten_queue(w->lane);
         now->blocked_us += lane_blocked_us(w->lane);
         s->counters.wire_bytes += lane_wire_bytes(w->lane) - w->wire_told;
         w->wire_told = lane_wire_bytes(w->lane);

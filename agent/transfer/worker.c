@@ -433,6 +433,8 @@ void *worker_run(void *arg)
         rc = barrier(w);
     if (rc == 0 && w->index == 0)
         rc = finish(w);
+    if (rc < 0 && step_cancelled(w->s->step))
+        lane_forsake(w->lane);
     if (rc < 0)
         sender_broken(w->s, rc);
     else
