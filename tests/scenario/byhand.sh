@@ -2,7 +2,7 @@
 # byhand: two stages of a cutover are a person's: the runbook's own commands are typed on their hosts, `resume` asks the hosts
 # and goes on to 100 %; and back again: what a person did is taken back as what the hosts did, and what users wrote on the new
 # server meanwhile is carried back, or told.
-# limit: 200
+# limit: 300
 # slow
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cutlib.sh"
@@ -78,7 +78,8 @@ grep -q '^server host name: same' <<<"$report" || fail "$report"
 grep -q "^server machine's SID: same" <<<"$report" || fail "$report"
 grep -q '^source host name: expected' <<<"$report" || fail "$report"
 ! grep -q ': changed' <<<"$report" || fail "changed as nobody planned: $(cut_job move '.pairs[0].identity[] | select(.judged == "changed")')"
-godwit cutover report move | grep -q '^machine.s SID  *server  *same' || fail "the report has no such table: $(godwit cutover report move)"
+table=$(godwit cutover report move)
+grep -q '^machine.s SID  *server  *same' <<<"$table" || fail "the report has no such table: $table"
 
 say "back: also what a person did, and what users wrote meanwhile comes along"
 as_user cl fs1 sales alice 'put /etc/hostname written; put /etc/passwd letter; rm gone' >/dev/null

@@ -3,7 +3,7 @@
 # with the rights the cutover ends at 100 % with the same SID, groups and service names, users work under the old name, the
 # outage is measured by a client that tries every 50 ms; back, and it is as before, also when it fails half way: the source's
 # leaving, the destination's join, Samba's start there, and the source's own join. ROUNDS=10: so often, and the median.
-# limit: 300
+# limit: 580
 # slow
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cutlib.sh"
