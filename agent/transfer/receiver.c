@@ -21,7 +21,8 @@
 #include "common/base/text.h"
 
 #define TICK_MS 200
-#define LINGER_MS 60000 /* for the source's goodbye when the lane broke just at the end */
+#define HURRY_MAX_MS 10000 /* while somebody stands still: lane_hurry() */
+#define LINGER_MS 60000    /* for the source's goodbye when the lane broke just at the end */
 #define LANES_MAX 64
 #define ROWS_MAX (64U << 20)
 
@@ -417,7 +418,7 @@ static void tick_wait(struct receiver *r)
 
 static void receiver_loop(struct receiver *r)
 {
-    int64_t began = clock_mono_ms(), told = 0;
+    int64_t began = clock_mono_ms(), told = 0, alone = began;
     (void)pthread_mutex_lock(&r->lock);
     while (!is_over(r)) {
         if (!durable_due(r))
@@ -425,6 +426,8 @@ static void receiver_loop(struct receiver *r)
         const char *doing = r->session ? r->doing : "waiting for the source";
         bool due = durable_due(r);
         bool late = clock_fleet_ms() > r->spec->not_after_ms && !r->lanes;
+        alone = r->lanes || r->finished ? clock_mono_ms() : alone;
+        bool lost = r->spec->hurry && clock_mono_ms() - alone > HURRY_MAX_MS;
         (void)pthread_mutex_unlock(&r->lock);
         if (due)
             (void)durable_step(r);
@@ -437,6 +440,10 @@ static void receiver_loop(struct receiver *r)
         struct fault f;
         if (late) {
             (void)fault_set(&f, FAULT_RETRY, ETIMEDOUT, "the ticket ended before the source did");
+            receiver_stop(r, &f);
+        }
+        if (lost) {
+            (void)fault_set(&f, FAULT_RETRY, EHOSTUNREACH, "the source was lost");
             receiver_stop(r, &f);
         }
         (void)pthread_mutex_lock(&r->lock);

@@ -26,6 +26,8 @@
 #define TICK_MS 100
 #define BACKOFF_MIN_MS 5 /* both get their orders at once: the other is ready in a moment */
 #define BACKOFF_MAX_MS 5000
+#define HURRY_MAX_MS 8000 /* while somebody stands still: lane_hurry() */
+#define RAN_MS 11000
 #define REFUSED_MAX_MS 120000 /* an agent that restarts gets its order again within this */
 #define STACK_BYTES (8U << 20)
 
@@ -258,9 +260,12 @@ static void pause_ms(struct sender *s, int64_t ms)
     (void)poll(&p, 1, (int)ms);
 }
 
-static int give_up(struct sender *s, int rc, int64_t refused_since)
+static int give_up(struct sender *s, int rc, int64_t refused_since, int64_t lost_since)
 {
     int64_t now = clock_mono_ms();
+    if (s->spec->hurry && now - lost_since > HURRY_MAX_MS)
+        return fault_set(&s->fault, FAULT_RETRY, EHOSTUNREACH, "the destination was lost: %s",
+                         strerror(-rc));
     if (clock_fleet_ms() > s->spec->not_after_ms)
         return fault_set(&s->fault, FAULT_RETRY, ETIMEDOUT, "the ticket ended: %s", strerror(-rc));
     if (refused_since && now - refused_since > REFUSED_MAX_MS)
@@ -271,7 +276,7 @@ static int give_up(struct sender *s, int rc, int64_t refused_since)
 
 static void sessions(struct sender *s)
 {
-    int64_t pause = BACKOFF_MIN_MS, refused_since = 0;
+    int64_t pause = BACKOFF_MIN_MS, refused_since = 0, lost_since = 0;
     for (;;) {
         int64_t began = clock_mono_ms();
         int rc = session_run(s);
@@ -281,7 +286,10 @@ static void sessions(struct sender *s)
             refused_since = began;
         if (rc != -EACCES)
             refused_since = 0;
-        if (give_up(s, rc, refused_since) < 0)
+        bool ran = clock_mono_ms() - began > RAN_MS; /* longer than any try to connect */
+        if (ran || lost_since == 0)
+            lost_since = ran ? clock_mono_ms() : began;
+        if (give_up(s, rc, refused_since, lost_since) < 0)
             return;
         if (clock_mono_ms() - began > 10000)
             pause = BACKOFF_MIN_MS;

@@ -366,22 +366,13 @@ static bool runs_on(const struct pair_view *p, const Godwit__Result *const resul
 /* The hosts do not reach each other. What keeps nothing of a failed try, and what a machine stands
  * still for, is not tried for minutes: the machine goes on where it was. A copy of one that is off
  * by itself goes on whenever they do. */
-static bool is_stuck(const struct pair_view *p, const Godwit__Result *const results[2])
+static bool is_stuck(const struct pair_view *p)
 {
     unsigned row = vm_row_of(p->stage);
     const char *id = vm_rows[row].id;
-    json_t *kept = vm_kept(vm_facts_of(p), row);
     bool anew = strcmp(id, "migrate") == 0 || strcmp(id, "seed") == 0;
-    bool resumes = strcmp(id, "copy") == 0 || strcmp(id, "bases") == 0, went = false;
-    if (!(vm_rows[row].traits & VM_LANE) || !kept || vm_deed_of(p->stage) != VM_DEED_DO ||
-        (!anew && !vm_is_held(p)))
-        return false;
-    for (int i = 0; i < 2 && resumes; i++)
-        went = went || (results[i] && results[i]->counters && results[i]->counters->bytes > 0);
-    if (!went)
-        return is_over(p, STUCK_MS);
-    (void)json_object_set_new(kept, "trouble_ms", json_integer((json_int_t)clock_mono_ms()));
-    return false;
+    return vm_rows[row].traits & VM_LANE && vm_deed_of(p->stage) == VM_DEED_DO &&
+           (anew || vm_is_held(p)) && is_over(p, STUCK_MS);
 }
 
 static enum verdict judge_back(const struct pair_view *p, enum verdict v)
@@ -428,7 +419,7 @@ enum verdict vm_judge_stage(const struct pair_view *p, const Godwit__Result *con
     enum verdict v = judge_act(p, results, reterr);
     if (vm_deed_of(p->stage) == VM_DEED_UNDO)
         return judge_back(p, v);
-    if (v == VERDICT_AGAIN && is_stuck(p, results))
+    if (v == VERDICT_AGAIN && is_stuck(p))
         v = VERDICT_FAIL;
     if (strcmp(r->id, "migrate") == 0) {
         keep_absent(p, results[1]);

@@ -17,7 +17,8 @@ static void what_is_held_does_not_wait_for_a_link(void **state)
         bool runs;
         const char *is;
     } cases[] = {
-        {"cold",       "copy",    true,  "moving"   }, /* something comes over each time */
+        {"cold",       "copy",    true,  "went back"},
+        {"cold",       "copy",    false, "moving"   },
         {"cold",       "state",   true,  "went back"},
         {"cold",       "state",   false, "moving"   },
         {"warm-quick", "state",   true,  "went back"},
