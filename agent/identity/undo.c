@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -84,6 +85,14 @@ struct undo *undo_free(struct undo *u)
     return NULL;
 }
 
+static int sync_folder_of(const char *path)
+{
+    CLEANUP(mem_free) char *folder = xstrdup(path);
+    *strrchr(folder, '/') = '\0';
+    CLEANUP(fd_close) int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return dir < 0 || fsync(dir) < 0 ? -errno : 0;
+}
+
 static int append(const char *path, const uint8_t *bytes, size_t n)
 {
     struct stat st;
@@ -101,10 +110,7 @@ static int append(const char *path, const uint8_t *bytes, size_t n)
     }
     if (fsync(fd) < 0)
         return -errno;
-    CLEANUP(mem_free) char *folder = xstrdup(path);
-    *strrchr(folder, '/') = '\0';
-    CLEANUP(fd_close) int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return dir < 0 || fsync(dir) < 0 ? -errno : 0;
+    return sync_folder_of(path);
 }
 
 static int keep(struct undo *u, const Godwit__UndoRecord *r)
@@ -244,7 +250,7 @@ int undo_put_file(const Godwit__UndoFile *f)
     return rc;
 }
 
-int undo_shred(const char *path)
+static int overwrite(const char *path)
 {
     static const uint8_t zeros[65536];
     struct stat st;
@@ -262,5 +268,25 @@ int undo_shred(const char *path)
     }
     if (fsync(fd) < 0)
         return -errno;
+    FAULT_POINT("identity.undo.shred");
     return unlink(path) < 0 ? -errno : 0;
+}
+
+/* Under another name first: one that a crash left half overwritten could not be read as what it
+ * was, and nobody would get past it. */
+int undo_shred(const char *path)
+{
+    struct stat st;
+    CLEANUP(mem_free) char *gone = xasprintf("%s.gone", path);
+    int rc = overwrite(gone); /* of a shredding that was cut short */
+    if (rc == 0 && lstat(path, &st) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    if (rc < 0)
+        return rc;
+    if (!S_ISREG(st.st_mode))
+        return -EINVAL;
+    if (rename(path, gone) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    rc = sync_folder_of(gone);
+    return rc < 0 ? rc : overwrite(gone);
 }

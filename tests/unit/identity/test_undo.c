@@ -126,6 +126,27 @@ static void damage_is_told(void **state)
     assert_int_equal(undo_open(note, &u), -EBADMSG);
 }
 
+/* A power cut in the middle of it: the note is not there any more, instead of one that nobody can
+ * read; what is left of it goes when it is asked for again. */
+static void shred_cut_short(void **state)
+{
+    (void)state;
+    static const char zeros[100];
+    CLEANUP(undo_free) struct undo *u = NULL;
+    CLEANUP(mem_free) char *gone = xasprintf("%s.gone", target);
+    assert_int_equal(file_write(gone, 0600, zeros, sizeof zeros), 0);
+    (void)unlink(target);
+    assert_int_equal(undo_open(target, &u), 0);
+    assert_int_equal(u->n, 0);
+    assert_int_equal(undo_shred(target), 0);
+    assert_int_equal(access(gone, F_OK), -1);
+    assert_int_equal(file_write(gone, 0600, zeros, sizeof zeros), 0);
+    assert_int_equal(file_write(target, 0600, "secret", 6), 0);
+    assert_int_equal(undo_shred(target), 0);
+    assert_int_equal(access(gone, F_OK), -1);
+    assert_int_equal(access(target, F_OK), -1);
+}
+
 static void shred(void **state)
 {
     (void)state;
@@ -143,6 +164,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(torn_at_every_byte, begin, end),
         cmocka_unit_test_setup_teardown(damage_is_told, begin, end),
         cmocka_unit_test_setup_teardown(shred, begin, end),
+        cmocka_unit_test_setup_teardown(shred_cut_short, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
