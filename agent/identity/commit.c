@@ -138,8 +138,10 @@ int stage_commit(struct stage_run *r)
     }
     if (rc >= 0 && stage_is_source(r))
         rc = keep_conf(r);
-    /* Once it has joined by its new name, what it has is its own. */
-    if (rc >= 0 && p->domain && stage_is_source(r) && !stage_has_note(r, "join"))
+    /* Once it has joined by its new name, what it has is its own. Where the notes had begun to go,
+     * which begin with fence's, this was done, and nothing tells any more whether it has joined. */
+    if (rc >= 0 && p->domain && stage_is_source(r) && stage_has_note(r, "fence") &&
+        !stage_has_note(r, "join"))
         rc = bundle_forget_secrets(&r->site, r->reterr);
     if (rc >= 0)
         rc = stage_drop_all(r);
