@@ -69,7 +69,7 @@ watch_arguments orch fs1 new1 cl
 
 say "a probe that fails takes all back by itself"
 printf 'username = alice\npassword = Lab-Passw0rd\ndomain = LAB\n' | on cl sh -c 'umask 077; cat >/etc/godwit/probe.cred'
-on new1 sed -i 's/^\[sales\]/[sales]\n   write list = nobody\n   read only = yes/' /etc/samba/smb.conf
+on new1 sh -c 'tail -c1 /etc/samba/smb.conf | grep -q . && echo >>/etc/samba/smb.conf; printf "   write list = nobody\n   read only = yes\n" >>/etc/samba/smb.conf' # the last word counts
 ! godwit cutover run move --probe-host cl --probe-user alice --source-address "$(admin_of fs1)/24" --new-name fs1-old >/run/run.$$ 2>&1 ||
     fail "a share that nobody can write to was good enough"
 grep -q 'taken back: sales by' /run/run.$$ || { cat /run/run.$$; godwit cutover report move; fail "taken back for another reason"; }
