@@ -94,7 +94,8 @@ done
 on fs1 test -e /srv/data/sales/gone || fail "a delete was carried back that nobody asked for"
 diff <(echo "$before") <(identity_of fs1; identity_of new1) || fail "the rollback left something"
 served_from cl fs1 sales alice fs1 || fail "fs1 is another than the source"
-as_user cl fs1 sales alice 'get letter -' | head -1 | grep -q ^root: || fail "alice does not see what she wrote"
+seen=$(as_user cl fs1 sales alice 'get letter -')
+grep -q ^root: <<<"$seen" || fail "alice does not see what she wrote: $seen"
 
 say "forth and back without that: what stays behind is told"
 godwit cutover run move >/dev/null 2>&1 || { godwit cutover report move; fail "the second cutover failed"; }
