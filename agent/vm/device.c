@@ -19,6 +19,8 @@
 #include "common/base/text.h"
 
 #define END_BYTES (UINT64_C(1) << 20) /* partition tables and superblocks lie within */
+#define PLACES 256
+#define PLACE_BYTES (UINT64_C(16) << 10)
 #define DEPTH_MAX 8
 
 bool device_is(const char *path)
@@ -137,6 +139,18 @@ static int end_is_zero(int fd, uint64_t at, uint64_t n)
     return n == 0 || (data[0] == 0 && memcmp(data, data + 1, n - 1) == 0);
 }
 
+/* Its ends, and places all over it: who has no table at his beginning has something there. */
+static int is_zero(int fd, uint64_t bytes)
+{
+    uint64_t end = bytes < END_BYTES ? bytes : END_BYTES, step = bytes / PLACES;
+    int rc = end_is_zero(fd, 0, end);
+    if (rc == 1)
+        rc = end_is_zero(fd, bytes - end, end);
+    for (uint64_t at = step; rc == 1 && step > PLACE_BYTES && at < bytes - end; at += step)
+        rc = end_is_zero(fd, at, PLACE_BYTES);
+    return rc;
+}
+
 int device_blank(const char *path, uint64_t *retbytes, struct fault *reterr)
 {
     uint64_t bytes = 0;
@@ -147,11 +161,10 @@ int device_blank(const char *path, uint64_t *retbytes, struct fault *reterr)
     if (fd < 0 || ioctl(fd, BLKGETSIZE64, &bytes) < 0)
         return fault_set(reterr, FAULT_STOP_JOB, errno, "%.120s cannot be used: %s", path,
                          strerror(errno));
-    uint64_t end = bytes < END_BYTES ? bytes : END_BYTES;
-    int first = end_is_zero(fd, 0, end), last = end_is_zero(fd, bytes - end, end);
-    if (first < 0 || last < 0)
+    int zero = is_zero(fd, bytes);
+    if (zero < 0)
         return fault_set(reterr, FAULT_STOP_JOB, EIO, "%.120s cannot be read", path);
-    if (!first || !last)
+    if (!zero)
         return fault_set(reterr, FAULT_STOP_JOB, EEXIST,
                          "%.120s is not blank: something lies on it (blkdiscard or dd would make "
                          "it so)",

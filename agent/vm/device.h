@@ -15,7 +15,8 @@ char *device_identity(dev_t dev);
 /* SHA-256 of its beginning, hex; malloc'd. */
 char *device_head(const void *head, size_t n);
 
-/* Its ends are zeros and nobody uses it: 0, and its size. -errno with the fault. */
+/* Its ends and places between are zeros and nobody uses it: 0, and its size. -errno with the fault.
+ */
 int device_blank(const char *path, uint64_t *retbytes, struct fault *reterr);
 /* Which device path is in this run of the kernel; malloc'd. After a new start names may change. */
 char *device_now(const char *path);

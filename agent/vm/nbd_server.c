@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/vm/device.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/program.h"
@@ -59,8 +60,9 @@ static char *quoted(const char *value)
 static void say_disk(struct nbd_server *s, const struct nbd_disk *d, size_t i)
 {
     CLEANUP(mem_free) char *path = quoted(d->path);
+    const char *driver = device_is(d->path) ? "host_device" : "file"; /* it takes no other */
     word(s, xstrdup("--blockdev"));
-    word(s, xasprintf("driver=file,node-name=file%zu,filename=%s,discard=unmap", i, path));
+    word(s, xasprintf("driver=%s,node-name=file%zu,filename=%s,discard=unmap", driver, i, path));
     word(s, xstrdup("--blockdev"));
     word(s, xasprintf("driver=%s,node-name=disk%zu,file=file%zu,discard=unmap", d->format, i, i));
     word(s, xstrdup("--export"));

@@ -91,6 +91,7 @@ static void blank_is_what_has_nothing_at_its_ends(void **state)
         {MIB - 1,     -EEXIST},
         {8 * MIB - 1, -EEXIST},
         {7 * MIB,     -EEXIST},
+        {4 * MIB,     -EEXIST}, /* a place between */
     };
     struct loop l = loop_new();
     (void)state;
