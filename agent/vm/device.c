@@ -154,6 +154,7 @@ static int is_zero(int fd, uint64_t bytes)
 int device_blank(const char *path, uint64_t *retbytes, struct fault *reterr)
 {
     uint64_t bytes = 0;
+    int read_only = 0;
     if (!device_is(path))
         return fault_set(reterr, FAULT_STOP_JOB, ENOTBLK, "%.120s is no block device here", path);
     /* Whoever has mounted it, or built a volume on it, has it to himself. */
@@ -161,6 +162,9 @@ int device_blank(const char *path, uint64_t *retbytes, struct fault *reterr)
     if (fd < 0 || ioctl(fd, BLKGETSIZE64, &bytes) < 0)
         return fault_set(reterr, FAULT_STOP_JOB, errno, "%.120s cannot be used: %s", path,
                          strerror(errno));
+    if (ioctl(fd, BLKROGET, &read_only) < 0 || read_only)
+        return fault_set(reterr, FAULT_STOP_JOB, EROFS,
+                         "%.120s is read-only (blockdev --setrw would make it writable)", path);
     int zero = is_zero(fd, bytes);
     if (zero < 0)
         return fault_set(reterr, FAULT_STOP_JOB, EIO, "%.120s cannot be read", path);

@@ -19,6 +19,7 @@ device() {
     truncate -s "$3M" "$file"
     loop=$(losetup -f --show "$file") || skip "no loop devices here"
     loops+=("$loop")
+    blockdev --setrw "$loop" # one that was fenced here before stays so under its number
     number=$(stat -c '%Hr %Lr' "$loop")
     on "$1" sh -c "mknod /dev/disk-$2 b $number && head -c 1 /dev/disk-$2 >/dev/null" || skip "the lab's hosts may use no devices"
 }

@@ -2,13 +2,16 @@
  * back; one that is out of reach is not written. With a loop device, where there is one. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/vm/device.h"
 #include "agent/vm/redefine.h"
+#include "common/base/cleanup.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
 #include "common/base/program.h"
@@ -100,6 +103,20 @@ static void blank_is_what_has_nothing_at_its_ends(void **state)
         put(&l, cases[i].at, 'x');
         assert_int_equal(blank(&l), cases[i].want);
         put(&l, cases[i].at, 0);
+    }
+    loop_free(&l);
+}
+
+static void what_is_read_only_is_told_at_once(void **state)
+{
+    struct loop l = loop_new();
+    int on = 1, off = 0;
+    (void)state;
+    CLEANUP(fd_close) int fd = l.path ? open(l.path, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd >= 0 && ioctl(fd, BLKROSET, &on) == 0) {
+        assert_int_equal(blank(&l), -EROFS);
+        assert_int_equal(ioctl(fd, BLKROSET, &off), 0);
+        assert_int_equal(blank(&l), 0);
     }
     loop_free(&l);
 }
@@ -217,6 +234,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blank_is_what_has_nothing_at_its_ends),
+        cmocka_unit_test(what_is_read_only_is_told_at_once),
         cmocka_unit_test(a_file_is_no_device),
         cmocka_unit_test(a_path_is_no_identity),
         cmocka_unit_test(what_was_written_goes_on_the_way_back),
