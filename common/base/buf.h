@@ -35,8 +35,8 @@ struct cursor {
 
 static inline struct cursor cursor_of(const void *p, size_t n)
 {
-    const uint8_t *at = p;
-    return (struct cursor){.at = at, .end = at + n, .bad = false};
+    const uint8_t *at = p; /* NULL where nothing came: protobuf-c's empty bytes */
+    return (struct cursor){.at = at, .end = n > 0 ? at + n : at, .bad = false};
 }
 static inline size_t cursor_left(const struct cursor *c)
 {

@@ -54,12 +54,22 @@ static void hostile_lengths_are_refused(void **state)
     assert_true(c.bad);
 }
 
+static void nothing_at_all_is_short(void **state)
+{
+    (void)state;
+    struct cursor c = cursor_of(NULL, 0);
+    assert_int_equal(cursor_left(&c), 0);
+    assert_int_equal(cursor_u8(&c), 0);
+    assert_true(c.bad);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_come_back),
         cmocka_unit_test(growth_stops_at_max),
         cmocka_unit_test(hostile_lengths_are_refused),
+        cmocka_unit_test(nothing_at_all_is_short),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
