@@ -241,10 +241,30 @@ static bool is_left_alone(const struct pair *p, struct fault *retwhy)
     return false;
 }
 
+/* A copy takes as long as it takes: nothing has moved for too long. Where the bandwidth's calendar
+ * lets nothing pass, that is as somebody wished. */
+static bool is_still(const struct pair *p, int64_t now_ms, struct fault *retwhy)
+{
+    const struct stage *s = &p->job->workload->stages[p->stage];
+    int64_t since = p->entered_ms > p->rate.moved_ms ? p->entered_ms : p->rate.moved_ms;
+    const char *away = !p->host[0]->online   ? p->host[0]->name
+                       : !p->host[1]->online ? p->host[1]->name
+                                             : NULL;
+    if (!s->still_s || !p->entered_ms || now_ms - since <= (int64_t)s->still_s * 1000 ||
+        governor_pauses(p))
+        return false;
+    (void)fault_set(retwhy, FAULT_STOP_JOB, ETIMEDOUT,
+                    "\"%s\": nothing has moved for %u s%s%.64s%s", s->name, s->still_s,
+                    away ? ", host " : "", away ? away : "", away ? " does not answer" : "");
+    return true;
+}
+
 static bool is_over(const struct pair *p, int64_t now_ms, struct fault *retwhy)
 {
     const struct stage *s = &p->job->workload->stages[p->stage];
     if (!is_back(p) && is_left_alone(p, retwhy))
+        return true;
+    if (is_still(p, now_ms, retwhy))
         return true;
     if (!s->limit_s || !p->entered_ms || now_ms - p->entered_ms <= (int64_t)s->limit_s * 1000)
         return false;

@@ -325,7 +325,8 @@ static bool give_up_waiting(struct step *s, int64_t now_ms)
     const struct host *h = step_host(s);
     bool again = s->pair->closing == CLOSE_AGAIN;
     const struct stage *stage = &s->pair->job->workload->stages[s->pair->stage];
-    bool limited = stage->limit_s > 0;
+    bool limited = stage->limit_s > 0 || (stage->still_s && now_ms - s->pair->rate.moved_ms >
+                                                                (int64_t)stage->still_s * 1000);
     int64_t most_ms = stage->apart && !h->online ? CANCEL_APART_MS : CANCEL_LOST_MS;
     if (s->result || s->unsaved)
         return false;

@@ -201,6 +201,7 @@ static void put(struct stage *s, enum deed d, enum cutover_method m, unsigned ro
                         .loose = phase[0] == 'r' && phase[1] == 'o', /* all of a rollback */
                         .limit_s = r->limit_s,
                         .waits = r->waits,
+                        .still_s = r->still_s,
                         .tag = tag_of(d, m, row)};
 }
 

@@ -43,6 +43,7 @@ static const char *remedy_of(const char *id)
         {"dhcp",           "write it as a static address, or --name-only"                             },
         {"source-address", "say it with its prefix: --source-address 192.0.2.77/24"                   },
         {"domain",         "join the destination to the source's domain"                              },
+        {"controller",     "net ads info and wbinfo -t on that host say why"                          },
         {"secret",         "join the source to its domain again before it moves"                      },
         {"idmap",          "write the source's \"idmap config\" lines into the destination's smb.conf"},
         {"share",          "correct the share's path, or remove the share"                            },
@@ -391,12 +392,24 @@ static void plan_moves(struct planning *g)
 
 /* ── the kind of both servers ── */
 
+/* By its own settings, and no controller says so: it is none of a workgroup for that. */
+static bool is_lost(const json_t *capture)
+{
+    return strstr(text_of(capture, "samba_role"), "DOMAIN_MEMBER") &&
+           !json_is_true(json_object_get(json_object_get(capture, "domain"), "joined"));
+}
+
 static void check_kind(struct planning *g, const json_t *from, const json_t *to)
 {
     bool member = json_is_true(json_object_get(from, "joined"));
+    bool lost = is_lost(g->source);
     if (strstr(text_of(g->source, "samba_role"), "DC") ||
         strstr(text_of(g->destination, "samba_role"), "DC"))
         note(g, "role", "fail", "a domain controller cannot be cut over");
+    else if (lost || is_lost(g->destination))
+        note(g, "controller", "fail",
+             "by its smb.conf the %s is a member of %.60s, but no controller knows its account",
+             lost ? "source" : "destination", text_of(lost ? from : to, "realm"));
     else if (member != json_is_true(json_object_get(to, "joined")))
         note(g, "domain", "fail", "the %s is a member of a domain, the %s is not",
              member ? "source" : "destination", member ? "destination" : "source");

@@ -44,6 +44,7 @@ static json_t *row_json(const struct pair_view *p, const json_t *facts, unsigned
     (void)json_object_set_new(o, "state", json_string(state));
     (void)json_object_set_new(o, "reason", json_string(why ? why : ""));
     (void)json_object_set_new(o, "limit_s", json_integer((json_int_t)r->limit_s));
+    (void)json_object_set_new(o, "still_s", json_integer((json_int_t)r->still_s));
     (void)json_object_set_new(o, "undo", json_boolean(r->undo));
     (void)json_object_set_new(o, "commit", json_boolean(r->commit));
     copy(o, kept, "at_ms");

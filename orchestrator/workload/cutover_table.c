@@ -21,6 +21,9 @@
 #define UNDO .undo = true
 #define OWN .own = true
 #define SWAP .swap = true
+/* How long it takes nobody knows: as long as something moves. A file system may need minutes for
+ * what it was given before it takes more. */
+#define MOVES .still_s = 600
 
 const struct cutover_row cutover_rows[CUTOVER_ROWS] = {
     ROW("idle", 0, 0, "The cutover is idle.", NEVER("nothing is to be done for it")),
@@ -68,14 +71,14 @@ const struct cutover_row cutover_rows[CUTOVER_ROWS] = {
         DOES(ON_DESTINATION, "stop", 60, "Samba to end on the destination"), ALL, UNDO, OWN),
     ROW("source.fence", 27, 27, "Making the source's shares read-only...",
         DOES(ON_SOURCE, "fence", 60, "the source's shares to be read-only"), ALL, UNDO, OWN),
-    ROW("final", 28, 28, "Copying what changed (final pass)...", .by = DOER_COPY, ALL, OWN),
+    ROW("final", 28, 28, "Copying what changed (final pass)...", .by = DOER_COPY, ALL, OWN, MOVES),
     ROW("source.close", 29, 29, "Closing the source's shares...",
         DOES(ON_SOURCE, "close", 60, "the source's users to be out"), ALL, UNDO, OWN, SWAP),
     ROW("stop", 29, 29, "Stopping the file services of the source...",
         DOES(ON_SOURCE, "stop", 60, "Samba to end on the source"), ALL, UNDO, OWN, SWAP),
     ROW("last", 29, 29, "Copying what changed until the shares were closed...", .by = DOER_COPY,
-        ALL, OWN),
-    ROW("verify", 29, 29, "Reading the verification...", .by = DOER_VERIFY, ALL, OWN),
+        ALL, OWN, MOVES),
+    ROW("verify", 29, 29, "Reading the verification...", .by = DOER_VERIFY, ALL, OWN, MOVES),
     ROW("bundle", 30, 31, "Taking the source's machine identity to the destination...",
         DOES(ON_BOTH, "bundle", 60, "both computers to change places"),
         .when = IN_TRANSPLANT | IN_DOMAIN | IN_WORKGROUP,

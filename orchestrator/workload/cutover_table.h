@@ -43,6 +43,7 @@ struct cutover_row {
     bool commit;           /* not before `godwit cutover commit` */
     unsigned limit_s;      /* after which it fails with what it waits for; 0: as long as it takes */
     const char *waits;     /* for what */
+    unsigned still_s;      /* fails when nothing has moved for so long; 0: limit_s counts alone */
 };
 
 extern const struct cutover_row cutover_rows[];

@@ -68,6 +68,7 @@ struct stage {
     bool loose; /* with ready(): while its host is away others of its phase go on; never given up */
     unsigned limit_s;  /* after which it fails; 0: as long as it takes */
     const char *waits; /* with limit_s: for what, "the source's agent" */
+    unsigned still_s;  /* fails when nothing has moved for so long; 0: that is no fault of it */
     unsigned tag;      /* the workload's own */
     /* Up to 2 steps that run side by side. Returns how many, or -errno with a fault. */
     int (*plan)(const struct pair_view *p, struct planned_step ret[2], struct fault *reterr);

@@ -107,21 +107,22 @@ static void what_cannot_end_well_is_refused(void **state)
         const char *what, *by; /* replaced in both captures */
         const char *settings, *says;
     } cases[] = {
-        {NULL,                                        NULL,                                     "{'new_name':'FS1-OLD'}",                                           "left without an address"},
+        {"ROLE_STANDALONE",                           "ROLE_DOMAIN_MEMBER",                     EASY,                                                               "but no controller knows its account"},
+        {NULL,                                        NULL,                                     "{'new_name':'FS1-OLD'}",                                           "left without an address"            },
         {NULL,                                        NULL,                                     "{'new_name':'FS1-OLD','source_address':'198.51.100.1/24'}",
-         "in none of its networks"                                                                                                                                                           },
-        {NULL,                                        NULL,                                     "{'new_name':'NEW1','source_address':'192.0.2.77/24'}",             "own already"            },
-        {NULL,                                        NULL,                                     "{'new_name':'FILES','source_address':'192.0.2.77/24'}",            "own already"            },
-        {NULL,                                        NULL,                                     "{'new_name':'a.b','source_address':'192.0.2.77/24'}",              "not \"a.b\""            },
-        {NULL,                                        NULL,                                     "{'new_name':'SIXTEENCHARACTER','source_address':'192.0.2.77/24'}", "1 to 15"                },
-        {"'192.0.2.7/24'",                            "'192.0.2.7/24','dynamic':true",          EASY,                                                               "DHCP"                   },
+         "in none of its networks"                                                                                                                                                                       },
+        {NULL,                                        NULL,                                     "{'new_name':'NEW1','source_address':'192.0.2.77/24'}",             "own already"                        },
+        {NULL,                                        NULL,                                     "{'new_name':'FILES','source_address':'192.0.2.77/24'}",            "own already"                        },
+        {NULL,                                        NULL,                                     "{'new_name':'a.b','source_address':'192.0.2.77/24'}",              "not \"a.b\""                        },
+        {NULL,                                        NULL,                                     "{'new_name':'SIXTEENCHARACTER','source_address':'192.0.2.77/24'}", "1 to 15"                            },
+        {"'192.0.2.7/24'",                            "'192.0.2.7/24','dynamic':true",          EASY,                                                               "DHCP"                               },
         {"192.0.2.8/24'},{'address':'2001:db8::8/64", "198.51.100.8/24",                        EASY,
-         "no address of the source"                                                                                                                                                          },
-        {"'samba_version':'4.17'",                    "'samba_version':''",                     EASY,                                                               "there is no Samba"      },
-        {"ROLE_STANDALONE",                           "ROLE_ACTIVE_DIRECTORY_DC",               EASY,                                                               "domain controller"      },
-        {"'machine_id':'b'",                          "'machine_id':'a'",                       EASY,                                                               "copy of the other"      },
+         "no address of the source"                                                                                                                                                                      },
+        {"'samba_version':'4.17'",                    "'samba_version':''",                     EASY,                                                               "there is no Samba"                  },
+        {"ROLE_STANDALONE",                           "ROLE_ACTIVE_DIRECTORY_DC",               EASY,                                                               "domain controller"                  },
+        {"'machine_id':'b'",                          "'machine_id':'a'",                       EASY,                                                               "copy of the other"                  },
         {"'joined':false},'shares':[{",               "'joined':true,'realm':'A'},'shares':[{", EASY,
-         "the destination is not"                                                                                                                                                            },
+         "the destination is not"                                                                                                                                                                        },
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
