@@ -16,6 +16,7 @@
 #include "agent/identity/bundle.h"
 #include "agent/identity/check.h"
 #include "agent/identity/guard.h"
+#include "agent/identity/helper.h"
 #include "agent/identity/rehearse.h"
 #include "agent/identity/rival.h"
 #include "agent/identity/service.h"
@@ -31,13 +32,9 @@
 #include "common/base/text.h"
 #include "proto/control.pb-c.h"
 
-#define ORDER_MAX (1U << 20)
-#define HELPER_MS 300000
 #define WATCH_MS 1000
 #define HELD_MS 2000
 #define ORDERED_MS 14400000
-#define UNIT "godwit-identity@"
-#define REHEARSAL_UNIT "godwit-rehearsal@"
 
 static char *home_of(const char *state_dir)
 {
@@ -51,114 +48,17 @@ static bool has_rights(void)
            prctl(PR_CAPBSET_READ, CAP_NET_RAW, 0, 0, 0) == 1;
 }
 
-/* ── the helper's side ── */
-
-static int write_result(const char *path, int rc, const struct fault *f,
-                        const Godwit__IdentityResult *r)
+/* s: NULL for what this host does by itself. */
+static int run_stage(const struct step *s, const char *home, const Godwit__IdentityOrder *o,
+                     Godwit__IdentityResult **ret, struct fault *reterr)
 {
-    Godwit__Result out = GODWIT__RESULT__INIT;
-    Godwit__FaultInfo why = GODWIT__FAULT_INFO__INIT;
-    CLEANUP(mem_free) char *text = xstrdup(f->text);
-    size_t n = godwit__identity_result__get_packed_size(r);
-    CLEANUP(mem_free) uint8_t *body = xmalloc(n + 1);
-    (void)godwit__identity_result__pack(r, body);
-    out.status = rc < 0 ? GODWIT__RESULT__STATUS__FAILED : GODWIT__RESULT__STATUS__DONE;
-    out.body = (ProtobufCBinaryData){.len = n, .data = body};
-    why.what_next = f->what_next;
-    why.err = (uint32_t)f->err;
-    why.text = text;
-    out.fault = &why;
-    size_t len = godwit__result__get_packed_size(&out);
-    CLEANUP(mem_free) uint8_t *packed = xmalloc(len + 1);
-    (void)godwit__result__pack(&out, packed);
-    return file_write(path, 0600, packed, len);
-}
-
-int identity_helper(const char *state_dir, const char *name)
-{
-    CLEANUP(mem_free) char *home = home_of(state_dir);
-    if (!text_is_name(name, 64))
-        return 2;
-    CLEANUP(mem_free) char *from = xasprintf("%s/run/%s.order", home, name);
-    CLEANUP(mem_free) char *to = xasprintf("%s/run/%s.result", home, name);
-    CLEANUP(mem_free) char *data = NULL;
-    size_t len = 0;
-    Godwit__IdentityOrder *o = NULL;
-    Godwit__IdentityResult r = GODWIT__IDENTITY_RESULT__INIT;
-    struct fault f = {.err = 0};
-    if (file_read(from, ORDER_MAX, &data, &len) == 0)
-        o = godwit__identity_order__unpack(NULL, len, (const uint8_t *)data);
-    if (!o)
-        return 6;
-    int rc = rehearse_is(o) ? rehearse(home, o, &r, &f) : stage_do(home, "", NULL, o, &r, &f);
-    rc = write_result(to, rc, &f, &r);
-    godwit__identity_order__free_unpacked(o, NULL);
-    return rc < 0 ? 1 : 0;
-}
-
-/* ── the agent's side ── */
-
-static int read_result(const char *path, Godwit__IdentityResult **ret, struct fault *reterr)
-{
-    CLEANUP(mem_free) char *data = NULL;
-    size_t len = 0;
-    Godwit__Result *r = NULL;
-    if (file_read(path, ORDER_MAX, &data, &len) == 0)
-        r = godwit__result__unpack(NULL, len, (const uint8_t *)data);
-    if (!r)
-        return fault_set(reterr, FAULT_RETRY, EIO,
-                         "the helper that changes this host said nothing");
-    int rc = 0;
-    *ret = godwit__identity_result__unpack(NULL, r->body.len, r->body.data);
-    if (r->status != GODWIT__RESULT__STATUS__DONE && r->fault)
-        rc = fault_set(reterr, (enum fault_class)r->fault->what_next, (int)r->fault->err, "%s",
-                       r->fault->text);
-    godwit__result__free_unpacked(r, NULL);
-    return rc;
-}
-
-static int by_helper(const char *home, const Godwit__IdentityOrder *o, Godwit__IdentityResult **ret,
-                     struct fault *reterr)
-{
-    char id[TEXT_ID_LEN + 1];
-    text_new_id(id);
-    CLEANUP(mem_free) char *folder = xasprintf("%s/run", home);
-    CLEANUP(mem_free) char *from = xasprintf("%s/%s.order", folder, id);
-    CLEANUP(mem_free) char *to = xasprintf("%s/%s.result", folder, id);
-    CLEANUP(mem_free)
-    char *unit = xasprintf("%s%s.service", rehearse_is(o) ? REHEARSAL_UNIT : UNIT, id);
-    const char *const argv[] = {"systemctl", "start", "--quiet", unit, NULL};
-    const struct site v = {.root = ""};
-    size_t n = godwit__identity_order__get_packed_size(o);
-    CLEANUP(mem_free) uint8_t *packed = xmalloc(n + 1);
-    (void)godwit__identity_order__pack(o, packed);
-    int rc = file_mkdirs(folder, 0700);
-    if (rc == 0)
-        rc = file_write(from, 0600, packed, n);
-    explicit_bzero(packed, n);
-    if (rc < 0)
-        return fault_set(reterr, FAULT_STOP_JOB, -rc, "cannot write %s", from);
-    rc = service_tool(&v, argv, HELPER_MS, reterr);
-    if (rc == 0 || access(to, F_OK) == 0)
-        rc = read_result(to, ret, reterr);
-    (void)unlink(from);
-    (void)unlink(to);
-    if (rehearse_is(o)) { /* where its memory was */
-        CLEANUP(mem_free) char *scratch = xasprintf("%s/rehearsal", home);
-        (void)rmdir(scratch);
-    }
-    return rc;
-}
-
-static int run_stage(const char *home, const Godwit__IdentityOrder *o, Godwit__IdentityResult **ret,
-                     struct fault *reterr)
-{
+    const struct site v = {.root = "", .cancel_fd = s ? step_cancel_fd(s) : 0};
     if (!has_rights() || rehearse_is(o)) /* that one changes the namespaces of its process */
-        return by_helper(home, o, ret, reterr);
+        return helper_run(home, &v, o, ret, reterr);
     Godwit__IdentityResult *r = xmalloc(sizeof *r);
     godwit__identity_result__init(r);
     *ret = r;
-    return stage_do(home, "", NULL, o, r, reterr);
+    return stage_do(home, &v, o, r, reterr);
 }
 
 /* The lanes are this process's: so this goes on here, within the frame that the stage has. */
@@ -170,8 +70,7 @@ static int exchange(struct step *s, const char *home, const Godwit__IdentityOrde
     Godwit__IdentityResult *r = xmalloc(sizeof *r);
     godwit__identity_result__init(r);
     *ret = r;
-    int rc =
-        stage_do(home, "", NULL, o, r, reterr); /* renews the timer; refuses when it has run out */
+    int rc = stage_do(home, &v, o, r, reterr); /* renews the timer; refuses when it has run out */
     if (rc == 0)
         rc = bundle_exchange(s, &v, o, reterr);
     if (rc == 0)
@@ -189,7 +88,7 @@ static int run_bundle(struct step *s, const char *home, const Godwit__IdentityOr
     Godwit__IdentityResult *done = NULL;
     int rc = 0;
     if (o->action != GODWIT__IDENTITY_ACTION__IDENTITY_DO)
-        return run_stage(home, o, ret, reterr);
+        return run_stage(s, home, o, ret, reterr);
     first.n_then = 0;
     if (!o->n_then)
         return exchange(s, home, &first, ret, reterr);
@@ -202,7 +101,7 @@ static int run_bundle(struct step *s, const char *home, const Godwit__IdentityOr
     rest.stage = o->then[0];
     rest.then = o->then + 1;
     rest.n_then = o->n_then - 1;
-    rc = run_stage(home, &rest, ret, reterr);
+    rc = run_stage(s, home, &rest, ret, reterr);
     if (*ret && done)
         stage_join_parts(done, "bundle", *ret, rest.stage);
     if (done)
@@ -224,7 +123,7 @@ static int run_rehearsal(struct step *s, const char *home, const Godwit__Identit
     }
     if (*o->ticket_id)
         audience_come(s, o, &lack);
-    int rc = run_stage(home, o, ret, reterr);
+    int rc = run_stage(s, home, o, ret, reterr);
     audience_leave();
     if (lack && *ret)
         check_add(*ret, "rehearsal user", "warn", "put it right, and rehearse again",
@@ -261,7 +160,7 @@ static void run(struct step *s, bool capture, struct step_result *ret)
     else if (rehearse_is(o))
         rc = run_rehearsal(s, home, o, &r, &ret->fault);
     else
-        rc = run_stage(home, o, &r, &ret->fault);
+        rc = run_stage(s, home, o, &r, &ret->fault);
     if (r) {
         pack(r, ret);
         godwit__identity_result__free_unpacked(r, NULL);
@@ -321,7 +220,7 @@ static void go_back(const char *home, const char *cutover)
     o.cutover = name;
     o.action = GODWIT__IDENTITY_ACTION__IDENTITY_UNDO;
     if (rc == 0)
-        rc = run_stage(home, &o, &r, &why);
+        rc = run_stage(NULL, home, &o, &r, &why);
     if (r)
         godwit__identity_result__free_unpacked(r, NULL);
     if (rc >= 0)
@@ -379,6 +278,7 @@ void identity_watch(const struct agent_env *env)
     pthread_t thread;
     char *home = home_of(env->state_dir);
     mark(home);
+    helper_sweep(home);
     audience_leave();
     ordered_ms = clock_mono_ms();
     if (pthread_create(&thread, NULL, watch, home) == 0)

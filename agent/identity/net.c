@@ -477,9 +477,12 @@ int net_await_free(const struct site *v, const struct net_want *w, int wait_ms,
     int rc = net_look(v, &n, reterr);
     const Godwit__UndoInterface *now = rc == 0 ? net_find(n, w->mac, w->name) : NULL;
     while (now && (rc = nobody_has(v, now, w->add, w->nadd, reterr)) == -EADDRINUSE &&
-           clock_mono_ms() < until)
-        (void)poll(NULL, 0, 10);
+           clock_mono_ms() < until && !site_given_up(v, 10))
+        ;
     net_free(n);
+    if (rc == -EADDRINUSE && site_given_up(v, 0))
+        return fault_set(reterr, FAULT_RETRY, ECANCELED,
+                         "nobody waits any more for the addresses to be free");
     return rc;
 }
 

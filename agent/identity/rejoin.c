@@ -3,7 +3,6 @@
 #include "agent/identity/rejoin.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -307,7 +306,9 @@ static int await_left(struct stage_run *r, const struct ads *a, const char *name
             return fault_set(r->reterr, FAULT_STOP_JOB, ETIMEDOUT,
                              "the source has not left the domain: the account %.20s is in use",
                              name);
-        (void)poll(NULL, 0, 20);
+        if (site_given_up(&r->site, 20))
+            return fault_set(r->reterr, FAULT_RETRY, ECANCELED,
+                             "nobody waits any more for the source to leave the domain");
     }
 }
 

@@ -398,7 +398,7 @@ void stage_hold(const char *home, const char *cutover)
         log_error("cutover %s: the timer cannot be written", cutover);
 }
 
-int stage_do(const char *home, const char *root, const char *search, const Godwit__IdentityOrder *o,
+int stage_do(const char *home, const struct site *host, const Godwit__IdentityOrder *o,
              Godwit__IdentityResult *ret, struct fault *reterr)
 {
     int64_t began = clock_mono_ms();
@@ -406,7 +406,10 @@ int stage_do(const char *home, const char *root, const char *search, const Godwi
         return fault_set(reterr, FAULT_STOP_JOB, EBADMSG, "the order is not readable");
     CLEANUP(mem_free) char *folder = stage_folder(home, o->cutover);
     struct stage_run r = {
-        .site = {.root = root, .search = search, .folder = folder},
+        .site = {.root = host->root,
+                 .search = host->search,
+                 .folder = folder,
+                 .cancel_fd = host->cancel_fd},
         .home = home,
         .order = o,
         .result = ret,

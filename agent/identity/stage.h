@@ -35,9 +35,9 @@ extern const struct stage_row stage_rows[]; /* in the order of a transplant; end
 #define STAGE_WITNESS (1U << GODWIT__IDENTITY_ROLE__IDENTITY_WITNESS)
 #define STAGE_LET_GO_MS 20000 /* how long others have to let go of our addresses */
 
-/* Runs the order; with stage "" and UNDO: all that this host has notes of, newest first. root,
- * search: as in a site. 0 or -errno; the result is filled in either case. */
-int stage_do(const char *home, const char *root, const char *search, const Godwit__IdentityOrder *o,
+/* Runs the order; with stage "" and UNDO: all that this host has notes of, newest first. Of host
+ * root, search and cancel_fd count. 0 or -errno; the result is filled in either case. */
+int stage_do(const char *home, const struct site *host, const Godwit__IdentityOrder *o,
              Godwit__IdentityResult *ret, struct fault *reterr);
 bool stage_is_source(const struct stage_run *r);
 bool stage_has_note(const struct stage_run *r, const char *stage);

@@ -38,9 +38,8 @@ static bool may_serve(const json_t *facts)
 static bool source_may_return(const struct pair_view *p, const json_t *facts, char *why,
                               size_t size)
 {
-    const json_t *settings = json_object_get(facts, "settings");
-    json_int_t given = number_of(settings, "silence");
-    int64_t timer_ms = (given > 0 ? given : SILENCE_S) * 1000 + MARGIN_MS;
+    json_int_t sent = number_of(facts, "destination_silence"); /* with the last order to it */
+    int64_t timer_ms = (sent > 0 ? sent : SILENCE_S) * 1000 + MARGIN_MS;
     int64_t away_ms = p->away_ms[SIDE_DESTINATION];
     if (!away_ms || !may_serve(facts) || json_is_true(json_object_get(facts, "destination_off")))
         return true;

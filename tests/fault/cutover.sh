@@ -100,11 +100,13 @@ restore_host() { # HOST
 restore_track() {
     local h
     godwit job stop "$job" >/dev/null 2>&1 || true
-    [ $method = transplant ] || restore_host dc1
+    # Who starts before its controller does not ask for it again for a while.
+    [ $method = transplant ] || { restore_host dc1 && until_true 60 "the controller gives tickets" on dc1 sh -c 'echo Lab-Passw0rd | kinit -c /run/ticket Administrator >/dev/null 2>&1'; }
     for h in $src $dst; do restore_host $h; done
     until_true 60 "both agents are there" both_online
     on cl sh -c "truncate -s 0 /run/who-$src.two"
     until_true 60 "the source serves" source_serves
+    await_domain
 }
 
 # ── one case ──
@@ -112,6 +114,9 @@ restore_track() {
 settings() { echo --method $method --source-address "$(admin_of $src "$track")/24" --silence 15s; }
 state() { cut_job "$job" '.pairs[0].cutover' 2>/dev/null; }
 both_online() { godwit agent list -o json 2>/dev/null | jq -e --arg a $src --arg b $dst '[.. | objects | select((.host == $a or .host == $b) and .presence == "online")] | length == 2' >/dev/null; }
+# A controller that has just started answers users before it answers computers.
+domain_knows() { local h; for h in $src $dst; do on $h sh -c 'wbinfo -t && net ads info' >/dev/null 2>&1 || return 1; done; }
+await_domain() { [ $method = transplant ] || until_true 150 "both are members of the domain" domain_knows; }
 source_serves() { sleep 0.2; uses cl $src sales "$user" >/dev/null && served_from cl $src sales "$user" $src; }
 new_serves() { sleep 0.2; uses cl $src sales "$user" >/dev/null && served_from cl $src sales "$user" $dst; }
 identities() { local h; for h in $src $dst; do if [ $method = rejoin ]; then looks_of $h; else identity_of $h; fi; done; }
@@ -140,7 +145,7 @@ await_note() { # HOST FILE
 }
 # Asked in the orchestrator's host, since a stage may be over in a fifth of a second.
 await_shown() { # STAGE
-    on orch sh -c 'n=0; while [ $n -lt 400 ]; do n=$((n + 1))
+    on orch sh -c 'until=$(($(date +%s) + 60)); while [ $(date +%s) -lt $until ]; do
         state=$(godwit cutover stages "$0" -o json 2>/dev/null | tr "{," "\n\n" | awk -v id="\"$1\"" "/\"id\":/ {mine = index(\$0, id)} mine && /\"state\":/ {print; exit}")
         case $state in *begun* | *running* | *done*) exit 0 ;; esac; done; exit 1' "$job" "$1"
 }
@@ -260,6 +265,7 @@ set_up() {
         begin_track $t
         until_true 60 "both agents are there" both_online
         until_true 60 "the source serves" source_serves
+        await_domain
         identities >"$kept/before-$t"
         watch_track
     done

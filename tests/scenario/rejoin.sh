@@ -134,6 +134,7 @@ say "back from half way"
 points=""
 in_the_way fs1 net '"ads leave"*' false :
 goes_back_from "the source's leave"
+on orch journalctl -q -u godwitd | grep -q 'nobody waits any more for the source to leave' || fail "the destination was not told"
 on fs1 rm /usr/local/sbin/net
 # The directory has it, the host does not know.
 in_the_way new1 net '"ads join"*' '[ -e /run/joined ]' 'touch /run/joined; /usr/bin/net "$@" >/dev/null'

@@ -72,6 +72,13 @@ static void check_undone(const struct bench *b, const char *at)
     }
 }
 
+static struct fake_answer waits_to_join(const struct fake_op *op, unsigned nth)
+{
+    if (!op->source && op->action != UNDO && cutting_has_stage(op, "join"))
+        return (struct fake_answer){.silent = true};
+    return cutting_agents(op, nth);
+}
+
 static void a_failure_at_any_stage_goes_back(void **state)
 {
     static const struct {
@@ -113,6 +120,23 @@ static void a_failure_at_any_stage_goes_back(void **state)
     }
 }
 
+/* The destination waits for it in an order of its own: it is told at once. */
+static void a_source_that_cannot_leave_is_not_waited_for(void **state)
+{
+    struct bench *b = *state;
+    cutting_copied(b);
+    cutting_fail_at("leave", true, FAULT_STOP_JOB);
+    assert_int_equal(cutting_enter(b, "cutover", SETTINGS), 0);
+    bench_run(b, waits_to_join, 200);
+    assert_string_equal(cutting_state(b), "rolled back");
+    check_undone(b, "leave");
+    const struct fake_op *join = NULL;
+    for (size_t i = 0; i < b->fleet->nops && !join; i++)
+        if (cutting_has_stage(&b->fleet->ops[i], "join") && b->fleet->ops[i].action != UNDO)
+            join = &b->fleet->ops[i];
+    assert_true(join && join->cancelled);
+}
+
 /* It gives a copy of its key, which nobody asks for without a user; where it does not, all else is
  * rehearsed. */
 static void a_user_of_the_domain_takes_the_source_along(void **state)
@@ -139,6 +163,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(users_wait_for_one_order_to_each_side, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_user_of_the_domain_takes_the_source_along, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_source_that_cannot_leave_is_not_waited_for, set_up,
                                         tear_down),
         cmocka_unit_test(a_failure_at_any_stage_goes_back),
     };

@@ -167,6 +167,26 @@ static void the_source_waits_for_the_timer_of_a_destination_that_is_away(void **
     assert_true(was_undone(b, "start", "d1"));
 }
 
+/* That one is long where a person has a part in it: nobody comes back before. */
+static void the_timer_that_was_sent_counts(void **state)
+{
+    struct bench *b = *state;
+    cutting_copied(b);
+    assert_int_equal(cutting_enter(b, "cutover",
+                                   "{\"source_address\":\"192.0.2.77/24\","
+                                   "\"by_hand\":[\"source.names\"]}"),
+                     0);
+    bench_run(b, cutting_agents, 200);
+    assert_string_equal(cutting_state(b), "running"); /* users are served */
+    fake_lost(b->fleet, "d1");
+    assert_int_equal(cutting_back(b), 0);
+    pass_time(b, 400);
+    assert_false(was_undone(b, "addresses", "s1"));
+    bench_clock_ms += 14400000;
+    pass_time(b, 100);
+    assert_true(was_undone(b, "addresses", "s1"));
+}
+
 /* Nobody could serve instead. */
 static void a_destination_that_serves_waits_for_a_source_that_is_away(void **state)
 {
@@ -221,6 +241,7 @@ int main(void)
         CASE(a_budget_lets_some_fail),
         CASE(a_soak_commits_by_itself),
         CASE(the_source_waits_for_the_timer_of_a_destination_that_is_away),
+        CASE(the_timer_that_was_sent_counts),
         CASE(a_destination_that_serves_waits_for_a_source_that_is_away),
         CASE(a_destination_that_is_away_at_the_end_holds_the_source_back),
     };

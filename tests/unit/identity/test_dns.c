@@ -103,7 +103,8 @@ static Godwit__IdentityResult *order(Godwit__IdentityRole role, const char *stag
     o.action = action;
     o.plan = action == UNDO ? NULL : &p;
     godwit__identity_result__init(r);
-    int rc = stage_do(host_home, host_root, host_bin, &o, r, &why);
+    const struct site host = {.root = host_root, .search = host_bin};
+    int rc = stage_do(host_home, &host, &o, r, &why);
     if (rc < 0)
         fail_msg("%s: %s", stage, why.text);
     return r;

@@ -75,6 +75,8 @@ static int end(void **state)
     return 0;
 }
 
+static int given_up; /* readable: nobody waits for what is done here */
+
 static int order(Godwit__IdentityRole role, const char *stage, Godwit__IdentityAction action,
                  bool *is)
 {
@@ -111,7 +113,8 @@ static int order(Godwit__IdentityRole role, const char *stage, Godwit__IdentityA
     o.action = action;
     o.plan = strcmp(stage, "") != 0 ? &p : NULL; /* the timer's own has none */
     godwit__identity_result__init(r);
-    int rc = stage_do(host_home, host_root, host_bin, &o, r, &why);
+    const struct site host = {.root = host_root, .search = host_bin, .cancel_fd = given_up};
+    int rc = stage_do(host_home, &host, &o, r, &why);
     if (is)
         *is = r->is;
     godwit__identity_result__free_unpacked(r, NULL);
@@ -265,6 +268,25 @@ static void the_destination_waits_until_the_source_has_left(void **state)
     assert_true(host_called("ads join"));
 }
 
+/* The source could not leave: whoever goes back is not to wait for that. */
+static void a_destination_that_is_told_so_waits_no_longer(void **state)
+{
+    (void)state;
+    int both[2];
+    assert_int_equal(pipe(both), 0);
+    host_put(SECRETS, "key of new1", 0600);
+    given_up = both[0];
+    assert_int_equal(write(both[1], "\n", 1), 1);
+    assert_int_equal(order(DESTINATION, "join", DO, NULL), -ECANCELED); /* not -ETIMEDOUT */
+    assert_false(host_called("ads join"));
+    host_assert_file(SECRETS, "key of new1");
+    host_put("ad.off", "", 0600); /* it need not wait: then it does what it was told */
+    assert_int_equal(order(DESTINATION, "join", DO, NULL), 0);
+    given_up = 0;
+    (void)close(both[0]);
+    (void)close(both[1]);
+}
+
 /* The trap: a join by one who may not reset the password can delete the account. */
 static void no_call_is_made_without_the_rights(void **state)
 {
@@ -335,6 +357,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_keytab_is_due_where_the_join_was_taken_back, begin, end),
         cmocka_unit_test_setup_teardown(the_destination_waits_until_the_source_has_left, begin,
                                         end),
+        cmocka_unit_test_setup_teardown(a_destination_that_is_told_so_waits_no_longer, begin, end),
         cmocka_unit_test_setup_teardown(no_call_is_made_without_the_rights, begin, end),
         cmocka_unit_test_setup_teardown(another_account_is_not_taken, begin, end),
         cmocka_unit_test_setup_teardown(the_source_gets_an_account_of_its_own, begin, end),

@@ -103,7 +103,8 @@ static int order(const char *stage, Godwit__IdentityAction action, bool *sprung)
     o.plan = &p;
     o.silence_s = 60;
     godwit__identity_result__init(r);
-    int rc = stage_do(host_home, host_root, host_bin, &o, r, &why);
+    const struct site host = {.root = host_root, .search = host_bin};
+    int rc = stage_do(host_home, &host, &o, r, &why);
     if (sprung)
         *sprung = r->sprung;
     godwit__identity_result__free_unpacked(r, NULL);
