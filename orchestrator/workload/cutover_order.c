@@ -42,13 +42,7 @@ static uint32_t silence_of(const json_t *facts, const struct stage *s, enum step
     /* A person is slower than the hosts. */
     bool hands = json_array_size(json_object_get(settings, "by_hand")) > 0;
     uint32_t silence = given > 0 ? (uint32_t)given : hands ? HAND_SILENCE_S : SILENCE_S;
-    if (side == SIDE_SOURCE)
-        return silence + SOURCE_SILENCE_S;
-    /* After its limit it is taken back in any case, and users wait for a destination that died. On
-     * the way back one that serves may still have the longer one: it is not undercut. */
-    const struct cutover_row *r = &cutover_rows[row];
-    bool swap = r->swap && deed_of(s) == DEED_DO && !hands;
-    return swap && r->limit_s && silence > r->limit_s ? r->limit_s : silence;
+    return silence + (side == SIDE_SOURCE ? SOURCE_SILENCE_S : 0);
 }
 
 static void give_ticket(const struct pair_view *p, struct ordering *o, const char *id)

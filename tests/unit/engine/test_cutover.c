@@ -64,7 +64,7 @@ static void orders_have_the_plan_and_renew_the_timer(void **state)
         const struct fake_op *op = &b->fleet->ops[i];
         if (cutting_has_stage(op, "addresses")) {
             assert_true(op->planned);
-            assert_int_equal(op->silence_s, op->source ? 180 : 60); /* its limit */
+            assert_int_equal(op->silence_s, op->source ? 180 : 120);
             armed = true;
         }
         if (strcmp(op->stage, "guard") == 0 || strcmp(op->stage, "fence") == 0)
