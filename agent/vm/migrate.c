@@ -287,7 +287,6 @@ static int begin(struct moving *m)
     struct vm_stage_run *r = m->r;
     struct virt *mover = NULL, *teller = NULL;
     ladder_init(&m->ladder, r->plan, m->what.mib_s);
-    (void)r->virt->ops->set_downtime(r->virt, r->plan->uuid, m->ladder.downtime_ms);
     int rc = virt_open(&mover, VIRT_URI, true, r->reterr);
     if (rc == 0)
         rc = virt_open(&teller, VIRT_URI, true, r->reterr);
@@ -295,9 +294,10 @@ static int begin(struct moving *m)
         (void)virt_close(mover);
         return rc;
     }
-    return calling_new(mover, teller, r->plan->uuid, &m->what, &m->calling) < 0
-               ? fault_set(r->reterr, FAULT_RETRY, EAGAIN, "no thread for the move")
-               : 0;
+    if (calling_new(mover, teller, r->plan->uuid, &m->what, &m->calling) < 0)
+        return fault_set(r->reterr, FAULT_RETRY, EAGAIN, "no thread for the move");
+    calling_downtime(m->calling, m->ladder.downtime_ms);
+    return 0;
 }
 
 static int move(struct moving *m)
