@@ -221,7 +221,7 @@ int vm_look_at(struct virt *v, const Godwit__VmLookOrder *o, Godwit__VmLook *ret
     int rc = v->ops->host(v, ret->host, reterr);
     if (rc == 0 && *o->machine)
         rc = vm_sight(v, o->machine, &ret->sight, reterr);
-    if (rc == 0 && *o->machine)
+    if (rc == 0 && *o->machine && !o->sight_only)
         rc = look_at_machine(v, o, ret, reterr);
     return rc;
 }

@@ -34,14 +34,23 @@ static uint8_t *pack(const ProtobufCMessage *m, size_t *retlen)
     return p;
 }
 
-uint8_t *vm_look_order(const char *machine, bool measure, size_t *retlen)
+static uint8_t *pack_look(json_t *o, size_t *retlen)
 {
-    json_t *o = json_pack("{s:s,s:b}", "machine", machine, "measure", measure);
     ProtobufCMessage *m = json_message(&godwit__vm_look_order__descriptor, o);
     uint8_t *p = pack(m, retlen);
     protobuf_c_message_free_unpacked(m, NULL);
     json_decref(o);
     return p;
+}
+
+uint8_t *vm_look_order(const char *machine, bool measure, size_t *retlen)
+{
+    return pack_look(json_pack("{s:s,s:b}", "machine", machine, "measure", measure), retlen);
+}
+
+uint8_t *vm_sight_order(const char *machine, size_t *retlen)
+{
+    return pack_look(json_pack("{s:s,s:b}", "machine", machine, "sight_only", true), retlen);
 }
 
 static json_t *wishes(const json_t *devices)

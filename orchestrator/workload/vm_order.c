@@ -24,14 +24,17 @@ struct ordering {
 
 /* ── a look at both hosts ── */
 
+/* Once it has begun to move only where it is counts, and it may hang. */
 static int plan_looks(const struct pair_view *p, struct planned_step ret[2])
 {
-    const json_t *move = json_object_get(vm_plan_of(p), "move");
+    const char *uuid = vm_text(json_object_get(vm_plan_of(p), "move"), "uuid");
+    bool all = strcmp(vm_rows[vm_row_of(p->stage)].id, "look") == 0;
     for (int i = 0; i < 2; i++) {
         text_new_id(ret[i].op_id);
         ret[i].side = i == 0 ? SIDE_SOURCE : SIDE_DESTINATION;
         ret[i].kind = "vm.look";
-        ret[i].args = vm_look_order(vm_text(move, "uuid"), false, &ret[i].args_len);
+        ret[i].args = all ? vm_look_order(uuid, false, &ret[i].args_len)
+                          : vm_sight_order(uuid, &ret[i].args_len);
         if (vm_is_given_up(p))
             return 1;
     }

@@ -113,6 +113,10 @@ static void take_move(struct fake_op *op, const Godwit__Order *o)
         op->source = m->role == GODWIT__VM_MOVE_ROLE__VM_MOVE_SOURCE;
         op->planned = m->plan && m->plan->n_disks > 0;
         godwit__vm_move_order__free_unpacked(m, NULL);
+    } else if (strcmp(o->kind, "vm.look") == 0) {
+        Godwit__VmLookOrder *m = godwit__vm_look_order__unpack(NULL, o->args.len, o->args.data);
+        op->sight_only = m && m->sight_only;
+        godwit__vm_look_order__free_unpacked(m, NULL);
     } else if (strcmp(o->kind, "vm.mark") == 0) {
         Godwit__VmMarkOrder *m = godwit__vm_mark_order__unpack(NULL, o->args.len, o->args.data);
         (void)snprintf(op->stage, sizeof op->stage, "%s", m && m->undo ? "unmark" : "mark");

@@ -19,6 +19,7 @@ struct fake_op {
     char stage[128]; /* of identity.stage and vm.stage; several with + between them */
     int action;
     bool source, planned; /* planned: the order has a plan with moves */
+    bool sight_only;      /* of vm.look */
     uint32_t silence_s;
     bool accepted, over, acknowledged, cancelled, only_failed;
     int why;                   /* of the cancel */

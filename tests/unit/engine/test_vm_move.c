@@ -39,10 +39,11 @@ static const struct {
      "look.S look.D mark.S see.D unmark.S state.S state.D define.D drop.S adopt.D forget.S "
      "forget.D "                                                                        },
     {"live",       true,
-     "look.S look.D mark.S see.D unmark.S state.S state.D migrate.S migrate.D look.S look.D "
+     "look.S look.D mark.S see.D unmark.S state.S state.D migrate.S migrate.D sight.S sight.D "
      "answers.D drop.S adopt.D forget.S forget.D "                                      },
     {"live-vsm",   true,
-     "look.S look.D reserve.D state.S state.D migrate.S migrate.D look.S look.D fence.S answers.D "
+     "look.S look.D reserve.D state.S state.D migrate.S migrate.D sight.S sight.D fence.S "
+     "answers.D "
      "drop.S adopt.D forget.S forget.D "                                                },
     {"library",    false,
      "look.S look.D reserve.D state.S state.D copy.S copy.D shelve.D forget.S forget.D "},

@@ -224,7 +224,7 @@ char *story(const struct bench *b)
         bool look = strcmp(op->kind, "vm.look") == 0, see = strcmp(op->kind, "vm.see") == 0;
         char side = strcmp(op->host, "s1") == 0 ? 'S' : 'D';
         char *more = xasprintf("%s%s%s.%c ", all, op->action == UNDO ? "-" : "",
-                               look  ? "look"
+                               look  ? op->sight_only ? "sight" : "look"
                                : see ? "see"
                                      : op->stage,
                                side);

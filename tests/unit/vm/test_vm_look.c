@@ -98,6 +98,29 @@ static void each_call_that_fails_fails_the_look(void **state)
     godwit__vm_look__free_unpacked(l, NULL);
 }
 
+/* A machine that hangs answers nothing about itself. */
+static void where_it_is_is_told_alone(void **state)
+{
+    static const char *const asked[] = {"find", "kept", "now"};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(asked); i++) {
+        struct fault why = {.err = 0};
+        struct fake_host f = with("", "/nonexistent");
+        Godwit__VmLookOrder o = GODWIT__VM_LOOK_ORDER__INIT;
+        Godwit__VmLook *l = xcalloc(1, sizeof *l);
+        CLEANUP(virt_close) struct virt *v = fake_virt(&f);
+        godwit__vm_look__init(l);
+        f.fail_named = asked[i];
+        o.machine = (char *)(uintptr_t) "web1";
+        o.sight_only = true;
+        assert_int_equal(vm_look_at(v, &o, l, &why), 0);
+        assert_int_equal(l->sight->is, GODWIT__VM_MOVE_SIGHT__IS__RUNNING);
+        assert_null(l->machine);
+        godwit__vm_look__free_unpacked(l, NULL);
+        fake_done(&f);
+    }
+}
+
 /* ── may it come here? ── */
 
 static Godwit__VmCheck *check_at(struct fake_host *here, Godwit__VmLook *l, const char *pool)
@@ -214,6 +237,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_machine_is_told_with_its_images),
         cmocka_unit_test(each_call_that_fails_fails_the_look),
+        cmocka_unit_test(where_it_is_is_told_alone),
         cmocka_unit_test(what_is_missing_here_is_found),
     };
     return cmocka_run_group_tests(tests, make_folder, drop_folder);
