@@ -23,16 +23,18 @@
 #include "agent/store/pairname.h"
 #include "agent/vm/note.h"
 #include "agent/vm/pump.h"
+#include "agent/vm/tunnel_priv.h"
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
 
-#define HOME "/run/godwit-vm"
 #define CONNECTIONS_MAX 64
 #define ANSWER_MS 10000
 #define DIAL_MS 5000
-#define COME_MS 15000           /* until the source's first lane is there */
 #define WAY_CONTROL TUNNEL_WAYS /* the lane that is there from the beginning to the end */
+
+const char *tunnel_home = "/run/godwit-vm";
+int64_t tunnel_come_ms = 15000; /* until the source's first lane is there */
 
 struct connection {
     struct connection *next;
@@ -58,7 +60,8 @@ struct tunnel {
     pthread_cond_t changed;
     struct connection *list;
     unsigned n;
-    bool stopping, finished, lost, broken, reached;
+    bool stopping, finished, lost, broken;
+    bool reached; /* by the source's first lane */
     int64_t since_ms;
 };
 
@@ -68,7 +71,7 @@ static char *folder_of(const char *move)
 {
     char token[PAIR_TOKEN_LEN + 1];
     pair_token(move, token);
-    return xasprintf("%s/%s", HOME, token);
+    return xasprintf("%s/%s", tunnel_home, token);
 }
 
 char *tunnel_path(const char *move, enum tunnel_way way)
@@ -141,7 +144,7 @@ static int listen_at(const char *path, mode_t mode)
 static int make_folder(const struct tunnel *t)
 {
     const struct passwd *u = getpwnam("libvirt-qemu");
-    if (mkdir(HOME, 0711) < 0 && errno != EEXIST)
+    if (mkdir(tunnel_home, 0711) < 0 && errno != EEXIST)
         return -errno;
     if (mkdir(t->folder, 0770) < 0 && errno != EEXIST)
         return -errno;
@@ -203,7 +206,9 @@ static bool show(struct connection *c, struct lane *l, int fd, unsigned way)
     c->lane = l;
     c->fd = fd;
     c->way = way;
-    c->t->reached = true;
+    /* One of the others may come to an agent that began anew meanwhile, to which that never does.
+     */
+    c->t->reached |= way == WAY_CONTROL;
     bool go = !c->t->stopping;
     (void)pthread_mutex_unlock(&c->t->lock);
     return go;
@@ -363,7 +368,7 @@ int tunnel_wait(struct tunnel *t, int timeout_ms)
             rc = 0;
         else if (t->lost)
             rc = -ECONNRESET;
-        else if (!t->reached && clock_mono_ms() - t->since_ms > COME_MS)
+        else if (!t->reached && clock_mono_ms() - t->since_ms > tunnel_come_ms)
             rc = -ENOTCONN;
         else if (t->conf.cancel_fd >= 0 && poll(&p, 1, 0) > 0)
             rc = -ECANCELED;
