@@ -221,7 +221,8 @@ static bool is_back(const struct pair *p)
     return p->flags & PAIR_BACK || p->job->workload->stages[p->stage].loose;
 }
 
-/* Is one of its hosts away for longer than its stage can wait? */
+/* Is one of its hosts away for longer than its stage can wait? What an orchestrator that was down
+ * did not hear of does not count: nobody could come to it. */
 static bool is_left_alone(const struct pair *p, struct fault *retwhy)
 {
     const struct workload *k = p->job->workload;
@@ -231,7 +232,8 @@ static bool is_left_alone(const struct pair *p, struct fault *retwhy)
     stage_view_fill(&w, p);
     w.v.stage = &k->stages[p->stage];
     int64_t most = k->patience(&w.v);
-    for (int side = 0; most > 0 && side < 2; side++)
+    bool could = clock_mono_ms() - p->job->engine->started_ms > most;
+    for (int side = 0; most > 0 && could && side < 2; side++)
         if (w.v.away_ms[side] > most) {
             (void)fault_set(retwhy, FAULT_STOP_JOB, EHOSTDOWN,
                             "host %.64s is gone, and nobody waits for it at \"%.64s\"",

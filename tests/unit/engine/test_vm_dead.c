@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "tests/unit/engine/vm_world.h"
 #include "tests/unit/test.h"
@@ -81,6 +82,29 @@ static void a_machine_does_not_wait_for_a_dead_destination(void **state)
         assert_string_equal(state_of(b), cases[i].end);
         (void)bench_tear_down(&own);
     }
+}
+
+/* An orchestrator that was down itself has heard of nobody: its hosts have the same time to come as
+ * one that is lost. */
+static void what_was_not_heard_of_is_waited_for(void **state)
+{
+    struct bench *b = *state;
+    struct fake_host *d = fake_host_named(b->fleet, "d1");
+    move_job(b, "cold", true);
+    bad = (struct bad){.stage = "start", .how = SILENT, .action = DO};
+    assert_int_equal(enter(b, "move"), 0);
+    bench_run(b, agents, 100);
+    bench_end(b);
+    d->online = false;
+    d->seen_ms = clock_wall_ms() - 60000;
+    bench_clock_ms += 60000;
+    bench_start(b);
+    bench_run(b, agents, 5);
+    assert_string_equal(state_of(b), "moving");
+    bad.stage = NULL;
+    fake_online(b->fleet, "d1");
+    bench_run(b, agents, 200);
+    assert_string_equal(state_of(b), "moved");
 }
 
 static int take_back(struct bench *b, const char *settings)
@@ -163,6 +187,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_machine_does_not_wait_for_a_dead_destination),
         CASE(a_host_that_is_gone_does_not_hold_the_verdict),
+        CASE(what_was_not_heard_of_is_waited_for),
         cmocka_unit_test(a_person_says_that_it_is_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
