@@ -11,6 +11,7 @@
 
 #include "agent/store/beneath.h"
 #include "agent/vm/device.h"
+#include "agent/vm/used.h"
 #include "agent/vm/virt.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
@@ -228,12 +229,11 @@ static int move_back(const char *was, const char *is, const char *mode)
     return *mode && chmod(was, (mode_t)strtoul(mode, NULL, 8)) < 0 ? -errno : 0;
 }
 
-/* What was saved counts as long as nobody went on from it. */
+/* What was saved counts as long as nobody who went on from it wrote to the disks. */
 static int go_on(const char *uuid, const char *memory, struct virt *v, struct fault *reterr)
 {
-    CLEANUP(mem_free) char *used = xasprintf("%s.used", memory);
     char *xml = NULL;
-    if (access(memory, R_OK) < 0 || access(used, F_OK) == 0 ||
+    if (access(memory, R_OK) < 0 || used_is(memory, true) ||
         v->ops->saved(v, memory, &xml, reterr) < 0) /* half of it: the power was cut */
         return v->ops->start(v, uuid, reterr);
     explicit_bzero(xml, strlen(xml));

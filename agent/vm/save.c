@@ -8,6 +8,7 @@
 
 #include "agent/vm/redefine.h"
 #include "agent/vm/stage.h"
+#include "agent/vm/used.h"
 #include "common/base/fault_point.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
@@ -95,21 +96,6 @@ int vm_save(struct vm_stage_run *r)
 
 /* ── the destination ── */
 
-/* From the moment on at which it may have run there, what was saved is older than its shared disks:
- * it would ruin them. Who finds the mark starts the machine anew. */
-static int mark_used(struct vm_stage_run *r, const char *path)
-{
-    CLEANUP(mem_free) char *mark = xasprintf("%s" VM_MEMORY_USED, path);
-    int rc = r->plan->type == QUICK ? file_write(mark, 0600, "", 0) : 0;
-    return rc < 0 ? vm_stage_failed(r, rc, "cannot mark", path) : 0;
-}
-
-static void unmark(const char *path)
-{
-    CLEANUP(mem_free) char *mark = xasprintf("%s" VM_MEMORY_USED, path);
-    (void)unlink(mark);
-}
-
 int vm_go_on(struct vm_stage_run *r)
 {
     CLEANUP(mem_free) char *path = vm_memory_at(r);
@@ -117,18 +103,21 @@ int vm_go_on(struct vm_stage_run *r)
     struct virt_sight s;
     if (!path)
         return fault_set(r->reterr, FAULT_STOP_JOB, EINVAL, "there is no saved memory");
+    if (used_is(path, false)) /* before a crash of this host */
+        return fault_set(r->reterr, FAULT_STOP_JOB, ESTALE,
+                         "the machine ran here and fell: its disks are newer than its memory");
     int rc = r->virt->ops->saved(r->virt, path, &was, r->reterr);
     if (rc == 0 && redefine(was, strlen(was), r->plan, &xml) < 0)
         rc = vm_stage_failed(r, -EBADMSG, "cannot change the definition of", r->plan->name);
-    if (rc == 0)
-        rc = mark_used(r, path);
+    if (rc == 0 && (rc = used_mark(path, r->plan)) < 0)
+        rc = vm_stage_failed(r, rc, "cannot mark", path);
     FAULT_POINT("vm.start.marked");
     if (rc == 0)
         rc = r->virt->ops->restore(r->virt, path, xml, r->reterr);
     struct fault unused = {.err = 0};
     if (rc < 0 && r->virt->ops->sight(r->virt, r->plan->uuid, &s, &unused) == 0 &&
         (s.is == VIRT_OFF || s.is == VIRT_ABSENT))
-        unmark(path); /* it never ran here */
+        used_unmark(path); /* it never ran here */
     char *secret[] = {was, xml};
     for (size_t i = 0; i < ARRAY_SIZE(secret); i++)
         if (secret[i]) {
@@ -151,6 +140,6 @@ int vm_start_undo(struct vm_stage_run *r)
         return rc;
     (void)unlink(path);
     if (r->virt->ops->save(r->virt, r->plan->uuid, path, &unused) == 0)
-        unmark(path);
+        used_unmark(path);
     return 0; /* else it starts anew at the source */
 }

@@ -77,7 +77,6 @@ char *vm_written_at(const struct vm_stage_run *r, const Godwit__VmMoveDisk *d);
 
 /* save.c */
 #define VM_MEMORY_NAME "memory"
-#define VM_MEMORY_USED ".used"
 int vm_pause(struct vm_stage_run *r);
 int vm_save(struct vm_stage_run *r);
 int vm_go_on(struct vm_stage_run *r); /* at the destination, from its saved memory */

@@ -12,6 +12,7 @@
 #include "agent/step.h"
 #include "agent/vm/memory_priv.h"
 #include "agent/vm/state.h"
+#include "agent/vm/used.h"
 #include "agent/vm/vm.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
@@ -217,6 +218,71 @@ static void test_quick_not_taken(void **unused)
     assert_true(order(w, SOURCE, "save", UNDO) >= 0);
     assert_int_equal(w->here.went_on, 1);
     assert_int_equal(fake_machine(&w->here, UUID)->is, VIRT_RUNNING);
+    world_free(w);
+}
+
+/* Its agent was killed with the mark made: as long as no disk was written to, what was saved
+ * counts, here and at the source; afterwards it does nowhere. */
+static void test_quick_marked(void **unused)
+{
+    (void)unused;
+    static const struct {
+        bool written, back;
+        unsigned went_on[2]; /* at the source, at the destination */
+    } cases[] = {
+        {false, false, {0, 1}},
+        {false, true,  {1, 0}},
+        {true,  false, {0, 0}},
+        {true,  true,  {0, 0}},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct world *w = world_new(TYPE(QUICK));
+        CLEANUP(mem_free) char *memory = beside(w, SOURCE, VM_MEMORY_NAME);
+        assert_int_equal(order(w, SOURCE, "save", DO), 1);
+        defined_there(w);
+        assert_int_equal(used_mark(memory, &w->plan), 0);
+        if (cases[i].written)
+            assert_int_equal(file_write(w->from, 0640, "another content", 15), 0);
+        if (cases[i].back)
+            assert_true(order(w, SOURCE, "save", UNDO) >= 0);
+        else
+            assert_int_equal(order(w, DESTINATION, "start", DO), cases[i].written ? -ESTALE : 1);
+        assert_int_equal(w->here.went_on, cases[i].went_on[0]);
+        assert_int_equal(w->there.went_on, cases[i].went_on[1]);
+        if (cases[i].back)
+            assert_int_equal(fake_machine(&w->here, UUID)->is, VIRT_RUNNING);
+        world_free(w);
+    }
+}
+
+/* What the mark says is read back from storage that another host writes too. */
+static void test_mark_that_is_none(void **unused)
+{
+    (void)unused;
+    static const char *const cases[] = {"",
+                                        "s",
+                                        "s?\n/etc/hostname\n",
+                                        "d1.000000000 1\n/x\n",
+                                        "s1.000000000 1\n",
+                                        "\n\n",
+                                        "s1.0 1\nrelative\n"};
+    struct world *w = world_new(TYPE(QUICK));
+    CLEANUP(mem_free) char *memory = xasprintf("%s/m", w->dir);
+    CLEANUP(mem_free) char *mark = xasprintf("%s.used", memory);
+    assert_false(used_is(memory, true));
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        assert_int_equal(file_write(mark, 0600, cases[i], strlen(cases[i])), 0);
+        assert_true(used_is(memory, true));
+    }
+    used_unmark(memory);
+    assert_false(used_is(memory, true));
+    assert_int_equal(used_mark(memory, &w->plan), 0);
+    assert_false(used_is(memory, true));
+    assert_false(used_is(memory, false));
+    assert_int_equal(chmod(w->from, 0400), 0); /* not written */
+    assert_false(used_is(memory, true));
+    assert_int_equal(unlink(w->from), 0);
+    assert_true(used_is(memory, true));
     world_free(w);
 }
 
@@ -492,6 +558,8 @@ int main(void)
         cmocka_unit_test(test_quick),
         cmocka_unit_test(test_quick_back),
         cmocka_unit_test(test_quick_not_taken),
+        cmocka_unit_test(test_quick_marked),
+        cmocka_unit_test(test_mark_that_is_none),
         cmocka_unit_test(test_warm_quick_source),
         cmocka_unit_test(test_warm_quick_dropped),
         cmocka_unit_test(test_warm_source),
