@@ -107,6 +107,7 @@ static int welcome_send(struct lane *l, const Godwit__LaneWelcome *m)
 int lane_welcome_send(struct lane *l, const struct lane_welcome *w)
 {
     Godwit__LaneWelcome m = GODWIT__LANE_WELCOME__INIT;
+    m.can = w->can;
     m.credit = w->credit;
     m.fresh = w->fresh;
     m.last_session = w->last;
@@ -157,8 +158,8 @@ int lane_welcome_receive(struct lane *l, int timeout_ms, struct lane_welcome *re
     else if (m->must & ~MUST_KNOWN)
         rc = -EPROTONOSUPPORT;
     else
-        *ret =
-            (struct lane_welcome){.credit = m->credit, .fresh = m->fresh, .last = m->last_session};
+        *ret = (struct lane_welcome){
+            .can = m->can, .credit = m->credit, .fresh = m->fresh, .last = m->last_session};
     bool near = rc == 0 && m->near.len > 0;
     struct lane_pipe *p =
         near && m->near.len == PIPE_ID_BYTES ? lane_pipe_take(m->near.data) : NULL;

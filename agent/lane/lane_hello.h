@@ -8,8 +8,9 @@
 
 enum { LANE_REC_HELLO = 1, LANE_REC_WELCOME = 2 }; /* transfer's own types begin at 16 */
 
-/* What the source's side understands. An older peer sets none. */
-enum lane_can { LANE_CAN_DELTA = 1, LANE_CAN_MOVE = 2 };
+/* What the source's side understands (DELTA, MOVE), in LaneHello, and the destination's (SHARE: its
+ * files can share blocks), in LaneWelcome. An older peer sets none. */
+enum lane_can { LANE_CAN_DELTA = 1, LANE_CAN_MOVE = 2, LANE_CAN_SHARE = 4 };
 
 struct lane_hello {
     char id[TICKET_ID_MAX + 1];
@@ -21,6 +22,7 @@ struct lane_hello {
 
 struct lane_welcome {
     uint64_t credit; /* bytes that may be sent before the first grant */
+    uint64_t can;    /* LANE_CAN_SHARE */
     bool fresh;      /* the destination was empty when this session began */
     uint64_t last;   /* session that it finished last; 0: none */
 };

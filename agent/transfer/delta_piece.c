@@ -51,12 +51,24 @@ int delta_piece_direct(int folder_fd, const char *name, int fd)
 
 /* ── as the older file has it ── */
 
+/* Of an older file that ends within the piece, the whole blocks, if these are most of it; a last
+ * one that is no whole block can only be shared where both files end there. */
+static uint64_t clone_len(const struct delta_piece *p, uint64_t start)
+{
+    const struct incoming *in = p->in;
+    uint64_t there = in->old_size > start ? in->old_size - start : 0;
+    uint64_t n = there < p->len ? there : p->len;
+    if (n != there || n != p->len)
+        n -= n % ALIGN;
+    return n * 2 >= p->len ? n : 0;
+}
+
 static bool piece_clone(const struct delta_piece *p)
 {
-    uint64_t start = p->piece * PIECE_BYTES;
+    uint64_t start = p->piece * PIECE_BYTES, n = clone_len(p, start);
     struct file_clone_range range = {
-        .src_fd = p->in->old_fd, .src_offset = start, .src_length = p->len, .dest_offset = start};
-    return start + p->len <= p->in->old_size && ioctl(p->in->fd, FICLONERANGE, &range) == 0;
+        .src_fd = p->in->old_fd, .src_offset = start, .src_length = n, .dest_offset = start};
+    return n > 0 && ioctl(p->in->fd, FICLONERANGE, &range) == 0;
 }
 
 /* What is not there, or cannot be read, counts as zeros: then the source's differs. */

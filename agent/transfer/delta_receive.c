@@ -1,6 +1,7 @@
 /* delta_receive: pieces that the source offers by their digest. They are made of the older file of
- * that name and the blocks that differ, in memory, and written to the temporary file once their
- * digest is right, whatever happens to the older file meanwhile. Lane threads. */
+ * that name, or of the one that it shares blocks with, and the blocks that differ, in memory, and
+ * written to the temporary file once their digest is right, whatever happens to the older file
+ * meanwhile. Lane threads. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -24,10 +25,22 @@ struct held_pieces {
     uint8_t sums[PIECE_BLOCKS * SUM_BYTES];
 };
 
-void delta_open(struct rlane *l, struct incoming *in)
+static bool basis_take(struct rlane *l, struct incoming *in, const struct begin *g)
+{
+    int fd = l->r->can_share && g->basis.n > 0 ? basis_open(l, g, &in->old_size) : -1;
+    if (fd < 0)
+        return false;
+    in->old_fd = fd;
+    in->direct_fd = delta_piece_direct(in->folder_fd, in->temp, in->fd);
+    (void)text_random(&in->seed, sizeof in->seed);
+    return true;
+}
+
+void delta_open(struct rlane *l, struct incoming *in, const struct begin *g)
 {
     struct stat st;
-    if (!l->can_delta || !l->r->spec->options.delta || in->npieces < 2)
+    if (basis_take(l, in, g) || (g->flags & BEGIN_FRESH) || !l->can_delta ||
+        !l->r->spec->options.delta || in->npieces < 2)
         return;
     char name[NAME_BYTES_MAX + 1];
     memcpy(name, in->name, in->name_len);

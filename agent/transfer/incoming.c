@@ -311,8 +311,8 @@ int incoming_begin(struct rlane *l, struct cursor *c)
     if (rc == 0 && !taken) {
         rc = incoming_open(l, in, g.flags & BEGIN_FRESH);
         l->placed.parts += (int64_t)in->done_bytes;
-        if (rc == 0 && !(g.flags & BEGIN_FRESH))
-            delta_open(l, in);
+        if (rc == 0)
+            delta_open(l, in, &g);
         (void)pthread_mutex_lock(&in->lock);
         in->over = false;
         (void)pthread_mutex_unlock(&in->lock);

@@ -162,8 +162,10 @@ static int record_in(struct rlane *l, const struct lane_record *rec)
 
 static int lane_loop(struct rlane *l)
 {
-    struct lane_welcome w = {
-        .credit = RECEIVE_CREDIT, .fresh = l->r->fresh, .last = l->r->last_session};
+    struct lane_welcome w = {.can = l->r->can_share ? LANE_CAN_SHARE : 0,
+                             .credit = RECEIVE_CREDIT,
+                             .fresh = l->r->fresh,
+                             .last = l->r->last_session};
     int rc = lane_welcome_send(l->lane, &w);
     while (rc >= 0) {
         struct lane_record rec;
@@ -210,6 +212,7 @@ void *receive_lane_run(void *arg)
     compare_done(&l->compare);
     rows_done(&l->firsts);
     rows_done(&l->laters);
+    rows_done(&l->bases);
     buf_done(&l->out);
     buf_done(&l->placed.rows);
     free(l->raw);

@@ -72,7 +72,7 @@ struct incoming {
     bool inherits, later; /* as of struct place_folder */
     bool end_ok, over;    /* over: placed, failed or given up */
     bool kept_partial;    /* the catalogue has a row of it */
-    int old_fd;           /* the older file of that name, for delta; -1: none */
+    int old_fd;           /* the older file of that name, or what it shares blocks with; -1: none */
     int old_direct_fd;    /* both past the page cache, for their pieces; -1: none */
     int direct_fd;
     uint64_t old_size, seed;
@@ -123,6 +123,7 @@ struct rlane {
     struct place_folder at;
     struct compare compare;
     struct rows firsts, laters; /* of hard-linked files, at the end */
+    struct rows bases;          /* of files that others share blocks with */
     struct placed placed;
     unsigned lost; /* bits of meta_loss, of the entry in hand */
     uint64_t found;
@@ -149,6 +150,7 @@ struct receiver {
     int root;
     uint64_t root_dev;
     bool root_later; /* as of struct place_folder */
+    bool can_share;  /* files there can share blocks */
     char token[PAIR_TOKEN_LEN + 1];
     char *scratch; /* folder for spools */
     atomic_uint_fast64_t temp_number;
@@ -271,8 +273,13 @@ void incoming_drop_piece(struct rlane *l); /* the lane ends */
 int incoming_piece_done(struct rlane *l, struct incoming *in, uint32_t piece,
                         const uint8_t digest[DIGEST_BYTES], uint64_t data);
 
+/* basis.c: the file that an incoming one shares blocks with at the source, open for reading;
+ * *retsize is its size. -1: none that is as it was placed. */
+int basis_open(struct rlane *l, const struct begin *g, uint64_t *retsize);
+
 /* delta_receive.c */
-void delta_open(struct rlane *l, struct incoming *in); /* looks for an older file, if wanted */
+/* Looks for what it is to be made of: that file, or an older one of that name, if wanted. */
+void delta_open(struct rlane *l, struct incoming *in, const struct begin *g);
 int delta_offer(struct rlane *l, struct cursor *c);
 /* False: not of a piece that was offered. Else *ret is 0 or -errno. */
 bool delta_chunk(struct rlane *l, const struct chunk *k, int *ret);

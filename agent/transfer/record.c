@@ -279,6 +279,10 @@ void begin_put(struct buf *b, const struct begin *g)
     bytes_put(b, g->name);
     meta_put(b, &g->meta);
     bytes_put(b, g->xattrs);
+    if (g->basis.n == 0)
+        return;
+    bytes_put(b, g->basis);
+    buf_put_u64(b, g->basis_ino);
 }
 
 int begin_get(struct cursor *c, struct begin *ret)
@@ -289,6 +293,10 @@ int begin_get(struct cursor *c, struct begin *ret)
     bool ok = path_get(c, &ret->folder) && name_get(c, &ret->name) && meta_get(c, &ret->meta) &&
               xattrs_get(c, &ret->xattrs);
     ok = ok && S_ISREG(ret->meta.mode) && ret->meta.size <= LARGE_BYTES_MAX;
+    if (ok && cursor_left(c) > 0) {
+        ok = link_target_get(c, &ret->basis); /* a path, never that of the root */
+        ret->basis_ino = cursor_u64(c);
+    }
     return ok && !c->bad ? 0 : -EBADMSG;
 }
 

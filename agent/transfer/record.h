@@ -7,7 +7,8 @@
  *   MOVES (what stood elsewhere) ────────► renames, and is sent the entries' listing once more
  *   BATCH (small entries whole) ─────────► places
  *   BEGIN (one larger file) ─────────────► opens its temporary file
- *                              ◄──────── BEGUN (pieces that are there already; an older file)
+ *                              ◄──────── BEGUN (pieces that are there already; an older file, or
+ *                                        one that holds the same blocks)
  *   OFFER (digest of a piece) ───────────► compares its older file's
  *                              ◄──────── SUMS (it is the same; or what its blocks are)
  *   CHUNK…, PIECE_END, END ──────────────► writes, checks, places
@@ -188,7 +189,10 @@ struct begin {
     struct bytes folder, name;
     struct meta meta;
     struct bytes xattrs;
+    struct bytes basis; /* path of a file that holds the same blocks at the source; may be empty */
+    uint64_t basis_ino; /* of the source */
 };
+/* The last two only when there is such a file. */
 void begin_put(struct buf *b, const struct begin *g);
 int begin_get(struct cursor *c, struct begin *ret);
 
@@ -218,7 +222,7 @@ static inline uint64_t piece_len(uint64_t size, uint32_t piece)
     return left < PIECE_BYTES ? left : PIECE_BYTES;
 }
 
-/* ── OFFER and SUMS: what an older file of that name has already ── */
+/* ── OFFER and SUMS: what an older file of that name, or the basis, has already ── */
 #define DELTA_BLOCK 4096U
 #define PIECE_BLOCKS (PIECE_BYTES / DELTA_BLOCK)
 #define OFFER_HOLES_MAX 1024U /* a piece with more goes without an offer */

@@ -43,7 +43,7 @@ static bool says_near; /* though nobody asked */
 static void on_enter(void *arg, struct lane *l, const struct lane_entry *entry)
 {
     (void)arg;
-    struct lane_welcome w = {.credit = 77, .fresh = true};
+    struct lane_welcome w = {.can = LANE_CAN_SHARE, .credit = 77, .fresh = true};
     if (says_near)
         lane_set_near(l, true);
     (void)lane_welcome_send(l, &w);
@@ -135,6 +135,7 @@ static int attempt(const struct lane_identity *as, const uint8_t *pin, const str
     if (rc == 0) {
         assert_int_equal(w.credit, 77);
         assert_true(w.fresh);
+        assert_int_equal(w.can, LANE_CAN_SHARE);
         *ret = l;
         return 0;
     }

@@ -1,10 +1,13 @@
 /* test_reflinks: which file has most of another's marks, in bounded memory. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "agent/transfer/record.h"
 #include "agent/transfer/reflinks.h"
 #include "common/base/mem.h"
 #include "tests/unit/test.h"
@@ -127,6 +130,44 @@ static void there_is_a_limit(void **state)
     (void)reflinks_free(r);
 }
 
+/* As a destination reads it; an older source says nothing of one. */
+static void a_basis_is_a_path_below_the_root(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *basis;
+        int rc;
+    } cases[] = {
+        {"",        0       },
+        {"a",       0       },
+        {"a/b\xff", 0       },
+        {"/a",      -EBADMSG},
+        {"../a",    -EBADMSG},
+        {"a//b",    -EBADMSG},
+        {"a/..",    -EBADMSG},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct buf b;
+        struct begin g = {.id = 3, .basis_ino = 9}, got;
+        g.name = (struct bytes){"n", 1};
+        g.basis = (struct bytes){cases[i].basis, strlen(cases[i].basis)};
+        g.meta = (struct meta){.mode = S_IFREG | 0644, .nlink = 1, .size = 1 << 20};
+        buf_init(&b, 4096);
+        begin_put(&b, &g);
+        struct cursor c = cursor_of(b.data, b.len);
+        assert_int_equal(begin_get(&c, &got), cases[i].rc);
+        if (cases[i].rc == 0) {
+            assert_int_equal(got.basis.n, g.basis.n);
+            assert_int_equal(got.basis_ino, g.basis.n ? 9 : 0);
+        }
+        for (size_t cut = 1; g.basis.n > 0 && cut < 8; cut++) {
+            c = cursor_of(b.data, b.len - cut);
+            assert_int_equal(begin_get(&c, &got), -EBADMSG);
+        }
+        buf_done(&b);
+    }
+}
+
 int main(void)
 {
     dir = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
@@ -134,6 +175,7 @@ int main(void)
         cmocka_unit_test(the_file_with_most_of_them_is_found),
         cmocka_unit_test(a_mark_stays_with_the_first),
         cmocka_unit_test(there_is_a_limit),
+        cmocka_unit_test(a_basis_is_a_path_below_the_root),
     };
     cmocka_set_test_filter(getenv("GODWIT_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
