@@ -49,13 +49,14 @@ static struct offered *slot(struct delta *d, unsigned i)
     return &d->ring[(d->first + i) % DELTA_AHEAD];
 }
 
-/* Is there something at the destination to compare with, and was that of use lately? */
+/* Is there something at the destination to compare with, and was that of use lately? What shares
+ * blocks is offered in any case: it is not only time that is to be saved. */
 static bool is_wanted(struct sender *s, struct large *g, uint32_t piece)
 {
     if (piece * PIECE_BYTES >= g->old_size)
         return false;
     (void)pthread_mutex_lock(&s->lock);
-    bool wanted = g->skip == 0;
+    bool wanted = g->skip == 0 || g->basis;
     g->skip -= !wanted;
     (void)pthread_mutex_unlock(&s->lock);
     return wanted;

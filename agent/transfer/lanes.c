@@ -100,6 +100,7 @@ int lanes_first(struct sender *s, struct lane **ret, uint64_t *retcredit, bool *
     *retcredit = w.credit;
     *retfresh = w.fresh;
     s->peer_last = w.last;
+    s->peer_shares = w.can & LANE_CAN_SHARE;
     return 0;
 }
 

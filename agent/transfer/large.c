@@ -209,7 +209,7 @@ void large_begun(struct sender *s, const struct begun *b)
         g = g->next;
     if (g && !g->begun) {
         g->begun = true;
-        if (s->spec->options.delta && !s->source && b->old_size) {
+        if ((s->spec->options.delta || g->basis) && !s->source && b->old_size) {
             g->old_size = b->old_size;
             g->seed = b->seed;
         }
@@ -233,6 +233,10 @@ static int begin_send(struct worker *w, const struct folder *f, const char *name
         .meta = g->meta,
         .xattrs = {(const char *)w->xattrs.data, w->xattrs.len}
     };
+    if (g->basis) {
+        b.basis = (struct bytes){g->basis->path, g->basis->len};
+        b.basis_ino = g->basis->ino;
+    }
     worker_head(&w->record);
     begin_put(&w->record, &b);
     return worker_send(w, REC_BEGIN, &w->record);
@@ -285,7 +289,8 @@ static int own_piece(struct sender *s, struct large *g, uint32_t *retpiece)
 static int pieces_send(struct worker *w, struct large *g, bool fresh)
 {
     int rc = 0;
-    while (rc >= 0 && !fresh && g->npieces > 1) { /* what is there need not be sent */
+    bool some = g->basis || (!fresh && g->npieces > 1);
+    while (rc >= 0 && some) { /* what is there need not be sent */
         if (is_begun(w->s, g))
             break;
         rc = worker_pump(w, WAIT_MS);
@@ -351,8 +356,14 @@ static int send_whole(struct worker *w, struct folder *f, const char *name, stru
 
 int large_send(struct worker *w, struct folder *f, const char *name, int fd, const struct meta *m)
 {
-    struct large g = {.fd = fd, .meta = *m, .sparse = has_holes(fd, m)};
-    return send_whole(w, f, name, &g);
+    struct reflink basis = {.path = NULL};
+    if (reflink_look(w, f, name, fd, m, &basis))
+        return 0; /* its turn comes */
+    struct large g = {
+        .fd = fd, .meta = *m, .sparse = has_holes(fd, m), .basis = basis.path ? &basis : NULL};
+    int rc = send_whole(w, f, name, &g);
+    free(basis.path);
+    return rc;
 }
 
 int large_send_file(struct worker *w, struct folder *f, const char *name, const void *file,

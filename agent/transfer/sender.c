@@ -134,6 +134,7 @@ static int session_reset(struct sender *s)
     uint64_t session = 0;
     (void)text_random(&session, sizeof session);
     (void)links_free(s->links);
+    reflink_end(s);
     (void)pathstack_free(s->stack);
     s->links = NULL;
     s->stack = NULL;
@@ -143,6 +144,7 @@ static int session_reset(struct sender *s)
     faillist_restart(s->failures);
     (void)pthread_mutex_lock(&s->lock);
     atomic_store(&s->broken, false);
+    atomic_store(&s->some_put_off, false);
     s->session = session | 1;
     s->walk_over = false;
     s->error = 0;
@@ -214,7 +216,9 @@ static int session_run(struct sender *s)
     if (rc < 0)
         return rc;
     unsigned want = lanes_wanted(s, l);
-    rc = stack_fill(s, fresh);
+    rc = s->peer_shares && !s->source && !s->spec->options.dry_run ? reflink_begin(s) : 0;
+    if (rc == 0)
+        rc = stack_fill(s, fresh);
     if (rc == 0)
         rc = lanes_adopt(s, l, credit, 0);
     if (rc < 0) {
@@ -352,6 +356,7 @@ void sender_run(struct step *step, const struct transfer_spec *spec, struct step
     if (s->source)
         s->source->session_end(s);
     (void)links_free(s->links);
+    reflink_end(s);
     (void)pathstack_free(s->stack);
     (void)faillist_free(s->failures);
     if (s->root >= 0)

@@ -15,6 +15,7 @@
 #include "agent/transfer/hold.h"
 #include "agent/transfer/links.h"
 #include "agent/transfer/record.h"
+#include "agent/transfer/reflinks.h"
 #include "agent/transfer/spec.h"
 
 #define LISTINGS_MAX 4 /* unanswered ones of a worker */
@@ -25,8 +26,16 @@
 
 /* Flags of a path on the stack. WALK_FILE: a large file whose folder another worker has in hand; it
  * was counted there. CHANGED: the folder's own entries, what is below only where the change feed
- * says so; FOUND: the same, because a hard link leads there. */
-enum { WALK_FRESH = 1, WALK_ONE = 2, WALK_FILE = 4, WALK_CHANGED = 8, WALK_FOUND = 16 };
+ * says so; FOUND: the same, because a hard link leads there. PUT_OFF: a file (with FILE) that
+ * waited for the one whose blocks it shares. */
+enum {
+    WALK_FRESH = 1,
+    WALK_ONE = 2,
+    WALK_FILE = 4,
+    WALK_CHANGED = 8,
+    WALK_FOUND = 16,
+    WALK_PUT_OFF = 32,
+};
 
 /* A folder that a worker has in hand; done (on the stack) when the last reference goes. */
 struct folder {
@@ -40,6 +49,7 @@ struct folder {
     bool changed;    /* walked for what the change feed says: WALK_CHANGED */
     bool found;      /* WALK_FOUND */
     bool alone;      /* in hand for one large file of it only */
+    bool put_off;    /* WALK_PUT_OFF */
     bool has_attrs;  /* flags or a project, which its entries may have from it */
     bool incomplete; /* an entry could not be looked at: nothing may be deleted for its absence */
     uint64_t serial; /* never used again */
@@ -83,9 +93,10 @@ struct large {
     struct meta meta;
     bool sparse;
     uint32_t npieces, next_piece, inflight;
-    uint64_t old_size, seed; /* of an older file at the destination; 0: none */
-    uint32_t useless, skip;  /* offers that led to nothing; pieces that go without one */
-    uint8_t *bitmap;         /* pieces that the destination has */
+    const struct reflink *basis; /* what it shares blocks with; NULL: nothing that is known */
+    uint64_t old_size, seed;     /* of that, or of an older file, at the destination; 0: none */
+    uint32_t useless, skip;      /* offers that led to nothing; pieces that go without one */
+    uint8_t *bitmap;             /* pieces that the destination has */
     bool begun, dropped;
     int err; /* first error of reading, -errno */
     struct worker *owner;
@@ -106,6 +117,12 @@ struct source_ops {
     int (*piece)(struct worker *w, const struct large *g, uint32_t piece, int *reterr);
     bool (*held_still)(struct worker *w, const struct large *g);
     int (*finish)(struct worker *w); /* one worker, once, when all is in place */
+};
+
+/* The file system that a worker looked at last: may files on it share blocks? */
+struct shares {
+    bool known, may;
+    uint64_t dev, space;
 };
 
 struct worker {
@@ -130,6 +147,7 @@ struct worker {
     struct compress compress;
     XXH3_state_t *hash;
     struct delta *delta; /* NULL: not needed yet */
+    struct shares shares;
     bool barrier_done, finished, ended;
     uint64_t wire_told, blocked_told;
     int64_t rested_us; /* when its last rest ended */
@@ -149,6 +167,10 @@ struct sender {
 
     struct pathstack *stack; /* of this session */
     struct links *links;
+    struct reflinks *reflinks; /* NULL: the destination cannot share blocks */
+    struct pathstack *put_off; /* with it; not for waiting */
+    bool peer_shares;
+    atomic_bool some_put_off;
     struct changes *changes; /* NULL: all is looked at */
     atomic_bool crossed;     /* something below the root is on another file system */
     atomic_bool broken;      /* the session cannot go on */
@@ -293,6 +315,18 @@ void large_data_range(const struct large *g, uint64_t at, uint64_t end, uint64_t
 /* The disk begins with what will be read soon; what is in memory costs next to nothing. */
 void large_read_ahead(const struct worker *w, const struct large *g, uint32_t piece);
 void large_count(struct sender *s, uint64_t n); /* content that is handed to a lane */
+
+/* reflink_send.c */
+int reflink_begin(struct sender *s); /* of a session; its workers are not there yet */
+void reflink_end(struct sender *s);
+/* A file that is to be sent. True: it was put off. False: now; ret->path (for free()) is what the
+ * destination has of its blocks, or NULL. */
+bool reflink_look(struct worker *w, const struct folder *f, const char *name, int fd,
+                  const struct meta *m, struct reflink *ret);
+/* One that the destination has. */
+void reflink_note(struct worker *w, const struct folder *f, const char *name,
+                  const struct meta *listed);
+int reflink_close(struct worker *w); /* at the end of the walk. 1: there is more to walk */
 
 /* delta_send.c */
 int delta_take(struct worker *w, struct large *g, uint32_t piece); /* and some after it. 1: done */

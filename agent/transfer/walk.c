@@ -378,14 +378,15 @@ static struct folder *parent_open(struct worker *w, char *path, size_t len, bool
     return folder_open(w, path, parent, fresh);
 }
 
-/* A large file that another worker left to whoever has time. */
-static int walk_file(struct worker *w, char *path, size_t len, bool fresh)
+/* A large file that another worker left to whoever has time, or that was put off. */
+static int walk_file(struct worker *w, char *path, size_t len, uint32_t flags)
 {
     CLEANUP(mem_free) char *name = NULL;
-    struct folder *f = parent_open(w, path, len, fresh, &name);
+    struct folder *f = parent_open(w, path, len, flags & WALK_FRESH, &name);
     if (!f)
         return 0;
     f->alone = true;
+    f->put_off = flags & WALK_PUT_OFF;
     int rc = batch_entry(w, f, name, false, NULL);
     folder_unref(w, f);
     return rc;
@@ -414,7 +415,7 @@ int walk_folder(struct worker *w, char *path, size_t len, uint32_t flags)
     if ((flags & WALK_ONE) && len > 0)
         return walk_one(w, path, len);
     if (flags & WALK_FILE)
-        return walk_file(w, path, len, flags & WALK_FRESH);
+        return walk_file(w, path, len, flags);
     struct folder *f = folder_open(w, path, len, flags & WALK_FRESH);
     if (!f)
         return 0;
@@ -492,10 +493,20 @@ static int answer_one(struct worker *w, struct listing *l, uint32_t i)
     return 0;
 }
 
+/* What the destination has, before what may share its blocks is sent. */
+static void note_reflinks(struct worker *w, const struct listing *l)
+{
+    for (uint32_t i = 0; w->s->reflinks && i < l->count; i++)
+        if (l->verdicts[i] == VERDICT_SAME || l->verdicts[i] == VERDICT_META)
+            reflink_note(w, l->folder, (const char *)l->names.data + l->items[i].name,
+                         &l->items[i].meta);
+}
+
 int walk_answer(struct worker *w, struct listing *l)
 {
     /* What moves away first: something else may come to its place. */
     int rc = l->came ? moved_tell(w, l) : 0;
+    note_reflinks(w, l);
     for (uint32_t i = 0; rc == 0 && i < l->count; i++)
         rc = answer_one(w, l, i);
     if (l->came) { /* maybe within this very folder: its own listing is to end first */

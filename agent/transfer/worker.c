@@ -334,6 +334,8 @@ static int walk(struct worker *w)
             rc = wait_idle(w, rings);
         if (rc == 2) {
             rc = changes_close(w);
+            if (rc == 0)
+                rc = reflink_close(w);
             if (rc != 1)
                 return rc;
         }
