@@ -16,6 +16,7 @@
 #include "agent/pull/smbacl.h"
 #include "agent/step.h"
 #include "agent/store/beneath.h"
+#include "agent/store/extents.h"
 #include "agent/store/quota.h"
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
@@ -67,6 +68,7 @@ static void try_out(int folder, Godwit__PlaceProbe *p)
     p->has_xattr = p->has_xattr && takes_xattr(fd, "user.godwit.probe");
     p->has_trusted = takes_xattr(fd, "trusted.godwit.probe");
     p->has_flags = takes_flags(fd);
+    p->has_reflinks = extents_can_share(folder);
     p->has_projects = takes_project(fd);
 }
 

@@ -13,6 +13,7 @@ enum rule {
     KEPT,
     TRANSLATED,
     LOST,
+    KEPT_WHERE,  /* the destination's file system has what is named; else translated */
     NOTE,        /* of names and use: nothing is lost by a copy */
     NEEDS_ROOT,  /* the destination's agent has the rights of root */
     NEEDS_PLACE, /* the destination's file system has what is named */
@@ -51,7 +52,7 @@ static const struct class
     {"encryption",      LOST,        NULL,                 "content arrives in the clear"                               },
     {"verity",          LOST,        NULL,                 "content arrives without its seal"                           },
     {"birth-time",      LOST,        NULL,                 "nothing can set it"                                         },
-    {"shared-blocks",   TRANSLATED,  NULL,                 "each file takes its own blocks"                             },
+    {"shared-blocks",   KEPT_WHERE,  "has_reflinks",       "each file takes its own blocks"                             },
     {"streams-depot",   LOST,        NULL,                 "streams_depot finds them by inodes, which are others there" },
     {"set-id",          KEPT,        NULL,                 NULL                                                         },
     {"hard-links",      KEPT,        NULL,                 NULL                                                         },
@@ -88,6 +89,7 @@ static const struct class at_endpoint[] = {
     {"set-id",          LOST,       NULL, "SMB has no such modes"                         },
     {"hard-links",      TRANSLATED, NULL, "each name becomes a file of its own"           },
     {"sparse",          TRANSLATED, NULL, "holes are written as zeros"                    },
+    {"shared-blocks",   TRANSLATED, NULL, "each file takes its own blocks"                },
     {"devices",         LOST,       NULL, "SMB makes none"                                },
     {"fifos-sockets",   LOST,       NULL, "SMB makes none"                                },
     {"names-not-utf8",  LOST,       NULL, "SMB cannot say such a name"                    },
@@ -156,6 +158,8 @@ static const char *verdict_of(const struct class *c, const json_t *place)
         return "kept";
     case TRANSLATED:
         return "translated";
+    case KEPT_WHERE:
+        return has ? "kept" : "translated";
     case LOST:
         return "lost";
     case NOTE:

@@ -302,6 +302,8 @@ static void losses_have_to_be_accepted(void **state)
         {"birth-time",    "{}",                                             "[]",                 "lost",       false},
         {"verity",        "{}",                                             "[]",                 "lost",       true },
         {"shared-blocks", "{}",                                             "[]",                 "translated", false},
+        {"shared-blocks", "null",                                           "[]",                 "translated", false},
+        {"shared-blocks", "{\"has_reflinks\":true}",                        "[]",                 "kept",       false},
         {"sparse",        "null",                                           "[]",                 "kept",       false},
         {"smb-names",     "null",                                           "[]",                 "note",       false},
         {"of-tomorrow",   "null",                                           "[]",                 "note",       false},
