@@ -63,6 +63,14 @@ dst moves-synced 1
 dst moves-committed 1
 "
 
+# Of files that share their blocks, from XFS to XFS.
+shared_points="
+src put-off 1
+dst basis-found 1      short
+dst piece-made 2
+dst large-renamed 2
+"
+
 src=$work/from
 mkdir "$src"
 small_files "$src/small" 20 50
@@ -117,6 +125,34 @@ dies_renaming() { # SIDE POINT TIMES
     until_true 15 "both are online" is_online src
     until_true 15 "both are online" is_online dst
 }
+shared_at() { # FILE: bytes of it that others hold too
+    filefrag -v "$1" | awk '$1 ~ /^[0-9]+:$/ && /shared/ {n += $6} END {printf "%d\n", n * 4096}'
+}
+dies_sharing() { # SIDE POINT TIMES
+    local side=$1 point=$2 times=$3 job=p$((++n)) from=$work/sharing/tree dst=$work/shared/to$n name
+    [ -d "$from" ] || {
+        disk sharing 400 xfs
+        disk shared 400 xfs
+        big_files "$from/big" 2 20
+        cp -r --reflink=always "$from/big" "$from/copies"
+        echo more >>"$from/copies/big1"
+        sync -f "$from"
+    }
+    arm "$side" "$point" "$times"
+    job_start "$job" "$from" "$dst" --delete
+    job_end "$job" 60 done
+    ! armed "$side" || fail "$side never came to $point for the $times. time"
+    same "$from" "$dst"
+    no_temporaries "$dst"
+    sync -f "$dst"
+    for name in big/big1 copies/big1 copies/big2; do
+        [ "$(shared_at "$dst/$name")" -ge 8000000 ] || fail "$name shares only $(shared_at "$dst/$name") bytes"
+    done
+    passed "$side dies at $point while files share blocks (sent again: $(report "$job" .totals.again_bytes) bytes)"
+    rm -rf "$dst"
+    until_true 15 "both are online" is_online src
+    until_true 15 "both are online" is_online dst
+}
 each_of() { # POINTS [OPTION]
     local side point times form
     while read -r side point times form; do
@@ -132,10 +168,15 @@ while read -r side point times form; do
     [ "$form" = short ] || long || continue
     dies_renaming "$side" "$point" "$times"
 done <<<"$renamed_points"
+while read -r side point times form; do
+    [ -n "$side" ] || continue
+    [ "$form" = short ] || long || continue
+    dies_sharing "$side" "$point" "$times"
+done <<<"$shared_points"
 
 # No point of a file's journey is without a case here; other workloads have tests of their own.
 for point in $(grep -hoE 'FAULT_POINT\("[^"]*' "$top"/agent/*.c "$top"/agent/{transfer,pull}/*.c | cut -d'"' -f2 | sort -u); do
-    grep -qE "^(src|dst) $point " <<<"$points$delta_points$renamed_points" && continue
+    grep -qE "^(src|dst) $point " <<<"$points$delta_points$renamed_points$shared_points" && continue
     show "there is no case for the point $point"
     ! long || fail "there is no case for the point $point"
 done

@@ -14,7 +14,8 @@ odd_files "$src/odd"
 total=$(du -sb "$src" | cut -f1) used=$(du -sk "$src" | cut -f1)
 types="ext4"
 cuts="5 45" points="moved:2"
-! long || { types="xfs ext4"; cuts="0 5 10 20 30 45 60 75 90" points="moves-noted:1 moved:1 moved:3 moves-synced:1 moves-committed:1"; }
+! long || { types="xfs ext4"; cuts="0 5 10 20 30 45 60 75 90" points="moves-noted:1 moved:1 moved:3 moves-synced:1 moves-committed:1"
+    sharing="basis-found:1 piece-made:2 large-renamed:2 synced:2 committed:2"; }
 
 check_of() { # TYPE IMAGE: as at boot; 0 and 1 are a sound file system
     case $1 in
@@ -81,6 +82,32 @@ cut_renaming() { # TYPE POINT TIMES
     rm -rf "$dst" "$from"
 }
 
+# While it makes files of others that share their blocks at the source, at POINT for the TIMES. time.
+cut_sharing() { # TYPE POINT TIMES
+    local type=$1 job=$1-$2-$3 dst=$work/$1/shares from=$work/sharing/tree
+    [ -d "$from" ] || {
+        disk sharing 400 xfs
+        big_files "$from/big" 2 24
+        cp -r --reflink=always "$from/big" "$from/copies"
+        echo more >>"$from/copies/big1"
+        sync -f "$from"
+    }
+    halt dst "$2" "$3"
+    job_start "$job" "$from" "$dst" --delete
+    until_true 30 "dst stands still at $2" halted dst
+    cut_power "$type"
+    whole=$(none_lies "$from" "$dst") || fail "something wrong stands under its final name"
+    up dst
+    job_end "$job" 90 done
+    same "$from" "$dst"
+    no_temporaries "$dst"
+    godwit job start "$job" >/dev/null
+    job_end "$job" 60 done
+    [ "$(report "$job" .totals.files)" = 0 ] || fail "a pass over the same sends something"
+    passed "$type: power cut at $2 while files share blocks ($whole files under their names, each whole)"
+    rm -rf "$dst"
+}
+
 for type in $types; do
     disk "$type" 400 "$type"
     state[dst]=$work/$type/state
@@ -110,6 +137,9 @@ for type in $types; do
     done
     for point in $points; do
         cut_renaming "$type" "${point%:*}" "${point#*:}"
+    done
+    for point in ${sharing:-}; do
+        [ "$type" != xfs ] || cut_sharing "$type" "${point%:*}" "${point#*:}"
     done
     down dst
     rm -rf "$work/saved" && cp -a "${state[dst]}" "$work/saved"
