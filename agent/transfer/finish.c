@@ -272,6 +272,13 @@ static bool folder_is_right(const struct receiver *r, int fd, const struct meta 
     return same;
 }
 
+/* What is mounted there is synced too, also where no entry of it was touched. */
+static int folder_note(struct receiver *r, int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) < 0 ? -errno : written_note(r, fd, st.st_dev);
+}
+
 static int folder_row(void *arg, const void *row, size_t len)
 {
     struct rlane *l = arg;
@@ -286,6 +293,8 @@ static int folder_row(void *arg, const void *row, size_t len)
     CLEANUP(fd_close) int fd = place_open_folder(l->r, folder.p, folder.n, false, &made);
     int rc = fd < 0 ? fd : 0;
     bool right = rc == 0 && existed && folder_is_right(l->r, fd, &m, xattrs);
+    if (rc == 0 && !right)
+        rc = folder_note(l->r, fd);
     if (rc == 0 && !right)
         rc = place_meta(l, fd, &m, xattrs, true);
     if (rc == 0 && !right && l->r->privileged && attrs_late(xattrs.p, xattrs.n))

@@ -22,7 +22,7 @@
 #define RECEIVE_CREDIT (16U << 20) /* bytes of one lane under way */
 #define GRANT_EVERY (2U << 20)
 #define INCOMING_MAX 256U
-#define WRITTEN_MAX 128U
+#define WRITTEN_MAX 4096U
 
 struct receiver;
 
@@ -47,10 +47,9 @@ struct placed {
 
 /* File systems below the root, besides its own. */
 struct written {
-    uint64_t devs[WRITTEN_MAX];
-    int fds[WRITTEN_MAX];
-    unsigned n;
-    bool more; /* than fit: these are synced without hearing of errors */
+    uint64_t *devs;
+    int *fds;
+    unsigned n, cap; /* at most WRITTEN_MAX: what lies on one more is a failure (EMFILE) */
 };
 
 /* A larger file on its way. */

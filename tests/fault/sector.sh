@@ -58,14 +58,16 @@ cp -a "$dying" "$work/twin"
 umount "$work/dying" && cp "$work/dying.img" "$work/whole.img"
 device=$(losetup --direct-io=on --find --show "$work/dying.img") # reads past its end fail only so
 later losetup -d "$device"
+[ "$(cat "/sys/block/${device#/dev/}/loop/dio")" = 1 ] || skip "no direct I/O on ${work%/*}: a disk cannot die there"
 mount "$device" "$work/dying"
-link_rate dst 200mbit
+halt src chunk-read 80 # of 1,200: no matter how slow the machine is, most is not read yet
 job_start dying "$dying" "$work/to2"
-until_true 20 "some is there" job_moved dying 8000000
+until_true 30 "the source stands still in the middle" halted src
 truncate -s 40M "$work/dying.img"
 echo 3 >/proc/sys/vm/drop_caches
+! cat "$dying"/big/* >/dev/null 2>&1 || fail "the disk did not die"
+go_on src
 until_true 60 "job dying has ended" job_ended dying
-link_rate dst off
 case $(job_state dying) in partial | failed) ;; *) fail "a dead disk gave '$(job_state dying)'" ;; esac
 said dying "Input/output error" "check the disk"
 nothing_wrong "$work/twin" "$work/to2"
@@ -78,4 +80,23 @@ job_end dying 60 done
 same "$work/twin" "$work/to2"
 no_temporaries "$work/to2"
 passed "repaired, and the rest follows"
+
+# It takes what it is given, and fails when that is written back: only a sync hears of it.
+say "the destination's disk fails behind a write"
+mkdir "$work/tiny"
+mount -t tmpfs -o size=40M tmpfs "$work/tiny" && later umount -l "$work/tiny"
+truncate -s 400M "$work/tiny/failing.img" && mkdir "$work/failing"
+ln -s tiny/failing.img "$work/failing.img"
+mkfs.ext4 -q "$work/failing.img"
+disk_mount "$work/failing"
+later umount -l "$work/failing"
+job_start failing "$work/twin" "$work/failing/to3"
+until_true 60 "job failing has ended" job_ended failing
+case $(job_state failing) in partial | failed) ;; *) fail "a dead destination gave '$(job_state failing)'" ;; esac
+said failing "durable"
+godwit job start failing >/dev/null
+until_true 60 "job failing has ended" job_ended failing
+case $(job_state failing) in partial | failed) ;; *) fail "a dead destination gave '$(job_state failing)' the second time" ;; esac
+passed "a destination that cannot keep what it took is named ($(job_state failing))"
+umount -l "$work/failing"
 say done

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
@@ -28,12 +29,23 @@ static size_t nseen;
 static unsigned syncs, named, early;
 static dev_t broken; /* this file system cannot be synced */
 static bool grounds_ready;
+#define BELOW 140U
+static dev_t synced[2 * BELOW];
+static size_t nsynced;
 static bool spoil; /* each sync puts a folder with an entry where "f7" is to go */
 
 static bool was_seen(ino_t ino)
 {
     for (size_t i = 0; i < nseen; i++)
         if (seen[i] == ino)
+            return true;
+    return false;
+}
+
+static bool was_synced(dev_t dev)
+{
+    for (size_t i = 0; i < nsynced; i++)
+        if (synced[i] == dev)
             return true;
     return false;
 }
@@ -61,6 +73,8 @@ int __wrap_syncfs(int fd)
         return -1;
     }
     syncs++;
+    if (nsynced < ARRAY_SIZE(synced) && !was_synced(st.st_dev))
+        synced[nsynced++] = st.st_dev;
     (void)nftw(destination, look, 16, FTW_PHYS);
     if (spoil) {
         make_dir(destination, "sub");
@@ -72,7 +86,7 @@ int __wrap_syncfs(int fd)
 
 static int setup(void **state_)
 {
-    nseen = syncs = named = early = 0;
+    nseen = nsynced = syncs = named = early = 0;
     broken = 0;
     spoil = false;
     return trees_setup(state_);
@@ -170,6 +184,68 @@ static void a_file_system_below_that_cannot_sync_ends_it(void **state_)
     step_result_done(&received);
     grounds_unmount(below);
     free(below);
+}
+
+/* An error can make a file system read-only; from the next sync on it says that all is well, and
+ * what it shows of the last run is in memory only. */
+static void what_became_read_only_is_not_done(void **state_)
+{
+    (void)state_;
+    struct harness h = {.source = source, .destination = destination, .state = state};
+    struct step_result sent, received;
+    struct both b;
+    if (!grounds_ready || !grounds_mount("ext4", destination, 64)) {
+        print_message("skipped: needs root, a mount namespace and mkfs.ext4\n");
+        skip();
+    }
+    put(source, "file", "x", 1);
+    transfer(&b, NULL);
+    assert_done(&b);
+    assert_int_equal(mount(NULL, destination, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
+    harness_run(&h, &sent, &received);
+    assert_int_equal(received.status, STEP_FAILED);
+    assert_int_equal(received.fault.err, EROFS);
+    step_result_done(&sent);
+    step_result_done(&received);
+    transfer(&b, &(struct transfer_options){.dry_run = true});
+    assert_done(&b);
+    grounds_unmount(destination);
+}
+
+static char *below(const char *dir, unsigned i)
+{
+    return xasprintf("%s/m%u", dir, i);
+}
+
+static void each_file_system_below_is_synced(void **state_)
+{
+    (void)state_;
+    struct stat st;
+    struct both b;
+    if (!grounds_ready) {
+        print_message("skipped: needs root and a mount namespace\n");
+        skip();
+    }
+    assert_int_equal(mkdir(destination, 0755), 0);
+    for (unsigned i = 0; i < BELOW; i++) {
+        char *from = below(source, i), *to = below(destination, i);
+        assert_int_equal(mkdir(from, 0755), 0);
+        assert_int_equal(mkdir(to, 0755), 0);
+        assert_int_equal(mount("none", to, "tmpfs", 0, "size=64k"), 0);
+        if (i > 0) /* of the first only the folder itself is touched */
+            put(from, "file", "x", 1);
+        free(from);
+        free(to);
+    }
+    transfer(&b, NULL);
+    assert_done(&b);
+    for (unsigned i = 0; i < BELOW; i++) {
+        char *to = below(destination, i);
+        assert_int_equal(stat(to, &st), 0);
+        assert_true(was_synced(st.st_dev));
+        assert_int_equal(umount(to), 0);
+        free(to);
+    }
 }
 
 /* A listing of one file of eight bytes: the destination says "send it unless it is still this". */
@@ -275,6 +351,8 @@ int main(void)
                                         trees_teardown),
         cmocka_unit_test_setup_teardown(a_file_system_below_that_cannot_sync_ends_it, setup,
                                         trees_teardown),
+        cmocka_unit_test_setup_teardown(what_became_read_only_is_not_done, setup, trees_teardown),
+        cmocka_unit_test_setup_teardown(each_file_system_below_is_synced, setup, trees_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
