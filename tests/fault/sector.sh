@@ -81,7 +81,7 @@ same "$work/twin" "$work/to2"
 no_temporaries "$work/to2"
 passed "repaired, and the rest follows"
 
-# It takes what it is given, and fails when that is written back: only a sync hears of it.
+# It takes what it is given, and fails when that is written back.
 say "the destination's disk fails behind a write"
 mkdir "$work/tiny"
 mount -t tmpfs -o size=40M tmpfs "$work/tiny" && later umount -l "$work/tiny"
@@ -93,7 +93,7 @@ later umount -l "$work/failing"
 job_start failing "$work/twin" "$work/failing/to3"
 until_true 60 "job failing has ended" job_ended failing
 case $(job_state failing) in partial | failed) ;; *) fail "a dead destination gave '$(job_state failing)'" ;; esac
-said failing "durable"
+said failing "destination"
 godwit job start failing >/dev/null
 until_true 60 "job failing has ended" job_ended failing
 case $(job_state failing) in partial | failed) ;; *) fail "a dead destination gave '$(job_state failing)' the second time" ;; esac
