@@ -78,6 +78,13 @@
          .off = OPT(own_tcp),                                                                      \
          .help = "Live moves by libvirt's own TCP with TLS, with its ports and its certificates, " \
                  "in place of lanes."},                                                            \
+        {.name = "streams",                                                                        \
+         .kind = OPT_UINT,                                                                         \
+         .off = OPT(streams),                                                                      \
+         .max = 16,                                                                                \
+         .value = "N",                                                                             \
+         .help = "Live moves send memory through so many streams, compressed; 1: through one, as " \
+                 "it is. Default: 4 where link and processors allow."},                            \
         {.name = "keep",                                                                           \
          .kind = OPT_DURATION,                                                                     \
          .off = OPT(keep_ms),                                                                      \

@@ -96,6 +96,7 @@ json_t *vm_plans_options(const struct vm_move_opts *o)
     put_flag(j, "force_off", o->force_off);
     put_flag(j, "postcopy", o->postcopy);
     put_flag(j, "own_tcp", o->own_tcp);
+    put_number(j, "streams", o->streams);
     return j;
 }
 
@@ -242,6 +243,9 @@ static void show_reasons(const json_t *plan)
         CLEANUP(mem_free) char *head = xasprintf("not %s: ", show_str(one, "name"));
         print_clean("  ", head, show_str(one, "why"));
     }
+    if (show_int(json_object_get(plan, "move"), "streams") > 1)
+        (void)printf("  its memory goes through %lld streams, compressed (--streams)\n",
+                     (long long)show_int(json_object_get(plan, "move"), "streams"));
     json_array_foreach(json_object_get(plan, "checks"), i, one) show_check(one);
     if (!show_flag(plan, "rate_measured"))
         (void)puts(

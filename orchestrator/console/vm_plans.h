@@ -8,7 +8,7 @@
 struct vm_move_opts {
     char *to, *host, *pool, *library, *device, *type, *override, *answers, *save, *plan, *name;
     uint64_t max_outage_ms, max_duration_ms, stop_ms, keep_ms;
-    uint32_t at_once;
+    uint32_t at_once, streams;
     char *rate;
     bool stop, force_off, postcopy, flatten, own_tcp, detach, plan_only, partial, destination_off;
 };

@@ -6,6 +6,7 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "orchestrator/workload/vm_plan.h"
+#include "orchestrator/workload/vm_streams.h"
 #include "orchestrator/workload/vm_types.h"
 
 static int refuse(struct fault *reterr, const char *key, const char *what)
@@ -66,6 +67,11 @@ static bool is_flag(const json_t *v)
     return json_is_boolean(v);
 }
 
+static bool is_streams(const json_t *v)
+{
+    return is_number(v) && json_integer_value(v) <= VM_STREAMS_MOST;
+}
+
 int vm_plan_check_options(json_t *options, struct fault *reterr)
 {
     static const struct {
@@ -79,6 +85,7 @@ int vm_plan_check_options(json_t *options, struct fault *reterr)
         {"keep_s",          is_number,       "must be seconds"           },
         {"arriving_disk",   is_size,         "must be bytes"             },
         {"arriving_memory", is_size,         "must be bytes"             },
+        {"streams",         is_streams,      "must be 0 to 16"           },
         {"pool",            is_short_text,   "must be a pool's name"     },
         {"library",         is_folder,       "must be a folder's path"   },
         {"devices",         are_devices,     "must be paths by disk"     },
@@ -103,6 +110,8 @@ int vm_plan_check_options(json_t *options, struct fault *reterr)
         if (!known[i].fits(v))
             return refuse(reterr, key, known[i].what);
     }
+    if (vm_number(options, "streams") > 1 && vm_flag(options, "postcopy"))
+        return refuse(reterr, "streams", "do not go together with postcopy");
     const char *type = vm_text(options, "type");
     if (*type && !vm_type_named(type))
         return refuse(reterr, "type", "there is no such type of moving");

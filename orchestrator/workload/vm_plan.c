@@ -13,6 +13,7 @@
 #include "common/base/text.h"
 #include "orchestrator/workload/vm_chain.h"
 #include "orchestrator/workload/vm_checks_priv.h"
+#include "orchestrator/workload/vm_streams.h"
 #include "orchestrator/workload/vm_types.h"
 
 #define STOP_S 120   /* for a guest to shut down */
@@ -175,6 +176,9 @@ static bool by_machine(struct planning *g, const struct vm_type *t)
         return against(g, "a device of its host is passed through to it");
     if (vm_type_is(t, VM_WITH_MEMORY) && vm_type_is(t, VM_ON_SHARED) && warned(g, "cache"))
         return against(g, "%s (cache)", vm_text(vm_check_of(g->checks, "cache"), "evidence"));
+    if (vm_type_has(t, "migrate") && vm_streams_lack(g->f))
+        return against(g, "libvirt or QEMU of %s is too old for streams (--streams)",
+                       vm_streams_lack(g->f));
     if (!vm_type_is(t, VM_WITH_MEMORY) && !vm_flag(vm_domain(g->f), "persistent"))
         return against(g, "it has no definition that outlives its run");
     if (vm_type_is(t, VM_STARTS_ANEW) && g->runs && !vm_flag(g->f->options, "stop"))
@@ -318,16 +322,16 @@ static json_t *plan_move(const struct planning *g, const struct vm_type *t)
     json_t *bases = vm_type_is(t, VM_WITHIN) ? json_array() : vm_chain_bases(g->f);
     uint64_t stop = vm_number(o, "stop_s");
     uint64_t keep = json_object_get(o, "keep_s") ? vm_number(o, "keep_s") : KEEP_S;
-    return json_pack("{s:i,s:s,s:s,s:b,s:o,s:s,s:I,s:I,s:I,s:b,s:I,s:s,s:I,s:b,s:o,s:b,s:s}",
-                     "type", (int)t->type, "uuid", vm_text(d, "uuid"), "name", vm_text(d, "name"),
-                     "runs", g->runs, "disks", disks, "definition",
-                     vm_text(vm_machine(g->f), "digest"), "max_outage_ms",
-                     (json_int_t)vm_number(o, "max_outage_ms"), "max_duration_s",
-                     (json_int_t)vm_number(o, "max_duration_s"), "shutdown_s",
-                     (json_int_t)(stop ? stop : STOP_S), "postcopy", vm_flag(o, "postcopy"),
-                     "seed_s", (json_int_t)keep, "answers", vm_text(o, "answers"), "streams",
-                     (json_int_t)0, "force_off", vm_flag(o, "force_off"), "bases", bases, "own_tcp",
-                     vm_flag(o, "own_tcp"), "library", vm_text(o, "library"));
+    return json_pack(
+        "{s:i,s:s,s:s,s:b,s:o,s:s,s:I,s:I,s:I,s:b,s:I,s:s,s:I,s:b,s:o,s:b,s:s}", "type",
+        (int)t->type, "uuid", vm_text(d, "uuid"), "name", vm_text(d, "name"), "runs", g->runs,
+        "disks", disks, "definition", vm_text(vm_machine(g->f), "digest"), "max_outage_ms",
+        (json_int_t)vm_number(o, "max_outage_ms"), "max_duration_s",
+        (json_int_t)vm_number(o, "max_duration_s"), "shutdown_s",
+        (json_int_t)(stop ? stop : STOP_S), "postcopy", vm_flag(o, "postcopy"), "seed_s",
+        (json_int_t)keep, "answers", vm_text(o, "answers"), "streams",
+        (json_int_t)vm_streams(g->f, t, &g->load), "force_off", vm_flag(o, "force_off"), "bases",
+        bases, "own_tcp", vm_flag(o, "own_tcp"), "library", vm_text(o, "library"));
 }
 
 /* Disks whose storage a mark has to prove to be shared. A device is known by its identity. */

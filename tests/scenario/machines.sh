@@ -1,10 +1,12 @@
 # machines: what the scenarios about virtual machines share: libvirt of a lab host, a machine that tells how it is, who
 # hears it, and what its disk has. Sourced after lib.sh; VM_HOSTS names the hosts of machines.
 
+is() { [ "$2" = "$3" ] || fail "$1: '$2', not '$3'"; } # WHAT GOT WANTED
+
 images=/var/lib/libvirt/images
 meter_port=5555
 
-# A container has no say over devices and security labels; machines run as root here.
+# A container has no say over devices and security labels; machines run as root here, and see to page faults themselves (post-copy).
 libvirt_conf() { # HOST
     cat <<END
 user = "root"
@@ -15,6 +17,7 @@ cgroup_controllers = []
 stdio_handler = "file"
 dynamic_ownership = 0
 remember_owner = 0
+clear_emulator_capabilities = 0
 swtpm_user = "root"
 swtpm_group = "root"
 shared_filesystems = [ "/shared" ]
@@ -120,6 +123,13 @@ stages_up() {
         on "$host" mkdir -p /srv/state
         eval "pin_$host=$(on "$host" /root/godwit-vmstage /srv/state pin)"
     done
+}
+# stage_lab: hosts without agents, and who hears machine 1.
+stage_lab() {
+    lab_up orch kvm1 kvm2
+    libvirt_up kvm1 kvm2
+    stages_up
+    meter_start 1
 }
 # stage SIDE STAGE ACTION: with the words of $move behind it; SIDE source, destination or both. Prints the answers.
 stage_source() { on kvm1 /root/godwit-vmstage /srv/state source "$@"; }

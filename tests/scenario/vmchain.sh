@@ -8,7 +8,6 @@ VM_HOSTS="kvm1 kvm2"
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/machines.sh"
 
-is() { [ "$2" = "$3" ] || fail "$1: '$2', not '$3'"; }
 fleet_up kvm1 kvm2
 libvirt_up kvm1 kvm2
 sum_of() { on "$1" sh -c "qemu-img convert -U -O raw $images/$2 /srv/sum.raw && sha256sum </srv/sum.raw | cut -d' ' -f1; rm -f /srv/sum.raw"; }

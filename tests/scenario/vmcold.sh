@@ -6,11 +6,7 @@ VM_HOSTS="kvm1 kvm2"
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/machines.sh"
 
-is() { [ "$2" = "$3" ] || fail "$1: '$2', not '$3'"; }
-lab_up orch kvm1 kvm2
-libvirt_up kvm1 kvm2
-stages_up
-meter_start 1
+stage_lab
 
 say "a machine with records, a second disk, a snapshot, and autostart; off now"
 on kvm1 sh -c "qemu-img create -q -f raw $images/web-data.raw 32M && head -c 3000000 /dev/urandom | dd of=$images/web-data.raw conv=notrunc bs=1M seek=9 status=none"

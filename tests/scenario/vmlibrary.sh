@@ -7,7 +7,6 @@ VM_HOSTS="kvm1 kvm2"
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/machines.sh"
 
-is() { [ "$2" = "$3" ] || fail "$1: '$2', not '$3'"; }
 library=/srv/library
 refused() { # WORDS COMMAND…: by pre-flight
     local words=$1 rc=0 said

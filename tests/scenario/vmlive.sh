@@ -6,11 +6,7 @@ VM_HOSTS="kvm1 kvm2"
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/machines.sh"
 
-is() { [ "$2" = "$3" ] || fail "$1: '$2', not '$3'"; }
-lab_up orch kvm1 kvm2
-libvirt_up kvm1 kvm2
-stages_up
-meter_start 1
+stage_lab
 machine_define kvm1 web 1 256M
 on kvm1 virsh -q start web
 machine_lives 1

@@ -7,7 +7,6 @@ VM_HOSTS="kvm1 kvm2"
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/machines.sh"
 
-is() { [ "$2" = "$3" ] || fail "$1: '$2', not '$3'"; }
 fleet_up kvm1 kvm2
 libvirt_up kvm1 kvm2
 say "six machines with 24 MiB of noise each"

@@ -9,7 +9,6 @@ export LAB_SHARED=1
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/machines.sh"
 
-is() { [ "$2" = "$3" ] || fail "$1: '$2', not '$3'"; }
 fleet_up kvm1 kvm2
 libvirt_up kvm1 kvm2
 for host in kvm1 kvm2; do

@@ -166,6 +166,11 @@ static void options_that_make_no_sense_are_refused(void **state)
         {"{\"devices\": {\"vda\": \"\"}}",              false},
         {"{\"devices\": {\"../x\": \"/dev/vg0/web\"}}", false},
         {"{\"devices\": [\"/dev/vg0/web\"]}",           false},
+        {"{\"streams\": 16}",                           true },
+        {"{\"streams\": 17}",                           false},
+        {"{\"streams\": -1}",                           false},
+        {"{\"streams\": 1, \"postcopy\": true}",        true },
+        {"{\"streams\": 2, \"postcopy\": true}",        false},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

@@ -286,6 +286,57 @@ static void a_base_costs_its_bytes_once(void **state)
     }
 }
 
+/* Memory goes through several compressed streams as asked for, or where that pays by itself. */
+static void streams_are_taken_where_they_gain(void **state)
+{
+#define BIG                                                                                        \
+    "{\"host\": {\"cpus\": 16}, \"machine\": {\"domain\": {\"memory_now_bytes\": 8589934592}}}"
+#define SMALL                                                                                      \
+    "{\"host\": {\"cpus\": 4}, \"machine\": {\"domain\": {\"memory_now_bytes\": 8589934592}}}"
+#define HOST(more) "{\"host\": {\"cpus\": 16" more "}}"
+#define OLD                                                                                        \
+    "{\"host\": {\"cpus\": 16, \"libvirt_version\": 9000000}, \"machine\": {\"domain\": "          \
+    "{\"memory_now_bytes\": 8589934592}}}"
+    static const struct {
+        struct vm_case m;
+        uint64_t streams;
+        const char *type, *why; /* why: against live-vsm */
+    } cases[] = {
+        {{RUNNING},                                                                                 0, "live-vsm",   NULL},
+        {{RUNNING, .patch = BIG, .patch_check = HOST("")},                                          4, "live-vsm",   NULL},
+        {{RUNNING, .patch = SMALL, .patch_check = HOST("")},                                        0, "live-vsm",   NULL},
+        {{RUNNING, .patch = BIG},                                                                   0, "live-vsm",   NULL},
+        {{RUNNING, .patch = OLD, .patch_check = HOST("")},                                          0, "live-vsm",   NULL},
+        {{RUNNING, .patch = BIG, .patch_check = HOST(""), .rate = UINT64_C(2) << 30},
+         0,                                                                                            "live-vsm",
+         NULL                                                                                                            },
+        {{RUNNING, .patch = BIG, .patch_check = HOST(""), .options = "{\"streams\": 1}"},
+         0,                                                                                            "live-vsm",
+         NULL                                                                                                            },
+        {{RUNNING, .patch = BIG, .patch_check = HOST(""), .options = "{\"postcopy\": true}"},
+         0,                                                                                            "live-vsm",
+         NULL                                                                                                            },
+        {{RUNNING, .patch = BIG, .patch_check = HOST(""), .options = "{\"type\": \"warm-quick\"}"},
+         0,                                                                                            "warm-quick",
+         NULL                                                                                                            },
+        {{RUNNING, .options = "{\"streams\": 6}"},                                                  6, "live-vsm",   NULL},
+        {{RUNNING, .options = "{\"streams\": 6}",
+          .patch = "{\"host\": {\"hypervisor_version\": 7002000}}"},
+         0,                                                                                            "warm-quick",
+         "kvm1 is too old"                                                                                               },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        json_t *plan = vm_facts_plan(&cases[i].m);
+        const char *why = vm_facts_refusal(plan, "live-vsm");
+        assert_string_equal(vm_text(plan, "type"), cases[i].type);
+        assert_int_equal(vm_number(json_object_get(plan, "move"), "streams"), cases[i].streams);
+        if (cases[i].why)
+            assert_non_null(strstr(why, cases[i].why));
+        json_decref(plan);
+    }
+}
+
 static void a_check_can_be_overridden(void **state)
 {
     struct vm_case m = {.patch = "{\"machine\": {\"secrets\": true}}",
@@ -402,6 +453,7 @@ int main(void)
         cmocka_unit_test(what_speaks_against_a_way_is_said),
         cmocka_unit_test(what_stops_every_way_names_its_remedy),
         cmocka_unit_test(a_base_costs_its_bytes_once),
+        cmocka_unit_test(streams_are_taken_where_they_gain),
         cmocka_unit_test(a_check_can_be_overridden),
         cmocka_unit_test(a_silent_destination_stops_it),
         cmocka_unit_test(a_plan_goes_stale_with_what_it_rests_on),

@@ -15,13 +15,18 @@
 
 static char uuid_text[] = UUID, web[] = "web", vda[] = "vda", raw[] = "raw", move_text[] = MOVE;
 
-char *xml_of(const char *path)
+char *xml_with(const char *path, const char *more)
 {
     return xasprintf(
-        "<domain><name>web</name><uuid>" UUID "</uuid><devices>"
+        "<domain><name>web</name><uuid>" UUID "</uuid>%s<devices>"
         "<disk type='file' device='disk'><driver name='qemu' type='raw'/>"
         "<source file='%s'/><target dev='vda' bus='virtio'/></disk></devices></domain>",
-        path);
+        more, path);
+}
+
+char *xml_of(const char *path)
+{
+    return xml_with(path, "");
 }
 
 static char *make(const struct world *w, const char *name)

@@ -33,6 +33,7 @@ void world_free(struct world *w);
 int order(struct world *w, Godwit__VmMoveRole role, const char *stage, Godwit__VmMoveAction action);
 /* A definition with its disk at path; malloc'd. */
 char *xml_of(const char *path);
+char *xml_with(const char *path, const char *more); /* more: elements beside its devices */
 /* Where a file of that name is staged on that side; malloc'd. */
 char *beside(const struct world *w, Godwit__VmMoveRole role, const char *name);
 /* As lane and transfer leave it at the destination: this definition, files beside it, the image. */

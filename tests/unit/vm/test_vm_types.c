@@ -6,146 +6,26 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
-#include "agent/lane/lane.h"
-#include "agent/step.h"
 #include "agent/vm/memory_priv.h"
-#include "agent/vm/state.h"
 #include "agent/vm/used.h"
-#include "agent/vm/vm.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
-#include "tests/unit/files/step_stub.h"
 #include "tests/unit/test.h"
-#include "tests/unit/vm/fake_virt.h"
+#include "tests/unit/vm/stage_world.h"
 
-#define UUID "11111111-2222-4333-8444-555555555501"
-#define DO GODWIT__VM_MOVE_ACTION__VM_MOVE_DO
-#define UNDO GODWIT__VM_MOVE_ACTION__VM_MOVE_UNDO
-#define SOURCE GODWIT__VM_MOVE_ROLE__VM_MOVE_SOURCE
-#define DESTINATION GODWIT__VM_MOVE_ROLE__VM_MOVE_DESTINATION
-#define TYPE(t) GODWIT__VM_MOVE_TYPE__VM_MOVE_##t
-
-struct world {
-    char dir[64];
-    char *states[2], *from, *to; /* states: of the source, of the destination */
-    struct fake_host here, there;
-    Godwit__VmMovePlan plan;
-    Godwit__VmMoveDisk disk, *disks[1];
-    struct fault fault;
-};
-
-static char uuid_text[] = UUID, web[] = "web", vda[] = "vda", raw[] = "raw", move_text[] = "job.0";
-
-static const char *size = ""; /* of its memory */
 static char in_memory[80];
 
-static char *xml_of(const char *path)
+/* Its machine runs at the source, or is off there where only that moves; with so much memory. */
+static struct world *begin(Godwit__VmMoveType type, const char *memory)
 {
-    return xasprintf(
-        "<domain><name>web</name><uuid>" UUID "</uuid>%s<devices>"
-        "<disk type='file' device='disk'><driver name='qemu' type='raw'/>"
-        "<source file='%s'/><target dev='vda' bus='virtio'/></disk></devices></domain>",
-        size, path);
-}
-
-static struct world *world_new(Godwit__VmMoveType type)
-{
-    struct world *w = xcalloc(1, sizeof *w);
-    static const char *const folders[] = {"source", "images", "state0", "state1"};
-    (void)snprintf(w->dir, sizeof w->dir, "/tmp/vmtypes.XXXXXX");
-    assert_non_null(mkdtemp(w->dir));
+    struct world *w = world_new(type);
     (void)snprintf(in_memory, sizeof in_memory, "%s/memory", w->dir);
     vm_memory_home = in_memory;
-    for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
-        CLEANUP(mem_free) char *path = xasprintf("%s/%s", w->dir, folders[i]);
-        assert_int_equal(file_mkdirs(path, 0700), 0);
-    }
-    w->states[0] = xasprintf("%s/state0", w->dir);
-    w->states[1] = xasprintf("%s/state1", w->dir);
-    w->from = xasprintf("%s/source/web.raw", w->dir);
-    w->to = xasprintf("%s/%s/web.raw", w->dir, type == TYPE(QUICK) ? "source" : "images");
-    assert_int_equal(file_write(w->from, 0640, "content", 7), 0);
-    godwit__vm_move_plan__init(&w->plan);
-    godwit__vm_move_disk__init(&w->disk);
-    w->disk.target = vda;
-    w->disk.how =
-        type == TYPE(QUICK) ? GODWIT__VM_MOVE_DISK__HOW__SHARED : GODWIT__VM_MOVE_DISK__HOW__COPY;
-    w->disk.source = w->from;
-    w->disk.path = w->to;
-    w->disk.format = raw;
-    w->disk.virtual_bytes = 1 << 20;
-    w->disks[0] = &w->disk;
-    w->plan.disks = w->disks;
-    w->plan.n_disks = 1;
-    w->plan.type = type;
-    w->plan.uuid = uuid_text;
-    w->plan.name = web;
-    CLEANUP(mem_free) char *xml = xml_of(w->from);
+    CLEANUP(mem_free) char *xml = xml_with(w->from, memory);
     fake_define(&w->here, UUID, xml)->is = type == TYPE(QUICK_STORAGE) ? VIRT_OFF : VIRT_RUNNING;
     return w;
-}
-
-static void world_free(struct world *w)
-{
-    fake_done(&w->here);
-    fake_done(&w->there);
-    assert_int_equal(note_remove_tree(w->dir), 0);
-    free(w->states[0]);
-    free(w->states[1]);
-    free(w->from);
-    free(w->to);
-    free(w);
-}
-
-static int order(struct world *w, Godwit__VmMoveRole role, const char *stage,
-                 Godwit__VmMoveAction action)
-{
-    const char *state = w->states[role == DESTINATION];
-    static char ticket[] = "ticket";
-    static uint8_t secret[LANE_SECRET_BYTES], pin[LANE_PIN_BYTES];
-    struct step *step = step_stub_new(state, "", 0);
-    struct step_result result = {.status = STEP_FAILED};
-    Godwit__VmMoveOrder o = GODWIT__VM_MOVE_ORDER__INIT;
-    Godwit__VmMoveAnswer *a = xcalloc(1, sizeof *a);
-    CLEANUP(virt_close) struct virt *v = fake_virt(role == DESTINATION ? &w->there : &w->here);
-    CLEANUP(mem_free) char *name = xstrdup(stage);
-    godwit__vm_move_answer__init(a);
-    o.move = move_text;
-    o.role = role;
-    o.stage = name;
-    o.action = action;
-    o.plan = &w->plan;
-    o.ticket_id = ticket;
-    o.ticket_secret = (ProtobufCBinaryData){.data = secret, .len = sizeof secret};
-    o.peer_pin = (ProtobufCBinaryData){.data = pin, .len = sizeof pin};
-    w->fault = (struct fault){.err = 0};
-    struct vm_stage_run r = {.step = step,
-                             .state_dir = state,
-                             .order = &o,
-                             .virt = v,
-                             .answer = a,
-                             .result = &result,
-                             .reterr = &w->fault};
-    int rc = vm_stage_run(&r);
-    godwit__vm_move_answer__free_unpacked(a, NULL);
-    (void)step_stub_free(step);
-    return rc;
-}
-
-static bool there(const char *path)
-{
-    return access(path, F_OK) == 0;
-}
-
-static char *beside(const struct world *w, Godwit__VmMoveRole role, const char *name)
-{
-    const struct vm_stage_run r = {
-        .order = &(Godwit__VmMoveOrder){.move = move_text, .role = role},
-          .plan = &w->plan
-    };
-    return vm_staged(&r, role == SOURCE ? w->from : w->to, name);
 }
 
 /* ── quick ── */
@@ -160,7 +40,7 @@ static void defined_there(struct world *w)
 static void test_quick(void **unused)
 {
     (void)unused;
-    struct world *w = world_new(TYPE(QUICK));
+    struct world *w = begin(TYPE(QUICK), "");
     CLEANUP(mem_free) char *memory = beside(w, SOURCE, VM_MEMORY_NAME);
     assert_int_equal(order(w, SOURCE, "save", DO), 1);
     assert_true(there(memory));
@@ -189,7 +69,7 @@ static void test_quick_back(void **unused)
         {"save", 0},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        struct world *w = world_new(TYPE(QUICK));
+        struct world *w = begin(TYPE(QUICK), "");
         CLEANUP(mem_free) char *memory = beside(w, SOURCE, VM_MEMORY_NAME);
         assert_int_equal(order(w, SOURCE, "save", DO), 1);
         defined_there(w);
@@ -209,7 +89,7 @@ static void test_quick_back(void **unused)
 static void test_quick_not_taken(void **unused)
 {
     (void)unused;
-    struct world *w = world_new(TYPE(QUICK));
+    struct world *w = begin(TYPE(QUICK), "");
     assert_int_equal(order(w, SOURCE, "save", DO), 1);
     defined_there(w);
     w->there.fail_named = "restore";
@@ -236,7 +116,7 @@ static void test_quick_marked(void **unused)
         {true,  true,  {0, 0}},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        struct world *w = world_new(TYPE(QUICK));
+        struct world *w = begin(TYPE(QUICK), "");
         CLEANUP(mem_free) char *memory = beside(w, SOURCE, VM_MEMORY_NAME);
         assert_int_equal(order(w, SOURCE, "save", DO), 1);
         defined_there(w);
@@ -266,7 +146,7 @@ static void test_mark_that_is_none(void **unused)
                                         "s1.000000000 1\n",
                                         "\n\n",
                                         "s1.0 1\nrelative\n"};
-    struct world *w = world_new(TYPE(QUICK));
+    struct world *w = begin(TYPE(QUICK), "");
     CLEANUP(mem_free) char *memory = xasprintf("%s/m", w->dir);
     CLEANUP(mem_free) char *mark = xasprintf("%s.used", memory);
     assert_false(used_is(memory, true));
@@ -291,8 +171,9 @@ static void test_mark_that_is_none(void **unused)
 /* The saved memory lies beside its disk, or in this host's memory. */
 static char *saved_at(const struct world *w)
 {
+    static char move[] = MOVE;
     const struct vm_stage_run r = {
-        .order = &(Godwit__VmMoveOrder){.move = move_text, .role = SOURCE},
+        .order = &(Godwit__VmMoveOrder){.move = move, .role = SOURCE},
           .plan = &w->plan
     };
     return vm_memory_at(&r);
@@ -300,8 +181,7 @@ static char *saved_at(const struct world *w)
 
 static void warm_quick_fails(unsigned at, bool done, bool quick)
 {
-    size = quick ? "<memory unit='MiB'>1</memory>" : "";
-    struct world *w = world_new(TYPE(WARM_QUICK));
+    struct world *w = begin(TYPE(WARM_QUICK), quick ? "<memory unit='MiB'>1</memory>" : "");
     const char *home = vm_memory_home;
     CLEANUP(mem_free) char *slow = beside(w, SOURCE, VM_MEMORY_NAME);
     fake_machine(&w->here, UUID)->mirrored = true;
@@ -319,7 +199,6 @@ static void warm_quick_fails(unsigned at, bool done, bool quick)
     assert_false(there(memory));
     assert_int_equal(rmdir(home), 0);
     world_free(w);
-    size = "";
 }
 
 static void test_warm_quick_source(void **unused)
@@ -335,8 +214,7 @@ static void test_warm_quick_source(void **unused)
 static void test_warm_quick_dropped(void **unused)
 {
     (void)unused;
-    size = "<memory unit='MiB'>1</memory>";
-    struct world *w = world_new(TYPE(WARM_QUICK));
+    struct world *w = begin(TYPE(WARM_QUICK), "<memory unit='MiB'>1</memory>");
     const char *home = vm_memory_home;
     fake_machine(&w->here, UUID)->mirrored = true;
     assert_int_equal(order(w, SOURCE, "save", DO), 1);
@@ -347,13 +225,12 @@ static void test_warm_quick_dropped(void **unused)
     assert_int_equal(order(w, SOURCE, "forget", DO), 1);
     assert_int_equal(rmdir(home), 0);
     world_free(w);
-    size = "";
 }
 
 static void test_warm_source(void **unused)
 {
     (void)unused;
-    struct world *w = world_new(TYPE(WARM));
+    struct world *w = begin(TYPE(WARM), "");
     assert_int_equal(order(w, SOURCE, "pause", DO), -EIO); /* nothing is being copied */
     assert_true(order(w, SOURCE, "pause", UNDO) >= 0);
     assert_int_equal(fake_machine(&w->here, UUID)->is, VIRT_RUNNING);
@@ -379,16 +256,15 @@ static void test_warm_source(void **unused)
 static void test_warm_reserve(void **unused)
 {
     (void)unused;
-    struct world *w = world_new(TYPE(WARM));
+    struct world *w = begin(TYPE(WARM), "");
     CLEANUP(mem_free) char *staged = beside(w, DESTINATION, "vda");
-    CLEANUP(mem_free) char *images = xasprintf("%s/images", w->dir);
     assert_int_equal(order(w, DESTINATION, "reserve", DO), 1);
     assert_int_equal(order(w, DESTINATION, "reserve", DO), 1);
     assert_true(there(staged));
     assert_false(there(w->to));
     assert_true(order(w, DESTINATION, "seed", UNDO) >= 0);
     assert_int_equal(order(w, DESTINATION, "reserve", UNDO), 1);
-    assert_int_equal(rmdir(images), 0);
+    assert_int_equal(rmdir(w->images), 0);
     world_free(w);
 }
 
@@ -396,7 +272,7 @@ static void test_warm_reserve(void **unused)
 static void test_autostart_is_held(void **unused)
 {
     (void)unused;
-    struct world *w = world_new(TYPE(LIVE_VSM));
+    struct world *w = begin(TYPE(LIVE_VSM), "");
     fake_machine(&w->here, UUID)->autostart = true;
     assert_true(order(w, SOURCE, "state", DO) < 0); /* there is no lane */
     assert_false(fake_machine(&w->here, UUID)->autostart);
@@ -411,15 +287,15 @@ static void test_autostart_is_held(void **unused)
 static void test_files_of_a_live_move(void **unused)
 {
     (void)unused;
-    struct world *w = world_new(TYPE(LIVE));
+    struct world *w = begin(TYPE(LIVE), "");
     static const char nvram[] = "/var/lib/libvirt/qemu/nvram/no-such-machine.fd";
     struct note *n = NULL;
     fake_done(&w->here);
-    assert_int_equal(note_open(w->states[0], move_text, "state", &n), 0);
+    assert_int_equal(note_open(w->states[0], MOVE, "state", &n), 0);
     assert_int_equal(note_add(n, NOTE_FACT, "nvram", nvram, NULL), 0);
     n = note_free(n);
     assert_int_equal(order(w, SOURCE, "drop", DO), 1);
-    assert_int_equal(note_open(w->states[0], move_text, "drop", &n), 0);
+    assert_int_equal(note_open(w->states[0], MOVE, "drop", &n), 0);
     assert_string_equal(note_fact(n, "nvram"), nvram);
     n = note_free(n);
     assert_int_equal(order(w, SOURCE, "forget", DO), 1);
@@ -454,7 +330,7 @@ static void test_answers(void **unused)
         {nonsense,   -EINVAL},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        struct world *w = world_new(TYPE(LIVE));
+        struct world *w = begin(TYPE(LIVE), "");
         CLEANUP(mem_free) char *xml = xml_of(w->to);
         fake_define(&w->there, UUID, xml)->is = VIRT_RUNNING;
         w->plan.answers = cases[i].text;
@@ -471,8 +347,7 @@ static void test_shift(void **unused)
     (void)unused;
     static const Godwit__VmMoveType types[] = {TYPE(LIVE_STORAGE), TYPE(QUICK_STORAGE)};
     for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
-        struct world *w = world_new(types[i]);
-        CLEANUP(mem_free) char *source = xasprintf("%s/source", w->dir);
+        struct world *w = begin(types[i], "");
         w->here.looks = 3;
         assert_int_equal(order(w, SOURCE, "shift", DO), 1);
         assert_int_equal(order(w, SOURCE, "shift", DO), 1);
@@ -481,7 +356,7 @@ static void test_shift(void **unused)
         assert_non_null(strstr(fake_machine(&w->here, UUID)->xml, w->to));
         assert_int_equal(order(w, DESTINATION, "forget", DO), 0); /* the same notes */
         assert_int_equal(order(w, SOURCE, "forget", DO), 1);
-        assert_int_equal(rmdir(source), 0);
+        assert_int_equal(rmdir(w->source), 0);
         world_free(w);
     }
 }
@@ -493,8 +368,7 @@ static void test_shift_fails_at_each_act(void **unused)
     for (size_t i = 0; i < ARRAY_SIZE(types); i++)
         for (unsigned at = 0; at <= 4; at++)
             for (int done = 0; done < 2; done++) {
-                struct world *w = world_new(types[i]);
-                CLEANUP(mem_free) char *images = xasprintf("%s/images", w->dir);
+                struct world *w = begin(types[i], "");
                 w->here.fail_at = at; /* mirror, pivot, define */
                 w->here.done_anyway = done;
                 int rc = order(w, SOURCE, "shift", DO);
@@ -504,7 +378,7 @@ static void test_shift_fails_at_each_act(void **unused)
                 assert_true(there(w->from));
                 assert_non_null(strstr(fake_machine(&w->here, UUID)->xml, w->from));
                 assert_false(fake_machine(&w->here, UUID)->mirrored);
-                assert_int_equal(rmdir(images), 0);
+                assert_int_equal(rmdir(w->images), 0);
                 world_free(w);
             }
 }
@@ -513,7 +387,7 @@ static void test_shift_fails_at_each_act(void **unused)
 static void test_shift_back_when_off(void **unused)
 {
     (void)unused;
-    struct world *w = world_new(TYPE(LIVE_STORAGE));
+    struct world *w = begin(TYPE(LIVE_STORAGE), "");
     CLEANUP(mem_free) char *text = NULL;
     size_t len = 0;
     assert_int_equal(order(w, SOURCE, "shift", DO), 1);
@@ -541,7 +415,7 @@ static void test_forget_starts_what_fell(void **unused)
     };
     (void)unused;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        struct world *w = world_new(TYPE(LIVE_VSM));
+        struct world *w = begin(TYPE(LIVE_VSM), "");
         w->plan.runs = cases[i].ran;
         fake_machine(&w->here, UUID)->is = VIRT_OFF;
         fake_machine(&w->here, UUID)->reason = cases[i].reason;
