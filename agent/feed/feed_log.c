@@ -7,12 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "common/base/buf.h"
 #include "common/base/cleanup.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
+#include "common/base/xxh3.h"
 
 #define SEEN_SLOTS 65536U /* power of two */
 #define SEEN_MOST (SEEN_SLOTS / 4 * 3)

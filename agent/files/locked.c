@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
-#include <xxhash.h>
 
 #include "agent/files/traits.h"
 #include "common/base/mem.h"
+#include "common/base/xxh3.h"
 
 #define LOCKED_MAX 65536U
 #define SLOTS (2 * LOCKED_MAX)

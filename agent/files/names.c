@@ -1,10 +1,10 @@
 /* names: what a name is to a client of SMB. Pure. */
 #include <string.h>
 #include <strings.h>
-#include <xxhash.h>
 
 #include "agent/files/traits.h"
 #include "common/base/mem.h"
+#include "common/base/xxh3.h"
 
 /* "CON", "con.txt": devices of DOS whatever follows the dot. */
 static bool is_dos_device(const char *name, size_t len)

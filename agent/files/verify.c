@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "agent/files/examine.h"
 #include "agent/files/files.h"
@@ -23,6 +22,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
+#include "common/base/xxh3.h"
 #include "proto/files.pb-c.h"
 
 #define GROUP_ENTRIES 1024

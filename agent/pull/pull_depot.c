@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "agent/pull/depot.h"
 #include "agent/pull/pull_priv.h"
@@ -16,6 +15,7 @@
 #include "agent/transfer/spool.h"
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
+#include "common/base/xxh3.h"
 
 #define TEMP ".godwit-stream"
 

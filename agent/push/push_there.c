@@ -3,11 +3,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include "agent/push/push_priv.h"
 #include "common/base/filter.h"
 #include "common/base/mem.h"
+#include "common/base/xxh3.h"
 
 #define ENTRIES_MAX 4000000U /* of one folder */
 

@@ -11,12 +11,12 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "agent/store/catalogue_priv.h"
 #include "common/base/cleanup.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/base/xxh3.h"
 
 #define VERSION 1
 #define SLOTS 4096 /* folders between two commits; chains beyond */

@@ -4,11 +4,11 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include "agent/store/catalogue_priv.h"
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
+#include "common/base/xxh3.h"
 
 #define FOLDER_BYTES_MAX (1U << 30) /* packed; what is beyond counts as unknown */
 #define COMPACT_MIN 256

@@ -1,10 +1,10 @@
 /* catalogue_pack: the bytes of a catalogue segment. Pure: no file, no state; any thread. */
 #include <errno.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include "agent/store/beneath.h"
 #include "agent/store/catalogue_priv.h"
+#include "common/base/xxh3.h"
 
 #define NSEC_PER_SEC 1000000000U
 enum { RECORD_GONE = 0, RECORD_ENTRY = 1, RECORD_PROVED = 2 };

@@ -3,10 +3,10 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include "common/base/mem.h"
 #include "common/base/text.h"
+#include "common/base/xxh3.h"
 
 #define PAIR_MAX 64
 #define NUMBER_DIGITS 20

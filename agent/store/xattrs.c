@@ -7,13 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/xattr.h>
-#include <xxhash.h>
 
 #include "agent/store/attrs.h"
 #include "agent/store/meta.h"
 #include "agent/store/meta_priv.h"
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
+#include "common/base/xxh3.h"
 
 #define LIST_FIRST 1024 /* names of nearly every entry that has any */
 #define TRIES 8         /* the list may grow between asking for its size and reading it */

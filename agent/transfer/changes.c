@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <xxhash.h>
 
 #include "agent/feed/feed.h"
 #include "agent/store/beneath.h"
@@ -17,6 +16,7 @@
 #include "common/base/idmap.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/base/xxh3.h"
 
 #define FAILED_BYTES_MAX (32 << 20) /* of the list of what failed; more: a full scan */
 #define GROUPS_MAX 65536U           /* inodes with other names; more: a full scan */

@@ -4,9 +4,9 @@
 #include <pthread.h>
 #include <stddef.h>
 #include <stdlib.h>
-#include <xxhash.h>
 
 #include "common/base/mem.h"
+#include "common/base/xxh3.h"
 
 struct claim {
     uint64_t dev, ino; /* ino 0 is free */

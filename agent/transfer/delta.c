@@ -3,7 +3,8 @@
 
 #include <endian.h>
 #include <string.h>
-#include <xxhash.h>
+
+#include "common/base/xxh3.h"
 
 void delta_sums(const uint8_t *data, uint64_t len, uint64_t seed, uint8_t *ret)
 {

@@ -3,9 +3,9 @@
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
-#include <xxhash.h>
 
 #include "agent/transfer/record.h"
+#include "common/base/xxh3.h"
 
 struct incoming;
 

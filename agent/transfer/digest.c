@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "agent/step.h"
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
+#include "common/base/xxh3.h"
 
 #define READ_BYTES (256U << 10)
 

@@ -2,9 +2,9 @@
 #include "agent/transfer/folderset.h"
 
 #include <stdlib.h>
-#include <xxhash.h>
 
 #include "common/base/mem.h"
+#include "common/base/xxh3.h"
 
 static uint64_t hash_of(const char *path, size_t len)
 {

@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "agent/store/meta.h"
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
+#include "common/base/xxh3.h"
 
 struct slot {
     uint64_t dev, ino;

@@ -4,7 +4,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
-#include <xxhash.h>
 
 #include "agent/lane/lane_hello.h"
 #include "agent/step.h"
@@ -18,6 +17,7 @@
 #include "agent/transfer/spool.h"
 #include "agent/transfer/temp.h"
 #include "agent/transfer/touched.h"
+#include "common/base/xxh3.h"
 
 #define RECEIVE_CREDIT (16U << 20) /* bytes of one lane under way */
 #define GRANT_EVERY (2U << 20)

@@ -3,7 +3,6 @@
 #pragma once
 #include <pthread.h>
 #include <stdatomic.h>
-#include <xxhash.h>
 
 #include "agent/lane/lane.h"
 #include "agent/step.h"
@@ -17,6 +16,7 @@
 #include "agent/transfer/record.h"
 #include "agent/transfer/reflinks.h"
 #include "agent/transfer/spec.h"
+#include "common/base/xxh3.h"
 
 #define LISTINGS_MAX 4 /* unanswered ones of a worker */
 #define LANES_START 4U

@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include "common/base/file.h"
 #include "common/base/mem.h"
+#include "common/base/xxh3.h"
 
 #define LARGE (1ULL << 63)
 
