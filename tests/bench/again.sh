@@ -3,9 +3,18 @@
 
 again_tree() { case $1 in delta*) echo image10g ;; *) echo million ;; esac; }
 
+# The huge file, its old copies and what is being written are more than the memory: what of them the one before left
+# in the page cache would be the next one's luck. So each begins with none of it, both hosts being this machine.
+caches_drop() {
+    on fs1 sync -f /srv/ground
+    on new1 sync -f /srv/ground
+    echo 3 >/proc/sys/vm/drop_caches
+}
+
 again_prepare() { # PEER: sets target, job; nothing is emptied
     target=/srv/ground/out-$1
     on new1 sync -f /srv/ground
+    case $tree in delta*) caches_drop ;; esac
     [ "$1" != tar ] || listen_tar
 }
 
