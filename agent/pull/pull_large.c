@@ -1,13 +1,15 @@
-/* pull_large: pieces of a large file: eight reads of 1 MiB under way at once, on each worker's own
- * connection. Worker threads. */
+/* pull_large: pieces of a large file: eight reads of 1 MiB under way at once, also from one piece
+ * to the next, on each worker's own connection. Worker threads. */
 #include <errno.h>
 #include <string.h>
 
 #include "agent/pull/pull_priv.h"
 #include "common/base/cleanup.h"
-#include "common/base/mem.h"
 
-#define READS (PIECE_BYTES / SMB_READ_MAX)
+#define READ_BYTES SMB_READ_MAX
+#define READS 8U /* under way on one connection */
+#define CHUNK_ROOM (LANE_HEADER_BYTES + CHUNK_HEAD_BYTES)
+#define RUN_PIECES 16U /* then this worker looks after what else there is */
 
 /* Of struct large: whose path it is. */
 struct remote {
@@ -55,23 +57,16 @@ static int open_large(struct worker *w, const struct large *g)
     return rc;
 }
 
-/* What one read brought, in chunks. */
-static int send_read(struct worker *w, const struct large *g, uint64_t at, const uint8_t *p,
-                     size_t n)
+/* What one read brought, in chunks. A record's head goes where SMB's stood, or what was sent. */
+static int send_read(struct worker *w, const struct large *g, uint64_t at, uint8_t *p, size_t n)
 {
-    struct buf *b = &w->record;
     for (size_t done = 0; done < n;) {
         size_t part = n - done < CHUNK_BYTES ? n - done : CHUNK_BYTES;
-        worker_head(b);
-        uint8_t *head = buf_reserve(b, CHUNK_HEAD_BYTES + part);
-        if (!head)
-            return -EMSGSIZE;
-        chunk_head_put(head, g->id, at + done);
-        memcpy(head + CHUNK_HEAD_BYTES, p + done, part);
+        struct buf b = {.data = p + done - CHUNK_ROOM, .len = CHUNK_ROOM + part};
+        chunk_head_put(b.data + LANE_HEADER_BYTES, g->id, at + done);
         (void)XXH3_128bits_update(w->hash, p + done, part);
-        b->len += CHUNK_HEAD_BYTES + part;
         (void)pull_count_sent(w, part);
-        int rc = worker_send(w, REC_CHUNK, b);
+        int rc = worker_send(w, REC_CHUNK, &b);
         if (rc < 0)
             return rc;
         done += part;
@@ -90,61 +85,121 @@ static int end_send(struct worker *w, const struct large *g, uint32_t piece)
     return worker_send(w, REC_PIECE_END, &w->record);
 }
 
-static int reads_send(struct worker *w, uint64_t at, uint64_t end, struct smb_call *calls[])
+/* ── a run of pieces: what comes next is asked for while what came is taken ── */
+
+struct run {
+    struct large *g;
+    struct smb_call *calls[READS]; /* under way, the oldest at first */
+    unsigned first, n;
+    uint32_t asking;  /* the piece that is asked for */
+    uint64_t at, end; /* of it: what is asked for next */
+    uint32_t next;    /* the piece after the one that is taken, when has_next */
+    bool has_next;
+    unsigned left; /* pieces that may still be claimed */
+};
+
+static void run_enter(struct run *r, uint32_t piece)
+{
+    r->asking = piece;
+    r->at = piece * PIECE_BYTES;
+    r->end = r->at + piece_len(r->g->meta.size, piece);
+}
+
+/* One piece ahead at most: others want some too. */
+static bool run_more(struct worker *w, struct run *r)
+{
+    if (r->at < r->end)
+        return true;
+    if (r->has_next || r->left == 0 || !large_claim(w->s, r->g, &r->next))
+        return false;
+    r->left--;
+    r->has_next = true;
+    run_enter(r, r->next);
+    return true;
+}
+
+static int run_ask(struct worker *w, struct run *r)
 {
     struct puller *k = w->own;
     int rc = 0;
-    for (unsigned i = 0; rc == 0 && at < end; i++) {
-        uint32_t n = end - at < SMB_READ_MAX ? (uint32_t)(end - at) : SMB_READ_MAX;
-        calls[i] = smb_call_new(k->smb);
-        rc = smb_put_read(calls[i], &k->open, at, n);
+    while (rc == 0 && r->n < READS && run_more(w, r)) {
+        uint32_t n = r->end - r->at < READ_BYTES ? (uint32_t)(r->end - r->at) : READ_BYTES;
+        struct smb_call *c = smb_call_new(k->smb);
+        r->calls[(r->first + r->n++) % READS] = c;
+        rc = smb_put_read(c, &k->open, r->at, n);
         if (rc == 0)
-            rc = smb_send(calls[i]);
+            rc = smb_send(c);
+        r->at += n;
+    }
+    return rc;
+}
+
+/* The oldest read. *reterr: of the file. */
+static int run_take(struct worker *w, struct run *r, uint64_t at, size_t want, int *reterr)
+{
+    CLEANUP(smb_call_free) struct smb_call *c = r->calls[r->first];
+    uint8_t *data = NULL;
+    size_t len = 0;
+    r->first = (r->first + 1) % READS;
+    r->n--;
+    int rc = pull_wait(w, c);
+    if (rc < 0)
+        return rc;
+    *reterr = smb_take_data(c, 0, CHUNK_ROOM, &data, &len);
+    if (*reterr == 0 && len != want)
+        *reterr = -EBUSY;
+    return *reterr < 0 ? 0 : send_read(w, r->g, at, data, len);
+}
+
+static int run_piece(struct worker *w, struct run *r, uint32_t piece, int *reterr)
+{
+    uint64_t at = piece * PIECE_BYTES, end = at + piece_len(r->g->meta.size, piece);
+    int rc = 0;
+    (void)XXH3_128bits_reset(w->hash);
+    while (rc == 0 && *reterr == 0 && at < end) {
+        size_t n = end - at < READ_BYTES ? (size_t)(end - at) : READ_BYTES;
+        rc = run_ask(w, r);
+        if (rc == 0)
+            rc = run_take(w, r, at, n, reterr);
         at += n;
     }
-    return rc;
+    return rc < 0 || *reterr < 0 ? rc : end_send(w, r->g, piece);
 }
 
-/* *reterr: of the file. */
-static int reads_take(struct worker *w, const struct large *g, uint64_t at, uint64_t end,
-                      struct smb_call *calls[], int *reterr)
+/* The piece is in hand, as is each that the run claims: all but the last are let go of here. */
+static int run_pieces(struct worker *w, struct run *r, uint32_t piece, int *reterr)
 {
-    int rc = 0;
-    for (unsigned i = 0; rc == 0 && *reterr == 0 && at < end; i++) {
-        const void *data = NULL;
-        size_t len = 0, want = end - at < SMB_READ_MAX ? (size_t)(end - at) : SMB_READ_MAX;
-        rc = pull_wait(w, calls[i]);
-        if (rc == 0)
-            *reterr = smb_get_data(calls[i], 0, &data, &len);
-        if (rc == 0 && *reterr == 0 && len != want)
-            *reterr = -EBUSY;
+    run_enter(r, piece);
+    for (;;) {
+        int rc = run_piece(w, r, piece, reterr);
         if (rc == 0 && *reterr == 0)
-            rc = send_read(w, g, at, data, len);
-        at += want;
+            rc = worker_pump(w, 0);
+        if (!r->has_next)
+            return rc < 0 ? rc : 0;
+        large_release(w->s, r->g, rc < 0 ? -ECANCELED : *reterr);
+        if (rc < 0 || *reterr < 0)
+            return rc;
+        piece = r->next;
+        r->has_next = false;
     }
-    return rc;
 }
 
-int pull_piece(struct worker *w, const struct large *g, uint32_t piece, int *reterr)
+int pull_piece(struct worker *w, struct large *g, uint32_t piece, int *reterr)
 {
     struct puller *k = w->own;
-    struct smb_call *calls[READS] = {NULL};
-    uint64_t at = piece * PIECE_BYTES, end = at + piece_len(g->meta.size, piece);
-    (void)XXH3_128bits_reset(w->hash);
+    struct run r = {.g = g, .left = RUN_PIECES - 1};
     int rc = open_large(w, g);
     if (rc < 0 && !smb_is_lost(k->smb)) {
         *reterr = rc == -ETXTBSY || rc == -ENOENT ? -EBUSY : rc;
         return 0;
     }
     if (rc == 0)
-        rc = reads_send(w, at, end, calls);
-    if (rc == 0)
-        rc = reads_take(w, g, at, end, calls, reterr);
-    for (unsigned i = 0; i < READS; i++)
-        (void)smb_call_free(calls[i]);
-    if (rc < 0 || *reterr < 0)
-        return rc;
-    return end_send(w, g, piece);
+        rc = run_pieces(w, &r, piece, reterr);
+    for (; r.n > 0; r.n--) {
+        (void)smb_call_free(r.calls[r.first]);
+        r.first = (r.first + 1) % READS;
+    }
+    return rc;
 }
 
 bool pull_held_still(struct worker *w, const struct large *g)

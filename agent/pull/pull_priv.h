@@ -115,6 +115,6 @@ int pull_depot_finish(struct worker *w);
 
 /* pull_large.c */
 int pull_large(struct worker *w, struct folder *f, const char *name, const struct meta *m);
-int pull_piece(struct worker *w, const struct large *g, uint32_t piece, int *reterr);
+int pull_piece(struct worker *w, struct large *g, uint32_t piece, int *reterr);
 bool pull_held_still(struct worker *w, const struct large *g);
 void pull_large_close(struct worker *w);

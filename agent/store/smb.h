@@ -105,6 +105,9 @@ void smb_shut(struct smb *s,
 int smb_get_open(const struct smb_call *c, unsigned n, struct smb_handle *rethandle,
                  struct smb_info *ret);
 int smb_get_data(const struct smb_call *c, unsigned n, const void **ret, size_t *retlen);
+/* What a read brought, to be written to, as may the bytes in front of it, which are the caller's.
+ */
+int smb_take_data(struct smb_call *c, unsigned n, size_t before, uint8_t **ret, size_t *retlen);
 int smb_get_close(const struct smb_call *c, unsigned n, struct smb_info *ret);
 int smb_get_links(const struct smb_call *c, unsigned n, uint32_t *ret); /* names of one file */
 uint32_t smb_get_status(const struct smb_call *c, unsigned n);

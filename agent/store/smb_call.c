@@ -276,6 +276,20 @@ int smb_get_data(const struct smb_call *c, unsigned n, const void **ret, size_t 
     return data_at(c, n, le16(p + 2), le32(p + 4), ret, retlen);
 }
 
+int smb_take_data(struct smb_call *c, unsigned n, size_t before, uint8_t **ret, size_t *retlen)
+{
+    const void *data = NULL;
+    int rc = smb_get_data(c, n, &data, retlen);
+    if (rc < 0 || *retlen == 0)
+        return rc;
+    const struct smb_part *p = &c->parts[n];
+    size_t at = (size_t)((const uint8_t *)data - p->frame->data);
+    if (at < p->from + before) /* the server says where it begins */
+        return -EBADMSG;
+    *ret = p->frame->data + at;
+    return 0;
+}
+
 int smb_get_links(const struct smb_call *c, unsigned n, uint32_t *ret)
 {
     const void *data = NULL;

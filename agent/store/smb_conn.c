@@ -380,6 +380,7 @@ struct smb *smb_close(struct smb *s)
         (void)fd_close(s->fd);
     while (s->nspares > 0)
         free(s->spares[--s->nspares]);
+    smb_sign_done(s);
     explicit_bzero(s, sizeof *s);
     free(s);
     return NULL;

@@ -74,7 +74,8 @@ struct smb {
     uint32_t credits;
     uint8_t sign_key[SMB_KEY], seal_key[SMB_KEY], open_key[SMB_KEY];
     uint8_t preauth[64];
-    struct smb_call *calls; /* under way */
+    struct evp_cipher_ctx_st *gmac; /* of sign_key; NULL: signatures are made otherwise */
+    struct smb_call *calls;         /* under way */
     unsigned ncalls;
     struct smb_frame *spares[SMB_SPARES]; /* large ones, used again: fresh memory costs more */
     unsigned nspares;
@@ -99,6 +100,7 @@ int smb_auth_key(struct smb_auth *a, uint8_t ret[SMB_KEY]);
 /* smb_sign.c */
 void smb_preauth(uint8_t hash[64], const void *message, size_t n);
 void smb_keys(struct smb *s, const uint8_t session_key[SMB_KEY]);
+void smb_sign_done(struct smb *s);
 void smb_sign(const struct smb *s, uint8_t *message, size_t n);
 bool smb_signature_good(const struct smb *s, uint8_t *message, size_t n);
 #define SMB_TRANSFORM 52U

@@ -114,7 +114,8 @@ struct source_ops {
     int (*folder)(struct worker *w, char *path, size_t len, uint32_t flags); /* walk_folder() */
     int (*answer)(struct worker *w, struct listing *l);                      /* walk_answer() */
     int (*later)(struct worker *w); /* 1: did something that had been put off */
-    int (*piece)(struct worker *w, const struct large *g, uint32_t piece, int *reterr);
+    /* This one and some after it, which it claims and lets go of itself. */
+    int (*piece)(struct worker *w, struct large *g, uint32_t piece, int *reterr);
     bool (*held_still)(struct worker *w, const struct large *g);
     int (*finish)(struct worker *w); /* one worker, once, when all is in place */
 };

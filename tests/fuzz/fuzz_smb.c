@@ -21,6 +21,17 @@ static void touch(const void *p, size_t n)
         sink ^= b[i];
 }
 
+/* Last: it writes to what came. */
+static void take_to_write(struct smb_call *c)
+{
+    for (unsigned n = 0; n < SMB_PARTS_MAX; n++) {
+        uint8_t *p = NULL;
+        size_t len = 0;
+        if (smb_take_data(c, n, 20, &p, &len) == 0 && len > 0)
+            memset(p - 20, 0x5a, len + 20);
+    }
+}
+
 static void take_all(const struct smb_call *c)
 {
     struct smb_handle h;
@@ -64,8 +75,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             smb_put_streams(c, NULL) < 0 || smb_put_list(c, NULL, true) < 0 ||
             smb_put_read(c, NULL, 0, 4096) < 0 || smb_put_close(c, NULL) < 0)
             abort();
-        if (smb_send(c) == 0 && smb_wait(c) == 0)
+        if (smb_send(c) == 0 && smb_wait(c) == 0) {
             take_all(c);
+            take_to_write(c);
+        }
         (void)smb_call_free(c);
     }
     (void)close(pair[1]);

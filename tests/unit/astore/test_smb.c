@@ -174,6 +174,7 @@ static void a_signature_is_of_every_byte(void **state)
             m[at] ^= 0x10;
             assert_false(smb_signature_good(&s, m, sizeof m));
         }
+        smb_sign_done(&s);
     }
 }
 
@@ -288,6 +289,50 @@ static void how_many_names_a_file_has(void **state)
     (void)smb_call_free(c);
 }
 
+/* Where a read's data begins the server says: in front of it there may be less than is asked for.
+ */
+static void what_was_read_may_be_written_to(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned at;
+        uint32_t n;
+        int rc;
+    } cases[] = {
+        {SMB_HEADER + 16, 40,   0       },
+        {20,              40,   0       },
+        {19,              40,   -EBADMSG},
+        {0,               40,   -EBADMSG},
+        {SMB_HEADER + 16, 41,   -EBADMSG},
+        {SMB_HEADER + 16, 4000, -EBADMSG},
+        {0,               0,    0       },
+    };
+    struct smb s = {.fd = -1, .cancel_fd = -1, .max_read = SMB_READ_MAX, .lost = true};
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct smb_call *c = smb_call_new(&s);
+        assert_int_equal(smb_put_read(c, NULL, 0, 40), 0);
+        struct smb_frame *f = xcalloc(1, sizeof *f + 200);
+        /* Behind 52 bytes of what it was sealed in, which are not the answer's. */
+        *f = (struct smb_frame){.s = &s, .refs = 1, .len = SMB_TRANSFORM + SMB_HEADER + 16 + 40};
+        uint8_t *h = f->data + SMB_TRANSFORM;
+        put16(h + SMB_HEADER, 17);
+        h[SMB_HEADER + 2] = (uint8_t)cases[i].at;
+        put32(h + SMB_HEADER + 4, cases[i].n);
+        c->parts[0].frame = f;
+        c->parts[0].answered = true;
+        c->parts[0].from = SMB_TRANSFORM;
+        c->parts[0].len = f->len - SMB_TRANSFORM;
+        uint8_t *data = NULL;
+        size_t len = 0;
+        assert_int_equal(smb_take_data(c, 0, 20, &data, &len), cases[i].rc);
+        if (cases[i].rc == 0 && cases[i].n > 0) {
+            assert_int_equal(len, cases[i].n);
+            assert_ptr_equal(data, h + cases[i].at);
+        }
+        (void)smb_call_free(c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,6 +347,7 @@ int main(void)
         cmocka_unit_test(dos_attributes_are_read_as_smbd_wrote_them),
         cmocka_unit_test(a_file_goes_as_one_message),
         cmocka_unit_test(how_many_names_a_file_has),
+        cmocka_unit_test(what_was_read_may_be_written_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
