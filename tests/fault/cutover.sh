@@ -210,12 +210,20 @@ at_commit() { # STAGE EVENT
     until_true 60 "the destination serves" new_serves
 }
 
+# Of orders to helpers, which hold secrets, whoever died meanwhile.
+nothing_is_left() {
+    local h
+    for h in $src $dst; do
+        until_true 20 "$h has no order left" on $h sh -c '! ls -A /var/lib/godwit/agent/cutover/run 2>/dev/null | grep -q .'
+    done
+}
 one_case() { # STAGE EVENT
     local way=on_the_way
     [[ $commit_stages != *" $1 "* ]] || way=at_commit
     until_true 60 "both agents are there" both_online
     $way "$1" "$2"
     one_at_a_time "$2 at $1"
+    nothing_is_left
     echo "$end" >"$kept/end-$track"
 }
 

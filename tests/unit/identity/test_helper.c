@@ -2,9 +2,13 @@
  * back, who is told that nobody waits, and what is left when somebody dies. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/identity/helper.h"
@@ -118,24 +122,54 @@ static void what_the_dead_leave_goes(void **state)
     host_assert_file("cutover/0123456789abcdef.1/guard", "not its");
 }
 
+static void put_order(void)
+{
+    Godwit__IdentityOrder o = GODWIT__IDENTITY_ORDER__INIT;
+    uint8_t packed[128];
+    CLEANUP(mem_free) char *folder = xasprintf("%s/run", host_home);
+    CLEANUP(mem_free) char *path = xasprintf("%s/aa.order", folder);
+    o.cutover = host_text("0123456789abcdef.1");
+    o.stage = host_text("nonsense");
+    size_t n = godwit__identity_order__pack(&o, packed);
+    assert_int_equal(file_mkdirs(folder, 0700), 0);
+    assert_int_equal(file_write(path, 0600, packed, n), 0);
+}
+
 /* The process itself: its order is gone before anything else can go wrong. */
 static void an_order_is_taken_once(void **state)
 {
     (void)state;
-    Godwit__IdentityOrder o = GODWIT__IDENTITY_ORDER__INIT;
-    uint8_t packed[128];
-    CLEANUP(mem_free) char *path = xasprintf("%s/run/aa.order", host_home);
-    o.cutover = host_text("0123456789abcdef.1");
-    o.stage = host_text("nonsense");
-    size_t n = godwit__identity_order__pack(&o, packed);
-    host_put("cutover/run/empty", "", 0600);
-    assert_int_equal(file_write(path, 0600, packed, n), 0);
+    put_order();
     assert_int_equal(identity_helper(host_root, "aa"), 0); /* it has answered */
     host_assert_file("cutover/run/aa.order", "(none)");
     CLEANUP(mem_free) char *said = host_get("cutover/run/aa.result");
     assert_string_not_equal(said, "(none)");
     assert_int_equal(identity_helper(host_root, "aa"), 6);
     assert_int_equal(identity_helper(host_root, "../aa"), 2);
+}
+
+/* The agent died while the process waits for its turn, and another has started. */
+static void nobody_is_answered_who_is_gone(void **state)
+{
+    (void)state;
+    CLEANUP(mem_free) char *lock = xasprintf("%s/lock", host_home);
+    CLEANUP(mem_free) char *path = xasprintf("%s/run/aa.order", host_home);
+    CLEANUP(mem_free) char *bell = xasprintf("%s/run/aa.bell", host_home);
+    put_order();
+    assert_int_equal(mkfifo(bell, 0600), 0);
+    int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0 && flock(fd, LOCK_EX) == 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)close(fd);
+        _exit(identity_helper(host_root, "aa"));
+    }
+    while (access(path, F_OK) == 0)
+        (void)poll(NULL, 0, 5);
+    helper_sweep(host_home);
+    (void)close(fd);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_int_equal(left(), 0);
 }
 
 int main(void)
@@ -145,6 +179,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_waits_in_vain_is_told, begin, end),
         cmocka_unit_test_setup_teardown(what_the_dead_leave_goes, begin, end),
         cmocka_unit_test_setup_teardown(an_order_is_taken_once, begin, end),
+        cmocka_unit_test_setup_teardown(nobody_is_answered_who_is_gone, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
