@@ -341,11 +341,12 @@ static enum verdict after_migrate(const struct pair_view *p, enum verdict v, str
     return VERDICT_NEXT;
 }
 
-/* What the destination itself said at the end of it: no machine came to be there. */
+/* What the destination itself said at the end of it, its streams cut: no machine came to be there,
+ * or one whose memory was not whole and that can only go away again. */
 static void keep_absent(const struct pair_view *p, const Godwit__Result *r)
 {
     json_t *a = body_of(r, &godwit__vm_move_answer__descriptor);
-    bool absent = strcmp(vm_text(json_object_get(a, "sight"), "is"), "absent") == 0;
+    bool absent = is(vm_text(json_object_get(a, "sight"), "is"), "absent", "migrated", "paused");
     (void)json_object_set_new(vm_facts_of(p), "absent_there", json_boolean(absent));
     json_decref(a);
 }

@@ -16,6 +16,7 @@ struct world *w;
 struct bad bad;
 unsigned failed;
 bool tells_nothing;
+int tells_there;
 
 static void act_forth(const char *stage, bool source)
 {
@@ -171,6 +172,8 @@ static size_t say(const struct fake_op *op, uint8_t ret[FAKE_BODY])
     Godwit__VmMoveSight sight = GODWIT__VM_MOVE_SIGHT__INIT;
     a.is = a.acted = true;
     sight.is = (Godwit__VmMoveSight__Is)(op->source ? w->here : w->there);
+    if (tells_there && !op->source)
+        sight.is = (Godwit__VmMoveSight__Is)tells_there;
     a.sight = tells_nothing ? NULL : &sight;
     if (bad.how == CANCELS && is_bad(op)) {
         a.cancelled = true;
