@@ -30,6 +30,12 @@ bool compare_names(const struct compare *k, const char *name, size_t len);
 
 void compare_rows_renew(struct rlane *l); /* some may have gone elsewhere meanwhile */
 
+/* compare_entry.c. The verdict, or -errno: the entry cannot take its place. *reterr: of the lane.
+ */
+int compare_entry(struct rlane *l, const struct listing_entry *e, uint8_t digest[DIGEST_BYTES],
+                  int *reterr);
+void compare_count_dry(struct rlane *l, const struct listing_entry *e, enum verdict v);
+
 /* evidence.c: what a comparison does besides when the transfer keeps evidence. */
 /* Nobody knows the digest of what seems to be the same: both sides have to look. */
 bool evidence_wants_look(const struct catalogue_entry *k, const struct listing_entry *e,

@@ -22,6 +22,7 @@
 #define RECEIVE_CREDIT (16U << 20) /* bytes of one lane under way */
 #define GRANT_EVERY (2U << 20)
 #define INCOMING_MAX 256U
+#define UNSAID_MAX (16U << 20) /* failures that no lane has told yet */
 #define WRITTEN_MAX 4096U
 
 struct receiver;
@@ -198,7 +199,7 @@ struct receiver {
     struct fault fault;
 };
 
-/* receiver.c */
+/* receive_failed.c */
 /* Ends everything with a fault that the source hears of. */
 void receiver_stop(struct receiver *r, const struct fault *f);
 /* Counts a failed entry and tells the source. -errno of the lane; an err that concerns all (full
@@ -226,6 +227,8 @@ void place_note_losses(struct rlane *l, struct bytes folder, struct bytes name);
 /* Gives temp its name; what has that name now goes, but for a folder with entries, which goes only
  * when extras may be deleted: -ENOTEMPTY. */
 int place_rename(const struct receiver *r, int folder_fd, const char *temp, const char *name);
+
+/* place_spool.c */
 int place_spool_folder(struct receiver *r, struct bytes folder, const struct meta *m,
                        struct bytes xattrs, bool existed);
 /* Immutable and append-only, if xattrs has them: for the end. */
