@@ -87,6 +87,7 @@ enum {
     LISTING_COMPLETE = 4,
     LISTING_KNOWN = 8,
     LISTING_MAYBE = 16,
+    LISTING_EMPTY = 32, /* the root has nothing at all, not even what the filter leaves out */
 };
 struct listing_head {
     struct bytes folder;

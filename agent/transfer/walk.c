@@ -344,6 +344,7 @@ static int walk_listed(struct worker *w, struct folder *f)
         more = 0;
     else
         more = dents_next(&w->dents, &e);
+    flags |= f->len == 0 && more == 0 && !is_other_fs(w, f) ? LISTING_EMPTY : 0;
     do {
         struct listing *l = walk_listing_new(f);
         size_t flags_at = walk_block_begin(w, f, flags), count_at = w->record.len - 4;

@@ -278,6 +278,47 @@ static int unlisted_run(void)
     return bad;
 }
 
+/* A source whose file system is not mounted is an empty folder. */
+static void an_emptied_source_deletes_nothing(void **state_)
+{
+    (void)state_;
+    struct harness h = {.source = source, .destination = destination, .state = state};
+    struct step_result sent, received;
+    struct both b;
+    make_dir(source, "sub");
+    put(source, "sub/file", "x", 1);
+    transfer(&b, NULL);
+    assert_done(&b);
+    char *away = xasprintf("%s-away", source);
+    assert_int_equal(rename(source, away), 0);
+    assert_int_equal(mkdir(source, 0755), 0);
+    h.options.delete_extras = true;
+    for (int i = 0; i < 3; i++) {
+        h.options.evidence = i == 1;
+        h.options.dry_run = i == 2;
+        harness_run(&h, &sent, &received);
+        assert_int_equal(received.status, STEP_FAILED);
+        assert_int_equal(received.fault.err, ENODEV);
+        assert_int_equal(received.counters.deleted, 0);
+        step_result_done(&sent);
+        step_result_done(&received);
+    }
+    transfer(&b, NULL);
+    assert_done(&b);
+    /* One entry is enough to say that it is the folder that was meant. */
+    put(source, "other", "y", 1);
+    transfer(&b, &(struct transfer_options){.delete_extras = true});
+    assert_done(&b);
+    assert_same_trees();
+    const char *const argv[] = {"sh", "-c", "rm -r \"$1\" && mv \"$2\" \"$1\"", "sh", source,
+                                away, NULL};
+    assert_int_equal(trees_run(argv), 0);
+    free(away);
+    transfer(&b, &(struct transfer_options){.delete_extras = true});
+    assert_done(&b);
+    assert_same_trees();
+}
+
 static void what_the_source_cannot_look_at_is_not_deleted(void **state_)
 {
     (void)state_;
@@ -395,6 +436,7 @@ int main(void)
         CASE(kinds_that_changed_are_replaced),
         CASE(a_full_folder_gives_way_only_when_told_to),
         CASE(extras_go_only_when_told_to),
+        CASE(an_emptied_source_deletes_nothing),
         CASE(a_dry_run_counts_and_touches_nothing),
         CASE(a_checksum_run_finds_silent_damage),
         CASE(an_unreadable_file_costs_itself_and_can_be_tried_alone),
