@@ -365,6 +365,62 @@ int ads_look(const struct ads *a, const char *dn, struct ads_account **ret, stru
     return rc < 0 ? rc : one_of(text, ret, dn, reterr);
 }
 
+/* What it says, as lines that `ldapadd` takes; NULL: a part would not mean itself. */
+static char *account_text(const char *netbios, const char *container, const char *full)
+{
+    CLEANUP(mem_free) char *words = ads_ou_words(container);
+    if (!words || !names_netbios_valid(netbios))
+        return NULL;
+    for (const char *c = container; *c; c++)
+        if ((unsigned char)*c < 0x20 || (unsigned char)*c > 0x7e)
+            return NULL;
+    CLEANUP(mem_free)
+    char *dns = full && names_full_valid(full) && strchr(full, '.')
+                    ? xasprintf("dNSHostName: %s\nservicePrincipalName: HOST/%s\n"
+                                "servicePrincipalName: RestrictedKrbHost/%s\n",
+                                full, full, full)
+                    : xstrdup("");
+    return xasprintf("dn: CN=%s,%s\nobjectClass: computer\nsAMAccountName: %s$\n"
+                     "userAccountControl: %u\nservicePrincipalName: HOST/%s\n"
+                     "servicePrincipalName: RestrictedKrbHost/%s\n%s",
+                     netbios, container, netbios, ADS_WORKSTATION | ADS_DISABLED, netbios, netbios,
+                     dns);
+}
+
+int ads_make(const struct ads *a, const char *netbios, const char *container, const char *full,
+             struct fault *reterr)
+{
+    CLEANUP(mem_free) char *text = account_text(netbios, container, full);
+    CLEANUP(mem_free) char *cache = ads_cache(a->v);
+    CLEANUP(mem_free) char *ticket = xasprintf("KRB5CCNAME=FILE:%s", cache);
+    CLEANUP(mem_free) char *url = xasprintf("ldap://%s", a->dc);
+    const char *const argv[] = {"ldapadd", "-Q", "-Y", "GSSAPI", "-H", url, NULL};
+    const char *const env[] = {ticket, NULL};
+    const struct program_call c = {.argv = argv,
+                                   .search = a->v->search,
+                                   .env = env,
+                                   .input = text,
+                                   .input_len = text ? strlen(text) : 0,
+                                   .timeout_ms = ADS_MS};
+    struct program_output o;
+    int rc = fit(a, reterr);
+    if (rc == 0 && !text)
+        rc = fault_set(reterr, FAULT_STOP_JOB, EINVAL, "no account can be made in %.120s",
+                       container);
+    if (rc == 0)
+        rc = ads_ticket(a, cache, reterr);
+    if (rc == 0)
+        rc = program_run(&c, &o, reterr);
+    if (rc < 0)
+        return rc;
+    CLEANUP(mem_free) char *said = program_words(&o);
+    if (o.code != 0)
+        rc = fault_set(reterr, FAULT_STOP_JOB, EACCES, "the account %.20s cannot be made: %s",
+                       netbios, said);
+    program_done(&o);
+    return rc;
+}
+
 int ads_remove(const struct ads *a, const char *netbios, struct fault *reterr)
 {
     CLEANUP(mem_free) char *name = xasprintf("%s$", netbios);

@@ -7,7 +7,8 @@
 
 #include "agent/identity/credential.h"
 
-#define ADS_DISABLED 0x2U        /* of userAccountControl */
+#define ADS_DISABLED 0x2U /* of userAccountControl */
+#define ADS_WORKSTATION 0x1000U
 #define ADS_SERVER_TRUST 0x2000U /* a domain controller */
 #define ADS_NAMES 1000           /* of one list */
 #define ADS_MS 30000
@@ -41,6 +42,10 @@ DEFINE_CLEANUP(ads_account_free, struct ads_account *)
 struct ads_account *ads_parse(const char *text, size_t *retn);
 bool ads_has(char *const *list, size_t n, const char *name); /* whatever its case */
 
+/* Makes a computer account that nobody can use yet, disabled and without a password, in the
+ * container; full: its name in DNS, or NULL. */
+int ads_make(const struct ads *a, const char *netbios, const char *container, const char *full,
+             struct fault *reterr);
 /* Removes a computer account; 0 when it is gone afterwards. */
 int ads_remove(const struct ads *a, const char *netbios, struct fault *reterr);
 

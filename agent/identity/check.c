@@ -16,6 +16,7 @@
 #include "agent/identity/names.h"
 #include "agent/identity/net.h"
 #include "agent/identity/rights.h"
+#include "agent/identity/staged.h"
 #include "agent/share/samba.h"
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
@@ -189,6 +190,27 @@ static void check_spns(struct checking *c)
         ADD(c, "spn", "pass", "", "%zu service names, each once in the directory", d->n_spns);
 }
 
+/* The one that was made when the cutover was prepared. */
+static void check_staged(struct checking *c, const struct ads_account *had)
+{
+    struct fault why = {.err = 0};
+    if (had->control & ADS_SERVER_TRUST) {
+        ADD(c, "new-name", "fail", "give another one: --new-name", "%s is a domain controller",
+            had->dn);
+        return;
+    }
+    ADD(c, "new-name", "pass", "", "%s waits for the source", had->dn);
+    if (!c->who)
+        return;
+    if (rights_to_fill(&c->person, had, &why) == 0)
+        ADD(c, "rights-new", "pass", "", "%.40s may give %s to the source", c->who->user, had->dn);
+    else
+        ADD(c, "rights-new", c->rejoin ? "fail" : "warn",
+            "give back the credential by which it was made, or have it removed: godwit cutover "
+            "rollback",
+            "%s", why.text);
+}
+
 /* The name that the source gets. */
 static void check_new_name(struct checking *c)
 {
@@ -196,6 +218,10 @@ static void check_new_name(struct checking *c)
     struct fault why = {.err = 0};
     const char *name = c->p->source_new->netbios;
     int rc = ads_find(c->who ? &c->person : &c->machine, name, &had, &why);
+    if (rc > 0 && staged_is(c->r, name)) {
+        check_staged(c, had);
+        return;
+    }
     if (rc != 0) {
         ADD(c, "new-name", "fail", "give another one: --new-name",
             rc < 0 ? "%s" : "the directory has an account %s already", rc < 0 ? why.text : name);

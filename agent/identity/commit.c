@@ -16,6 +16,7 @@
 #include "agent/identity/rival.h"
 #include "agent/identity/service.h"
 #include "agent/identity/stage.h"
+#include "agent/identity/staged.h"
 #include "agent/identity/undo.h"
 #include "agent/share/smbconf.h"
 #include "common/base/cleanup.h"
@@ -138,6 +139,8 @@ int stage_commit(struct stage_run *r)
     }
     if (rc >= 0 && stage_is_source(r))
         rc = keep_conf(r);
+    if (rc >= 0 && stage_is_source(r))
+        staged_end(r);
     /* Once it has joined by its new name, what it has is its own. Where the notes had begun to go,
      * which begin with fence's, this was done, and nothing tells any more whether it has joined. */
     if (rc >= 0 && p->domain && stage_is_source(r) && stage_has_note(r, "fence") &&

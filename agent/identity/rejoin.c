@@ -14,6 +14,7 @@
 #include "agent/identity/names.h"
 #include "agent/identity/rights.h"
 #include "agent/identity/service.h"
+#include "agent/identity/staged.h"
 #include "agent/identity/undo.h"
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
@@ -24,8 +25,7 @@
 
 #define JOIN_MS 60000
 
-static int open_ads(struct stage_run *r, const char *dc, struct credential **retwho,
-                    struct ads *ret)
+int rejoin_ask(struct stage_run *r, const char *dc, struct credential **retwho, struct ads *ret)
 {
     const Godwit__IdentityPlan *p = r->order->plan;
     int rc = credential_read(&r->site, retwho, r->reterr);
@@ -69,8 +69,7 @@ static int drop_secrets(struct stage_run *r)
     return 0;
 }
 
-static int keep_account(struct stage_run *r, const char *netbios, const char *dc, const char *dn,
-                        bool made)
+int rejoin_note(struct stage_run *r, const char *netbios, const char *dc, const char *dn, bool made)
 {
     Godwit__UndoAccount was = GODWIT__UNDO_ACCOUNT__INIT;
     CLEANUP(mem_free) char *name = xstrdup(netbios);
@@ -152,7 +151,7 @@ int rejoin_leave(struct stage_run *r)
     struct ads a;
     if (!p)
         return fault_set(r->reterr, FAULT_STOP_JOB, EBADMSG, "the order has no plan");
-    int rc = open_ads(r, p->dc, &who, &a);
+    int rc = rejoin_ask(r, p->dc, &who, &a);
     const char *name = leaving_name(r);
     if (rc == 0)
         rc = find_own(r, &a, name, &had);
@@ -162,7 +161,7 @@ int rejoin_leave(struct stage_run *r)
         return 0;
     rc = rights_to_take(&a, had, r->reterr);
     if (rc == 0)
-        rc = keep_account(r, name, p->dc, had->dn, false);
+        rc = rejoin_note(r, name, p->dc, had->dn, false);
     if (rc == 0)
         rc = keep_secrets(r);
     if (rc == 0)
@@ -180,7 +179,7 @@ int rejoin_leave_probe(struct stage_run *r)
     CLEANUP(credential_free) struct credential *who = NULL;
     CLEANUP(ads_account_free) struct ads_account *had = NULL;
     struct ads a;
-    int rc = p ? open_ads(r, p->dc, &who, &a) : -EBADMSG;
+    int rc = p ? rejoin_ask(r, p->dc, &who, &a) : -EBADMSG;
     if (rc == 0)
         rc = find_own(r, &a, leaving_name(r), &had);
     return rc < 0 ? rc : (had->control & ADS_DISABLED) != 0 && !ads_key_holds(&a);
@@ -194,7 +193,7 @@ int rejoin_leave_undone(struct stage_run *r)
     struct ads a = {.v = &r->site, .dc = was ? was->dc : NULL};
     if (!was || ads_key_holds(&a))
         return 0;
-    int rc = open_ads(r, was->dc, &who, &a);
+    int rc = rejoin_ask(r, was->dc, &who, &a);
     if (rc == 0)
         rc = find_own(r, &a, was->netbios, &had);
     if (rc > 0)
@@ -271,6 +270,9 @@ static int may_join(struct stage_run *r, const struct ads *a, const char *name, 
                          "the directory has no account %.20s to take over", name);
     if (found > 0 && (had->control & ADS_SERVER_TRUST))
         return fault_set(r->reterr, FAULT_STOP_JOB, EINVAL, "%.20s is a domain controller", name);
+    bool staged = stage_is_source(r) && found > 0 && staged_is(r, name);
+    if (staged)
+        return rights_to_fill(a, had, r->reterr);
     if (stage_is_source(r) && found > 0 && !undo_account(r->site.undo))
         return fault_set(r->reterr, FAULT_STOP_JOB, EEXIST,
                          "the directory has an account %.20s already: choose another new name",
@@ -324,7 +326,7 @@ static int join_now(struct stage_run *r, const struct ads *a, const char *name)
         !(had->control & ADS_DISABLED))
         rc = await_left(r, a, name);
     if (rc == 0)
-        rc = keep_account(r, name, p->dc, had ? had->dn : dn, stage_is_source(r));
+        rc = rejoin_note(r, name, p->dc, had ? had->dn : dn, stage_is_source(r));
     if (rc == 0)
         rc = keep_secrets(r);
     if (rc == 0)
@@ -341,7 +343,7 @@ int rejoin_join(struct stage_run *r)
     const Godwit__IdentityNames *as = stage_is_source(r) ? p->source_new : p->old;
     CLEANUP(credential_free) struct credential *who = NULL;
     struct ads a;
-    int rc = open_ads(r, p->dc, &who, &a);
+    int rc = rejoin_ask(r, p->dc, &who, &a);
     if (rc < 0)
         return rc;
     if (!as || !names_netbios_valid(as->netbios))
@@ -368,7 +370,7 @@ int rejoin_remove(struct stage_run *r, const char *dc, const char *netbios)
     CLEANUP(credential_free) struct credential *who = NULL;
     CLEANUP(ads_account_free) struct ads_account *had = NULL;
     struct ads a;
-    int rc = open_ads(r, dc, &who, &a);
+    int rc = rejoin_ask(r, dc, &who, &a);
     if (rc == 0)
         rc = ads_find(&a, netbios, &had, r->reterr);
     if (rc <= 0)

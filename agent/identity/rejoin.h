@@ -1,6 +1,7 @@
 /* rejoin: a host leaves its domain and its account stays; another joins as that account. Rights are
  * looked at before every call that changes the directory. Process with rights. */
 #pragma once
+#include "agent/identity/ads.h"
 #include "agent/identity/stage.h"
 
 /* The stage "leave", both roles: the account is disabled, not deleted; this host has no key any
@@ -16,6 +17,12 @@ int rejoin_join(struct stage_run *r);
 int rejoin_join_probe(struct stage_run *r);
 /* An account that was made for it goes. */
 int rejoin_join_undone(struct stage_run *r);
+/* How the credential's owner asks at dc; who is the caller's to free, also after a failure. */
+int rejoin_ask(struct stage_run *r, const char *dc, struct credential **retwho, struct ads *ret);
+/* Before it changes: which account, at which controller, in which container; made: it was not there
+ * before. */
+int rejoin_note(struct stage_run *r, const char *netbios, const char *dc, const char *dn,
+                bool made);
 /* The computer account that nobody is any more; 1: removed, 0: there was none, -ENOKEY: a person
  * has to, -errno. */
 int rejoin_remove(struct stage_run *r, const char *dc, const char *netbios);

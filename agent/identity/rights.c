@@ -220,6 +220,23 @@ static bool is_fresh(const char *path)
     return stat(path, &st) == 0 && st.st_mtime <= now && now - st.st_mtime < FRESH_S;
 }
 
+static int ask_for(const struct ads *a, const struct ads_account *had, const char *const *needed,
+                   struct fault *reterr)
+{
+    CLEANUP(mem_free) char *missing = xstrdup("");
+    int rc = check_reset(a, had, &missing, reterr);
+    if (rc < 0)
+        return rc;
+    for (; *needed; needed++) {
+        CLEANUP(mem_free) char *what = xasprintf("write %s", *needed);
+        if (!ads_has(had->writable, had->nwritable, *needed))
+            append(&missing, what);
+    }
+    return *missing ? fault_set(reterr, FAULT_STOP_JOB, EACCES, "%.40s may not %s (of %.120s)",
+                                a->who->user, missing, had->dn ? had->dn : "")
+                    : 0;
+}
+
 static int ask_rights(const struct ads *a, const struct ads_account *had, struct fault *reterr);
 
 int rights_to_take(const struct ads *a, const struct ads_account *had, struct fault *reterr)
@@ -238,19 +255,14 @@ int rights_to_take(const struct ads *a, const struct ads_account *had, struct fa
 static int ask_rights(const struct ads *a, const struct ads_account *had, struct fault *reterr)
 {
     static const char *const needed[] = {"userAccountControl", "servicePrincipalName",
-                                         "dNSHostName"};
-    CLEANUP(mem_free) char *missing = xstrdup("");
-    int rc = check_reset(a, had, &missing, reterr);
-    if (rc < 0)
-        return rc;
-    for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
-        CLEANUP(mem_free) char *what = xasprintf("write %s", needed[i]);
-        if (!ads_has(had->writable, had->nwritable, needed[i]))
-            append(&missing, what);
-    }
-    return *missing ? fault_set(reterr, FAULT_STOP_JOB, EACCES, "%.40s may not %s (of %.120s)",
-                                a->who->user, missing, had->dn ? had->dn : "")
-                    : 0;
+                                         "dNSHostName", NULL};
+    return ask_for(a, had, needed, reterr);
+}
+
+int rights_to_fill(const struct ads *a, const struct ads_account *had, struct fault *reterr)
+{
+    static const char *const needed[] = {"userAccountControl", NULL};
+    return ask_for(a, had, needed, reterr);
 }
 
 int rights_to_make(const struct ads *a, const char *ou_dn, struct fault *reterr)

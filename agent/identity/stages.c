@@ -21,6 +21,7 @@
 #include "agent/identity/rival.h"
 #include "agent/identity/service.h"
 #include "agent/identity/stage.h"
+#include "agent/identity/staged.h"
 #include "agent/identity/undo.h"
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
@@ -412,6 +413,7 @@ const struct stage_row stage_rows[] = {
     {"connect",   STAGE_BOTH,                   stage_capture,   yes,                   NULL,                false},
     {"check",     STAGE_BOTH,                   stage_check,     yes,                   NULL,                false},
     {"ttl",       STAGE_SOURCE,                 dns_lower,       yes,                   dns_undone,          false},
+    {"staged",    STAGE_SOURCE,                 staged_act,      staged_probe,          staged_undone,       false},
     {"guard",     STAGE_BOTH,                   guard_act,       guard_probe,           guard_gone,          true },
     {"fence",     STAGE_SOURCE,                 fence_act,       noted_probe,           reopened,            false},
     {"close",     STAGE_SOURCE,                 close_act,       noted_probe,           fence_undone,        false},

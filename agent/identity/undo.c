@@ -290,3 +290,14 @@ int undo_shred(const char *path)
     rc = sync_folder_of(gone);
     return rc < 0 ? rc : overwrite(gone);
 }
+
+int undo_begin_anew(struct undo *u)
+{
+    int rc = undo_shred(u->path);
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < u->n; i++)
+        godwit__undo_record__free_unpacked(u->records[i], NULL);
+    u->n = 0;
+    return 0;
+}

@@ -33,6 +33,9 @@ int undo_keep_units(struct undo *u, Godwit__UndoUnits *units); /* borrowed */
 int undo_keep_account(struct undo *u, Godwit__UndoAccount *a); /* borrowed */
 int undo_keep_dns(struct undo *u, Godwit__UndoDns *d); /* borrowed; one of each name and type */
 
+/* Destroys what was kept: another thing is begun. */
+int undo_begin_anew(struct undo *u);
+
 const Godwit__UndoNetwork *undo_network(const struct undo *u);
 const Godwit__UndoUnits *undo_units(const struct undo *u);
 const Godwit__UndoAccount *undo_account(const struct undo *u);

@@ -214,6 +214,16 @@ static void say_written(const json_t *pair)
     }
 }
 
+static void say_left(const json_t *pair)
+{
+    size_t i;
+    const json_t *one;
+    json_array_foreach(json_object_get(pair, "left"), i, one)
+    {
+        run_say("%s", json_string_value(one) ? json_string_value(one) : "");
+    }
+}
+
 /* A run that was under way ends as a failed one; what was asked for is that it is back. */
 static bool all_back(struct run *r)
 {
@@ -227,6 +237,7 @@ static bool all_back(struct run *r)
         back = back && (!*state || strcmp(state, "rolled back") == 0);
         if (strcmp(state, "rolled back") == 0)
             say_written(pair);
+        say_left(pair);
     }
     json_decref(doc);
     return back;
@@ -405,7 +416,7 @@ static const struct option_row run_options[] = {
 };
 
 static const char *const run_examples[] = {
-    "godwit cutover prepare wave1 --source-address 192.0.2.77/24   # changes nothing",
+    "godwit cutover prepare wave1 --source-address 192.0.2.77/24   # no host is changed",
     "godwit cutover run wave1 --max-outage 60s",
     "godwit cutover run wave1 --at-once 2 --soak 4h --source-address fs1=192.0.2.77/24 "
     "--source-address fs2=192.0.2.78/24",
@@ -424,9 +435,12 @@ const struct command cutover_commands[] = {
     JOB_ROW("stages", cutover_stages, NULL, "Lists every stage, whether it applies, and its state.",
             "A stage that does not apply is skipped, with the reason. Stages show two percentages: "
             "where it is done here, and where Windows' own migration service has it."),
-    JOB_ROW("prepare", cutover_prepare, run_options,
-            "Asks both hosts what they are, makes the plan and checks it; changes nothing.",
-            "What it was told is kept for `cutover run`; `cutover report` shows plan and checks."),
+    JOB_ROW(
+        "prepare", cutover_prepare, run_options,
+        "Asks both hosts what they are, makes the plan and checks it; no host is changed.",
+        "What it was told is kept for `cutover run`; `cutover report` shows plan and checks. In "
+        "a domain it makes the source's new account, disabled, and with --name-only names are "
+        "remembered for a minute: `cutover rollback` takes both back."),
     JOB_ROW("validate", cutover_validate, run_options,
             "Checks all that can be known beforehand, and prints each check; changes nothing.",
             "Asks both hosts anew, as prepare does. Exit code 0: nothing is in the way; 8: a check "

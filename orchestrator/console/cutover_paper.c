@@ -97,6 +97,16 @@ static const struct column identity_columns[] = {
     {NULL,       NULL,     CELL_TEXT},
 };
 
+static void print_left(const json_t *pair)
+{
+    size_t i;
+    const json_t *one;
+    json_array_foreach(json_object_get(pair, "left"), i, one)
+    {
+        (void)printf("Not taken back: %s\n", json_string_value(one) ? json_string_value(one) : "");
+    }
+}
+
 static void print_report(const json_t *pair)
 {
     cutover_print_state(pair);
@@ -107,6 +117,7 @@ static void print_report(const json_t *pair)
     if (!show_flag(json_object_get(pair, "carry"), "done"))
         show_table(stdout, path_columns, show_find(pair, "written.paths"));
     show_table(stdout, identity_columns, json_object_get(pair, "identity"));
+    print_left(pair);
 }
 
 int cutover_report(struct run *r)

@@ -459,6 +459,11 @@ int engine_job_delete(struct engine *e, const char *job, json_t **ret, struct fa
         return rc;
     if (!may_delete(j))
         return explain(j, -EPROTO, "deleted (stop it first)", reterr);
+    for (unsigned i = 0; j->workload->leaves && i < j->npairs; i++) {
+        const char *what = j->workload->leaves(j->pairs[i].facts);
+        if (what)
+            return fault_set(reterr, FAULT_STOP_JOB, EBUSY, "job %s has %s", j->name, what);
+    }
     rc = store_begin(e->store);
     if (rc == 0) {
         rc = journal_job(j, "delete", "deleted", j->name);

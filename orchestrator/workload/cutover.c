@@ -73,6 +73,18 @@ bool cutover_has_begun(const json_t *facts)
     return false;
 }
 
+/* Notes on the hosts, and perhaps an account or shorter times to live at the domain's controller:
+ * nobody would know any more what to take back. */
+const char *cutover_leaves(const json_t *pair_facts)
+{
+    const json_t *facts = json_object_get(pair_facts, "cutover");
+    bool open = json_is_true(json_object_get(facts, "noted")) &&
+                strcmp(cutover_state_of(facts), "committed") != 0;
+    return open
+               ? "a cutover that is prepared or done in part: godwit cutover rollback takes it back"
+               : NULL;
+}
+
 /* While the shares are closed on the one, and Samba is stopped on the other. */
 bool cutover_carries(const json_t *facts, unsigned row)
 {
@@ -90,7 +102,7 @@ const char *cutover_not(const json_t *facts, unsigned row)
     const struct cutover_row *r = &cutover_rows[row];
     if (r->on == ON_WITNESS && !json_object_get(json_object_get(facts, "settings"), "probe_host"))
         return "no third computer was named (--probe-host)";
-    if (r->early && json_array_size(json_object_get(json_object_get(facts, "plan"), "moves")) > 0)
+    if (r->unmoved && json_array_size(json_object_get(json_object_get(facts, "plan"), "moves")) > 0)
         return "the addresses move along: what the names stand for stays";
     /* Whether it is in a domain is known when both have answered: the first rows hold for both. */
     return cutover_why_not(r, cutover_method_of(facts), cutover_in_domain(facts));
@@ -225,6 +237,7 @@ void cutover_lay_out(struct stage *ret, unsigned base)
     for (unsigned i = 0; i < CUTOVER_PREPARES; i++)
         put(&ret[n++], DEED_PREPARE, METHOD_TRANSPLANT, cutover_find(prepares[i]), "prepare");
     put(&ret[n++], DEED_PREPARE, METHOD_TRANSPLANT, cutover_find("source.ttl"), "prepare");
+    put(&ret[n++], DEED_PREPARE, METHOD_TRANSPLANT, cutover_find("source.staged"), "prepare");
     for (unsigned i = 0; i < CUTOVER_PREPARES; i++)
         put(&ret[n++], DEED_PREPARE, METHOD_TRANSPLANT, cutover_find(prepares[i]), "rehearse");
     put(&ret[n], DEED_REHEARSE, METHOD_TRANSPLANT, cutover_find("destination.start"), "rehearse");

@@ -5,7 +5,7 @@
 #include "orchestrator/workload/workload.h"
 
 #define CUTOVER_PREPARES 3U
-#define CUTOVER_FIRST (2U * CUTOVER_PREPARES + 2U) /* prepare, rehearse: each has one more */
+#define CUTOVER_FIRST (2U * CUTOVER_PREPARES + 3U) /* prepare has two more, rehearse one */
 /* These, both methods forth and back, what is looked at before a rollback and forgotten after it
  * (2), commit (2). */
 #define CUTOVER_STAGES (4U * CUTOVER_ROWS + CUTOVER_FIRST + 5U)
@@ -24,6 +24,7 @@ void cutover_wave(const json_t *pair_facts, const char *phase, unsigned *retonce
                   unsigned *retbudget);
 /* Is this a pass after which the destination has the source's SID and Samba users? */
 bool cutover_takes_sid(const struct pair_view *p);
+const char *cutover_leaves(const json_t *pair_facts);
 const char *cutover_due(const json_t *pair_facts, int64_t wall_ms);
 
 /* ── for its own files ── */

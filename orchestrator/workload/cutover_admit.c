@@ -129,6 +129,7 @@ static int admit_forth(const struct pair_view *p, json_t *facts, const char *pha
                          "this cutover is half done: godwit cutover resume goes on with the "
                          "settings that it has, godwit cutover rollback takes it back");
     (void)json_object_del(facts, "why");
+    (void)json_object_del(facts, "left");
     (void)json_object_set_new(facts, "only_look",
                               json_boolean(json_is_true(json_object_get(settings, "only_look"))));
     return take_settings(p, facts, settings, reterr);
@@ -159,6 +160,7 @@ int cutover_admit(const struct pair_view *p, const char *phase, const json_t *se
         if (rc < 0)
             return rc;
         (void)json_object_del(facts, "hold");
+        (void)json_object_del(facts, "left");
         if (json_is_true(json_object_get(settings, "destination_off")))
             (void)json_object_set_new(facts, "destination_off", json_true());
         return json_is_true(json_object_get(facts, "noted")) ? 0 : 1;

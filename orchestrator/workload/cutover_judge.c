@@ -481,6 +481,9 @@ static enum verdict judge_undo(const struct pair_view *p, const Godwit__Result *
     enum verdict v = judge_sides(results, both, reterr);
     if (v != VERDICT_NEXT)
         return v;
+    for (size_t k = 0; k < 2; k++)
+        if (results[k])
+            cutover_note_left(facts, results[k]);
     if (!group)
         took_back(facts, row);
     json_array_foreach(group, i, id)

@@ -49,6 +49,7 @@ bool cutover_held(const json_t *facts, unsigned row); /* noted, and waits for th
 enum verdict cutover_judge_hand(const struct pair_view *p, const Godwit__Result *r,
                                 struct fault *reterr);
 
+void cutover_note_left(json_t *facts, const Godwit__Result *r); /* cutover_left.c */
 /* Does the source take part in a rehearsal? */
 bool cutover_rehearses_user(const json_t *facts);
 int cutover_plan_stage(const struct pair_view *p, struct planned_step ret[2],

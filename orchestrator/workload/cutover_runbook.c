@@ -70,6 +70,28 @@ static void check(struct page *g)
         page_say(g, "wbinfo -t && net ads info");
 }
 
+/* So that the join finds it. */
+static void staged(struct page *g)
+{
+    const char *dc = page_text(g->plan, "dc"), *ou = page_text(g->plan, "ou");
+    const char *name = page_text(json_object_get(g->plan, "source_new"), "netbios");
+    if (!g->source || !*dc || !*ou || !*name)
+        return;
+    CLEANUP(mem_free) char *at = runbook_word(dc);
+    CLEANUP(mem_free) char *dn = xasprintf("dn: CN=%s,%s", name, ou);
+    CLEANUP(mem_free) char *account = xasprintf("sAMAccountName: %s$", name);
+    CLEANUP(mem_free) char *url = xasprintf("ldap://%s", dc);
+    CLEANUP(mem_free) char *a = runbook_word(dn);
+    CLEANUP(mem_free) char *b = runbook_word(account);
+    CLEANUP(mem_free) char *c = runbook_word(url);
+    page_say(g, "KRB5CCNAME=FILE:/run/godwit-ticket net ads kerberos kinit -S %s -A " CRED, at);
+    page_say(g,
+             "printf '%%s\\n' %s 'objectClass: computer' %s 'userAccountControl: 4098' | "
+             "KRB5CCNAME=FILE:/run/godwit-ticket ldapadd -Q -Y GSSAPI -H %s; rm -f "
+             "/run/godwit-ticket",
+             a, b, c);
+}
+
 /* ── writers out ── */
 
 static void reload(struct page *g)
@@ -296,6 +318,7 @@ static const struct {
 } tellers[] = {
     {"connect",   look          },
     {"check",     check         },
+    {"staged",    staged        },
     {"fence",     fence         },
     {"close",     close_shares  },
     {"stop",      stop          },

@@ -84,6 +84,7 @@ json_t *cutover_outline(const struct pair_view *p)
                                         "after",
                                         "identity",
                                         "hold",
+                                        "left",
                                         "carry",
                                         "written"};
     const json_t *facts = json_object_get(p->facts, "cutover");

@@ -39,7 +39,8 @@ struct cutover_row {
     const char *otherwise; /* why it is passed over where it does not apply */
     bool undo;             /* leaves something that a rollback takes back */
     bool swap;             /* with those of its kind beside it in one go: users wait meanwhile */
-    bool early;            /* `prepare` does it, for names alone, long before anything moves */
+    bool early;            /* `prepare` does it, long before anything moves */
+    bool unmoved;          /* only where no address moves */
     bool commit;           /* not before `godwit cutover commit` */
     unsigned limit_s;      /* after which it fails with what it waits for; 0: as long as it takes */
     const char *waits;     /* for what */
@@ -47,7 +48,7 @@ struct cutover_row {
 };
 
 extern const struct cutover_row cutover_rows[];
-#define CUTOVER_ROWS 66
+#define CUTOVER_ROWS 67
 #define CUTOVER_NO_ROW CUTOVER_ROWS
 
 /* NULL: it applies; else why not. */

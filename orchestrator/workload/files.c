@@ -537,6 +537,7 @@ const struct workload workload_files = {
     .witness = cutover_witness,
     .wave = cutover_wave,
     .due = cutover_due,
+    .leaves = cutover_leaves,
     .passed = cutover_passed,
     .outline = cutover_outline,
 };

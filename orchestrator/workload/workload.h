@@ -175,6 +175,8 @@ struct workload {
     void (*wave)(const json_t *facts, const char *phase, unsigned *retonce, unsigned *retbudget);
     /* The phase that this pair is due to enter by itself; NULL: none. */
     const char *(*due)(const json_t *facts, int64_t wall_ms);
+    /* What the hosts would be left with if the job were forgotten now; NULL: nothing. */
+    const char *(*leaves)(const json_t *facts);
     /* Why a stage that was not wanted is passed over, for the journal; NULL: it is not told. */
     const char *(*passed)(const struct pair_view *p);
     /* Every stage of the pair's way through such a phase, and where it is. New reference. */

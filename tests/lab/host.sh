@@ -38,6 +38,7 @@ Gateway=$(net_prefix).1
 LinkLocalAddressing=no
 IPv6AcceptRA=no
 END
+    [[ " ${ifupdown:-} " != *" $1 "* ]] || ifupdown_files "$root" "$(cat "$(host_dir "$1")/address")"
 }
 
 # /srv is a plain folder of this machine's disk (LAB_SRV=tmpfs: of memory), so that tests see real

@@ -51,11 +51,11 @@ finish() {
 }
 
 # lab_up HOST…: boots hosts; the end of the scenario takes them down. Those named in SAMBA_HOSTS have
-# Samba and NFS installed, those in VM_HOSTS libvirt and QEMU. With DOMAIN_DC there is a domain (tests/lab/domain.sh), and DOMAIN_MEMBERS have joined it.
+# Samba and NFS installed, those in VM_HOSTS libvirt and QEMU; the network of those in IFUPDOWN_HOSTS is ifupdown's. With DOMAIN_DC there is a domain (tests/lab/domain.sh), and DOMAIN_MEMBERS have joined it.
 lab_up() {
     trap finish EXIT
     trap 'exit 130' INT TERM
-    lab up --hosts "$*" --samba "${SAMBA_HOSTS:-}" --vm "${VM_HOSTS:-}" --dc "${DOMAIN_DC:-}" --member "${DOMAIN_MEMBERS:-}"
+    lab up --hosts "$*" --samba "${SAMBA_HOSTS:-}" --vm "${VM_HOSTS:-}" --ifupdown "${IFUPDOWN_HOSTS:-}" --dc "${DOMAIN_DC:-}" --member "${DOMAIN_MEMBERS:-}"
 }
 
 packages() {

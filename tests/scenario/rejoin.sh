@@ -70,6 +70,23 @@ prepare || { godwit cutover report move; fail "prepare failed"; }
 [[ $(check rights destination) == "pass: joiner may take over CN=FS1"* ]] || fail "rights: $(check rights destination)"
 diff <(echo "$hosts") <(identity_of fs1; identity_of new1) || fail "prepare changed a host"
 
+say "the source's new account waits, disabled; it goes when the prepared cutover is taken back; a deleted job would leave it"
+staged() { on dc1 ldbsearch -H /var/lib/samba/private/sam.ldb "(sAMAccountName=$1\$)" objectSid userAccountControl | sed -n 's/^\(objectSid\|userAccountControl\): //p' | xargs; }
+[[ $(staged FS1-OLD) == "4098 S-1-5-21-"* || $(staged FS1-OLD) == "S-1-5-21-"*" 4098" ]] || { godwit cutover report move; fail "prepare has made no account: $(staged FS1-OLD)"; }
+[[ $(check new-account source) == "pass: FS1-OLD is in the directory"* ]] || fail "new-account: $(check new-account source)"
+! godwit job delete move >/dev/null 2>&1 || fail "a job was deleted that has an account in the directory"
+godwit cutover rollback move >/dev/null || { godwit cutover report move; fail "what was prepared cannot be taken back"; }
+[ -z "$(staged FS1-OLD)" ] || fail "the account is left: $(staged FS1-OLD)"
+diff <(echo "$hosts") <(identity_of fs1; identity_of new1) || fail "taking it back changed a host"
+godwit cutover prepare move --new-name FS1-ELSE >/dev/null || { godwit cutover report move; fail "prepare by another name failed"; }
+[ -n "$(staged FS1-ELSE)" ] || fail "no account by the other name"
+prepare >/dev/null || { godwit cutover report move; fail "prepare failed the third time"; }
+[ -z "$(staged FS1-ELSE)" ] || fail "the account of the name that was given up is left"
+[[ $(check rights-new source) == "pass: joiner may make"* ]] || fail "rights-new: $(check rights-new source)"
+prepare >/dev/null || { godwit cutover report move; fail "prepare failed the fourth time"; }
+[[ $(check rights-new source) == "pass: joiner may give CN=FS1-OLD"* ]] || fail "rights-new: $(check rights-new source)"
+waiting=$(staged FS1-OLD | grep -oE 'S-1-5-[0-9-]+')
+
 say "run to 100 %, a client trying every 50 ms"
 lab push cl "$top/tests/lab/outage.py" /root
 cut_over() { # sets ms
@@ -93,7 +110,8 @@ diff <(echo "$was") <(account) || fail "the account is another one"
 [ "$(on new1 hostname) $(on fs1 hostname)" = "fs1 fs1-old" ] || fail "names: $(on new1 hostname) $(on fs1 hostname)"
 [[ $(lab as cl bob smbclient //fs1/sales --use-kerberos=required -c 'ls' 2>&1) == *ACCESS_DENIED* ]] || fail "bob sees what he may not"
 on new1 wbinfo -t >/dev/null || fail "the domain does not trust the destination"
-on dc1 ldbsearch -H /var/lib/samba/private/sam.ldb '(sAMAccountName=FS1-OLD$)' dn | grep -q '^dn: CN=FS1-OLD' || fail "the source has no account"
+[ "$(staged FS1-OLD | grep -oE 'S-1-5-[0-9-]+')" = "$waiting" ] || fail "the source has not taken the account that waited: $(staged FS1-OLD), not $waiting"
+[[ $(staged FS1-OLD) != *4098* ]] || fail "the source's account is disabled"
 [ "$(on cl dig +short @dc1 fs1.lab.test A)" = "$(lab ip fs1)" ] || fail "DNS has fs1 at $(on cl dig +short @dc1 fs1.lab.test A)"
 [ "$(on cl dig +short @dc1 fs1-old.lab.test A)" = "$(admin_of fs1)" ] || fail "DNS has fs1-old at $(on cl dig +short @dc1 fs1-old.lab.test A)"
 ! on cl timeout 3 bash -c ': </dev/tcp/$0/445' "$(admin_of fs1)" 2>/dev/null || fail "the source still listens"

@@ -15,7 +15,8 @@
 
 /* Users wait from "close" to the end of the one order that goes to each side. */
 #define FORTH                                                                                      \
-    "connect.S connect.D check.D check.S guard.S guard.D stop.D collect.S leave.D fence.S "        \
+    "connect.S connect.D check.D check.S staged.S guard.S guard.D stop.D collect.S leave.D "       \
+    "fence.S "                                                                                     \
     "close+stop.S "                                                                                \
     "names+addresses+join+start.D addresses+leave.S dns.D names.S users.S unguard.D "              \
     "unguard.S join.S dns.S lockout.S tidy.D collect.D collect.S "
@@ -48,15 +49,52 @@ static void users_wait_for_one_order_to_each_side(void **state)
     CLEANUP(mem_free) char *back = cutting_story(b);
     assert_string_equal(
         back, FORTH "written.D -tidy.D -lockout+dns+join+names.S -dns+start+join+addresses+names.D "
-                    "-leave+addresses+stop+close+fence.S -leave+stop+guard.D -guard.S "
+                    "-leave+addresses+stop+close+fence.S -leave+stop+guard.D -guard+staged.S "
                     "forget.D forget.S ");
+}
+
+static size_t nobody_may_remove(const struct fake_op *op, uint8_t ret[FAKE_BODY])
+{
+    char text[] = "the account FS1-OLD stays";
+    Godwit__IdentityResult r = GODWIT__IDENTITY_RESULT__INIT;
+    r.is = true;
+    r.after = text;
+    return op->action == UNDO ? godwit__identity_result__pack(&r, ret) : 0;
+}
+
+/* Where the night never comes: nothing stays, and what does is told. */
+static void what_was_prepared_is_taken_back(void **state)
+{
+    struct bench *b = *state;
+    json_t *json = NULL;
+    struct fault why = {.err = 0};
+    cutting_copied(b);
+    assert_int_equal(cutting_enter(b, "prepare", SETTINGS), 0);
+    bench_run(b, cutting_agents, 60);
+    assert_string_equal(cutting_state(b), "prepared");
+    assert_int_equal(bench_call(b, engine_job_delete, "wave"), -EBUSY);
+    fake_body = nobody_may_remove;
+    assert_int_equal(cutting_back(b), 0);
+    bench_run(b, cutting_agents, 60);
+    fake_body = NULL;
+    assert_string_equal(cutting_state(b), "rolled back");
+    CLEANUP(mem_free) char *told = cutting_story(b);
+    assert_string_equal(told, "connect.S connect.D check.D check.S staged.S written.D -staged.S "
+                              "forget.D forget.S ");
+    assert_int_equal(engine_job_outline(b->engine, "wave", &json, &why), 0);
+    const json_t *left = json_object_get(json_array_get(json_object_get(json, "pairs"), 0), "left");
+    assert_int_equal(json_array_size(left), 1);
+    assert_string_equal(json_string_value(json_array_get(left, 0)), "the account FS1-OLD stays");
+    json_decref(json);
+    assert_int_equal(bench_call(b, engine_job_delete, "wave"), 0);
 }
 
 /* Whatever an agent may have noted is taken back. */
 static void check_undone(const struct bench *b, const char *at)
 {
-    static const char *const lasting[] = {"fence", "close", "stop",  "leave",   "addresses",
-                                          "names", "join",  "start", "lockout", "dns"};
+    static const char *const lasting[] = {"fence",     "close", "stop",  "leave",
+                                          "addresses", "names", "join",  "start",
+                                          "lockout",   "dns",   "staged"};
     for (size_t i = 0; i < b->fleet->nops; i++) {
         const struct fake_op *op = &b->fleet->ops[i];
         for (size_t k = 0; k < ARRAY_SIZE(lasting) && op->action != UNDO; k++) {
@@ -162,6 +200,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(users_wait_for_one_order_to_each_side, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_was_prepared_is_taken_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_user_of_the_domain_takes_the_source_along, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_source_that_cannot_leave_is_not_waited_for, set_up,

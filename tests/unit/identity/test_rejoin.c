@@ -55,6 +55,8 @@ static int begin(void **state)
     host_program("net", net);
     host_program("ldapsearch", "#!/bin/sh\ncase \"$*\" in *MAMCAQQ=*) ;; *) exit 1 ;; esac\n"
                                "echo 'dn: CN=FS1'\necho 'nTSecurityDescriptor:: AQAEhA=='\n");
+    host_program("ldapadd", "#!/bin/sh\necho \"ldapadd $*\" >>@/calls\ncat >@/added\n"
+                            "[ ! -e @/no-add ] && touch @/ad.there\n");
     host_put("etc/samba/smb.conf", "[global]\n   netbios name = FS1\n", 0644);
     host_put("etc/godwit/cutover.cred", "username=joiner\npassword=" PASSWORD "\n", 0600);
     host_put("etc/krb5.keytab", "keys of fs1", 0600);
@@ -76,6 +78,8 @@ static int end(void **state)
 }
 
 static int given_up; /* readable: nobody waits for what is done here */
+static const char *new_name = "OLD9";
+static size_t warned; /* checks of the last order that are no pass */
 
 static int order(Godwit__IdentityRole role, const char *stage, Godwit__IdentityAction action,
                  bool *is)
@@ -91,8 +95,12 @@ static int order(Godwit__IdentityRole role, const char *stage, Godwit__IdentityA
     fs1.netbios = host_text("FS1");
     new1.netbios = host_text("NEW1");
     later.netbios = host_text("FS1-7C2D");
-    if (strcmp(stage, "join") == 0 && role == GODWIT__IDENTITY_ROLE__IDENTITY_SOURCE)
-        later.netbios = host_text("OLD9");
+    bool own = strcmp(stage, "join") == 0 || strcmp(stage, "staged") == 0;
+    if (own && role == GODWIT__IDENTITY_ROLE__IDENTITY_SOURCE)
+        later.netbios = host_text(new_name);
+    char *full[] = {host_text("old9.lab.test")};
+    later.dns_names = full;
+    later.n_dns_names = 1;
     account.account_sid = host_text(SID);
     account.groups = groups;
     account.n_groups = 1;
@@ -117,6 +125,9 @@ static int order(Godwit__IdentityRole role, const char *stage, Godwit__IdentityA
     int rc = stage_do(host_home, &host, &o, r, &why);
     if (is)
         *is = r->is;
+    warned = 0;
+    for (size_t i = 0; i < r->n_checks; i++)
+        warned += strcmp(r->checks[i]->result, "pass") != 0;
     godwit__identity_result__free_unpacked(r, NULL);
     if (rc < 0)
         assert_true(why.err > 0 && why.text[0] && !strstr(why.text, PASSWORD));
@@ -337,6 +348,77 @@ static void the_source_gets_an_account_of_its_own(void **state)
     host_assert_file("ad.there", "");
 }
 
+/* When the night comes nothing has to be made; where it never comes nothing is left. */
+static void an_account_waits_for_the_source(void **state)
+{
+    (void)state;
+    bool is = true;
+    host_put("etc/samba/smb.conf", "[global]\n   netbios name = OLD9\n", 0644);
+    assert_int_equal(order(SOURCE, "staged", PROBE, &is), 0);
+    assert_false(is);
+    for (int i = 0; i < 2; i++) /* prepare, and run */
+        assert_int_equal(order(SOURCE, "staged", DO, NULL), 0);
+    assert_int_equal(warned, 0);
+    host_assert_file("added", "dn: CN=OLD9,OU=Servers,DC=lab,DC=test\nobjectClass: computer\n"
+                              "sAMAccountName: OLD9$\nuserAccountControl: 4098\n"
+                              "servicePrincipalName: HOST/OLD9\n"
+                              "servicePrincipalName: RestrictedKrbHost/OLD9\n"
+                              "dNSHostName: old9.lab.test\n"
+                              "servicePrincipalName: HOST/old9.lab.test\n"
+                              "servicePrincipalName: RestrictedKrbHost/old9.lab.test\n");
+    assert_int_equal(order(SOURCE, "staged", PROBE, &is), 0);
+    assert_true(is);
+    host_put("ad.key", "key that the destination has", 0600);
+    assert_int_equal(order(SOURCE, "join", DO, NULL), 0);
+    assert_true(host_called("ads join createcomputer=Servers"));
+    assert_int_equal(order(SOURCE, "", UNDO, NULL), 0);
+    host_assert_file("ad.there", "(none)");
+    host_put("ad.key", "key of fs1", 0600);
+    assert_int_equal(order(SOURCE, "staged", DO, NULL), 0);
+    host_assert_file("ad.there", "");
+    assert_int_equal(order(SOURCE, "staged", UNDO, NULL), 0); /* never used */
+    host_assert_file("ad.there", "(none)");
+    assert_int_equal(order(SOURCE, "staged", PROBE, &is), 0);
+    assert_false(is);
+}
+
+static void another_new_name_gets_another_account(void **state)
+{
+    (void)state;
+    host_put("etc/samba/smb.conf", "[global]\n   netbios name = OLD9\n", 0644);
+    assert_int_equal(order(SOURCE, "staged", DO, NULL), 0);
+    new_name = "OLD8";
+    assert_int_equal(order(SOURCE, "staged", DO, NULL), 0);
+    assert_true(host_called("rpc user delete OLD9$"));
+    CLEANUP(mem_free) char *text = host_get("added");
+    assert_non_null(strstr(text, "CN=OLD8,"));
+    assert_int_equal(order(SOURCE, "staged", UNDO, NULL), 0);
+    assert_true(host_called("rpc user delete OLD8$"));
+    new_name = "OLD9";
+}
+
+/* It is no reason to stop: the source makes it when it joins, or stays outside. */
+static void what_cannot_be_made_is_told_and_not_removed(void **state)
+{
+    (void)state;
+    host_put("no-add", "", 0600);
+    assert_int_equal(order(SOURCE, "staged", DO, NULL), 0);
+    assert_int_equal(warned, 1);
+    host_put("ad.there", "", 0600); /* somebody's, since */
+    assert_int_equal(order(SOURCE, "staged", DO, NULL), 0);
+    assert_int_equal(warned, 1);
+    assert_int_equal(order(SOURCE, "staged", UNDO, NULL), 0);
+    host_assert_file("ad.there", "");
+    host_put("ad.container", "distinguishedName: OU=Servers,DC=lab,DC=test\n", 0600);
+    host_put("calls", "", 0600);
+    CLEANUP(mem_free) char *there = xasprintf("%s/ad.there", host_root);
+    assert_int_equal(unlink(there), 0);
+    assert_int_equal(order(SOURCE, "staged", DO, NULL), 0);
+    assert_int_equal(warned, 1);
+    assert_false(host_called("ldapadd"));
+    assert_false(host_called(PASSWORD));
+}
+
 static void without_a_credential_it_says_so(void **state)
 {
     (void)state;
@@ -361,6 +443,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_call_is_made_without_the_rights, begin, end),
         cmocka_unit_test_setup_teardown(another_account_is_not_taken, begin, end),
         cmocka_unit_test_setup_teardown(the_source_gets_an_account_of_its_own, begin, end),
+        cmocka_unit_test_setup_teardown(an_account_waits_for_the_source, begin, end),
+        cmocka_unit_test_setup_teardown(another_new_name_gets_another_account, begin, end),
+        cmocka_unit_test_setup_teardown(what_cannot_be_made_is_told_and_not_removed, begin, end),
         cmocka_unit_test_setup_teardown(without_a_credential_it_says_so, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
