@@ -126,6 +126,7 @@ static void tell_interface(const struct site *v, const Godwit__UndoInterface *u,
         Godwit__IdentityAddress *a = xmalloc(sizeof *a);
         godwit__identity_address__init(a);
         stage_text(&a->address, xstrdup(u->addresses[k]));
+        a->dynamic = net_leased(u, u->addresses[k]);
         i->addresses[i->n_addresses++] = a;
     }
     for (size_t k = 0; k < u->n_routes; k++)

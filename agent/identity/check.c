@@ -13,6 +13,7 @@
 #include "agent/identity/ads.h"
 #include "agent/identity/arp.h"
 #include "agent/identity/keep.h"
+#include "agent/identity/lease.h"
 #include "agent/identity/names.h"
 #include "agent/identity/net.h"
 #include "agent/identity/rights.h"
@@ -307,6 +308,26 @@ static void check_domain(struct checking *c)
 
 /* ── the network ── */
 
+/* A client that nobody can end takes the address back when it renews it. */
+static void check_lease(struct checking *c, const Godwit__IdentityMove *m,
+                        const Godwit__UndoInterface *i)
+{
+    CLEANUP(mem_free) char *id = xasprintf("lease %s", i->name);
+    bool leased = false;
+    for (size_t k = 0; k < m->n_addresses; k++)
+        leased = leased || m->addresses[k]->dynamic;
+    if (!c->source || !leased)
+        return;
+    if (lease_find(&c->r->site, i->name) == LEASE_UNKNOWN)
+        ADD(c, id, "fail", "write the address as a static one in the interface's file first",
+            "the address of %s comes by DHCP, and who asks for it is not known: networkd and "
+            "ifupdown's dhclient are",
+            i->name);
+    else
+        ADD(c, id, "pass", "", "%s asks for it, and will not any more",
+            lease_find(&c->r->site, i->name) == LEASE_NETWORKD ? "networkd" : "dhclient");
+}
+
 static void check_manager(struct checking *c, const Godwit__IdentityMove *m,
                           const Godwit__UndoInterface *i)
 {
@@ -325,6 +346,7 @@ static void check_manager(struct checking *c, const Godwit__IdentityMove *m,
     CLEANUP(mem_free) char *file = NULL;
     const char *who = keep_name(keep_find(&c->r->site, i->name, &file));
     CLEANUP(mem_free) char *id = xasprintf("interface %s", i->name);
+    check_lease(c, m, i);
     if (keep_try(&c->r->site, &w, &why) < 0)
         ADD(c, id, "fail",
             "have the interface's addresses in a file of networkd, ifupdown, "

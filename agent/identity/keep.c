@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "agent/identity/lease.h"
 #include "agent/identity/undo.h"
 #include "common/base/cleanup.h"
 #include "common/base/file.h"
@@ -213,7 +214,13 @@ static int render(const struct site *v, const struct net_want *w, char **retfile
     *retnow = **retfile ? read_text(v, *retfile) : xstrdup("");
     if (!*retnow)
         return fault_set(reterr, FAULT_STOP_JOB, EIO, "cannot read %.100s", *retfile);
-    return edit(m, *retnow, w, retafter, reterr);
+    struct net_want own = *w;
+    CLEANUP(mem_free) char *dns = NULL;
+    CLEANUP(mem_free) char *domain = NULL;
+    lease_names(v, w->name, &dns, &domain);
+    own.dns = dns;
+    own.domain = domain;
+    return edit(m, *retnow, &own, retafter, reterr);
 }
 
 int keep_try(const struct site *v, const struct net_want *w, struct fault *reterr)

@@ -174,6 +174,25 @@ static void put_network(struct unit *u, struct buf *b)
         say(b, "Gateway=", g6);
 }
 
+static bool has_key(const struct unit *u, const char *key)
+{
+    for (size_t i = 0; i < u->l.n; i++) {
+        CLEANUP(mem_free) char *value = value_of(u->l.at[i], key);
+        if (value)
+            return true;
+    }
+    return false;
+}
+
+/* What had come with the lease: who asks for names goes on to be answered. */
+static void put_names(const struct unit *u, struct buf *b)
+{
+    if (u->w->dns && !has_key(u, "DNS"))
+        say(b, "DNS=", u->w->dns);
+    if (u->w->domain && !has_key(u, "Domains"))
+        say(b, "Domains=", u->w->domain);
+}
+
 /* A line of [Network] that put_network() has said already, or that would undo it. */
 static bool is_replaced(struct unit *u, const char *line, struct buf *b)
 {
@@ -190,6 +209,7 @@ static bool is_replaced(struct unit *u, const char *line, struct buf *b)
     if (!dhcp || u->dropped >= u->w->ndrop || strcasecmp(dhcp, "no") == 0)
         return false;
     say(b, "DHCP=", "no"); /* what goes away had come from there */
+    put_names(u, b);
     return true;
 }
 

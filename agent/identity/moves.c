@@ -6,6 +6,7 @@
 
 #include "agent/identity/former.h"
 #include "agent/identity/keep.h"
+#include "agent/identity/lease.h"
 #include "agent/identity/net.h"
 #include "agent/identity/stage.h"
 #include "agent/identity/undo.h"
@@ -15,6 +16,7 @@
 
 struct wanted {
     struct net_want w;
+    bool lease; /* what goes had come by DHCP */
     char *add[NET_ADDRESSES], *drop[NET_ADDRESSES];
 };
 
@@ -33,8 +35,14 @@ static void want_of(const struct stage_run *r, const Godwit__IdentityMove *m, st
             ret->add[w->nadd++] = m->addresses[i]->address;
     for (size_t i = 0; !source && i < m->n_gives_up && i < NET_ADDRESSES - 1; i++)
         ret->drop[w->ndrop++] = m->gives_up[i]->address;
-    if (source)
+    ret->lease = false;
+    for (size_t i = 0; source && i < m->n_addresses; i++)
+        ret->lease = ret->lease || m->addresses[i]->dynamic;
+    if (source) { /* without an address there they lead nowhere */
+        w->routes = m->source_routes;
+        w->nroutes = *m->source_keeps ? m->n_source_routes : 0;
         return;
+    }
     w->routes = m->routes;
     w->nroutes = m->n_routes;
     w->mtu = m->mtu;
@@ -84,6 +92,10 @@ static int make_one(struct stage_run *r, struct wanted *want, const char *name)
     if (kept < 0)
         return kept;
     FAULT_POINT("identity.address");
+    /* Else it takes it back when it renews it. */
+    int ended = want->lease ? lease_end(&r->site, name, r->reterr) : 0;
+    if (ended < 0)
+        return ended;
     int live = net_make(&r->site, &want->w, r->reterr);
     if (live >= 0 && (kept || stage_is_source(r))) {
         keep_reload(&r->site, name);
@@ -104,6 +116,8 @@ static int begin(struct stage_run *r, const Godwit__IdentityPlan *p, Godwit__Und
         want_of(r, p->moves[m], &want);
         rc = net_want_valid(&want.w, r->reterr);
     }
+    for (size_t i = 0; rc == 0 && i < now->n_interfaces; i++)
+        lease_tell(&r->site, now->interfaces[i]);
     if (rc == 0 && p->n_moves)
         rc = note_network(r, p, now);
     if (rc >= 0 && !stage_is_source(r)) {

@@ -78,10 +78,13 @@ static void read_addresses(const json_t *link, Godwit__UndoInterface *i)
         if (strcmp(text_at(a, "scope"), "global") != 0 || i->n_addresses == NET_ADDRESSES)
             continue;
         char *text = xasprintf("%s/%lld", text_at(a, "local"), (long long)bits);
-        if (net_address_valid(text))
-            push(&i->addresses, &i->n_addresses, text);
-        else
+        if (!net_address_valid(text)) {
             free(text);
+            continue;
+        }
+        push(&i->addresses, &i->n_addresses, text);
+        if (json_is_true(json_object_get(a, "dynamic")))
+            push(&i->leased, &i->n_leased, xstrdup(text));
     }
 }
 
@@ -262,6 +265,14 @@ bool net_reaches(const Godwit__UndoInterface *i, const char *address)
     for (size_t k = 0; k < i->n_addresses; k++)
         if (network_of(i->addresses[k], &own) && own.family == want.family &&
             same_bits(own.ip, want.ip, own.bits))
+            return true;
+    return false;
+}
+
+bool net_leased(const Godwit__UndoInterface *i, const char *address)
+{
+    for (size_t k = 0; k < i->n_leased; k++)
+        if (strcmp(i->leased[k], address) == 0)
             return true;
     return false;
 }

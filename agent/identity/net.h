@@ -23,6 +23,8 @@ void net_free(Godwit__UndoNetwork *n);
 const Godwit__UndoInterface *net_find(const Godwit__UndoNetwork *n, const char *mac,
                                       const char *name);
 bool net_has(const Godwit__UndoInterface *i, const char *address);
+/* Did it come with an end, by DHCP or a router's advertisement? */
+bool net_leased(const Godwit__UndoInterface *i, const char *address);
 /* Has it an address in the network of this one, which has a prefix? */
 bool net_reaches(const Godwit__UndoInterface *i, const char *address);
 /* "192.0.2.7/24", "2001:db8::7/64": nothing else becomes an argument. */
@@ -38,8 +40,9 @@ struct net_want {
     size_t ndrop;
     char **routes; /* "default via 192.0.2.1"; a default one takes the place of another */
     size_t nroutes;
-    unsigned mtu; /* 0: as it is */
-    bool free;    /* somebody asked just now: nobody else has what is added */
+    unsigned mtu;             /* 0: as it is */
+    bool free;                /* somebody asked just now: nobody else has what is added */
+    const char *dns, *domain; /* that came with a lease which ends; NULL: nothing is known */
 };
 bool net_route_valid(const char *text);
 /* Every text of it, for it comes from elsewhere. */

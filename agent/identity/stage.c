@@ -13,6 +13,7 @@
 
 #include "agent/identity/guard.h"
 #include "agent/identity/keep.h"
+#include "agent/identity/lease.h"
 #include "agent/identity/names.h"
 #include "agent/identity/net.h"
 #include "agent/identity/service.h"
@@ -145,6 +146,9 @@ static int settle_network(struct stage_run *r, const Godwit__UndoNetwork *was)
     int rc = 0;
     for (size_t i = 0; rc >= 0 && i < was->n_interfaces; i++) {
         keep_reload(&r->site, was->interfaces[i]->name);
+        rc = lease_begin(&r->site, was->interfaces[i], r->reterr);
+        if (rc < 0)
+            break;
         rc = net_restore(&r->site, was->interfaces[i], 0, r->reterr);
     }
     return rc;

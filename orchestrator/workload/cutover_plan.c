@@ -40,7 +40,8 @@ static const char *remedy_of(const char *id)
         {"interface",      "say which interface takes it: --map MAC=MAC"                              },
         {"addresses",      "--map MAC=MAC, or --name-only"                                            },
         {"name-only",      "let the addresses move, from within one network, or join a domain"        },
-        {"dhcp",           "write it as a static address, or --name-only"                             },
+        {"dhcp",           "give the reservation to that card, or take the address out of the pool"   },
+        {"own-by-card",    "let names that stand for it stand for the destination's own"              },
         {"source-address", "say it with its prefix: --source-address 192.0.2.77/24"                   },
         {"domain",         "join the destination to the source's domain"                              },
         {"controller",     "net ads info and wbinfo -t on that host say why"                          },
@@ -293,6 +294,33 @@ struct moving {
     bool kept;     /* the one that it is to have is there already */
 };
 
+/* A lease goes by the card, so the destination has the address for good, and the source, which
+ * would get the same again by asking, another one for good, with what had come with the lease. */
+static void take_leased(struct planning *g, struct moving *m, const json_t *interface,
+                        const json_t *to, const char *address)
+{
+    json_t *move = move_for(m->moves, text_of(interface, "mac"), text_of(to, "mac"));
+    json_t *routes = json_array();
+    size_t i;
+    const json_t *one;
+    json_array_foreach(json_object_get(interface, "routes"), i, one)
+    {
+        const char *r = json_string_value(one);
+        /* The metric was the lease's. */
+        size_t n = r && strstr(r, " metric ") ? (size_t)(strstr(r, " metric ") - r)
+                   : r                        ? strlen(r)
+                                              : 0;
+        if (n > 12 && strncmp(r, "default via ", 12) == 0)
+            (void)json_array_append_new(routes, json_stringn(r, n));
+    }
+    (void)json_object_set_new(move, "source_routes", routes);
+    note(
+        g, "dhcp", "warn",
+        "%s of the source comes by DHCP: the destination has it as its own; its server may give it "
+        "away as soon as the source's lease has ended, unless it is kept for the card %s",
+        address, text_of(to, "mac"));
+}
+
 static void look_at_address(struct planning *g, struct moving *m, const json_t *interface,
                             const json_t *a)
 {
@@ -304,19 +332,22 @@ static void look_at_address(struct planning *g, struct moving *m, const json_t *
         m->kept = true;
         return;
     }
+    if (strchr(address, ':') && json_is_true(json_object_get(a, "dynamic"))) {
+        note(g, "own-by-card", "warn",
+             "%s of the source's %s was told by a router or by DHCP, for its card: it stays there",
+             address, text_of(interface, "name"));
+        return;
+    }
     const json_t *to = taker(g, interface, address);
     if (!to) {
         m->stay++;
         note(g, "interface", "warn",
              "%s of the source's %s stays there: no interface of the destination is in its network",
              address, text_of(interface, "name"));
-    } else if (json_is_true(json_object_get(a, "dynamic"))) {
-        note(g, "dhcp", "fail",
-             "%s of the source comes from DHCP, which goes by the network card: make it a static "
-             "one, or cut over by name only",
-             address);
     } else {
         add_move(m->moves, interface, to, a);
+        if (json_is_true(json_object_get(a, "dynamic")))
+            take_leased(g, m, interface, to, address);
     }
 }
 

@@ -175,6 +175,29 @@ static void address_add(struct page *g, const json_t *interface, const char *add
         page_say(g, "arping -U -c 2 -w 2 -I %s %s", name, b);
 }
 
+/* What came by DHCP comes again, to the same card, until its client is told not to ask. */
+static void lease_drop(struct page *g, const json_t *interface)
+{
+    CLEANUP(mem_free) char *name = runbook_word(page_text(interface, "name"));
+    const char *manager = page_text(interface, "manager");
+    if (strcmp(manager, "networkd") == 0)
+        page_say(
+            g,
+            "F=$(networkctl --no-pager status %s | sed -n 's/^ *Network File: //p'); sed -i "
+            "'s/^DHCP=.*/DHCP=no/' $F; G=$(ip -4 route show default dev %s | sed -n 's/^default "
+            "via \\([0-9.]*\\).*/\\1/p'); [ -z \"$G\" ] || sed -i \"0,/^\\[Network\\]/ "
+            "s||&\\nGateway=$G|\" $F; networkctl reload",
+            name, name);
+    else if (strcmp(manager, "ifupdown") == 0)
+        page_say(g,
+                 "kill $(cat /run/dhclient.%s.pid); sed -i -E 's#^([[:space:]]*iface[[:space:]]+%s"
+                 "[[:space:]]+inet[[:space:]]+)dhcp#\\1manual#' /etc/network/interfaces",
+                 name, name);
+    else
+        page_say(g, "# %s has %s: it is not to ask by DHCP any more",
+                 *manager ? manager : "nobody that is known", name);
+}
+
 static void address_drop(struct page *g, const json_t *interface, const char *address)
 {
     CLEANUP(mem_free) char *name = runbook_word(page_text(interface, "name"));
@@ -213,6 +236,8 @@ static void one_move(struct page *g, const json_t *move)
                 address_add(g, i, address);
             else
                 address_drop(g, i, address);
+            if (!comes && json_is_true(json_object_get(a, "dynamic")))
+                lease_drop(g, i);
         }
     for (size_t k = 0; k < 2; k++)
         keep_swapped(g, i, &w[k]);

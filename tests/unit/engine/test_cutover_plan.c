@@ -99,6 +99,47 @@ static void an_address_of_its_own_may_stay(void **state)
     assert_non_null(strstr(why.text, "go on asking the source's address"));
 }
 
+static char *with(const char *text, const char *what, const char *by)
+{
+    const char *at = strstr(text, what);
+    return xasprintf("%.*s%s%s", (int)(at - text), text, by, at + strlen(what));
+}
+
+/* The address moves, not the lease: the source goes on with one of its own, and what came with it.
+ */
+static void what_came_by_dhcp_is_kept_by_the_destination(void **state)
+{
+    (void)state;
+    struct fault why = {.err = 0};
+    CLEANUP(mem_free)
+    char *four =
+        with(SOURCE, "{'address':'192.0.2.7/24'}", "{'address':'192.0.2.7/24','dynamic':true}");
+    CLEANUP(mem_free)
+    char *six =
+        with(four, "{'address':'2001:db8::7/64'}", "{'address':'2001:db8::7/64','dynamic':true}");
+    CLEANUP(mem_free)
+    char *from = with(six, "'addresses'",
+                      "'routes':['default via 192.0.2.1 metric 1024','198.51.100.0/24 via "
+                      "192.0.2.2'],'addresses'");
+    json_t *p =
+        plan(from, DESTINATION, "{'new_name':'FS1-OLD','source_address':'192.0.2.77/24'}", &why);
+    if (!p)
+        fail_msg("%s", why.text);
+    Godwit__IdentityPlan *m =
+        (Godwit__IdentityPlan *)(void *)json_message(&godwit__identity_plan__descriptor, p);
+    assert_int_equal(m->n_moves, 1);
+    assert_int_equal(m->moves[0]->n_addresses, 1); /* what a router told a card stays with it */
+    assert_true(m->moves[0]->addresses[0]->dynamic);
+    assert_int_equal(m->moves[0]->n_source_routes, 1);
+    assert_string_equal(m->moves[0]->source_routes[0], "default via 192.0.2.1");
+    assert_string_equal(m->moves[0]->source_keeps, "192.0.2.77/24");
+    protobuf_c_message_free_unpacked(&m->base, NULL);
+    json_decref(p);
+    p = plan(from, DESTINATION, "{'new_name':'FS1-OLD'}", &why);
+    assert_null(p);
+    assert_non_null(strstr(why.text, "left without an address"));
+}
+
 #define EASY "{'new_name':'FS1-OLD','source_address':'192.0.2.77/24'}"
 
 static void what_cannot_end_well_is_refused(void **state)
@@ -115,7 +156,6 @@ static void what_cannot_end_well_is_refused(void **state)
         {NULL,                                        NULL,                                     "{'new_name':'FILES','source_address':'192.0.2.77/24'}",            "own already"                        },
         {NULL,                                        NULL,                                     "{'new_name':'a.b','source_address':'192.0.2.77/24'}",              "not \"a.b\""                        },
         {NULL,                                        NULL,                                     "{'new_name':'SIXTEENCHARACTER','source_address':'192.0.2.77/24'}", "1 to 15"                            },
-        {"'192.0.2.7/24'",                            "'192.0.2.7/24','dynamic':true",          EASY,                                                               "DHCP"                               },
         {"192.0.2.8/24'},{'address':'2001:db8::8/64", "198.51.100.8/24",                        EASY,
          "no address of the source"                                                                                                                                                                      },
         {"'samba_version':'4.17'",                    "'samba_version':''",                     EASY,                                                               "there is no Samba"                  },
@@ -276,6 +316,7 @@ int main(void)
         cmocka_unit_test(what_no_stage_makes_the_same_is_told),
         cmocka_unit_test(addresses_go_to_the_interface_in_their_network),
         cmocka_unit_test(an_address_of_its_own_may_stay),
+        cmocka_unit_test(what_came_by_dhcp_is_kept_by_the_destination),
         cmocka_unit_test(what_cannot_end_well_is_refused),
         cmocka_unit_test(ids_in_a_domain_have_to_agree),
         cmocka_unit_test(networks_and_names),

@@ -86,6 +86,42 @@ static void files(void **state)
     }
 }
 
+/* Who does not ask any more has what the answer was. */
+static void names_outlive_the_lease(void **state)
+{
+    static const struct {
+        const char *before, *after;
+    } rows[] = {
+        {"[Network]\nDHCP=yes\n",
+         "[Network]\nAddress=192.0.2.77/24\nGateway=192.0.2.1\nDHCP=no\nDNS=192.0.2.3 "
+         "2001:db8::3\nDomains=lab.test\n"},
+        {"[Network]\nDHCP=ipv4\nDNS=192.0.2.9\n",
+         "[Network]\nAddress=192.0.2.77/24\nGateway=192.0.2.1\nDHCP=no\nDomains=lab.test\n"
+         "DNS=192.0.2.9\n"                },
+    };
+    char keeps[] = "192.0.2.77/24", had[] = "192.0.2.7/24", gate[] = "default via 192.0.2.1";
+    char *add[] = {keeps}, *drop[] = {had}, *routes[] = {gate};
+    const struct net_want w = {.name = "eth0",
+                               .mac = "",
+                               .add = add,
+                               .nadd = 1,
+                               .drop = drop,
+                               .ndrop = 1,
+                               .routes = routes,
+                               .nroutes = 1,
+                               .dns = "192.0.2.3 2001:db8::3",
+                               .domain = "lab.test"};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        CLEANUP(mem_free) char *once = NULL;
+        CLEANUP(mem_free) char *twice = NULL;
+        assert_int_equal(keep_networkd(rows[i].before, &w, &once, NULL), 0);
+        assert_string_equal(once, rows[i].after);
+        assert_int_equal(keep_networkd(once, &w, &twice, NULL), 0);
+        assert_string_equal(twice, once);
+    }
+}
+
 /* NAME.before becomes NAME.after by what NAME.want says; without an .after it is refused. */
 static char *golden(const char *name, const char *end)
 {
@@ -211,7 +247,8 @@ static void managers(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(files), cmocka_unit_test(golden_files),
-                                       cmocka_unit_test(managers)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(files),
+                                       cmocka_unit_test(names_outlive_the_lease),
+                                       cmocka_unit_test(golden_files), cmocka_unit_test(managers)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

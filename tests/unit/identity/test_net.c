@@ -14,7 +14,8 @@ static const char links[] =
     "[{\"ifname\":\"lo\",\"link_type\":\"loopback\",\"addr_info\":[{\"family\":\"inet\",\"local\":"
     "\"127.0.0.1\",\"prefixlen\":8,\"scope\":\"host\"}]},"
     "{\"ifname\":\"eth0\",\"link_type\":\"ether\",\"address\":\"52:54:00:00:00:01\",\"mtu\":1500,"
-    "\"addr_info\":[{\"local\":\"192.0.2.7\",\"prefixlen\":24,\"scope\":\"global\"},"
+    "\"addr_info\":[{\"local\":\"192.0.2.7\",\"prefixlen\":24,\"scope\":\"global\",\"dynamic\":"
+    "true},"
     "{\"local\":\"fe80::1\",\"prefixlen\":64,\"scope\":\"link\"},"
     "{\"local\":\"2001:db8::7\",\"prefixlen\":64,\"scope\":\"global\"}]}]";
 static const char routes[] =
@@ -35,6 +36,8 @@ static void parse(void **state)
     assert_null(net_find(n, "52:54:00:00:00:02", "eth0"));
     assert_int_equal(i->n_addresses, 2);
     assert_string_equal(i->addresses[1], "2001:db8::7/64");
+    assert_true(net_leased(i, "192.0.2.7/24"));
+    assert_false(net_leased(i, "2001:db8::7/64"));
     assert_true(net_reaches(i, "192.0.2.200/24"));
     assert_true(net_reaches(i, "2001:db8::9:0:0:1/64"));
     assert_false(net_reaches(i, "2001:db8:1::9/64"));
