@@ -5,7 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/identity/dns.h"
 #include "agent/identity/names.h"
+#include "agent/identity/nfs.h"
+#include "agent/identity/rejoin.h"
 #include "agent/identity/service.h"
 #include "agent/identity/stage.h"
 #include "agent/identity/undo.h"
@@ -37,6 +40,14 @@ static int note_names(struct stage_run *r)
     return rc;
 }
 
+/* Read-only, then closed. */
+static int note_shares(struct stage_run *r)
+{
+    CLEANUP(mem_free) char *full = xasprintf("%s" NAMES_CONF, r->site.root);
+    int rc = undo_keep_file(r->site.undo, full);
+    return rc < 0 ? rc : nfs_note(&r->site, r->reterr);
+}
+
 static const struct {
     const char *stage;
     int (*note)(struct stage_run *r);
@@ -45,6 +56,11 @@ static const struct {
     {"start",     note_units          },
     {"names",     note_names          },
     {"addresses", stage_note_addresses},
+    {"fence",     note_shares         },
+    {"close",     note_shares         },
+    {"leave",     rejoin_leave_note   },
+    {"join",      rejoin_join_note    },
+    {"dns",       dns_note            },
 };
 
 int stage_note(struct stage_run *r)

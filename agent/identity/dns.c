@@ -9,6 +9,7 @@
 
 #include "agent/identity/check.h"
 #include "agent/identity/dns_set.h"
+#include "agent/identity/keytab.h"
 #include "agent/identity/names.h"
 #include "agent/identity/net.h"
 #include "agent/identity/undo.h"
@@ -169,7 +170,7 @@ static bool has_tools(const struct stage_run *r)
            program_find("nsupdate", r->site.search, &nsupdate) == 0;
 }
 
-static int run(struct stage_run *r, bool dry)
+static int run(struct stage_run *r, bool dry, bool note)
 {
     const Godwit__IdentityPlan *p = r->order->plan;
     struct fault why = {.err = 0}, *real = r->reterr;
@@ -187,6 +188,7 @@ static int run(struct stage_run *r, bool dry)
         return 0;
     dns_begin(&w, r, p->dc, true);
     w.dry = dry;
+    w.note = note;
     r->reterr = &why;
     int rc = write_names(&w, p);
     r->reterr = real;
@@ -202,12 +204,18 @@ static int run(struct stage_run *r, bool dry)
 
 int dns_stage(struct stage_run *r)
 {
-    return run(r, false);
+    return run(r, false, false);
+}
+
+int dns_note(struct stage_run *r)
+{
+    int rc = keytab_make(r);
+    return rc < 0 ? rc : run(r, true, true);
 }
 
 int dns_probe(struct stage_run *r)
 {
-    int rc = run(r, true);
+    int rc = run(r, true, false);
     return rc < 0 ? rc : rc == 0;
 }
 

@@ -9,6 +9,8 @@
 /* The stage "dns": of the destination: its new names stand for the addresses that it has now; of
  * the source: its new name does. Only records that would mislead are touched. */
 int dns_stage(struct stage_run *r);
+/* What would be changed, for a person who does it; and a keytab that a join has left for later. */
+int dns_note(struct stage_run *r);
 int dns_probe(struct stage_run *r);
 /* The stage "tidy": what the destination was called before stands for nothing, and its account,
  * that nobody is any more, is disabled until commit. */

@@ -176,7 +176,7 @@ int dns_set(struct dns_work *w, const char *name, const char *type, char **value
     want.ttl = ttl ? ttl : now.ttl ? now.ttl : TTL_USUAL;
     if (!dns_same(&now, &want) || (n && ttl && now.ttl != ttl)) {
         w->changed = 1;
-        if (!w->dry)
+        if (!w->dry || w->note)
             rc = undo_keep_dns(w->r->site.undo, &now);
         if (!w->dry && rc == 0)
             rc = update(w, &want);

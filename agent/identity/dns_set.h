@@ -18,6 +18,7 @@ struct dns_work {
     const char *dc;
     struct credential *person; /* owned; NULL: none is here */
     char *cache;               /* the ticket at hand */
+    bool note;                 /* dry, but what would change is kept */
     bool dry, machine, mine;   /* mine: the ticket is the machine's; machine: it has one to try */
     int changed;
 };

@@ -126,6 +126,40 @@ int fence_raise(const struct site *v, bool closed, struct fault *reterr)
     return rc;
 }
 
+static bool says(const struct smbconf_section *s, const char *name, const char *value)
+{
+    const char *is = smbconf_value(s, name);
+    return is && strcasecmp(is, value) == 0;
+}
+
+static bool is_raised(const struct smbconf *c, bool closed)
+{
+    for (size_t i = 0; i < c->nsections; i++) {
+        const struct smbconf_section *s = &c->sections[i];
+        bool global = smbconf_same(s->name, "global");
+        if (smbconf_value(s, "admin users") || smbconf_value(s, "write list") ||
+            says(s, "read only", "no") || (closed && !global && !says(s, "available", "no")))
+            return false;
+    }
+    return true;
+}
+
+int fence_holds(const struct site *v, bool closed, struct fault *reterr)
+{
+    struct server server = {.search = v->search, .scratch = v->folder, .cancel_fd = -1};
+    CLEANUP(samba_free) struct samba *s = NULL;
+    Godwit__IdentityOpenFile **open = NULL;
+    struct fault unused = {.err = 0};
+    size_t n = 0, count = 0;
+    int rc = samba_ask(&server, NULL, &s, reterr);
+    if (rc < 0 || !is_raised(s->conf, closed))
+        return rc < 0 ? rc : 0;
+    if (!closed || fence_open_files(v, 0, &open, &n, &count, &unused) < 0)
+        return 1;
+    free(open);
+    return count == 0;
+}
+
 static void own(char **slot, const char *text)
 {
     if (*slot != protobuf_c_empty_string)

@@ -13,6 +13,9 @@ char *fence_render(const struct smbconf *c, bool closed);
 /* Notes, writes, has smbd read it, and ends what clients have open: they come back and find it so.
  * 1 when it changed. */
 int fence_raise(const struct site *v, bool closed, struct fault *reterr);
+/* Is it so, whoever wrote it: nobody may write; closed: and no share is offered or in use? 1, 0,
+ * -errno. */
+int fence_holds(const struct site *v, bool closed, struct fault *reterr);
 /* After the note was put back. */
 void fence_reload(const struct site *v);
 /* Who has what open, at most max of them; *retcount is of all. */

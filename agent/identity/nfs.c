@@ -9,6 +9,7 @@
 #include "agent/identity/capture_priv.h"
 #include "agent/identity/names.h"
 #include "agent/identity/service.h"
+#include "agent/identity/undo.h"
 #include "agent/share/exports.h"
 #include "common/base/buf.h"
 #include "common/base/cleanup.h"
@@ -128,6 +129,57 @@ int nfs_raise(const struct site *v, bool closed, struct fault *reterr)
     if (rc == 0 && g.some) /* also a second time: the first may have been cut short before this */
         rc = service_tool(v, reload, RELOAD_MS, reterr);
     return rc < 0 ? rc : g.changed;
+}
+
+static int note_one(void *arg, const char *path)
+{
+    const struct site *v = arg;
+    CLEANUP(mem_free) char *full = xasprintf("%s%s", v->root, path);
+    return undo_keep_file(v->undo, full);
+}
+
+int nfs_note(const struct site *v, struct fault *reterr)
+{
+    struct site own = *v;
+    int rc = each_file(v, note_one, &own);
+    return rc < 0 ? fault_set(reterr, FAULT_STOP_JOB, -rc, "cannot note what is exported: %s",
+                              strerror(-rc))
+                  : 0;
+}
+
+static bool may_write(const char *clients)
+{
+    for (const char *at = clients; *at; at++)
+        if (at > clients && (at[-1] == '(' || at[-1] == ',') && strncmp(at, "rw", 2) == 0 &&
+            (at[2] == ',' || at[2] == ')'))
+            return true;
+    return false;
+}
+
+static int look_at_one(void *arg, const char *path)
+{
+    struct raising *g = arg;
+    CLEANUP(mem_free) char *now = NULL;
+    struct exports e = {.n = 0};
+    size_t len = 0;
+    if (read_one(g->site, path, &now, &len) < 0)
+        return 0;
+    g->some = g->some || exports_parse(now, len, &e, g->reterr) < 0;
+    for (size_t i = 0; i < e.n; i++)
+        g->some = g->some || g->closed || may_write(e.list[i].clients);
+    exports_done(&e);
+    return 0;
+}
+
+bool nfs_holds(const struct site *v, bool closed)
+{
+    struct fault unused = {.err = 0};
+    struct raising g = {.site = v, .reterr = &unused, .closed = closed};
+    CLEANUP(mem_free) char *program = NULL;
+    if (program_find("exportfs", v->search, &program) < 0)
+        return true;
+    (void)each_file(v, look_at_one, &g);
+    return !g.some;
 }
 
 void nfs_reload(const struct site *v)

@@ -18,6 +18,10 @@
 int nfs_render(const char *text, size_t len, char **ret, struct fault *reterr);
 /* Notes, writes, has the kernel told. 1 when something changed; 0 where nothing is exported. */
 int nfs_raise(const struct site *v, bool closed, struct fault *reterr);
+/* Notes the files alone, for a person who does the rest. */
+int nfs_note(const struct site *v, struct fault *reterr);
+/* Is nothing exported for writing, or at all? */
+bool nfs_holds(const struct site *v, bool closed);
 /* After the note was put back. */
 void nfs_reload(const struct site *v);
 /* "PATH CLIENTS" of each export; adds to a list as capture_add() does. */

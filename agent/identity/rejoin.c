@@ -143,29 +143,44 @@ static int leave(struct stage_run *r, const struct ads *a, const char *name)
     return rc;
 }
 
-int rejoin_leave(struct stage_run *r)
+/* 1: it has left; 0: what is there is noted, and it may. */
+static int begin_leave(struct stage_run *r, struct credential **who, struct ads *a,
+                       struct ads_account **had)
 {
     const Godwit__IdentityPlan *p = r->order->plan;
+    if (!p)
+        return fault_set(r->reterr, FAULT_STOP_JOB, EBADMSG, "the order has no plan");
+    int rc = rejoin_ask(r, p->dc, who, a);
+    if (rc == 0)
+        rc = find_own(r, a, leaving_name(r), had);
+    if (rc < 0)
+        return rc;
+    if (undo_account(r->site.undo) && ((*had)->control & ADS_DISABLED))
+        return 1;
+    rc = rights_to_take(a, *had, r->reterr);
+    if (rc == 0)
+        rc = rejoin_note(r, leaving_name(r), p->dc, (*had)->dn, false);
+    return rc == 0 ? keep_secrets(r) : rc;
+}
+
+int rejoin_leave_note(struct stage_run *r)
+{
     CLEANUP(credential_free) struct credential *who = NULL;
     CLEANUP(ads_account_free) struct ads_account *had = NULL;
     struct ads a;
-    if (!p)
-        return fault_set(r->reterr, FAULT_STOP_JOB, EBADMSG, "the order has no plan");
-    int rc = rejoin_ask(r, p->dc, &who, &a);
-    const char *name = leaving_name(r);
-    if (rc == 0)
-        rc = find_own(r, &a, name, &had);
-    if (rc < 0)
-        return rc;
-    if (undo_account(r->site.undo) && (had->control & ADS_DISABLED))
-        return 0;
-    rc = rights_to_take(&a, had, r->reterr);
-    if (rc == 0)
-        rc = rejoin_note(r, name, p->dc, had->dn, false);
-    if (rc == 0)
-        rc = keep_secrets(r);
-    if (rc == 0)
-        rc = leave(r, &a, name);
+    int rc = begin_leave(r, &who, &a, &had);
+    return rc < 0 ? rc : 1;
+}
+
+int rejoin_leave(struct stage_run *r)
+{
+    CLEANUP(credential_free) struct credential *who = NULL;
+    CLEANUP(ads_account_free) struct ads_account *had = NULL;
+    struct ads a;
+    int rc = begin_leave(r, &who, &a, &had);
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
+    rc = leave(r, &a, leaving_name(r));
     if (rc >= 0)
         rc = drop_secrets(r);
     stage_text(&r->result->before, xasprintf("account %s, key %u", had->dn, had->key_version));
@@ -314,15 +329,16 @@ static int await_left(struct stage_run *r, const struct ads *a, const char *name
     }
 }
 
-static int join_now(struct stage_run *r, const struct ads *a, const char *name)
+/* *ret: where it stands, or will; malloc'd. */
+static int begin_join(struct stage_run *r, const struct ads *a, const char *name, bool wait,
+                      char **ret)
 {
     const Godwit__IdentityPlan *p = r->order->plan;
     CLEANUP(ads_account_free) struct ads_account *had = NULL;
-    CLEANUP(mem_free) char *ou = NULL;
     CLEANUP(mem_free) char *dn = xasprintf("CN=%s,%s", name, p->ou);
     int found = ads_find(a, name, &had, r->reterr);
     int rc = may_join(r, a, name, found, had);
-    if (rc == 0 && !stage_is_source(r) && !undo_account(r->site.undo) &&
+    if (rc == 0 && wait && !stage_is_source(r) && !undo_account(r->site.undo) &&
         !(had->control & ADS_DISABLED))
         rc = await_left(r, a, name);
     if (rc == 0)
@@ -330,11 +346,37 @@ static int join_now(struct stage_run *r, const struct ads *a, const char *name)
     if (rc == 0)
         rc = keep_secrets(r);
     if (rc == 0)
+        *ret = ads_ou_words(parent_of(had ? had->dn : dn));
+    return rc;
+}
+
+static int join_now(struct stage_run *r, const struct ads *a, const char *name)
+{
+    CLEANUP(mem_free) char *ou = NULL;
+    int rc = begin_join(r, a, name, true, &ou);
+    if (rc == 0)
         rc = drop_secrets(r);
-    if (rc < 0)
-        return rc;
-    ou = ads_ou_words(parent_of(had ? had->dn : dn));
-    return join_as(r, a, ou, !stage_is_source(r));
+    return rc < 0 ? rc : join_as(r, a, ou, !stage_is_source(r));
+}
+
+/* In a transplant the destination installs what no person could write. */
+int rejoin_join_note(struct stage_run *r)
+{
+    const Godwit__IdentityPlan *p = r->order->plan;
+    CLEANUP(credential_free) struct credential *who = NULL;
+    CLEANUP(mem_free) char *ou = NULL;
+    struct ads a;
+    bool rejoin = p && p->method == GODWIT__IDENTITY_METHOD__IDENTITY_REJOIN;
+    const Godwit__IdentityNames *as = !p ? NULL : stage_is_source(r) ? p->source_new : p->old;
+    if (!p || !p->domain || (!rejoin && !stage_is_source(r)))
+        return fault_set(r->reterr, FAULT_STOP_JOB, ENOTSUP,
+                         "the databases that came from the source are installed by the host");
+    if (!as || !names_netbios_valid(as->netbios))
+        return fault_set(r->reterr, FAULT_STOP_JOB, EBADMSG, "the plan has no name to join as");
+    int rc = rejoin_ask(r, p->dc, &who, &a);
+    if (rc == 0)
+        rc = begin_join(r, &a, as->netbios, false, &ou);
+    return rc < 0 ? rc : 1;
 }
 
 int rejoin_join(struct stage_run *r)

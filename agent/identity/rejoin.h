@@ -7,6 +7,7 @@
 /* The stage "leave", both roles: the account is disabled, not deleted; this host has no key any
  * more. */
 int rejoin_leave(struct stage_run *r);
+int rejoin_leave_note(struct stage_run *r); /* for a person, who leaves */
 int rejoin_leave_probe(struct stage_run *r);
 /* After the files are back: the account counts again, with the key that this host has. */
 int rejoin_leave_undone(struct stage_run *r);
@@ -14,6 +15,7 @@ int rejoin_leave_undone(struct stage_run *r);
 /* Joins as NAME: of the plan's old name an existing account alone; of the source's new one also one
  * that is to be made. 1, 0, -errno (-ENOKEY: no credential is here). */
 int rejoin_join(struct stage_run *r);
+int rejoin_join_note(struct stage_run *r); /* for a person, who joins */
 int rejoin_join_probe(struct stage_run *r);
 /* An account that was made for it goes. */
 int rejoin_join_undone(struct stage_run *r);

@@ -91,6 +91,24 @@ static int close_act(struct stage_run *r)
     return raise(r, true);
 }
 
+/* Of what a person has done too: but not before it was noted what was. */
+static int is_raised(struct stage_run *r, bool closed)
+{
+    if (!stage_has_note(r, r->order->stage) || !nfs_holds(&r->site, closed))
+        return 0;
+    return fence_holds(&r->site, closed, r->reterr);
+}
+
+static int fence_probe(struct stage_run *r)
+{
+    return is_raised(r, false);
+}
+
+static int close_probe(struct stage_run *r)
+{
+    return is_raised(r, true);
+}
+
 static int fence_undone(struct stage_run *r)
 {
     fence_reload(&r->site);
@@ -123,11 +141,6 @@ bool stage_has_note(const struct stage_run *r, const char *stage)
     CLEANUP(mem_free) char *path = xasprintf("%s/%s.note", r->site.folder, stage);
     struct stat st;
     return stat(path, &st) == 0 && st.st_size > 0;
-}
-
-static int noted_probe(struct stage_run *r)
-{
-    return stage_has_note(r, r->order->stage);
 }
 
 /* ── stop, start ── */
@@ -415,8 +428,8 @@ const struct stage_row stage_rows[] = {
     {"ttl",       STAGE_SOURCE,                 dns_lower,       yes,                   dns_undone,          false},
     {"staged",    STAGE_SOURCE,                 staged_act,      staged_probe,          staged_undone,       false},
     {"guard",     STAGE_BOTH,                   guard_act,       guard_probe,           guard_gone,          true },
-    {"fence",     STAGE_SOURCE,                 fence_act,       noted_probe,           reopened,            false},
-    {"close",     STAGE_SOURCE,                 close_act,       noted_probe,           fence_undone,        false},
+    {"fence",     STAGE_SOURCE,                 fence_act,       fence_probe,           reopened,            false},
+    {"close",     STAGE_SOURCE,                 close_act,       close_probe,           fence_undone,        false},
     {"stop",      STAGE_BOTH,                   stop_act,        stop_probe,            stop_undone,         false},
     {"bundle",    STAGE_BOTH,                   bundle_ready,    bundle_probe,          bundle_gone,         true },
     {"leave",     STAGE_BOTH,                   rejoin_leave,    rejoin_leave_probe,    rejoin_leave_undone, false},

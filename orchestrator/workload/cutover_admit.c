@@ -49,8 +49,9 @@ static int check_settings(const json_t *s, struct fault *reterr)
         const char *id = json_string_value(row);
         if (!id || !cutover_hand_fits(cutover_find(id)))
             return bad("by-hand",
-                       "of a stage of stopping, starting, names or addresses, by its id as `godwit "
-                       "cutover runbook` prints it",
+                       "of a stage that a person can do, by its id as `godwit cutover runbook` "
+                       "prints it: not copying, asking, the timers, or what goes sealed from host "
+                       "to host (bundle)",
                        reterr);
     }
     return 0;

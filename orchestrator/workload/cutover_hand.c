@@ -12,11 +12,27 @@
 /* What the hosts can note and ask for without doing it. */
 bool cutover_hand_fits(unsigned row)
 {
-    static const char *const stages[] = {"stop", "addresses", "names", "start"};
+    static const char *const stages[] = {"stop",  "addresses", "names", "start", "fence",
+                                         "close", "leave",     "join",  "dns"};
     const struct cutover_row *r = &cutover_rows[row < CUTOVER_ROWS ? row : 0];
     for (size_t i = 0; r->stage && r->undo && i < sizeof stages / sizeof stages[0]; i++)
         if (strcmp(r->stage, stages[i]) == 0)
             return true;
+    return false;
+}
+
+/* Of a transplant the destination joins by installing what came over a sealed lane: there is
+ * nothing to be typed. */
+bool cutover_hand_lacks(const json_t *settings, const json_t *plan)
+{
+    size_t i;
+    const json_t *one;
+    json_array_foreach(json_object_get(settings, "by_hand"), i, one)
+    {
+        if (json_integer_value(json_object_get(plan, "method")) != 2 && json_is_string(one) &&
+            strcmp(json_string_value(one), "destination.join") == 0)
+            return true;
+    }
     return false;
 }
 

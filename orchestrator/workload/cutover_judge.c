@@ -243,6 +243,15 @@ static enum verdict make_plan(const struct pair_view *p, json_t *facts, struct f
     (void)json_object_set_new(facts, "checks", checks);
     if (!plan)
         return VERDICT_FAIL;
+    if (cutover_hand_lacks(settings, plan)) {
+        json_decref(plan);
+        (void)json_array_append_new(
+            checks,
+            json_pack("{s:s,s:s,s:s,s:s}", "id", "by-hand", "result", "fail", "text",
+                      "what a transplant brings over a sealed lane only the host can install",
+                      "remedy", "leave destination.join to the host, or --method rejoin"));
+        return check_checks(facts, reterr);
+    }
     keep_own_sid(p, to, plan, checks);
     (void)json_object_set_new(facts, "plan", plan);
     return VERDICT_NEXT;

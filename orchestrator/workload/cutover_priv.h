@@ -43,6 +43,7 @@ void cutover_set_state(json_t *facts, const char *state);
 
 /* ── cutover_hand.c: stages that a person does ── */
 bool cutover_hand_fits(unsigned row); /* may a person be asked for this one? */
+bool cutover_hand_lacks(const json_t *settings, const json_t *plan); /* what nobody can type */
 /* Not confirmed yet, and neither are those that nobody was asked for. */
 bool cutover_by_hand(const json_t *facts, unsigned row);
 bool cutover_held(const json_t *facts, unsigned row); /* noted, and waits for the person */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
@@ -13,6 +14,7 @@
 
 #define KEEP "/root/godwit-cutover" /* where a person keeps what was */
 #define CRED "/etc/godwit/cutover.cred"
+#define EXPORTS "F=$(ls /etc/exports /etc/exports.d/*.exports 2>/dev/null); [ -z \"$F\" ] || "
 #define UNITS "smbd.service nmbd.service winbind.service"
 
 char *runbook_word(const char *text)
@@ -107,6 +109,8 @@ static void fence(struct page *g)
     page_say(g, "sed -i -E '/^[[:space:]]*(read only|writeable|writable|write ok|write list|admin "
                 "users)[[:space:]]*=/Id' /etc/samba/smb.conf");
     reload(g);
+    page_say(g,
+             EXPORTS "sed -i -E 's/([(,])rw([,)])/\\1ro\\2/g' $F; [ -z \"$F\" ] || exportfs -ra");
 }
 
 static void close_shares(struct page *g)
@@ -115,6 +119,7 @@ static void close_shares(struct page *g)
              "sed -i -E '/^[[:space:]]*\\[global\\]/I!s/^[[:space:]]*\\[.*\\]/&\\n   available = "
              "no/' /etc/samba/smb.conf");
     reload(g);
+    page_say(g, EXPORTS "sed -i 's/^[^#]/#&/' $F; [ -z \"$F\" ] || exportfs -ra");
 }
 
 static void copy(struct page *g)
@@ -175,12 +180,36 @@ static void leave(struct page *g)
     page_say(g, "net ads leave --keep-account%s -A " CRED, dc);
 }
 
+/* "OU=b,OU=a,DC=x" -> "a/b", as createcomputer= wants it; NULL: it is no such place. */
+static char *ou_words(const char *dn)
+{
+    CLEANUP(mem_free) char *words = xstrdup("");
+    if (strncasecmp(dn, "CN=Computers,DC=", 16) == 0)
+        return xstrdup("Computers");
+    while (strncasecmp(dn, "OU=", 3) == 0) {
+        size_t n = strcspn(dn + 3, ",\\/");
+        char *more = xasprintf("%.*s%s%s", (int)n, dn + 3, *words ? "/" : "", words);
+        free(words);
+        words = more;
+        if (dn[3 + n] != ',')
+            return NULL;
+        dn += 3 + n + 1;
+    }
+    return *words && strncasecmp(dn, "DC=", 3) == 0 ? xstrdup(words) : NULL;
+}
+
 static void join_anew(struct page *g)
 {
     CLEANUP(mem_free) char *dc = dc_word(g);
-    CLEANUP(mem_free) char *ou = runbook_word(page_text(g->plan, "ou"));
-    page_say(g, "# the container is %s: createcomputer= takes it as OU/OU, never leave it out", ou);
-    page_say(g, "net ads join createcomputer=OU/OU --no-dns-updates%s -A " CRED, dc);
+    CLEANUP(mem_free) char *place = ou_words(page_text(g->plan, "ou"));
+    CLEANUP(mem_free) char *whole = xasprintf("createcomputer=%s", place ? place : "OU/OU");
+    CLEANUP(mem_free) char *ou = runbook_word(whole);
+    CLEANUP(mem_free) char *dn = runbook_word(page_text(g->plan, "ou"));
+    if (!place)
+        page_say(g, "# the container is %s: createcomputer= takes it as OU/OU, never leave it out",
+                 dn);
+    page_say(g, "shred -fu /var/lib/samba/private/secrets.tdb /etc/krb5.keytab 2>/dev/null; true");
+    page_say(g, "net ads join %s --no-dns-updates%s -A " CRED, ou, dc);
     if (!g->source && *page_text(g->plan, "local_sid")) {
         CLEANUP(mem_free) char *sid = runbook_word(page_text(g->plan, "local_sid"));
         page_say(g, "net setlocalsid %s", sid);
@@ -287,9 +316,105 @@ static void register_name(struct page *g, const char *verb, const json_t *names)
         page_say(g, "net ads dns %s %s -P", verb, word);
 }
 
+/* What the names stand for: of a destination to which addresses move what they stood for before. */
+static json_t *stand_for(const struct page *g)
+{
+    const json_t *moves = json_object_get(g->plan, "moves"), *one, *a;
+    size_t i, k;
+    json_t *list = json_array();
+    if (!g->source)
+        (void)json_array_extend(list, json_object_get(g->plan, "destination_addresses"));
+    json_array_foreach(moves, i, one)
+    {
+        if (g->source && *page_text(one, "source_keeps"))
+            (void)json_array_append(list, json_object_get(one, "source_keeps"));
+    }
+    const json_t *cards = json_object_get(json_object_get(g->b->facts, "source"), "interfaces");
+    json_array_foreach(cards, i, one)
+    {
+        json_array_foreach(json_object_get(one, "addresses"), k, a)
+        {
+            if (g->source && json_array_size(moves) == 0)
+                (void)json_array_append(list, json_object_get(a, "address"));
+        }
+    }
+    return list;
+}
+
+/* An alias that stands for another name goes on to do so; what has no record of a kind gets none
+ * but for the first. */
+static void set_name(struct page *g, const char *full, const json_t *values)
+{
+    CLEANUP(mem_free) char *dc = runbook_word(page_text(g->plan, "dc"));
+    CLEANUP(mem_free) char *name = runbook_word(full);
+    CLEANUP(mem_free) char *adds = xstrdup("");
+    size_t i;
+    const json_t *one;
+    json_array_foreach(values, i, one)
+    {
+        const char *text = json_string_value(one) ? json_string_value(one) : "";
+        if (!*text || strspn(text, "0123456789abcdefABCDEF.:/") != strlen(text) ||
+            strncasecmp(text, "fe80:", 5) == 0)
+            continue;
+        char *more = xasprintf("%s\\nupdate add %s 3600 %s %.*s", adds, name,
+                               strchr(text, ':') ? "AAAA" : "A", (int)strcspn(text, "/"), text);
+        free(adds);
+        adds = more;
+    }
+    if (*adds &&
+        strspn(full, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") ==
+            strlen(full))
+        page_say(g,
+                 "[ -n \"$(dig +short @%s %s CNAME)\" ] || printf 'server %s\\nupdate delete %s "
+                 "A\\nupdate delete %s AAAA%s\\nsend\\n' | KRB5CCNAME=FILE:/run/godwit-ticket "
+                 "nsupdate -g",
+                 dc, name, dc, name, name, adds);
+}
+
+/* Where the server has no such zone it refuses, and nothing is amiss. */
+static void set_reverse(struct page *g, const char *full, const char *address)
+{
+    unsigned o[4] = {0};
+    CLEANUP(mem_free) char *dc = runbook_word(page_text(g->plan, "dc"));
+    CLEANUP(mem_free) char *name = runbook_word(full);
+    if (sscanf(address, "%3u.%3u.%3u.%3u/", &o[0], &o[1], &o[2], &o[3]) != 4)
+        return;
+    CLEANUP(mem_free) char *back = xasprintf("%u.%u.%u.%u.in-addr.arpa", o[3], o[2], o[1], o[0]);
+    page_say(g,
+             "printf 'server %s\\nupdate delete %s PTR\\nupdate add %s 3600 PTR %s.\\nsend\\n' | "
+             "KRB5CCNAME=FILE:/run/godwit-ticket nsupdate -g || true   # if it has the zone",
+             dc, back, back, name);
+}
+
 static void dns(struct page *g)
 {
-    register_name(g, "register", json_object_get(g->plan, g->source ? "source_new" : "old"));
+    const json_t *names = json_object_get(g->plan, g->source ? "source_new" : "old"), *one;
+    const char *full = json_string_value(json_array_get(json_object_get(names, "dns_names"), 0));
+    const char *zone = full ? strchr(full, '.') : NULL;
+    CLEANUP(mem_free) char *dc = runbook_word(page_text(g->plan, "dc"));
+    json_t *values = stand_for(g);
+    size_t i;
+    if (json_array_size(values) == 0 || !zone) {
+        page_say(g, "# the names stand for what they stood for before");
+        json_decref(values);
+        return;
+    }
+    page_say(g, "KRB5CCNAME=FILE:/run/godwit-ticket net ads kerberos kinit -S %s -A " CRED, dc);
+    json_array_foreach(json_object_get(names, "dns_names"), i, one)
+    {
+        set_name(g, json_string_value(one) ? json_string_value(one) : "", values);
+    }
+    json_array_foreach(json_object_get(names, "aliases"), i, one)
+    {
+        CLEANUP(mem_free) char *alias = xasprintf("%s%s", json_string_value(one), zone);
+        set_name(g, alias, values);
+    }
+    json_array_foreach(values, i, one)
+    {
+        set_reverse(g, full, json_string_value(one) ? json_string_value(one) : "");
+    }
+    page_say(g, "rm -f /run/godwit-ticket");
+    json_decref(values);
 }
 
 static void tidy(struct page *g)

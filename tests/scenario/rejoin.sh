@@ -92,11 +92,11 @@ lab push cl "$top/tests/lab/outage.py" /root
 cut_over() { # sets ms
     on cl rm -f /run/outage
     on cl systemd-run -q --collect --unit=outage python3 /root/outage.py "$(lab ip fs1)" sales 'LAB\alice' Lab-Passw0rd /run/outage
-    until_true 20 "the client works" on cl grep -q ok /run/outage
+    until_true 60 "the client works" on cl grep -q ok /run/outage
     godwit cutover run move || { godwit cutover report move; fail "the cutover failed"; }
     on cl rm -f /run/lab-ticket-alice
-    until_true 20 "alice uses fs1" lab as cl alice smbclient //fs1/sales --use-kerberos=required -c 'put /etc/hostname probe; get probe /run/probe; rm probe'
-    until_true 20 "the client works again" on cl sh -c 'tail -1 /run/outage | grep -q ok'
+    until_true 60 "alice uses fs1" lab as cl alice smbclient //fs1/sales --use-kerberos=required -c 'put /etc/hostname probe; get probe /run/probe; rm probe'
+    until_true 60 "the client works again" on cl sh -c 'tail -1 /run/outage | grep -q ok'
     on cl systemctl stop outage
     ms=$(on cl python3 /root/outage.py --gap /run/outage)
 }
@@ -120,7 +120,7 @@ say "back: the source serves as before, with its account"
 godwit cutover rollback move >/dev/null || { godwit cutover report move; fail "the rollback failed"; }
 diff <(echo "$was") <(account) || fail "the account is another one after the rollback"
 on cl rm -f /run/lab-ticket-alice # for another key
-until_true 20 "alice uses fs1" lab as cl alice smbclient //fs1/sales --use-kerberos=required -c 'put /etc/hostname probe; rm probe'
+until_true 60 "alice uses fs1" lab as cl alice smbclient //fs1/sales --use-kerberos=required -c 'put /etc/hostname probe; rm probe'
 on fs1 wbinfo -t >/dev/null || fail "the domain does not trust the source"
 until_true 20 "the domain trusts new1" on new1 wbinfo -t
 ! on dc1 ldbsearch -H /var/lib/samba/private/sam.ldb '(sAMAccountName=FS1-OLD$)' dn | grep -q '^dn: CN' || fail "the account for the new name is left"
@@ -140,7 +140,7 @@ goes_back_from() { # STAGE, at which something stands in the way
     [[ $(cut_job move '.pairs[0].why') == *"in the way"* ]] || fail "failed at $stage for another reason: $(cut_job move '.pairs[0].why')"
     diff <(echo "$was") <(account) || fail "failed at $stage: the account is another one"
     on cl rm -f /run/lab-ticket-alice # perhaps for another key
-    until_true 20 "alice uses fs1 after a failure at $stage" lab as cl alice smbclient //fs1/sales --use-kerberos=required -c 'put /etc/hostname probe; rm probe'
+    until_true 60 "alice uses fs1 after a failure at $stage" lab as cl alice smbclient //fs1/sales --use-kerberos=required -c 'put /etc/hostname probe; rm probe'
     on fs1 wbinfo -t >/dev/null || fail "failed at $stage: the domain does not trust the source"
     until_true 20 "the domain trusts new1" on new1 wbinfo -t
     [ "$(on fs1 hostname) $(on new1 hostname)" = "fs1 new1" ] || fail "failed at $stage: names: $(on fs1 hostname) $(on new1 hostname)"
@@ -178,7 +178,7 @@ godwit cutover run move >/dev/null || { godwit cutover report move; fail "the se
 godwit cutover commit move >/dev/null || { godwit cutover report move; fail "the commit failed"; }
 diff <(echo "$was") <(account) || fail "the account is another one after commit"
 on cl rm -f /run/lab-ticket-alice # for another key
-until_true 20 "alice uses fs1" lab as cl alice smbclient //fs1/sales --use-kerberos=required -c 'put /etc/hostname probe; rm probe'
+until_true 60 "alice uses fs1" lab as cl alice smbclient //fs1/sales --use-kerberos=required -c 'put /etc/hostname probe; rm probe'
 
 say "nobody's password in an argument, a log or a readable file"
 no_secret Join-Passw0rd1 orch fs1 new1

@@ -104,6 +104,10 @@ static void each_stage_has_its_commands(void **state)
         {"destination.start",     "new1", "systemctl start winbind.service smbd.service"          },
         {"destination.commit",    "new1", "net ads changetrustpw -S dc1.lab.test"                 },
         {"source.join",           "fs1",  "-A /etc/godwit/cutover.cred"                           },
+        {"source.join",           "fs1",  "createcomputer=Computers --no-dns-updates"             },
+        {"source.staged",         "fs1",  "'dn: CN=FS1-OLD,CN=Computers,DC=lab'"                  },
+        {"source.close",          "fs1",  "exportfs -ra"                                          },
+        {"destination.dns",       "new1", "# the names stand for what they stood for before"      },
     };
     (void)state;
     json_t *facts = facts_of(true, "");

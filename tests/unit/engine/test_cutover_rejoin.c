@@ -62,6 +62,59 @@ static size_t nobody_may_remove(const struct fake_op *op, uint8_t ret[FAKE_BODY]
     return op->action == UNDO ? godwit__identity_result__pack(&r, ret) : 0;
 }
 
+/* Each is noted, waited for, and asked for. */
+static void a_person_may_do_what_a_host_can_note(void **state)
+{
+    static const struct {
+        const char *row, *stage;
+        bool source;
+    } rows[] = {
+        {"destination.leave", "leave", false},
+        {"source.fence",      "fence", true },
+        {"source.close",      "close", true },
+        {"source.leave",      "leave", true },
+        {"destination.join",  "join",  false},
+        {"destination.dns",   "dns",   false},
+        {"source.join",       "join",  true },
+        {"source.dns",        "dns",   true },
+    };
+    struct bench *b = *state;
+    cutting_copied(b);
+    assert_int_equal(cutting_enter(b, "cutover", "{\"by_hand\":[\"bundle\"]}"), -EINVAL);
+    assert_int_equal(
+        cutting_enter(b, "cutover",
+                      "{\"source_address\":\"192.0.2.77/24\",\"method\":\"rejoin\",\"by_hand\":["
+                      "\"source.fence\",\"source.close\",\"source.leave\",\"destination.leave\","
+                      "\"source.join\",\"destination.join\",\"destination.dns\",\"source.dns\"]}"),
+        0);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        bench_run(b, cutting_agents, 200);
+        const struct fake_op *last = fake_last(b->fleet, "identity.stage");
+        assert_string_equal(last->stage, rows[i].stage);
+        assert_int_equal(last->source, rows[i].source);
+        assert_int_equal(last->action, GODWIT__IDENTITY_ACTION__IDENTITY_NOTE);
+        assert_string_equal(cutting_state(b), "running");
+        assert_int_equal(cutting_enter(b, "cutover", NULL), 0);
+    }
+    bench_run(b, cutting_agents, 200);
+    assert_string_equal(cutting_state(b), "cut over");
+}
+
+/* Nobody can write what goes sealed from host to host. */
+static void a_transplant_joins_by_itself(void **state)
+{
+    struct bench *b = *state;
+    cutting_copied(b);
+    assert_int_equal(cutting_enter(b, "cutover",
+                                   "{\"source_address\":\"192.0.2.77/24\",\"by_hand\":["
+                                   "\"destination.join\"]}"),
+                     0);
+    bench_run(b, cutting_agents, 60);
+    assert_string_equal(bench_state(b, "wave"), "failed");
+    CLEANUP(mem_free) char *told = cutting_story(b);
+    assert_null(strstr(told, "stop"));
+}
+
 /* Where the night never comes: nothing stays, and what does is told. */
 static void what_was_prepared_is_taken_back(void **state)
 {
@@ -200,6 +253,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(users_wait_for_one_order_to_each_side, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_person_may_do_what_a_host_can_note, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_transplant_joins_by_itself, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_was_prepared_is_taken_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_user_of_the_domain_takes_the_source_along, set_up,
                                         tear_down),

@@ -197,6 +197,24 @@ static void a_name_that_was_made_goes_without_a_mark(void **state)
     assert_false(host_called("DC=fs1,DC=lab.test"));
 }
 
+static void a_person_changes_them(void **state)
+{
+    (void)state;
+    Godwit__IdentityResult *r = order(DESTINATION, "dns", GODWIT__IDENTITY_ACTION__IDENTITY_NOTE);
+    godwit__identity_result__free_unpacked(r, NULL);
+    assert_as_before();
+    r = order(DESTINATION, "dns", GODWIT__IDENTITY_ACTION__IDENTITY_PROBE);
+    assert_false(r->is);
+    godwit__identity_result__free_unpacked(r, NULL);
+    assert_true(act(DESTINATION, "dns", DO)); /* as the person would */
+    assert_true(has("fs1.lab.test. 3600 IN A 198.51.100.8\n"));
+    r = order(DESTINATION, "dns", GODWIT__IDENTITY_ACTION__IDENTITY_PROBE);
+    assert_true(r->is);
+    godwit__identity_result__free_unpacked(r, NULL);
+    assert_true(act(DESTINATION, "dns", UNDO)); /* by the note that was first */
+    assert_as_before();
+}
+
 static void names_are_remembered_for_a_minute_until_it_is_over(void **state)
 {
     (void)state;
@@ -227,6 +245,7 @@ int main(void)
         CASE(where_the_machine_may_not_a_person_may),
         CASE(what_is_so_counts),
         CASE(a_name_that_was_made_goes_without_a_mark),
+        CASE(a_person_changes_them),
         CASE(names_are_remembered_for_a_minute_until_it_is_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -348,6 +348,48 @@ static void the_source_gets_an_account_of_its_own(void **state)
     host_assert_file("ad.there", "");
 }
 
+#define NOTE GODWIT__IDENTITY_ACTION__IDENTITY_NOTE
+
+/* A person leaves and joins: what was is noted before, counts when it is so, and comes back. */
+static void a_person_leaves_and_joins(void **state)
+{
+    (void)state;
+    bool is = true;
+    assert_int_equal(order(SOURCE, "leave", NOTE, NULL), 0);
+    assert_false(host_called("ads leave"));
+    assert_int_equal(order(SOURCE, "leave", PROBE, &is), 0);
+    assert_false(is);
+    host_put("ad.off", "", 0600); /* net ads leave --keep-account */
+    CLEANUP(mem_free) char *secrets = xasprintf("%s/" SECRETS, host_root);
+    assert_int_equal(unlink(secrets), 0);
+    assert_int_equal(order(SOURCE, "leave", PROBE, &is), 0);
+    assert_true(is);
+    assert_int_equal(order(SOURCE, "leave", DO, NULL), 0);
+    assert_false(host_called("ads leave"));
+    assert_int_equal(order(SOURCE, "leave", UNDO, NULL), 0);
+    host_assert_file("ad.off", "(none)");
+
+    host_put(SECRETS, "key of new1", 0600);
+    host_put("ad.off", "", 0600);
+    host_put("calls", "", 0600);
+    assert_int_equal(order(DESTINATION, "join", NOTE, NULL), 0);
+    assert_false(host_called("ads join"));
+    assert_int_equal(order(DESTINATION, "join", PROBE, &is), 0);
+    assert_false(is);
+    host_put(SECRETS, "by hand", 0600); /* net ads join */
+    host_put("ad.key", "by hand", 0600);
+    CLEANUP(mem_free) char *off = xasprintf("%s/ad.off", host_root);
+    assert_int_equal(unlink(off), 0);
+    assert_int_equal(order(DESTINATION, "join", PROBE, &is), 0);
+    assert_true(is);
+    assert_int_equal(order(DESTINATION, "join", DO, NULL), 0); /* what was forgotten */
+    assert_false(host_called("ads join"));
+    assert_true(host_called("setspn add FS1 nfs/fs1.lab.test"));
+    host_assert_file("local", "S-1-5-21-7-8-9\n");
+    assert_int_equal(order(DESTINATION, "join", UNDO, NULL), 0);
+    host_assert_file(SECRETS, "key of new1");
+}
+
 /* When the night comes nothing has to be made; where it never comes nothing is left. */
 static void an_account_waits_for_the_source(void **state)
 {
@@ -443,6 +485,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_call_is_made_without_the_rights, begin, end),
         cmocka_unit_test_setup_teardown(another_account_is_not_taken, begin, end),
         cmocka_unit_test_setup_teardown(the_source_gets_an_account_of_its_own, begin, end),
+        cmocka_unit_test_setup_teardown(a_person_leaves_and_joins, begin, end),
         cmocka_unit_test_setup_teardown(an_account_waits_for_the_source, begin, end),
         cmocka_unit_test_setup_teardown(another_new_name_gets_another_account, begin, end),
         cmocka_unit_test_setup_teardown(what_cannot_be_made_is_told_and_not_removed, begin, end),
