@@ -21,7 +21,7 @@ uint64_t mirror_rate(struct vm_stage_run *r)
     return bucket_is_limited(b) && rate < MIRROR_LEAST ? MIRROR_LEAST : rate;
 }
 
-/* Sums over all disks that move. -EIO: one of them is not copied any more. */
+/* Sums over all disks that move. -EIO: one of them is not copied any more. -ENODATA: not told. */
 static int look(struct vm_stage_run *r, const bool *skip, struct virt_mirror *ret)
 {
     *ret = (struct virt_mirror){.runs = true, .ready = true};
@@ -30,7 +30,10 @@ static int look(struct vm_stage_run *r, const bool *skip, struct virt_mirror *re
         const Godwit__VmMoveDisk *d = r->plan->disks[i];
         if (!vm_disk_moves(d) || (skip && skip[i]))
             continue;
-        if (r->virt->ops->mirrored(r->virt, r->plan->uuid, d->target, &m) < 0 || !m.runs)
+        if (r->virt->ops->mirrored(r->virt, r->plan->uuid, d->target, &m) < 0)
+            return fault_set(r->reterr, FAULT_RETRY, ENODATA,
+                             "the hypervisor does not say how the copy of %s goes", d->target);
+        if (!m.runs)
             return fault_set(r->reterr, FAULT_RETRY, EIO, "the copy of %s ended before its time",
                              d->target);
         ret->ready &= m.ready;

@@ -234,6 +234,9 @@ int vm_seed_end(struct vm_stage_run *r)
     if (note_fact(r->note, ENDED))
         return 0;
     int rc = mirror_settle(r);
+    /* A crash of an agent cut it off: it cannot be begun anew while the machine stands still. */
+    if (rc == -EIO)
+        r->reterr->what_next = FAULT_STOP_JOB;
     if (rc == 0)
         rc = mirror_end(r, NULL, false);
     if (rc == 0)

@@ -202,6 +202,29 @@ static void warm_quick_fails(unsigned at, bool done, bool quick)
     world_free(w);
 }
 
+/* The source's agent was killed with the machine held: its copies ended with it, and nothing is
+ * tried again while the machine stands still. */
+static void test_warm_cut_off(void **unused)
+{
+    (void)unused;
+    static const struct {
+        Godwit__VmMoveType type;
+        const char *stage;
+    } cases[] = {
+        {TYPE(WARM_QUICK), "save" },
+        {TYPE(WARM),       "pause"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct world *w = begin(cases[i].type, "");
+        assert_true(order(w, SOURCE, cases[i].stage, DO) < 0);
+        assert_int_equal(w->fault.what_next, FAULT_STOP_JOB);
+        assert_int_equal(fake_machine(&w->here, UUID)->is, VIRT_PAUSED);
+        assert_true(order(w, SOURCE, cases[i].stage, UNDO) >= 0);
+        assert_int_equal(fake_machine(&w->here, UUID)->is, VIRT_RUNNING);
+        world_free(w);
+    }
+}
+
 static void test_warm_quick_source(void **unused)
 {
     (void)unused;
@@ -435,6 +458,7 @@ int main(void)
         cmocka_unit_test(test_quick_not_taken),
         cmocka_unit_test(test_quick_marked),
         cmocka_unit_test(test_mark_that_is_none),
+        cmocka_unit_test(test_warm_cut_off),
         cmocka_unit_test(test_warm_quick_source),
         cmocka_unit_test(test_warm_quick_dropped),
         cmocka_unit_test(test_warm_source),
