@@ -116,13 +116,13 @@ int lease_end(const struct site *v, const char *interface, struct fault *reterr)
     return 0;
 }
 
-/* In a unit of its own: it goes on when this process has ended. It keeps the address that is there
- * until its server has answered. */
+/* In a unit of its own: it goes on when this process has ended. Begun before this returns: it is
+ * asked for once for each note of the network, and one client is enough. It keeps the address that
+ * is there until its server has answered. */
 int lease_begin(const struct site *v, const Godwit__UndoInterface *was, struct fault *reterr)
 {
-    const char *argv[WORDS_MAX + 8] = {"systemd-run", "-q", "--collect", "--no-block",
-                                       "--service-type=forking"};
-    size_t n = 5;
+    const char *argv[WORDS_MAX + 8] = {"systemd-run", "-q", "--collect", "--service-type=forking"};
+    size_t n = 4;
     if (!was->n_client || was->n_client > WORDS_MAX || dhclient_of(v, was->name))
         return 0;
     argv[n++] = was->client[0];

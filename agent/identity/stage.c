@@ -146,9 +146,11 @@ static int settle_network(struct stage_run *r, const Godwit__UndoNetwork *was)
     int rc = 0;
     for (size_t i = 0; rc >= 0 && i < was->n_interfaces; i++) {
         keep_reload(&r->site, was->interfaces[i]->name);
-        rc = lease_begin(&r->site, was->interfaces[i], r->reterr);
-        if (rc < 0)
-            break;
+        struct fault why = {.err = 0};
+        /* The address is there already: nobody waits for who is to renew it. */
+        if (lease_begin(&r->site, was->interfaces[i], &why) < 0)
+            stage_text(&r->result->after, xasprintf("begin the DHCP client of %s by hand: %.200s",
+                                                    was->interfaces[i]->name, why.text));
         rc = net_restore(&r->site, was->interfaces[i], 0, r->reterr);
     }
     return rc;

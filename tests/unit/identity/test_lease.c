@@ -92,7 +92,7 @@ static void a_client_ends_and_begins_again(void **state)
     assert_int_equal(unlink(gone), 0);
     assert_int_equal(lease_end(&v, "eth0", &why), 0); /* again */
     assert_int_equal(lease_begin(&v, &i, &why), 0);
-    host_assert_file("calls", "-q --collect --no-block --service-type=forking /sbin/dhclient -nw "
+    host_assert_file("calls", "-q --collect --service-type=forking /sbin/dhclient -nw "
                               "-4 -pf /run/dhclient.eth0.pid eth0\n");
     for (size_t k = 0; k < i.n_client; k++)
         free(i.client[k]);
