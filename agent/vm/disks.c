@@ -251,7 +251,7 @@ int vm_unfence_images(struct vm_stage_run *r)
 int vm_fence(struct vm_stage_run *r)
 {
     struct virt_sight s;
-    int rc = r->virt->ops->sight(r->virt, r->plan->uuid, &s, r->reterr);
+    int rc = vm_settled(r, &s);
     if (rc < 0)
         return rc;
     if (s.is == VIRT_RUNNING || (s.is == VIRT_PAUSED && !vm_holds(r)))

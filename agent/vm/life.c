@@ -162,7 +162,7 @@ static int put_aside(struct vm_stage_run *r)
 int vm_drop(struct vm_stage_run *r)
 {
     struct virt_sight s;
-    int rc = sight(r, &s);
+    int rc = vm_settled(r, &s);
     bool held = rc == 0 && s.is == VIRT_PAUSED && vm_holds(r);
     if (rc == 0 && !held && (s.is == VIRT_RUNNING || s.is == VIRT_PAUSED))
         return fault_set(r->reterr, FAULT_STOP_JOB, EBUSY,

@@ -1,6 +1,7 @@
 /* save: the stages "save" and "pause", by which a machine stops where it is, and how it goes on
  * from its saved memory. Where that lies is memory.c. Worker threads. */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -9,12 +10,15 @@
 #include "agent/vm/redefine.h"
 #include "agent/vm/stage.h"
 #include "agent/vm/used.h"
+#include "common/base/clock.h"
 #include "common/base/fault_point.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
 
 #define QUICK GODWIT__VM_MOVE_TYPE__VM_MOVE_QUICK
 #define WARM_QUICK GODWIT__VM_MOVE_TYPE__VM_MOVE_WARM_QUICK
+#define LOOK_MS 20
+#define GONE_MS 20000
 
 /* ── the source ── */
 
@@ -60,6 +64,20 @@ int vm_pause(struct vm_stage_run *r)
     return rc < 0 ? rc : 1;
 }
 
+int vm_settled(struct vm_stage_run *r, struct virt_sight *ret)
+{
+    int64_t until = clock_mono_ms() + GONE_MS;
+    for (;;) {
+        int rc = r->virt->ops->sight(r->virt, r->plan->uuid, ret, r->reterr);
+        if (rc < 0 || ret->is != VIRT_PAUSED || !*ret->job || !vm_takes_memory(r))
+            return rc;
+        if (clock_mono_ms() > until)
+            return fault_set(r->reterr, FAULT_RETRY, EBUSY, "the machine is not off yet: %s",
+                             ret->job);
+        (void)poll(NULL, 0, LOOK_MS);
+    }
+}
+
 static int save_to(struct vm_stage_run *r, const char *path)
 {
     int rc = note_add(r->note, NOTE_SAVED, r->plan->uuid, path, NULL);
@@ -67,13 +85,13 @@ static int save_to(struct vm_stage_run *r, const char *path)
         return vm_stage_failed(r, rc, "cannot note", path);
     FAULT_POINT("vm.save.noted");
     (void)unlink(path); /* half of one, before a crash */
-    return r->virt->ops->save(r->virt, r->plan->uuid, path, r->reterr);
+    return r->virt->ops->save(r->virt, r->plan->uuid, path, r->plan->type == WARM_QUICK, r->reterr);
 }
 
 int vm_save(struct vm_stage_run *r)
 {
     struct virt_sight s;
-    int rc = r->virt->ops->sight(r->virt, r->plan->uuid, &s, r->reterr);
+    int rc = vm_settled(r, &s);
     if (rc == 0 && (s.is == VIRT_RUNNING || s.is == VIRT_PAUSED))
         rc = vm_memory_room(r);
     if (rc < 0)
@@ -92,6 +110,13 @@ int vm_save(struct vm_stage_run *r)
     if (rc == 0)
         rc = save_to(r, path);
     return rc < 0 ? rc : 1;
+}
+
+/* Nothing is taken back of one that is not off yet. */
+int vm_save_undo(struct vm_stage_run *r)
+{
+    struct virt_sight s;
+    return note_is_empty(r->note) ? 0 : vm_settled(r, &s);
 }
 
 /* ── the destination ── */
@@ -139,7 +164,7 @@ int vm_start_undo(struct vm_stage_run *r)
     if (rc < 0 || s.is != VIRT_RUNNING)
         return rc;
     (void)unlink(path);
-    if (r->virt->ops->save(r->virt, r->plan->uuid, path, &unused) == 0)
+    if (r->virt->ops->save(r->virt, r->plan->uuid, path, false, &unused) == 0)
         used_unmark(path);
     return 0; /* else it starts anew at the source */
 }

@@ -79,6 +79,9 @@ char *vm_written_at(const struct vm_stage_run *r, const Godwit__VmMoveDisk *d);
 #define VM_MEMORY_NAME "memory"
 int vm_pause(struct vm_stage_run *r);
 int vm_save(struct vm_stage_run *r);
+int vm_save_undo(struct vm_stage_run *r);
+/* How it is, once no job holds it any more: of one that was saved in a hurry, off. */
+int vm_settled(struct vm_stage_run *r, struct virt_sight *ret);
 int vm_go_on(struct vm_stage_run *r); /* at the destination, from its saved memory */
 int vm_start_undo(struct vm_stage_run *r);
 

@@ -25,7 +25,7 @@ static const struct vm_stage stages[] = {
     {"seed",    BOTH,        vm_seed,    NULL,            vm_seed_undo   },
     {"stop",    SOURCE,      vm_stop,    NULL,            NULL           },
     {"pause",   SOURCE,      vm_pause,   NULL,            NULL           },
-    {"save",    SOURCE,      vm_save,    NULL,            NULL           },
+    {"save",    SOURCE,      vm_save,    NULL,            vm_save_undo   },
     {"copy",    BOTH,        vm_copy,    NULL,            NULL           },
     {"state",   BOTH,        vm_state,   NULL,            NULL           },
     {"migrate", BOTH,        vm_migrate, NULL,            vm_migrate_undo},

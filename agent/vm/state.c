@@ -106,7 +106,10 @@ static int note_files(struct vm_stage_run *r, const Godwit__VmDomain *d)
 
 static int add_files(struct vm_stage_run *r, Godwit__VmState *s, const Godwit__VmDomain *d)
 {
-    int rc = note_files(r, d);
+    struct virt_sight now; /* they are written until it is off */
+    int rc = *d->nvram || *d->tpm ? vm_settled(r, &now) : 0;
+    if (rc == 0)
+        rc = note_files(r, d);
     if (rc < 0)
         return rc;
     rc = *d->nvram ? add_path(s, d->nvram, 0) : 0;

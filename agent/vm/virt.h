@@ -147,8 +147,10 @@ struct virt_ops {
     /* A disk's stream that is stuck is torn, whatever the hypervisor waits for. */
     int (*yank)(struct virt *v, const char *uuid, const char *target);
 
-    /* Its memory goes to a file, and it is off. */
-    int (*save)(struct virt *v, const char *uuid, const char *path, struct fault *reterr);
+    /* Its memory goes to a file, and it is off; hurry: the file is whole, and the machine, which
+     * stands still, is off a moment later. */
+    int (*save)(struct virt *v, const char *uuid, const char *path, bool hurry,
+                struct fault *reterr);
     /* The definition that such a file has in it; malloc'd, may hold secrets: wipe it. */
     int (*saved)(struct virt *v, const char *path, char **ret, struct fault *reterr);
     /* It runs on from such a file. xml: with this definition; NULL: with that of the file. */

@@ -51,8 +51,9 @@ int real_post_copy(struct virt *v, const char *uuid);
 int real_abort(struct virt *v, const char *uuid);
 int real_yank(struct virt *v, const char *uuid, const char *target);
 
+/* virt_libvirt_save.c */
+int real_save(struct virt *v, const char *uuid, const char *path, bool hurry, struct fault *reterr);
 /* virt_libvirt_store.c: memory in files, copies of disks. */
-int real_save(struct virt *v, const char *uuid, const char *path, struct fault *reterr);
 int real_saved(struct virt *v, const char *path, char **ret, struct fault *reterr);
 int real_restore(struct virt *v, const char *path, const char *xml, struct fault *reterr);
 int real_mirror(struct virt *v, const char *uuid, const char *target, const char *disk,

@@ -11,21 +11,6 @@
 
 /* ── memory ── */
 
-int real_save(struct virt *v, const char *uuid, const char *path, struct fault *reterr)
-{
-    virTypedParameterPtr list = NULL;
-    int n = 0, max = 0;
-    virDomainPtr d = real_machine(v, uuid);
-    bool ok = d && virTypedParamsAddString(&list, &n, &max, VIR_DOMAIN_SAVE_PARAM_FILE, path) == 0;
-    int rc = ok && virDomainSaveParams(d, list, n, 0) == 0
-                 ? 0
-                 : real_failed(reterr, "the machine's memory cannot be saved");
-    virTypedParamsFree(list, n);
-    if (d)
-        (void)virDomainFree(d);
-    return rc;
-}
-
 int real_saved(struct virt *v, const char *path, char **ret, struct fault *reterr)
 {
     char *xml = virDomainSaveImageGetXMLDesc(real_conn(v), path, VIR_DOMAIN_SAVE_IMAGE_XML_SECURE);

@@ -96,10 +96,12 @@ static const struct fake_machine *named(const struct fake_host *h, const char *n
 static int fake_sight(struct virt *v, const char *uuid, struct virt_sight *ret,
                       struct fault *reterr)
 {
-    const struct fake_machine *m = fake_machine(host_of(v), uuid);
-    if (!m)
-        m = named(host_of(v), uuid);
+    struct fake_machine *own = fake_machine(host_of(v), uuid);
+    if (own && own->falls && --own->falls == 0)
+        own->is = VIRT_OFF;
+    const struct fake_machine *m = own ? own : named(host_of(v), uuid);
     *ret = (struct virt_sight){.is = m ? m->is : VIRT_ABSENT, .defined = m && m->defined};
+    (void)snprintf(ret->job, sizeof ret->job, "%s", m && m->falls ? "a job" : "");
     (void)snprintf(ret->reason, sizeof ret->reason, "%s", m && m->reason ? m->reason : "");
     return cannot(v, "sight", reterr);
 }
@@ -305,12 +307,15 @@ static int act_refresh(struct virt *v, const char *pool)
 /* ── memory in files ── */
 
 /* The file is the machine's definition. */
-static int act_save(struct virt *v, const char *uuid, const char *path, struct fault *reterr)
+static int act_save(struct virt *v, const char *uuid, const char *path, bool hurry,
+                    struct fault *reterr)
 {
     struct fake_machine *m = need(host_of(v), uuid, reterr);
     if (!m)
         return -ENOENT;
-    ACT(host_of(v), "save", reterr, m->is = VIRT_OFF;
+    bool falls = hurry && host_of(v)->falls > 0;
+    ACT(host_of(v), "save", reterr, m->is = falls ? VIRT_PAUSED : VIRT_OFF;
+        m->falls = falls ? host_of(v)->falls : 0;
         if (file_write(path, 0600, m->xml, strlen(m->xml)) < 0) return -EIO);
     return 0;
 }

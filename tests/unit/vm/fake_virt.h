@@ -14,6 +14,7 @@ struct fake_machine {
     unsigned snapshots; /* that were put here */
     bool mirrored;      /* its disk is being copied, to the file mirror_to if it is one */
     char mirror_to[200];
+    unsigned falls; /* looks until it is off, saved in a hurry */
 };
 
 struct fake_host {
@@ -27,6 +28,7 @@ struct fake_host {
     const char *network;    /* that it has; NULL: "default" */
     bool poor_cpu;          /* its processor has not what machines want */
     unsigned looks;         /* at a copy until it is ready */
+    unsigned falls;         /* looks until what is saved in a hurry is off; 0: it is at once */
     unsigned went_on;       /* times that a machine went on from saved memory */
 };
 

@@ -251,6 +251,36 @@ static void test_warm_quick_dropped(void **unused)
     world_free(w);
 }
 
+/* Its memory goes over while its hypervisor ends; nothing else is done with it before it is off. */
+static void test_warm_quick_in_a_hurry(void **unused)
+{
+    (void)unused;
+    for (int back = 0; back < 2; back++) {
+        struct world *w = begin(TYPE(WARM_QUICK), "<memory unit='MiB'>1</memory>");
+        fake_machine(&w->here, UUID)->mirrored = true;
+        w->here.falls = 4;
+        assert_int_equal(order(w, SOURCE, "save", DO), 1);
+        assert_int_equal(fake_machine(&w->here, UUID)->is, VIRT_PAUSED);
+        CLEANUP(mem_free) char *memory = saved_at(w);
+        assert_true(there(memory));
+        if (back) {
+            assert_true(order(w, SOURCE, "save", UNDO) >= 0);
+            assert_int_equal(fake_machine(&w->here, UUID)->is, VIRT_RUNNING);
+            assert_int_equal(w->here.went_on, 1);
+        } else {
+            assert_int_equal(order(w, SOURCE, "save", DO), 0); /* after a crash */
+            assert_int_equal(fake_machine(&w->here, UUID)->is, VIRT_OFF);
+            fake_machine(&w->here, UUID)->is = VIRT_PAUSED;
+            fake_machine(&w->here, UUID)->falls = 4;
+            assert_int_equal(order(w, SOURCE, "fence", DO), 1);
+            assert_int_equal(fake_machine(&w->here, UUID)->is, VIRT_OFF);
+            assert_int_equal(order(w, SOURCE, "drop", DO), 1);
+            assert_null(fake_machine(&w->here, UUID));
+        }
+        world_free(w);
+    }
+}
+
 static void test_warm_source(void **unused)
 {
     (void)unused;
@@ -461,6 +491,7 @@ int main(void)
         cmocka_unit_test(test_warm_cut_off),
         cmocka_unit_test(test_warm_quick_source),
         cmocka_unit_test(test_warm_quick_dropped),
+        cmocka_unit_test(test_warm_quick_in_a_hurry),
         cmocka_unit_test(test_warm_source),
         cmocka_unit_test(test_warm_reserve),
         cmocka_unit_test(test_autostart_is_held),
