@@ -42,17 +42,18 @@ static int cutover_stages(struct run *r)
 
 /* ── what is done ── */
 
+/* "": what was said before does not hold any more. */
 static void set_text(json_t *o, const char *key, const char *value)
 {
-    if (value && *value)
-        (void)json_object_set_new(o, key, json_string(value));
+    if (value)
+        (void)json_object_set_new(o, key, *value ? json_string(value) : json_null());
 }
 
 static void set_lines(json_t *o, const char *key, const char *lines)
 {
-    if (!lines || !*lines)
+    if (!lines)
         return;
-    json_t *list = json_array();
+    json_t *list = *lines ? json_array() : json_null();
     for (const char *s = lines; *s;) {
         size_t n = strcspn(s, "\n");
         (void)json_array_append_new(list, json_stringn(s, n));
@@ -78,37 +79,50 @@ static void set_by_host(json_t *o, const char *key, const char *lines)
     json_decref(by);
 }
 
-static void set_number(json_t *o, const char *key, uint64_t n)
+/* Of a number and a flag nobody sees whether it was said or is how it begins. */
+static bool said(const struct run *r, const char *option)
 {
-    if (n)
+    size_t n = strlen(option);
+    for (int i = 0; i < r->argc && strcmp(r->argv[i], "--") != 0; i++)
+        if (strncmp(r->argv[i], "--", 2) == 0 && strncmp(r->argv[i] + 2, option, n) == 0 &&
+            (r->argv[i][2 + n] == '\0' || r->argv[i][2 + n] == '='))
+            return true;
+    return false;
+}
+
+static void set_number(const struct run *r, json_t *o, const char *option, const char *key,
+                       uint64_t n)
+{
+    if (said(r, option))
         (void)json_object_set_new(o, key, json_integer((json_int_t)n));
 }
 
-/* malloc'd; NULL: nothing was said. */
-static char *settings_of(const struct cutover_opts *o)
+static void set_flag(const struct run *r, json_t *o, const char *option, const char *key, bool on)
 {
+    if (said(r, option))
+        (void)json_object_set_new(o, key, json_boolean(on));
+}
+
+/* malloc'd; NULL: nothing was said. */
+static char *settings_of(const struct run *r)
+{
+    const struct cutover_opts *o = r->opts;
     json_t *s = json_object();
     set_text(s, "method", o->method);
     set_by_host(s, "new_names", o->new_name);
     set_by_host(s, "source_addresses", o->source_address);
     set_text(s, "probe_user", o->probe_user);
     set_text(s, "probe_host", o->probe_host);
-    set_number(s, "soak", o->soak_ms / 1000);
-    set_number(s, "at_once", o->at_once);
-    set_number(s, "budget", o->budget);
     set_lines(s, "map", o->map);
     set_lines(s, "by_hand", o->by_hand);
-    if (o->name_only)
-        (void)json_object_set_new(s, "name_only", json_true());
-    if (o->ssh_keys)
-        (void)json_object_set_new(s, "ssh_keys", json_true());
-    if (o->accept_failures)
-        (void)json_object_set_new(s, "accept_failures", json_true());
-    if (o->max_outage_ms)
-        (void)json_object_set_new(s, "max_outage",
-                                  json_integer((json_int_t)((o->max_outage_ms + 999) / 1000)));
-    if (o->silence_ms)
-        (void)json_object_set_new(s, "silence", json_integer((json_int_t)(o->silence_ms / 1000)));
+    set_number(r, s, "soak", "soak", o->soak_ms / 1000);
+    set_number(r, s, "at-once", "at_once", o->at_once);
+    set_number(r, s, "budget", "budget", o->budget);
+    set_number(r, s, "max-outage", "max_outage", (o->max_outage_ms + 999) / 1000);
+    set_number(r, s, "silence", "silence", o->silence_ms / 1000);
+    set_flag(r, s, "name-only", "name_only", o->name_only);
+    set_flag(r, s, "ssh-keys", "ssh_keys", o->ssh_keys);
+    set_flag(r, s, "accept-failures", "accept_failures", o->accept_failures);
     char *text = json_object_size(s) ? json_dumps(s, JSON_COMPACT) : NULL;
     json_decref(s);
     return text;
@@ -135,14 +149,14 @@ static int do_phase(struct run *r, const char *command, const char *settings)
 
 static int cutover_prepare(struct run *r)
 {
-    CLEANUP(mem_free) char *settings = settings_of(r->opts);
+    CLEANUP(mem_free) char *settings = settings_of(r);
     return do_phase(r, "cutover prepare", settings);
 }
 
 static int cutover_validate(struct run *r)
 {
     const struct cutover_opts *o = r->opts;
-    CLEANUP(mem_free) char *own = settings_of(r->opts);
+    CLEANUP(mem_free) char *own = settings_of(r);
     json_t *doc = NULL, *s = own ? json_loads(own, 0, NULL) : json_object();
     (void)json_object_set_new(s, "only_look", json_true());
     CLEANUP(mem_free) char *settings = json_dumps(s, JSON_COMPACT);
@@ -161,7 +175,7 @@ static int cutover_validate(struct run *r)
 
 static int cutover_rehearse(struct run *r)
 {
-    CLEANUP(mem_free) char *settings = settings_of(r->opts);
+    CLEANUP(mem_free) char *settings = settings_of(r);
     return do_phase(r, "cutover rehearse", settings);
 }
 
@@ -184,7 +198,7 @@ static int waits_for_hand(struct run *r, int rc)
 
 static int cutover_run(struct run *r)
 {
-    CLEANUP(mem_free) char *settings = settings_of(r->opts);
+    CLEANUP(mem_free) char *settings = settings_of(r);
     return waits_for_hand(r, do_phase(r, "cutover run", settings));
 }
 

@@ -68,6 +68,19 @@ static void take_own(const struct pair_view *p, json_t *settings, const char *by
     (void)json_object_del(settings, by);
 }
 
+/* "--by-hand=" and the like: it is as if it had never been said. */
+static void forget_withdrawn(json_t *settings)
+{
+    void *next = NULL;
+    const char *key;
+    json_t *value;
+    json_object_foreach_safe(settings, next, key, value)
+    {
+        if (json_is_null(value))
+            (void)json_object_del(settings, key);
+    }
+}
+
 /* The job's own come first, then what was said before, then what is said now. */
 static int take_settings(const struct pair_view *p, json_t *facts, const json_t *now,
                          struct fault *reterr)
@@ -79,8 +92,10 @@ static int take_settings(const struct pair_view *p, json_t *facts, const json_t 
     take_own(p, own, "new_names", "new_name");
     take_own(p, own, "source_addresses", "source_address");
     int rc = check_settings(own, reterr);
-    if (rc == 0)
+    if (rc == 0) {
         (void)json_object_update(settings, own);
+        forget_withdrawn(settings);
+    }
     json_decref(own);
     if (rc < 0)
         return rc;

@@ -115,6 +115,28 @@ static void a_transplant_joins_by_itself(void **state)
     assert_null(strstr(told, "stop"));
 }
 
+static void what_was_said_holds_until_it_is_taken_back(void **state)
+{
+    static const struct {
+        const char *settings, *job;
+    } rows[] = {
+        {"{\"source_address\":\"192.0.2.77/24\",\"by_hand\":[\"destination.join\"]}", "failed"},
+        {NULL,                                                                        "failed"},
+        {"{\"by_hand\":null}",                                                        "done"  },
+        {"{\"map\":[\"52:54:00:00:00:01=52:54:00:00:00:99\"]}",                       "failed"},
+        {NULL,                                                                        "failed"},
+        {"{\"map\":null}",                                                            "done"  },
+    };
+    struct bench *b = *state;
+    cutting_copied(b);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        assert_int_equal(cutting_enter(b, "prepare", rows[i].settings), 0);
+        bench_run(b, cutting_agents, 60);
+        if (strcmp(bench_state(b, "wave"), rows[i].job) != 0)
+            fail_msg("row %zu: %s", i, bench_pair(b, "wave", 1, "reason"));
+    }
+}
+
 /* Where the night never comes: nothing stays, and what does is told. */
 static void what_was_prepared_is_taken_back(void **state)
 {
@@ -255,6 +277,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(users_wait_for_one_order_to_each_side, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_person_may_do_what_a_host_can_note, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_transplant_joins_by_itself, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_was_said_holds_until_it_is_taken_back, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(what_was_prepared_is_taken_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_user_of_the_domain_takes_the_source_along, set_up,
                                         tear_down),
