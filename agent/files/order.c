@@ -73,6 +73,7 @@ int order_options(const Godwit__TransferOptions *o, struct transfer_options *ret
     ret->checksum = o->checksum;
     ret->evidence = o->evidence;
     ret->full_scan = o->full_scan;
+    ret->any_root = o->any_root;
     ret->delta = o->delta;
     if (*o->only_cause && !text_is_name(o->only_cause, CAUSE_MAX))
         return -EINVAL;

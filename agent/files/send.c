@@ -8,6 +8,7 @@
 #include "agent/files/order.h"
 #include "agent/files/snapshot.h"
 #include "agent/step.h"
+#include "agent/store/beneath.h"
 #include "agent/transfer/sender.h"
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
@@ -24,6 +25,13 @@ static void note_live(struct step_result *r, const char *why)
     g->examples[0] = text_printable(why, strlen(why));
 }
 
+static void origin_of(struct transfer_spec *spec)
+{
+    CLEANUP(fd_close) int fd = beneath_root(spec->path, spec->path_len, false);
+    if (fd >= 0)
+        rootid_of(fd, &spec->origin);
+}
+
 /* A dry run touches nothing, so it reads the source as it is. */
 static void send(struct step *s, struct transfer_spec *spec, struct step_result *ret)
 {
@@ -38,6 +46,7 @@ static void send(struct step *s, struct transfer_spec *spec, struct step_result 
     if (!spec->options.dry_run && snapshot_take(step_env(s), &want, &snap, &why, &ret->fault) < 0)
         return;
     if (snap) {
+        origin_of(spec);
         const char *path = snapshot_path(snap);
         size_t len = strlen(path);
         spec->is_snapshot = len != spec->path_len || memcmp(path, spec->path, len) != 0;

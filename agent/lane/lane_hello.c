@@ -47,6 +47,14 @@ static bool is_own(const ProtobufCBinaryData *said)
     return said->len == us.len && CRYPTO_memcmp(said->data, us.data, us.len) == 0;
 }
 
+/* One that is longer than any is left out: nobody relies on it but for refusing. */
+static void root_take(const Godwit__LaneHello *m, struct lane_entry *e)
+{
+    e->root_len = m->root.len <= sizeof e->root ? m->root.len : 0;
+    if (e->root_len > 0)
+        memcpy(e->root, m->root.data, e->root_len);
+}
+
 int lane_hello_parse(const void *data, size_t len, struct lane_hello *ret)
 {
     if (len > LANE_HELLO_MAX)
@@ -67,6 +75,7 @@ int lane_hello_parse(const void *data, size_t len, struct lane_hello *ret)
         rc = -EBADMSG;
     if (rc == 0) {
         memcpy(h.secret, m->ticket_secret.data, LANE_SECRET_BYTES);
+        root_take(m, &h.entry);
         *ret = h;
     }
     godwit__lane_hello__free_unpacked(m, NULL);
@@ -84,6 +93,7 @@ int lane_hello_send(struct lane *l, const struct lane_hello *h)
     m.session = h->entry.session;
     m.lane = h->entry.lane;
     m.can = h->entry.can;
+    m.root = (ProtobufCBinaryData){.len = copy.entry.root_len, .data = copy.entry.root};
     lane_set_near(l, h->near);
     if (lane_is_near(l))
         m.process = own_process();

@@ -8,12 +8,16 @@
 
 #define TICKET_ID_MAX 64
 #define TICKET_PAIR_MAX 96
+#define LANE_ROOT_MAX 128
 
 /* What a lane said when it was let in. */
 struct lane_entry {
     uint64_t session;
     uint32_t lane;
     uint64_t can; /* bits of lane_can */
+    uint8_t
+        root[LANE_ROOT_MAX]; /* what the source reads, as it says; nothing is known of it here */
+    size_t root_len;
 };
 
 /* Takes the lane over. Runs on a thread of the server that may be used as long as it takes to hand

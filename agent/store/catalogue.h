@@ -78,6 +78,13 @@ void catalogue_partial_done(struct catalogue_partial *p);
 int catalogue_session_get(struct catalogue *c, uint64_t *ret);
 int catalogue_session_put(struct catalogue *c, uint64_t session);
 
+/* The source's folder, as it was in the passes that filled this: type 0 when nobody knows. Putting
+ * it joins the next commit. */
+struct rootid;
+int catalogue_source_get(struct catalogue *c, struct rootid *ret);
+int catalogue_source_put(struct catalogue *c, const struct rootid *root);
+bool catalogue_is_used(struct catalogue *c); /* something was received already */
+
 /* What the destination knows of its own work over all its lives: durable after catalogue_commit(),
  * together with the rows that it counts. */
 struct catalogue_run {

@@ -202,16 +202,6 @@ static bool is_once(const struct rlane *l, struct cursor c, uint32_t count)
            (count > 0 && listing_entry_get(&c, &e) == 0 && (e.flags & ENTRY_SETTLED));
 }
 
-static int source_is_gone(struct rlane *l)
-{
-    struct fault f;
-    (void)fault_set(&f, FAULT_STOP_JOB, ENODEV,
-                    "the source folder is empty and was not before: is its file system mounted? "
-                    "Nothing is deleted; if it is to be empty, put one file into it");
-    receiver_stop(l->r, &f);
-    return -ENODEV;
-}
-
 int compare_listing(struct rlane *l, struct cursor *c)
 {
     struct listing_head h;
@@ -246,8 +236,8 @@ int compare_listing(struct rlane *l, struct cursor *c)
     if (rc == 0)
         rc = moves_answer(l, settle);
     FAULT_POINT("compared");
-    if (rc == 0 && (h.flags & LISTING_EMPTY) && extras_source_is_gone(l))
-        rc = source_is_gone(l);
+    if (rc == 0 && (h.flags & LISTING_EMPTY))
+        rc = origin_empty(l->r);
     if (rc == 0)
         rc = say_verdicts(l, h.count);
     moves_asks_done(&l->compare);

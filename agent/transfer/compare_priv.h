@@ -50,7 +50,4 @@ int evidence_prune(struct rlane *l);
 
 /* extras.c: removes stale temporaries, and puts names that only stand here aside for deletion. */
 int extras_find(struct rlane *l, bool complete);
-/* The source has nothing at all, an earlier pass found something, and extras would go: most likely
- * what was mounted there is not. */
-bool extras_source_is_gone(struct rlane *l);
 uint64_t extras_count(int dir, const char *name); /* with all below */

@@ -143,22 +143,6 @@ static int extra_found(const struct spot *at, const char *name, bool folder)
     return rc;
 }
 
-static int is_there(void *arg, const char *name, size_t len, const struct catalogue_entry *row)
-{
-    (void)arg;
-    (void)name;
-    (void)len;
-    (void)row;
-    return 1;
-}
-
-bool extras_source_is_gone(struct rlane *l)
-{
-    const struct transfer_options *o = &l->r->spec->options;
-    return o->delete_extras && !o->only_failed && l->at.len == 0 && l->compare.known &&
-           catalogue_entries(l->compare.known, is_there, NULL) != 0;
-}
-
 int extras_find(struct rlane *l, bool complete)
 {
     const struct transfer_options *o = &l->r->spec->options;

@@ -325,7 +325,9 @@ static int session_note(struct receiver *r)
     if (o->dry_run || o->only_failed)
         return 0;
     (void)pthread_mutex_lock(&r->cat_lock);
-    int rc = catalogue_session_put(r->cat, r->session);
+    int rc = origin_note(r);
+    if (rc == 0)
+        rc = catalogue_session_put(r->cat, r->session);
     (void)pthread_mutex_unlock(&r->cat_lock);
     return rc;
 }

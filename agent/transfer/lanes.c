@@ -38,6 +38,8 @@ static void hello_make(const struct sender *s, uint32_t index, struct lane_hello
     (void)snprintf(ret->id, sizeof ret->id, "%s", p->ticket_id);
     (void)snprintf(ret->pair, sizeof ret->pair, "%s", p->pair);
     memcpy(ret->secret, p->secret, sizeof ret->secret);
+    rootid_pack(&s->root_id, ret->entry.root);
+    ret->entry.root_len = ROOTID_BYTES;
 }
 
 static bool is_stopped(struct sender *s)

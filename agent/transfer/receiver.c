@@ -65,7 +65,7 @@ static void lanes_drain(struct receiver *r)
 
 /* Under lock, with entering set: the source begins its walk anew. What was placed is made durable
  * first, so that it is found; counts of the comparison begin at zero. */
-static int session_begin(struct receiver *r, uint64_t session)
+static int session_begin(struct receiver *r, const struct lane_entry *e)
 {
     lanes_drain(r);
     (void)pthread_mutex_unlock(&r->lock);
@@ -78,6 +78,9 @@ static int session_begin(struct receiver *r, uint64_t session)
     bool fresh = !r->spec->options.dry_run && !r->spec->options.only_failed &&
                  beneath_is_empty(r->root, ".") == 1;
     faillist_restart(r->failures);
+    struct fault why = {.err = 0};
+    if (rc == 0)
+        rc = origin_begin(r, e, fresh, &why);
     uint64_t last = 0;
     (void)pthread_mutex_lock(&r->cat_lock);
     if (catalogue_session_get(r->cat, &last) < 0)
@@ -92,15 +95,16 @@ static int session_begin(struct receiver *r, uint64_t session)
             c->renamed = 0;
     if (fresh && rc == 0 && r->spec->options.evidence)
         rc = evidence_fresh_root(r);
-    r->session = session;
+    r->session = e->session;
     r->durable.parts = 0; /* those that the source comes back to count again */
     r->found = 0;
     r->fresh = fresh;
     r->finished = false;
     r->doing = "receiving";
+    if (rc < 0 && !why.err)
+        (void)fault_set(&why, FAULT_RETRY, -rc, "cannot prepare to receive: %s", strerror(-rc));
     if (rc < 0 && r->fault.what_next == FAULT_NONE)
-        (void)fault_set(&r->fault, FAULT_RETRY, -rc, "cannot prepare to receive: %s",
-                        strerror(-rc));
+        r->fault = why;
     return rc;
 }
 
@@ -115,7 +119,7 @@ static int enter_locked(struct receiver *r, struct lane *lane, const struct lane
         if (e->lane != 0)
             return -ESTALE; /* of a session that is over */
         r->entering = true;
-        rc = session_begin(r, e->session);
+        rc = session_begin(r, e);
         r->entering = false;
         (void)pthread_cond_broadcast(&r->changed);
     }

@@ -149,6 +149,11 @@ struct receiver {
     unsigned umask, euid, egid;
     int root;
     uint64_t root_dev;
+    /* The source's folder: origin.c. Set before the session's lanes begin, but for root_empty. */
+    struct rootid root_id;
+    enum rootid_change root_change;
+    bool root_history; /* there is something to lose */
+    atomic_bool root_empty;
     bool root_later; /* as of struct place_folder */
     bool can_share;  /* files there can share blocks */
     char token[PAIR_TOKEN_LEN + 1];
@@ -381,6 +386,13 @@ int moves_recover(struct receiver *r);
 
 /* extras.c: does the folder name below dir, which is at path, hold what the filter leaves out? */
 bool extras_hold_left_out(struct rlane *l, int dir, struct bytes path, const char *name);
+
+/* origin.c: whether the source's folder is the one of earlier passes. */
+/* A session begins; its lanes do not run yet. fresh: the destination has nothing. -ENODEV with a
+ * fault. */
+int origin_begin(struct receiver *r, const struct lane_entry *e, bool fresh, struct fault *reterr);
+int origin_empty(struct receiver *r); /* it has nothing. -ENODEV: everything was stopped */
+int origin_note(struct receiver *r);  /* a pass has ended; joins the next commit; under cat_lock */
 
 /* finish.c */
 int finish_run(struct rlane *l);

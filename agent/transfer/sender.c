@@ -247,6 +247,9 @@ static int sender_open(struct sender *s)
                          strerror(-s->root));
     if (s->root >= 0 && fstat(s->root, &st) == 0)
         s->root_dev = st.st_dev;
+    s->root_id = p->origin;
+    if (s->root >= 0 && !p->is_snapshot)
+        rootid_of(s->root, &s->root_id);
     s->scratch = temp_state_dir(state);
     s->failed_path = temp_state_path(state, p->pair, "failed");
     s->sent_path = temp_state_path(state, p->pair, "sent");

@@ -160,6 +160,7 @@ struct sender {
     const struct source_ops *source; /* NULL: the folder root */
     int root;
     uint64_t root_dev;
+    struct rootid root_id; /* for the destination to know whether it is the same as ever */
     char *scratch, *failed_path, *sent_path;
     struct hold hold;
     uint8_t zero_piece[DIGEST_BYTES];

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "agent/lane/lane.h"
+#include "agent/store/rootid.h"
 
 struct filter;
 
@@ -23,6 +24,7 @@ struct transfer_options {
     struct idmap *map;              /* sender only; NULL: all ids stay */
     const char *snapshot;           /* policy of the source's step; NULL is "" */
     struct filter *filter;          /* what is left out; NULL: nothing is */
+    bool any_root;                  /* the source's folder may be another than it was */
     bool delete_excluded;           /* what it leaves out is an extra like any other */
 };
 
@@ -33,8 +35,9 @@ struct transfer_spec {
     void *source_of;                 /* what it is about */
     const char *path;                /* absolute; not NUL-terminated */
     size_t path_len;
-    bool is_snapshot; /* path is not the source itself but shows it as it was */
-    bool hurry;       /* somebody stands still until it is over: lane_hurry() */
+    bool is_snapshot;     /* path is not the source itself but shows it as it was */
+    struct rootid origin; /* with is_snapshot: of the source itself */
+    bool hurry;           /* somebody stands still until it is over: lane_hurry() */
     const char *ticket_id;
     const uint8_t *secret; /* LANE_SECRET_BYTES */
     int64_t not_after_ms;

@@ -508,7 +508,8 @@ const struct command job_commands[] = {
             "free-space, inodes, file-system, clock-skew, lane-port, lane-port-back, throughput, "
             "rights-source, rights-destination, samba-versions, losses-accepted, "
             "identity-maps, "
-            "files-unlocked.",
+            "files-unlocked. One more is made by each pass itself: source-root, whether the source "
+            "folder is the one of the passes before.",
         .examples = validate_examples),
     JOB_ROW("map", 1, "Prints what the job's id map would change on the source, entry by entry.",
             job_map, OPTIONS(map_options, map_opts),

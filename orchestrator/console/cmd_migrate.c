@@ -161,6 +161,13 @@ static const struct option_row options[] = {
                                                                            .off = offsetof(struct migrate_opts, rate),
                                                                            .value = "RATE",
                                                                            .help = "Sends no faster than that: 50MiB/s, 200Mbit/s."},
+    {.name = "override",
+                                                                           .kind = OPT_STRING,
+                                                                           .off = offsetof(struct migrate_opts, override),
+                                                                           .value = "ID",
+                                                                           .repeat = true,
+                                                                           .help = "A check that need not pass: source-root, when SRC is on another disk than it was and "
+             "that is meant."},
     FILTER_ROWS(migrate_opts),
     FLAG("quiet", quiet, "No progress and no report on the screen; errors and the exit code only."),
     {.name = "keep",
@@ -169,7 +176,7 @@ static const struct option_row options[] = {
                                                                            .value = "DIR",
                                                                            .help = "Where reports, and what the next run has to know, are kept. Default: " ROOT_KEEPS
              " for root, else ~/.local/state/godwit/migrate."},
-    {.name = NULL                                                  },
+    {.name = NULL                                                                         },
 };
 
 static const char *const examples[] = {

@@ -165,6 +165,16 @@ static int ask_job(struct migration *m, const char *command, const char *job, js
     return run_ask(&m->run, command, args, ret);
 }
 
+static int begin_job(struct migration *m, json_t **ret)
+{
+    const struct arg args[] = {
+        {"job",      m->job           },
+        {"override", m->opts->override},
+        ARGS_END
+    };
+    return run_ask(&m->run, "job start", args, ret);
+}
+
 static bool job_moves(const char *state)
 {
     return !progress_over(state) && strcmp(state, "created") != 0 && strcmp(state, "paused") != 0;
@@ -234,7 +244,7 @@ static int start_job(struct migration *m)
         rc = set_rate(m);
     if (rc || moves)
         return rc;
-    rc = ask_job(m, paused ? "job resume" : "job start", m->job, &doc);
+    rc = paused ? ask_job(m, "job resume", m->job, &doc) : begin_job(m, &doc);
     json_decref(doc);
     return rc;
 }

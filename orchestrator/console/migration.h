@@ -10,6 +10,7 @@ struct migrate_opts {
     char *verify, *manifest;
     char *rate; /* NULL: no limit */
     char *snapshot;
+    char *override; /* ids of checks, newline between them; NULL: none */
     char *keep;
     struct filter_opts filter;
 };

@@ -104,6 +104,7 @@ static int begin(struct job *j, const char *phase, const json_t *settings, json_
     int rc = admit_all(j, phase, settings, &en, reterr);
     if (rc < 0)
         return rc;
+    job_keep_overrides(j, NULL);
     struct job_change c = job_change_of(j, JOB_EV_START, phase);
     c.phase = phase;
     c.run = j->run + 1;

@@ -338,6 +338,9 @@ int stage_admit(const struct pair *p, const char *phase, const json_t *settings,
                 struct fault *reterr);
 json_t *stage_outline(const struct pair *p);
 
+/* ── ops.c ── */
+void job_keep_overrides(struct job *j, const char *lines); /* ids of checks; NULL: none */
+
 /* ── apart.c ── */
 /* May job start or retry run its stages? A workload may say that it is too late. */
 int apart_check(const struct job *j, const char *phase, struct fault *reterr);

@@ -246,7 +246,7 @@ static int accept_losses(struct job *j, const char *lines, struct fault *reterr)
 }
 
 /* For what is checked only when the source was counted. Holds for this run. */
-static void keep_overrides(struct job *j, const char *lines)
+void job_keep_overrides(struct job *j, const char *lines)
 {
     CLEANUP(mem_free) char *copy = xstrdup(lines ? lines : "");
     char *save = NULL;
@@ -304,7 +304,7 @@ int engine_job_start(struct engine *e, const char *job, const struct engine_star
     rc = preflight(j, &check, reterr);
     if (rc < 0)
         return rc;
-    keep_overrides(j, how->override);
+    job_keep_overrides(j, how->override);
     (void)note_cause(j, NULL);
     CLEANUP(mem_free) char *detail = start_detail(dry, how);
     struct job_change c = job_change_of(j, JOB_EV_START, detail);

@@ -177,6 +177,7 @@ void files_fill_options(const struct pair_view *p, Godwit__TransferOptions *o)
     o->one_file_system = option_on(p, "one_file_system");
     o->checksum = option_on(p, "checksum");
     o->delta = option_on(p, "delta");
+    o->any_root = files_overrides(p, "source-root");
     o->full_scan = option_on(p, "full_scan") || files_wants_full_scan(p);
     o->snapshot = files_text(json_string_value(json_object_get(p->options, "snapshot")));
     if (!o->snapshot)

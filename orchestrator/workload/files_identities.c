@@ -329,16 +329,22 @@ enum verdict files_judge_identities(const struct pair_view *p,
     return VERDICT_NEXT;
 }
 
-static bool is_overridden(const json_t *list)
+static bool is_listed(const json_t *list, const char *check)
 {
     size_t i;
     const json_t *one;
     json_array_foreach(list, i, one)
     {
-        if (json_is_string(one) && strcmp(json_string_value(one), "identity-maps") == 0)
+        if (json_is_string(one) && strcmp(json_string_value(one), check) == 0)
             return true;
     }
     return false;
+}
+
+bool files_overrides(const struct pair_view *p, const char *check)
+{
+    return is_listed(json_object_get(p->options, "override"), check) ||
+           is_listed(json_object_get(p->facts, "override"), check);
 }
 
 /* Before anything moves: files that belong to others than before are worse than none. */
@@ -346,8 +352,7 @@ int files_need_identities(const struct pair_view *p, struct fault *reterr)
 {
     char text[120];
     if (files_is_dry(p) || !json_object_get(p->facts, "identities_there") ||
-        is_overridden(json_object_get(p->options, "override")) ||
-        is_overridden(json_object_get(p->facts, "override")) ||
+        files_overrides(p, "identity-maps") ||
         files_check_identities(p->facts, p->options, text, sizeof text) != CHECK_FAIL)
         return 0;
     return fault_set(reterr, FAULT_STOP_JOB, EREMOTEIO,

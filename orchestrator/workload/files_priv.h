@@ -106,6 +106,8 @@ enum verdict files_judge_identities(const struct pair_view *p,
                                     const Godwit__Result *const results[2], struct fault *reterr);
 enum check_result files_check_identities(const json_t *facts, const json_t *options, char *text,
                                          size_t size);
+/* Was it said, by the job or for this run, that this check need not pass? */
+bool files_overrides(const struct pair_view *p, const char *check);
 /* -EREMOTEIO: they are not, and nobody said that this may be. */
 int files_need_identities(const struct pair_view *p, struct fault *reterr);
 

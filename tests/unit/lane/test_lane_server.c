@@ -115,7 +115,9 @@ static void ticket_make(struct ticket *ret, const struct lane_identity *whose)
 static void hello_make(struct lane_hello *ret)
 {
     *ret = (struct lane_hello){
-        .id = "0123456789abcdef", .pair = "0000000000000001.1", .entry = {.session = 9, .lane = 3}
+        .id = "0123456789abcdef",
+        .pair = "0000000000000001.1",
+        .entry = {.session = 9, .lane = 3, .root = "what I am", .root_len = 9}
     };
     memset(ret->secret, 0x5a, sizeof ret->secret);
 }
@@ -186,6 +188,8 @@ static void only_pin_and_ticket_open_a_lane(void **state)
     struct lane *in = take_entered();
     assert_int_equal(got.entry.session, 9);
     assert_int_equal(got.entry.lane, 3);
+    assert_int_equal(got.entry.root_len, 9);
+    assert_memory_equal(got.entry.root, "what I am", 9);
     (void)lane_free(in);
     (void)lane_free(l);
     ticket_remove(lane_server_book(server), t.id);
@@ -332,6 +336,13 @@ static void near_only_when_asked_and_known(void **state)
     h.near = true;
     assert_int_equal(lane_hello_parse(out, len, &h), 0);
     assert_false(h.near);
+
+    uint8_t long_root[LANE_ROOT_MAX + 1] = {3}; /* is none */
+    uint8_t large[512];
+    m.root = (ProtobufCBinaryData){sizeof long_root, long_root};
+    len = godwit__lane_hello__pack(&m, large);
+    assert_int_equal(lane_hello_parse(large, len, &h), 0);
+    assert_int_equal(h.entry.root_len, 0);
 }
 
 /* ── a peer that says more than an inbox holds ── */

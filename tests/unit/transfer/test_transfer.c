@@ -278,8 +278,8 @@ static int unlisted_run(void)
     return bad;
 }
 
-/* A source whose file system is not mounted is an empty folder. */
-static void an_emptied_source_deletes_nothing(void **state_)
+/* A source whose file system is not mounted is another folder, and empty. More: test_origin. */
+static void another_folder_that_is_empty_deletes_nothing(void **state_)
 {
     (void)state_;
     struct harness h = {.source = source, .destination = destination, .state = state};
@@ -307,6 +307,10 @@ static void an_emptied_source_deletes_nothing(void **state_)
     assert_done(&b);
     /* One entry is enough to say that it is the folder that was meant. */
     put(source, "other", "y", 1);
+    transfer(&b, &(struct transfer_options){.delete_extras = true});
+    assert_done(&b);
+    assert_same_trees();
+    IN_SOURCE(unlink(path), "other"); /* now it is this folder that has nothing */
     transfer(&b, &(struct transfer_options){.delete_extras = true});
     assert_done(&b);
     assert_same_trees();
@@ -436,7 +440,7 @@ int main(void)
         CASE(kinds_that_changed_are_replaced),
         CASE(a_full_folder_gives_way_only_when_told_to),
         CASE(extras_go_only_when_told_to),
-        CASE(an_emptied_source_deletes_nothing),
+        CASE(another_folder_that_is_empty_deletes_nothing),
         CASE(a_dry_run_counts_and_touches_nothing),
         CASE(a_checksum_run_finds_silent_damage),
         CASE(an_unreadable_file_costs_itself_and_can_be_tried_alone),
