@@ -10,6 +10,7 @@
 #include <tdb.h>
 #include <unistd.h>
 
+#include "agent/identity/hostkeys.h"
 #include "agent/identity/names.h"
 #include "agent/identity/rejoin.h"
 #include "agent/identity/service.h"
@@ -30,7 +31,6 @@ static const char *const databases[] = {
     "state/winbindd_idmap.tdb", "state/autorid.tdb",
     "etc/krb5.keytab",          SHARE_INFO,
 };
-static const char *const ssh_kinds[] = {"rsa", "ecdsa", "ed25519"};
 static const char *const caches[] = {"state/winbindd_cache.tdb", "cache/winbindd_cache.tdb",
                                      "lock/winbindd_cache.tdb",  "private/netlogon_creds_cli.tdb",
                                      "lock/gencache.tdb",        "cache/gencache.tdb"};
@@ -87,8 +87,8 @@ static bool name_known(const char *name)
     for (size_t i = 0; i < ARRAY_SIZE(databases); i++)
         if (strcmp(name, databases[i]) == 0)
             return true;
-    for (size_t i = 0; i < ARRAY_SIZE(ssh_kinds); i++) {
-        CLEANUP(mem_free) char *key = xasprintf("ssh/ssh_host_%s_key", ssh_kinds[i]);
+    for (size_t i = 0; i < HOSTKEY_KINDS; i++) {
+        CLEANUP(mem_free) char *key = xasprintf("ssh/ssh_host_%s_key", hostkey_kinds[i]);
         if (strncmp(name, key, strlen(key)) == 0 &&
             (!name[strlen(key)] || strcmp(name + strlen(key), ".pub") == 0))
             return true;
@@ -145,8 +145,8 @@ static void wipe(Godwit__UndoBundle *b)
 static int add_ssh(struct places *v, Godwit__UndoBundle *b, struct fault *reterr)
 {
     int rc = 0;
-    for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(ssh_kinds); i++) {
-        CLEANUP(mem_free) char *key = xasprintf("ssh/ssh_host_%s_key", ssh_kinds[i]);
+    for (size_t i = 0; rc == 0 && i < HOSTKEY_KINDS; i++) {
+        CLEANUP(mem_free) char *key = xasprintf("ssh/ssh_host_%s_key", hostkey_kinds[i]);
         CLEANUP(mem_free) char *pub = xasprintf("%s.pub", key);
         rc = add_file(v, key, b, reterr);
         if (rc == 0)
@@ -348,7 +348,18 @@ int stage_join(struct stage_run *r)
                          "Samba runs: its databases cannot be replaced");
     if (source || rejoin)
         return rejoin_join(r);
-    return bundle_install(&r->site, p->local_sid, true, r->reterr);
+    int rc = bundle_install(&r->site, p->local_sid, true, r->reterr);
+    if (rc >= 0 &&
+        p->ssh_keys) /* also where they were in place: a crash may have come before this */
+        hostkeys_reload(&r->site);
+    return rc;
+}
+
+int stage_join_undone(struct stage_run *r)
+{
+    if (hostkeys_noted(r->site.undo))
+        hostkeys_reload(&r->site);
+    return rejoin_join_undone(r);
 }
 
 int stage_join_probe(struct stage_run *r)

@@ -10,6 +10,7 @@
 #include "agent/identity/bundle.h"
 #include "agent/identity/dns.h"
 #include "agent/identity/former.h"
+#include "agent/identity/hostkeys.h"
 #include "agent/identity/keytab.h"
 #include "agent/identity/names.h"
 #include "agent/identity/rejoin.h"
@@ -146,6 +147,9 @@ int stage_commit(struct stage_run *r)
     if (rc >= 0 && p->domain && stage_is_source(r) && stage_has_note(r, "fence") &&
         !stage_has_note(r, "join"))
         rc = bundle_forget_secrets(&r->site, r->reterr);
+    /* What had moved is the destination's alone; the notes say whether this was done before. */
+    if (rc >= 0 && stage_is_source(r) && p->ssh_keys && stage_has_note(r, "fence"))
+        hostkeys_renew(r);
     if (rc >= 0)
         rc = stage_drop_all(r);
     /* For the report; that it is final does not hang on it. */

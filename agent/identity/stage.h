@@ -72,6 +72,7 @@ int stage_note_addresses(struct stage_run *r);
 int stage_capture(struct stage_run *r);
 int stage_join(struct stage_run *r);
 int stage_join_probe(struct stage_run *r);
+int stage_join_undone(struct stage_run *r);
 int stage_addresses(struct stage_run *r);
 int stage_addresses_probe(struct stage_run *r);
 /* Is it one of the source's cards, or the destination's? A host with two on one segment answers

@@ -436,7 +436,7 @@ const struct stage_row stage_rows[] = {
     {"collect",   STAGE_BOTH,                   stage_capture,   yes,                   NULL,                false},
     {"addresses", STAGE_BOTH,                   stage_addresses, stage_addresses_probe, NULL,                false},
     {"names",     STAGE_BOTH,                   names_act,       names_probe,           NULL,                false},
-    {"join",      STAGE_BOTH,                   stage_join,      stage_join_probe,      rejoin_join_undone,  false},
+    {"join",      STAGE_BOTH,                   stage_join,      stage_join_probe,      stage_join_undone,   false},
     {"start",     STAGE_BOTH,                   start_act,       start_probe,           NULL,                false},
     {"users",     STAGE_SOURCE | STAGE_WITNESS, stage_users,     stage_users,           NULL,                false},
     {"written",   STAGE_DESTINATION,            stage_written,   yes,                   NULL,                false},

@@ -50,6 +50,7 @@ static const char *remedy_of(const char *id)
         {"open-files",     "ask the users to close them; they are cut off otherwise"                  },
         {"machine",        "give one of them another: systemd-machine-id-setup"                       },
         {"method",         "--method rejoin, or a newer Samba on the destination"                     },
+        {"ssh-keys",       "copy them by hand, or --method transplant"                                },
         {"role",           "demote it first"                                                          },
         {"export",         "run the job with nfs: pair to the same path, or have clients mount anew"  },
     };
@@ -544,7 +545,8 @@ static void copy_settings(struct planning *g)
 {
     const json_t *account = json_object_get(g->source, "domain");
     const char *dn = text_of(account, "account_dn"), *comma = strchr(dn, ',');
-    (void)json_object_set_new(g->plan, "method", json_integer(plan_method(g) ? 2 : 1));
+    bool rejoin = plan_method(g), keys = json_is_true(json_object_get(g->settings, "ssh_keys"));
+    (void)json_object_set_new(g->plan, "method", json_integer(rejoin ? 2 : 1));
     (void)json_object_set_new(g->plan, "local_sid", json_string(text_of(g->source, "local_sid")));
     (void)json_object_set_new(g->plan, "account", json_deep_copy(account));
     (void)json_object_set_new(g->plan, "ou", json_string(comma ? comma + 1 : ""));
@@ -553,8 +555,11 @@ static void copy_settings(struct planning *g)
         (void)json_object_set(g->plan, "accounts", json_object_get(g->source, "accounts"));
     (void)json_object_set_new(g->plan, "probe_user",
                               json_string(text_of(g->settings, "probe_user")));
-    (void)json_object_set_new(g->plan, "ssh_keys",
-                              json_boolean(json_is_true(json_object_get(g->settings, "ssh_keys"))));
+    (void)json_object_set_new(g->plan, "ssh_keys", json_boolean(keys && !rejoin));
+    if (keys && rejoin)
+        note(
+            g, "ssh-keys", "warn",
+            "rejoin takes no secrets along: who comes by SSH to the old name sees other host keys");
 }
 
 json_t *cutover_plan(const json_t *source, const json_t *destination, const json_t *settings,

@@ -151,6 +151,11 @@ static void stop(struct page *g)
 
 /* ── the identity ── */
 
+static bool takes_keys(const struct page *g)
+{
+    return json_is_true(json_object_get(g->plan, "ssh_keys"));
+}
+
 static void bundle(struct page *g)
 {
     if (!g->source)
@@ -162,9 +167,9 @@ static void bundle(struct page *g)
                 "winbindd_idmap.tdb autorid.tdb; do [ ! -e $f ] || tdbbackup -s .move $f; done");
     page_say(g,
              "tar -C / -cf - $(cd / && ls var/lib/samba/*.move var/lib/samba/private/*.move "
-             "etc/krb5.keytab 2>/dev/null) | ssh %s 'umask 077; mkdir -p " KEEP
+             "etc/krb5.keytab%s 2>/dev/null) | ssh %s 'umask 077; mkdir -p " KEEP
              "/new && tar -C " KEEP "/new -xf -'",
-             word);
+             takes_keys(g) ? " etc/ssh/ssh_host_*" : "", word);
     page_say(g, "shred -u /var/lib/samba/*.move /var/lib/samba/private/*.move");
 }
 
@@ -230,6 +235,9 @@ static void join(struct page *g)
              "cd " KEEP "/new && for f in $(find . -name '*.move'); do cp ${f} /${f%%.move}; done");
     page_say(g, "[ ! -e " KEEP "/new/etc/krb5.keytab ] || cp -p " KEEP
                 "/new/etc/krb5.keytab /etc/krb5.keytab");
+    if (takes_keys(g))
+        page_say(g, "cp -a /etc/ssh/ssh_host_* " KEEP "/ && cp -p " KEEP
+                    "/new/etc/ssh/ssh_host_* /etc/ssh/ && systemctl reload ssh");
     page_say(g, "rm -f /var/lib/samba/winbindd_cache.tdb /var/cache/samba/winbindd_cache.tdb "
                 "/var/lib/samba/private/netlogon_creds_cli.tdb; net cache flush");
 }
@@ -434,6 +442,8 @@ static void commit(struct page *g)
         page_say(g, "# when this host has not joined by its new name:");
     if (domain && g->source)
         page_say(g, "shred -u /var/lib/samba/private/secrets.tdb /etc/krb5.keytab");
+    if (g->source && takes_keys(g))
+        page_say(g, "shred -u /etc/ssh/ssh_host_* && ssh-keygen -A && systemctl reload ssh");
     page_say(g, "find " KEEP " -type f -exec shred -u {} + && rm -r " KEEP);
 }
 

@@ -116,6 +116,20 @@ static void each_stage_has_its_commands(void **state)
         if (!strstr(all, cases[i].part))
             fail_msg("%s: no \"%s\" in\n%s", cases[i].row, cases[i].part, all);
     }
+    static const struct {
+        const char *row, *host;
+    } keys[] = {
+        {"bundle",           "fs1" },
+        {"destination.join", "new1"},
+        {"source.commit",    "fs1" },
+    };
+    for (int with = 0; with < 2; with++) {
+        (void)json_object_set_new(json_object_get(facts, "plan"), "ssh_keys", json_boolean(with));
+        for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+            CLEANUP(mem_free) char *all = typed(facts, keys[i].row, keys[i].host);
+            assert_int_equal(strstr(all, "etc/ssh/ssh_host_*") != NULL, with);
+        }
+    }
     /* What a host says is no command: a route that is none is left out. */
     CLEANUP(mem_free) char *routes = typed(facts, "destination.addresses", "new1");
     assert_null(strstr(routes, "reboot"));

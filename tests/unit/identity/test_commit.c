@@ -49,6 +49,8 @@ static int end(void **state)
     return 0;
 }
 
+static bool ssh_keys; /* they have moved as well */
+
 static int commit(void)
 {
     Godwit__IdentityOrder o = GODWIT__IDENTITY_ORDER__INIT;
@@ -57,6 +59,7 @@ static int commit(void)
     const struct site host = {.root = host_root, .search = host_bin};
     struct fault why = {.err = 0};
     p.domain = true;
+    p.ssh_keys = ssh_keys;
     o.cutover = host_text(CUTOVER);
     o.role = GODWIT__IDENTITY_ROLE__IDENTITY_SOURCE;
     o.stage = host_text("commit");
@@ -101,11 +104,35 @@ static void who_has_joined_as_nobody_keeps_no_key(void **state)
     assert_int_equal(commit(), 0);
 }
 
+/* What moved is another server's: the source gets others, of the kinds that it had. */
+static void the_source_makes_other_host_keys(void **state)
+{
+    (void)state;
+    host_program("ssh-keygen", "#!/bin/sh\nfor f; do :; done\necho new >$f; echo new >$f.pub\n");
+    host_program("systemctl", "#!/bin/sh\necho \"$*\" >>@/calls\n");
+    host_put("etc/ssh/ssh_host_rsa_key", "moved", 0600);
+    host_put("etc/ssh/ssh_host_rsa_key.pub", "moved", 0644);
+    host_put("etc/ssh/ssh_host_rsa_key.fresh", "broken off", 0600);
+    ssh_keys = true;
+    assert_int_equal(commit(), 0);
+    host_assert_file("etc/ssh/ssh_host_rsa_key", "new\n");
+    host_assert_file("etc/ssh/ssh_host_rsa_key.pub", "new\n");
+    host_assert_file("etc/ssh/ssh_host_rsa_key.moved", "(none)");
+    host_assert_file("etc/ssh/ssh_host_rsa_key.fresh", "(none)");
+    host_assert_file("etc/ssh/ssh_host_ed25519_key", "(none)");
+    assert_true(host_called("try-reload-or-restart ssh.service"));
+    host_put("etc/ssh/ssh_host_rsa_key", "kept", 0600);
+    assert_int_equal(commit(), 0); /* the notes are gone: it was done */
+    host_assert_file("etc/ssh/ssh_host_rsa_key", "kept");
+    ssh_keys = false;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_commit_that_was_broken_off_goes_on),
         cmocka_unit_test_setup_teardown(who_has_joined_as_nobody_keeps_no_key, begin, end),
+        cmocka_unit_test_setup_teardown(the_source_makes_other_host_keys, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

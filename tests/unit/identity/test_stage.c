@@ -17,8 +17,9 @@
 #include "tests/unit/identity/own_host.h"
 #include "tests/unit/test.h"
 
-static bool domain; /* the servers are members of one */
-static bool source; /* this host is the one that lets go */
+static bool domain;   /* the servers are members of one */
+static bool source;   /* this host is the one that lets go */
+static bool ssh_keys; /* the host keys move as well */
 
 static const char ip[] =
     "#!/bin/sh\nif [ \"$1\" = -batch ]; then cat >>@/batch; cat @/after >@/links; exit; fi\n"
@@ -60,7 +61,7 @@ static int begin(void **state)
 static int end(void **state)
 {
     (void)state;
-    domain = source = false;
+    domain = source = ssh_keys = false;
     host_end();
     return 0;
 }
@@ -93,6 +94,7 @@ static int order(const char *stage, Godwit__IdentityAction action, bool *sprung)
     p.old = &fs1;
     p.destination_old = &new1;
     p.domain = domain;
+    p.ssh_keys = ssh_keys;
     p.moves = moves;
     p.n_moves = 1;
     o.cutover = host_text("0123456789abcdef.1");
@@ -372,6 +374,38 @@ static void databases(void **state)
     free(data);
 }
 
+/* What came is sshd's to read, and so is what was. */
+static void host_keys(void **state)
+{
+    (void)state;
+    uint8_t *data = NULL;
+    size_t len = 0;
+    struct fault why = {.err = 0};
+    Godwit__IdentityPlan p = GODWIT__IDENTITY_PLAN__INIT;
+    const struct site v = {.root = host_root, .search = host_bin, .folder = host_home};
+    CLEANUP(mem_free) char *folder = stage_folder(host_home, "0123456789abcdef.1");
+    CLEANUP(mem_free) char *path = xasprintf("%s/bundle", folder);
+    host_put("var/lib/samba/private/secrets.tdb", "secret of fs1", 0600);
+    host_put("etc/ssh/ssh_host_ed25519_key", "key of fs1", 0600);
+    p.ssh_keys = true;
+    assert_int_equal(bundle_make(&v, &p, &data, &len, &why), 0);
+    host_put("etc/ssh/ssh_host_ed25519_key", "key of new1", 0600);
+    assert_int_equal(file_mkdirs(folder, 0700), 0);
+    assert_int_equal(file_write(path, 0600, data, len), 0);
+    free(data);
+    host_put("units", "", 0644);
+    ssh_keys = true;
+    assert_int_equal(act("join"), 0);
+    host_assert_file("etc/ssh/ssh_host_ed25519_key", "key of fs1");
+    CLEANUP(mem_free) char *told = host_get("units");
+    assert_non_null(strstr(told, "try-reload-or-restart ssh.service sshd.service"));
+    host_put("units", "", 0644);
+    assert_int_equal(undo("join"), 0);
+    host_assert_file("etc/ssh/ssh_host_ed25519_key", "key of new1");
+    CLEANUP(mem_free) char *again = host_get("units");
+    assert_non_null(strstr(again, "try-reload-or-restart ssh.service sshd.service"));
+}
+
 #define FS1 "   netbios name = FS1\n   netbios aliases = FSALIAS\n"
 #define DATA "[data]\n   path = /srv\n"
 
@@ -445,6 +479,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(by_hand, begin, end),
         cmocka_unit_test_setup_teardown(sprung, begin, end),
         cmocka_unit_test_setup_teardown(databases, begin, end),
+        cmocka_unit_test_setup_teardown(host_keys, begin, end),
         cmocka_unit_test_setup_teardown(password_timeout, begin, end),
         cmocka_unit_test_setup_teardown(password_timeout_of_nobody, begin, end),
     };
