@@ -407,14 +407,19 @@ static int put_one(const struct lines *l, struct stanza *s, const struct net_wan
 
 static void put_rest(const struct net_want *w, const bool *used, struct buf *b)
 {
+    bool said[2] = {false, false}; /* the gateway of IPv4, of IPv6 */
     for (size_t i = 0; i < w->nadd; i++) {
+        bool six = strchr(w->add[i], ':') != NULL;
+        CLEANUP(mem_free) char *gate = said[six] ? NULL : gateway_of(w, six);
         CLEANUP(mem_free)
-        char *head =
-            xasprintf("iface %s inet%s static", w->name, strchr(w->add[i], ':') ? "6" : "");
+        char *head = xasprintf("iface %s inet%s static", w->name, six ? "6" : "");
         if (used[i])
             continue;
         say(b, head, "");
         say(b, "    address ", w->add[i]);
+        if (gate)
+            say(b, "    gateway ", gate);
+        said[six] = true;
     }
 }
 

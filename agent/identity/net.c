@@ -363,6 +363,31 @@ static void put_routes(struct buf *b, const Godwit__UndoInterface *now, const st
                          now->name));
 }
 
+static const char *metric_of(const char *route)
+{
+    const char *metric = strstr(route, " metric ");
+    return metric ? metric : "";
+}
+
+/* Is it one of these, or has one of these taken its place? */
+static bool is_kept(const struct net_want *w, const char *route)
+{
+    size_t n = strcspn(route, " ");
+    for (size_t k = 0; k < w->nroutes; k++)
+        if (strcspn(w->routes[k], " ") == n && strncmp(w->routes[k], route, n) == 0 &&
+            strcmp(metric_of(w->routes[k]), metric_of(route)) == 0)
+            return true;
+    return false;
+}
+
+/* Behind all else: what went with an address is gone already, and is looked at anew then. */
+static void drop_routes(struct buf *b, const Godwit__UndoInterface *now, const struct net_want *w)
+{
+    for (size_t k = 0; w->exact && k < now->n_routes; k++)
+        if (!is_kept(w, now->routes[k]))
+            put(b, xasprintf("route del %s dev %s\n", now->routes[k], now->name));
+}
+
 static bool routes_stand(const Godwit__UndoInterface *now, const struct net_want *w)
 {
     for (size_t k = 0; k < w->nroutes; k++) {
@@ -401,6 +426,7 @@ char *net_commands(const Godwit__UndoInterface *now, const struct net_want *w)
         }
     if (differs || !routes_stand(now, w))
         put_routes(&b, now, w);
+    drop_routes(&b, now, w);
     char *text = xmemdup(b.data ? b.data : (const uint8_t *)"", b.len);
     buf_done(&b);
     return text;
@@ -537,7 +563,8 @@ static int restore(const struct site *v, const Godwit__UndoInterface *was, struc
                              .ndrop = now->n_addresses,
                              .routes = was->routes,
                              .nroutes = was->n_routes,
-                             .mtu = was->mtu};
+                             .mtu = was->mtu,
+                             .exact = true};
         rc = change(v, now, &w, reterr);
     }
     net_free(n);

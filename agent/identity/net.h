@@ -42,6 +42,7 @@ struct net_want {
     size_t nroutes;
     unsigned mtu;             /* 0: as it is */
     bool free;                /* somebody asked just now: nobody else has what is added */
+    bool exact;               /* routes that are not among these go */
     const char *dns, *domain; /* that came with a lease which ends; NULL: nothing is known */
 };
 bool net_route_valid(const char *text);

@@ -14,6 +14,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
 #include "orchestrator/workload/cutover_parity.h"
+#include "orchestrator/workload/cutover_routes.h"
 
 struct planning {
     const json_t *source, *destination, *settings;
@@ -577,6 +578,7 @@ json_t *cutover_plan(const json_t *source, const json_t *destination, const json
     check_idmap(&g);
     plan_names(&g);
     plan_moves(&g);
+    cutover_routes(source, destination, json_object_get(g.plan, "moves"), checks);
     cutover_parity(source, destination, checks);
     check_shares(&g);
     check_exports(&g);

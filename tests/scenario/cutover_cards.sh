@@ -1,5 +1,6 @@
 #!/bin/bash
-# cutover_cards: a workgroup server with two interfaces, three more names and an IPv6 address moves, and comes back.
+# cutover_cards: a workgroup server with two interfaces, three more names and an IPv6 address moves, and comes back; its default
+# route goes to a destination that has none, and its SSH host keys with it (--ssh-keys): sshd shows them, and the source makes others.
 # limit: 200
 # slow
 . "$(dirname "$0")/lib.sh"
@@ -19,6 +20,11 @@ card() {
 card fs1 12
 card new1 13
 card cl 14
+say "the destination has no way out, and host keys of its own"
+on new1 sh -c 'sed -i "/^Gateway/d" /etc/systemd/network/10-lab.network; networkctl reload; networkctl reconfigure host0'
+until_true 20 "new1 has no default route" on new1 sh -c '! ip -4 route show default | grep -q . && ip -6 addr show dev host0 | grep "fd00:9::13/64" | grep -qv tentative'
+for h in fs1 new1; do on $h sh -c 'rm -f /etc/ssh/ssh_host_*; ssh-keygen -A >/dev/null; systemctl restart ssh'; done
+keys_of() { on cl ssh-keyscan -T 3 -t rsa,ecdsa,ed25519 "$1" 2>/dev/null | cut -d' ' -f2- | sort; } # NAME: what a client sees
 orchestrator_up
 agents_up fs1 new1
 users_on fs1 alice:3001 bob:3002
@@ -38,21 +44,34 @@ everywhere() { # HOST
 everywhere fs1
 godwit job create files --name move --accounts rename --shares pair --pair fs1:/srv/data=new1:/srv/data >/dev/null
 godwit job start move --wait >/dev/null || { godwit job report move; fail "the transfer failed"; }
-all_of() { for h in fs1 new1; do identity_of $h; on $h sh -c 'ip -br addr show dev eth1 | tr -s " "; ip -6 -br addr show dev host0 | tr -s " "'; done; }
+shown() { [ "$(keys_of fs1 | wc -l) $(keys_of new1 | wc -l)" = "3 3" ]; }
+until_true 20 "all keys are shown" shown
+keys=$(keys_of fs1) keys_new=$(keys_of new1)
+[ "$keys" != "$keys_new" ] || fail "both hosts have the same keys"
+shows() { [ "$(keys_of "$1")" = "$2" ]; }
+all_of() { for h in fs1 new1; do identity_of $h; on $h sh -c 'cat /etc/ssh/ssh_host_* | sha256sum; ip -4 route show default; ip -br addr show dev eth1 | tr -s " "; ip -6 -br addr show dev host0 | tr -s " "'; done; }
 before=$(all_of)
 
 say "there"
-godwit cutover run move --source-address "$(admin_of fs1)/24" >/dev/null || { godwit cutover report move; fail "the cutover failed"; }
+godwit cutover run move --ssh-keys --source-address "$(admin_of fs1)/24" >/dev/null || { godwit cutover report move; fail "the cutover failed"; }
 everywhere new1
 refuses cl "$(admin_of fs1)" sales alice || fail "the source still serves users"
+until_true 10 "who comes by SSH sees the same server" shows fs1 "$keys"
+on new1 ip -4 route show default | grep -q "via $(net fs1).1 dev host0" || fail "the default route did not come along: $(on new1 ip route)"
+on new1 grep -qx "Gateway=$(net fs1).1" /etc/systemd/network/10-lab.network || fail "the default route is gone at the next start"
 
 say "and back"
 godwit cutover rollback move >/dev/null || { godwit cutover report move; fail "the rollback failed"; }
 diff <(echo "$before") <(all_of) || fail "the rollback left something"
 everywhere fs1
+until_true 10 "sshd of the source shows its keys" shows fs1 "$keys"
+until_true 10 "sshd of the destination shows its own again" shows new1 "$keys_new"
 
 say "for good"
 godwit cutover run move >/dev/null || { godwit cutover report move; fail "the second cutover failed"; }
 godwit cutover commit move >/dev/null || { godwit cutover report move; fail "the commit failed"; }
 everywhere new1
+until_true 10 "who comes by SSH sees the same server for good" shows fs1 "$keys"
+other() { [ "$(keys_of "$(admin_of fs1)" | wc -l)" = 3 ] && [ -z "$(comm -12 <(keys_of "$(admin_of fs1)") <(echo "$keys"))" ]; }
+until_true 10 "the source shows other keys" other
 say "done"

@@ -141,6 +141,52 @@ static void what_came_by_dhcp_is_kept_by_the_destination(void **state)
 }
 
 #define EASY "{'new_name':'FS1-OLD','source_address':'192.0.2.77/24'}"
+#define WAYS(ways_) "'routes':[" ways_ "],'addresses'"
+
+/* Who answers users behind a router needs the way to them. */
+static void ways_out(void **state)
+{
+    static const struct {
+        const char *from, *to, *moves, *told; /* told NULL: nothing is */
+    } rows[] = {
+        {"'default via 192.0.2.1 metric 100'",      "",                                        "default via 192.0.2.1", "moves along"          },
+        {"'default via 192.0.2.1'",                 "'default via 192.0.2.1'",                 NULL,                    NULL                   },
+        {"'default via 192.0.2.1'",                 "'default via 192.0.2.254'",               NULL,                    "by 192.0.2.254"       },
+        {"'default via 198.51.100.1'",              "",                                        NULL,                    "by nothing of its own"},
+        {"'::/0 via 2001:db8::1 metric 1024'",      "'default via 192.0.2.1'",                 "::/0 via 2001:db8::1",
+         "moves along"                                                                                                                         },
+        {"'203.0.113.0/24 via 192.0.2.2'",          "",                                        NULL,                    "203.0.113.0/24 by"    },
+        {"'203.0.113.0/24 via 192.0.2.2'",          "'203.0.113.0/24 via 192.0.2.2 metric 5'", NULL,                    NULL                   },
+        {"'192.0.2.0/24'",                          "",                                        NULL,                    NULL                   },
+        {"'default via 192.0.2.1 dev eth0;reboot'", "",                                        NULL,                    NULL                   },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        CLEANUP(mem_free) char *a = xasprintf(WAYS("%s"), rows[i].from);
+        CLEANUP(mem_free) char *b = xasprintf(WAYS("%s"), rows[i].to);
+        CLEANUP(mem_free) char *from = with(SOURCE, "'addresses'", a);
+        CLEANUP(mem_free) char *to = with(DESTINATION, "'addresses'", b);
+        json_t *s = read_json(from), *d = read_json(to), *checks = json_array();
+        json_t *o = read_json(EASY);
+        json_t *p = cutover_plan(s, d, o, checks, NULL);
+        CLEANUP(mem_free) char *told = json_dumps(checks, 0);
+        const json_t *ways =
+            json_object_get(json_array_get(json_object_get(p, "moves"), 0), "routes");
+        const char *way = json_string_value(json_array_get(ways, 0));
+        assert_non_null(p);
+        assert_int_equal(json_array_size(ways), rows[i].moves ? 1 : 0);
+        if (rows[i].moves)
+            assert_string_equal(way, rows[i].moves);
+        assert_int_equal(strstr(told, "\"routes\"") != NULL, rows[i].told != NULL);
+        if (rows[i].told && !strstr(told, rows[i].told))
+            fail_msg("row %zu: %s", i, told);
+        json_decref(s);
+        json_decref(d);
+        json_decref(o);
+        json_decref(p);
+        json_decref(checks);
+    }
+}
 
 static void what_cannot_end_well_is_refused(void **state)
 {
@@ -317,6 +363,7 @@ int main(void)
         cmocka_unit_test(addresses_go_to_the_interface_in_their_network),
         cmocka_unit_test(an_address_of_its_own_may_stay),
         cmocka_unit_test(what_came_by_dhcp_is_kept_by_the_destination),
+        cmocka_unit_test(ways_out),
         cmocka_unit_test(what_cannot_end_well_is_refused),
         cmocka_unit_test(ids_in_a_domain_have_to_agree),
         cmocka_unit_test(networks_and_names),

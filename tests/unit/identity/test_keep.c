@@ -86,6 +86,32 @@ static void files(void **state)
     }
 }
 
+/* A way out that comes along is there after a restart too. */
+static void a_new_stanza_has_the_gateway(void **state)
+{
+    static const char before[] = "iface eth0 inet static\n address 192.0.2.8/24\n";
+    char four[] = "192.0.2.7/24", more[] = "192.0.2.9/24", six[] = "2001:db8::7/64",
+         gate[] = "default via 192.0.2.1";
+    char *add[] = {four, more, six}, *routes[] = {gate};
+    const struct net_want w = {.name = "eth0",
+                               .mac = "",
+                               .add = add,
+                               .nadd = ARRAY_SIZE(add),
+                               .routes = routes,
+                               .nroutes = 1};
+    CLEANUP(mem_free) char *once = NULL;
+    CLEANUP(mem_free) char *twice = NULL;
+    (void)state;
+    assert_int_equal(keep_ifupdown(before, &w, &once, NULL), 0);
+    assert_string_equal(once, "iface eth0 inet static\n address 192.0.2.8/24\n"
+                              "iface eth0 inet static\n    address 192.0.2.7/24\n"
+                              "    gateway 192.0.2.1\n"
+                              "iface eth0 inet static\n    address 192.0.2.9/24\n"
+                              "iface eth0 inet6 static\n    address 2001:db8::7/64\n");
+    assert_int_equal(keep_ifupdown(once, &w, &twice, NULL), 0);
+    assert_string_equal(twice, once);
+}
+
 /* Who does not ask any more has what the answer was. */
 static void names_outlive_the_lease(void **state)
 {
@@ -248,6 +274,7 @@ static void managers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(files),
+                                       cmocka_unit_test(a_new_stanza_has_the_gateway),
                                        cmocka_unit_test(names_outlive_the_lease),
                                        cmocka_unit_test(golden_files), cmocka_unit_test(managers)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -118,6 +118,36 @@ static void commands(void **state)
     }
 }
 
+/* On the way back what came with a cutover goes, and what was there takes its own place. */
+static void routes_go_back(void **state)
+{
+    (void)state;
+    char *addresses[] = {(char *)(uintptr_t) "192.0.2.8/24"},
+         *ways[] = {(char *)(uintptr_t) "default via 192.0.2.1",
+                    (char *)(uintptr_t) "198.51.100.0/24 via 192.0.2.2",
+                    (char *)(uintptr_t) "203.0.113.0/24 via 192.0.2.3"},
+         *had[] = {(char *)(uintptr_t) "default via 192.0.2.1 metric 1024",
+                   (char *)(uintptr_t) "203.0.113.0/24 via 192.0.2.4"};
+    Godwit__UndoInterface now = GODWIT__UNDO_INTERFACE__INIT;
+    now.name = (char *)(uintptr_t) "eth0";
+    now.addresses = addresses;
+    now.n_addresses = 1;
+    now.routes = ways;
+    now.n_routes = 3;
+    struct net_want w = {.mac = "", .name = "eth0", .routes = had, .nroutes = 2, .exact = true};
+    CLEANUP(mem_free) char *lines = net_commands(&now, &w);
+    assert_string_equal(lines, "route replace 198.51.100.0/24 via 192.0.2.2 dev eth0\n"
+                               "route replace 203.0.113.0/24 via 192.0.2.3 dev eth0\n"
+                               "route replace default via 192.0.2.1 metric 1024 dev eth0\n"
+                               "route replace 203.0.113.0/24 via 192.0.2.4 dev eth0\n"
+                               "route del default via 192.0.2.1 dev eth0\n"
+                               "route del 198.51.100.0/24 via 192.0.2.2 dev eth0\n");
+    now.routes = had;
+    now.n_routes = 2;
+    CLEANUP(mem_free) char *again = net_commands(&now, &w);
+    assert_string_equal(again, "");
+}
+
 static void words(void **state)
 {
     (void)state;
@@ -201,8 +231,8 @@ static void neighbours(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(parse), cmocka_unit_test(commands),   cmocka_unit_test(words),
-        cmocka_unit_test(arp),   cmocka_unit_test(neighbours),
+        cmocka_unit_test(parse), cmocka_unit_test(commands), cmocka_unit_test(routes_go_back),
+        cmocka_unit_test(words), cmocka_unit_test(arp),      cmocka_unit_test(neighbours),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,133 @@
+/* cutover_routes: users behind a router are answered by the way that the server has to them. Where
+ * the destination has no way out at all the source's moves along; what else it lacks is told. Pure.
+ */
+#include "orchestrator/workload/cutover_routes.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/mem.h"
+#include "orchestrator/workload/cutover_plan.h"
+
+#define ROUTE_MAX 128
+
+/* "198.51.100.0/24 via 192.0.2.2 metric 1024", without the last: that is each host's own. */
+struct route {
+    char to[ROUTE_MAX], via[ROUTE_MAX];
+    bool whole, six;
+};
+
+static const char *text_of(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    return s ? s : "";
+}
+
+/* Only those that lead over another machine: the others are a network's own. */
+static bool parse(const char *text, struct route *ret)
+{
+    const char *via = text ? strstr(text, " via ") : NULL;
+    size_t n = via ? (size_t)(via - text) : 0, m = via ? strcspn(via + 5, " ") : 0;
+    if (n == 0 || n >= ROUTE_MAX || m == 0 || m >= ROUTE_MAX ||
+        strspn(text, "0123456789abcdef.:/ viametrcul") != strlen(text))
+        return false;
+    memcpy(ret->to, text, n);
+    ret->to[n] = '\0';
+    memcpy(ret->via, via + 5, m);
+    ret->via[m] = '\0';
+    ret->six = strchr(ret->via, ':') != NULL;
+    ret->whole = strcmp(ret->to, "default") == 0 || strcmp(ret->to, "::/0") == 0;
+    return true;
+}
+
+/* The destination's to the same place, whatever its interface. */
+static bool find(const json_t *destination, const struct route *want, struct route *ret)
+{
+    size_t i, k;
+    const json_t *interface, *one;
+    json_array_foreach(json_object_get(destination, "interfaces"), i, interface)
+    {
+        json_array_foreach(json_object_get(interface, "routes"), k, one)
+        {
+            if (parse(json_string_value(one), ret) && ret->six == want->six &&
+                strcmp(ret->to, want->to) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+static json_t *move_from(const json_t *moves, const char *mac)
+{
+    size_t i;
+    json_t *m;
+    json_array_foreach(moves, i, m)
+    {
+        if (strcasecmp(text_of(m, "from_mac"), mac) == 0)
+            return m;
+    }
+    return NULL;
+}
+
+/* Is the router in a network whose address moves? Then the destination reaches it too. */
+static bool is_reached(const json_t *move, const struct route *r)
+{
+    size_t i;
+    const json_t *a;
+    json_array_foreach(json_object_get(move, "addresses"), i, a)
+    {
+        const char *address = text_of(a, "address"), *slash = strchr(address, '/');
+        CLEANUP(mem_free) char *router = xasprintf("%s%s", r->via, slash ? slash : "");
+        if (cutover_same_network(router, address))
+            return true;
+    }
+    return false;
+}
+
+static void add(json_t *checks, const char *result, const char *text, const char *remedy)
+{
+    (void)json_array_append_new(checks, json_pack("{s:s,s:s,s:s,s:s}", "id", "routes", "result",
+                                                  result, "text", text, "remedy", remedy));
+}
+
+static void look(const json_t *destination, json_t *move, const struct route *r, json_t *checks)
+{
+    struct route own;
+    bool has = find(destination, r, &own);
+    CLEANUP(mem_free) char *text = NULL;
+    if (has && strcmp(own.via, r->via) == 0)
+        return;
+    if (!has && r->whole && is_reached(move, r)) {
+        CLEANUP(mem_free) char *line = xasprintf("%s via %s", r->to, r->via);
+        (void)json_array_append_new(json_object_get(move, "routes"), json_string(line));
+        text = xasprintf("the destination has no default route: that by %s moves along", r->via);
+        add(checks, "pass", text, "");
+        return;
+    }
+    text = has ? xasprintf("the source reaches %s by %s, the destination by %s", r->to, r->via,
+                           own.via)
+               : xasprintf("the source reaches %s by %s, the destination by nothing of its own",
+                           r->to, r->via);
+    add(checks, "warn", text,
+        "where users stand behind that router: write the route into the destination's network file "
+        "first");
+}
+
+void cutover_routes(const json_t *source, const json_t *destination, json_t *moves, json_t *checks)
+{
+    size_t i, k;
+    const json_t *interface, *one;
+    json_array_foreach(json_object_get(source, "interfaces"), i, interface)
+    {
+        json_t *move = move_from(moves, text_of(interface, "mac"));
+        struct route r;
+        json_array_foreach(json_object_get(interface, "routes"), k, one)
+        {
+            if (move && parse(json_string_value(one), &r))
+                look(destination, move, &r, checks);
+        }
+    }
+}
