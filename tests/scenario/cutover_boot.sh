@@ -1,8 +1,8 @@
 #!/bin/bash
 # cutover_boot: hosts that restart where it hurts: a destination that is switched off in the middle of the swap and on
 # again when the source serves; both right after a rollback, after 100 % and after the commit; a source that loses power
-# when its successor takes over; a destination that was given up at 100 % and comes up all the same. The right one serves, and never two answer for the server's address.
-# limit: 600
+# when its successor takes over; an orchestrator that nobody hears any more; a destination that was given up at 100 % and comes up all the same. The right one serves, and never two answer for the server's address.
+# limit: 800
 # slow
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cutlib.sh"
@@ -63,6 +63,19 @@ if is "cut over"; then
 fi
 serves fs1 "the source lost power, and all was taken back"
 same "after the source's power cut"
+
+say "nobody hears the orchestrator any more in the middle of the swap: each host goes back by its own timer"
+run --wait=no >/dev/null
+until_true 60 "the source has stopped Samba" noted fs1 stop.note
+lab cut orch new1
+lab cut orch fs1
+until_true 60 "the destination has gone back" on new1 sh -c '[ "$(hostname)" = new1 ] && ls /var/lib/godwit/agent/cutover/*/sprung >/dev/null 2>&1'
+serves fs1 "nobody heard the orchestrator"
+lab heal orch new1
+lab heal orch fs1
+until_true 90 "all is taken back" is "rolled back"
+serves fs1 "the orchestrator is heard again"
+same "after both timers"
 
 say "there, and back, and both restart at once"
 run >/dev/null || { godwit cutover report move; fail "the cutover failed"; }
