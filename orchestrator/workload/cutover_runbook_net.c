@@ -136,6 +136,15 @@ static void swap_rest(struct page *g, const json_t *interface, const char *file,
                  in, name, file);
 }
 
+/* The command that finds it; malloc'd. */
+static char *finder(bool netplan, const char *name)
+{
+    return netplan ? xasprintf("grep -lsE '^[[:space:]]+%s:' /etc/netplan/*.yaml | tail -1", name)
+                   : xasprintf("grep -lsE '^[[:space:]]*iface[[:space:]]+%s[[:space:]]' "
+                               "/etc/network/interfaces /etc/network/interfaces.d/* | head -1",
+                               name);
+}
+
 /* The first that goes makes place for the first that comes: so what stands beside it (a gateway,
  * name servers) stays with the interface. */
 static void keep_swapped(struct page *g, const json_t *interface, const struct swap *w)
@@ -144,12 +153,7 @@ static void keep_swapped(struct page *g, const json_t *interface, const struct s
     const char *name = page_text(interface, "name");
     if (!finds_file(interface))
         return;
-    CLEANUP(mem_free)
-    char *file = netplan
-                     ? xasprintf("grep -lsE '^[[:space:]]+%s:' /etc/netplan/*.yaml | tail -1", name)
-                     : xasprintf("grep -lsE '^[[:space:]]*iface[[:space:]]+%s[[:space:]]' "
-                                 "/etc/network/interfaces /etc/network/interfaces.d/* | head -1",
-                                 name);
+    CLEANUP(mem_free) char *file = finder(netplan, name);
     size_t both = w->nin < w->nout ? w->nin : w->nout;
     for (size_t i = 0; i < both; i++)
         swap_one(g, file, netplan, w->out[i], w->in[i]);
@@ -175,8 +179,46 @@ static void address_add(struct page *g, const json_t *interface, const char *add
         page_say(g, "arping -U -c 2 -w 2 -I %s %s", name, b);
 }
 
+/* Where the file has no address that another could stand for. */
+static bool asks_by_stanza(const struct page *g, const json_t *interface, const json_t *move)
+{
+    size_t i;
+    const json_t *a;
+    if (!g->source || strcmp(page_text(interface, "manager"), "ifupdown") != 0)
+        return false;
+    json_array_foreach(json_object_get(move, "addresses"), i, a)
+    {
+        if (json_is_true(json_object_get(a, "dynamic")))
+            return true;
+    }
+    return false;
+}
+
+/* The stanza that asks becomes one that says: what the host keeps, and the way out that had come
+ * with the lease. */
+static void stanza_drop(struct page *g, const char *name, const json_t *move)
+{
+    static const char plain[] = "0123456789abcdefABCDEF.:/";
+    const char *keeps = page_text(move, "source_keeps");
+    const char *route =
+        json_string_value(json_array_get(json_object_get(move, "source_routes"), 0));
+    const char *gate = route && strncmp(route, "default via ", 12) == 0 ? route + 12 : "";
+    bool own = *keeps && strspn(keeps, plain) == strlen(keeps);
+    CLEANUP(mem_free) char *file = finder(false, name);
+    CLEANUP(mem_free)
+    char *way = own && *gate && strspn(gate, plain) == strlen(gate)
+                    ? xasprintf("\\n    gateway %s", gate)
+                    : xstrdup("");
+    CLEANUP(mem_free)
+    char *stanza = own ? xasprintf("static\\n    address %s%s", keeps, way) : xstrdup("manual");
+    page_say(g,
+             "kill $(cat /run/dhclient.%s.pid); F=$(%s); sed -i -E 's#^([[:space:]]*iface"
+             "[[:space:]]+%s[[:space:]]+inet[[:space:]]+)dhcp#\\1%s#' $F",
+             name, file, name, stanza);
+}
+
 /* What came by DHCP comes again, to the same card, until its client is told not to ask. */
-static void lease_drop(struct page *g, const json_t *interface)
+static void lease_drop(struct page *g, const json_t *interface, const json_t *move)
 {
     CLEANUP(mem_free) char *name = runbook_word(page_text(interface, "name"));
     const char *manager = page_text(interface, "manager");
@@ -188,11 +230,8 @@ static void lease_drop(struct page *g, const json_t *interface)
             "via \\([0-9.]*\\).*/\\1/p'); [ -z \"$G\" ] || sed -i \"0,/^\\[Network\\]/ "
             "s||&\\nGateway=$G|\" $F; networkctl reload",
             name, name);
-    else if (strcmp(manager, "ifupdown") == 0)
-        page_say(g,
-                 "kill $(cat /run/dhclient.%s.pid); sed -i -E 's#^([[:space:]]*iface[[:space:]]+%s"
-                 "[[:space:]]+inet[[:space:]]+)dhcp#\\1manual#' /etc/network/interfaces",
-                 name, name);
+    else if (strcmp(manager, "ifupdown") == 0 && finds_file(interface))
+        stanza_drop(g, page_text(interface, "name"), move);
     else
         page_say(g, "# %s has %s: it is not to ask by DHCP any more",
                  *manager ? manager : "nobody that is known", name);
@@ -219,10 +258,12 @@ static void one_move(struct page *g, const json_t *move)
     CLEANUP(mem_free) char *name = runbook_word(page_text(i, "name"));
     struct swap w[2] = {{.nin = 0}, {.nin = 0}};
     const char *const lists[] = {"addresses", "gives_up"};
+    bool stanza = asks_by_stanza(g, i, move);
     if (g->source) {
         page_say(g, "sysctl -qw net.ipv4.conf.%s.promote_secondaries=1", name);
         if (*keeps && !has_address(i, keeps)) {
-            swap_add(w, true, keeps);
+            if (!stanza)
+                swap_add(w, true, keeps);
             address_add(g, i, keeps);
         }
     }
@@ -231,13 +272,14 @@ static void one_move(struct page *g, const json_t *move)
         {
             const char *address = page_text(a, "address");
             bool comes = !g->source && k == 0;
-            swap_add(w, comes, address);
+            if (!stanza || !json_is_true(json_object_get(a, "dynamic")))
+                swap_add(w, comes, address);
             if (comes)
                 address_add(g, i, address);
             else
                 address_drop(g, i, address);
             if (!comes && json_is_true(json_object_get(a, "dynamic")))
-                lease_drop(g, i);
+                lease_drop(g, i, move);
         }
     for (size_t k = 0; k < 2; k++)
         keep_swapped(g, i, &w[k]);

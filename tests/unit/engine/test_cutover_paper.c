@@ -171,6 +171,30 @@ static void files_of_other_managers_are_edited(void **state)
     }
 }
 
+/* The stanza that asked says what the host keeps, and asks no more. */
+static void who_asked_by_dhcp_asks_no_more(void **state)
+{
+    (void)state;
+    json_t *facts = facts_of(true, "");
+    json_t *nic =
+        json_array_get(json_object_get(json_object_get(facts, "source"), "interfaces"), 0);
+    json_t *move = json_array_get(json_object_get(json_object_get(facts, "plan"), "moves"), 0);
+    (void)json_object_set_new(nic, "manager", json_string("ifupdown"));
+    (void)json_object_set_new(json_array_get(json_object_get(move, "addresses"), 0), "dynamic",
+                              json_true());
+    (void)json_object_set_new(move, "source_routes", json_pack("[s]", "default via 192.0.2.1"));
+    CLEANUP(mem_free) char *all = typed(facts, "source.addresses", "fs1");
+    assert_non_null(strstr(all, "kill $(cat /run/dhclient.eth0.pid); F=$(grep -lsE "));
+    assert_non_null(strstr(all, "sed -i -E 's#^([[:space:]]*iface[[:space:]]+eth0[[:space:]]+inet"
+                                "[[:space:]]+)dhcp#\\1static\\n    address 192.0.2.77/24\\n"
+                                "    gateway 192.0.2.1#' $F\n"));
+    assert_null(strstr(all, ">>$F")); /* once */
+    (void)json_object_set_new(move, "source_routes", json_pack("[s]", "default via x#;reboot"));
+    CLEANUP(mem_free) char *bad = typed(facts, "source.addresses", "fs1");
+    assert_null(strstr(bad, "reboot"));
+    json_decref(facts);
+}
+
 static void without_a_plan_nothing_is_typed(void **state)
 {
     (void)state;
@@ -299,6 +323,7 @@ int main(void)
         cmocka_unit_test(words_of_a_shell_stay_words),
         cmocka_unit_test(each_stage_has_its_commands),
         cmocka_unit_test(files_of_other_managers_are_edited),
+        cmocka_unit_test(who_asked_by_dhcp_asks_no_more),
         cmocka_unit_test(without_a_plan_nothing_is_typed),
         cmocka_unit_test(the_identity_is_judged_line_by_line),
         cmocka_unit_test(what_nobody_planned_is_told),
