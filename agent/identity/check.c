@@ -343,6 +343,10 @@ static void check_manager(struct checking *c, const Godwit__IdentityMove *m,
         drop[w.ndrop++] = m->gives_up[k]->address;
     if (c->source && *m->source_keeps)
         add[w.nadd++] = m->source_keeps;
+    if (!c->source) {
+        w.routes = m->routes;
+        w.nroutes = m->n_routes;
+    }
     CLEANUP(mem_free) char *file = NULL;
     const char *who = keep_name(keep_find(&c->r->site, i->name, &file));
     CLEANUP(mem_free) char *id = xasprintf("interface %s", i->name);

@@ -209,62 +209,81 @@ static void edit_dhcp(struct file *f, const yaml_node_t *one, const struct chang
         replace(f, dhcp, "false");
 }
 
-static char *gateway_of(const struct net_want *w, bool six)
+static bool is_default(const char *to)
 {
-    for (size_t i = 0; i < w->nroutes; i++) {
-        const char *r = w->routes[i], *via = strstr(r, " via ");
-        bool whole = strncmp(r, "default", 7) == 0 || strncmp(r, "::/0", 4) == 0;
-        if (whole && via && (strchr(r, ':') != NULL) == six)
-            return xmemdup(via + 5, strcspn(via + 5, " "));
-    }
-    return NULL;
+    return strcmp(to, "default") == 0 || strcmp(to, "0.0.0.0/0") == 0 || strcmp(to, "::/0") == 0;
 }
 
-static bool is_default(const char *to, const char *via, bool six)
+/* Does an entry lead there already? Then by this way from now on. */
+static bool goes_there(struct file *f, const yaml_node_t *seq, const struct keep_way *way)
 {
-    return to && via && (strchr(via, ':') != NULL) == six &&
-           (strcmp(to, "default") == 0 || strcmp(to, "0.0.0.0/0") == 0 || strcmp(to, "::/0") == 0);
-}
-
-static void edit_routes(struct file *f, const yaml_node_t *one, const char *gate, bool six)
-{
-    const yaml_node_t *seq = value_of(f, one, "routes", NULL);
-    CLEANUP(mem_free)
-    char *item = xasprintf("{to: \"%s\", via: \"%s\"}", six ? "::/0" : "0.0.0.0/0", gate);
-    CLEANUP(mem_free) char *list = xasprintf("[%s]", item);
-    if (!seq || seq->type != YAML_SEQUENCE_NODE) {
-        insert(f, one, "routes", list);
-        return;
-    }
     for (yaml_node_item_t *i = seq->data.sequence.items.start; i < seq->data.sequence.items.top;
          i++) {
         const yaml_node_t *route = yaml_document_get_node(&f->doc, *i);
         const yaml_node_t *via = value_of(f, route, "via", NULL);
-        CLEANUP(mem_free) char *quoted = xasprintf("\"%s\"", gate);
-        if (!is_default(scalar(value_of(f, route, "to", NULL)), scalar(via), six))
+        const char *to = scalar(value_of(f, route, "to", NULL)), *now = scalar(via);
+        CLEANUP(mem_free) char *quoted = xasprintf("\"%s\"", way->via);
+        if (!to || !now || (strchr(now, ':') != NULL) != way->six ||
+            !(way->whole ? is_default(to) : strcmp(to, way->to) == 0))
             continue;
-        if (strcmp(scalar(via), gate) != 0)
+        if (strcmp(now, way->via) != 0)
             replace(f, via, quoted);
+        return true;
+    }
+    return false;
+}
+
+/* items: "{to: …, via: …}", joined as a flow has them, or one a line at that column. */
+static void add_item(char **items, const struct keep_way *way, const yaml_node_t *seq)
+{
+    bool block = seq && seq->data.sequence.style != YAML_FLOW_SEQUENCE_STYLE;
+    const char *to = !way->whole ? way->to : way->six ? "::/0" : "0.0.0.0/0";
+    char *more = block ? xasprintf("%s- {to: \"%s\", via: \"%s\"}\n%*s", *items, to, way->via,
+                                   (int)seq->start_mark.column, "")
+                       : xasprintf("%s%s{to: \"%s\", via: \"%s\"}", *items, **items ? ", " : "", to,
+                                   way->via);
+    free(*items);
+    *items = more;
+}
+
+static void put_items(struct file *f, const yaml_node_t *one, const yaml_node_t *seq,
+                      const char *items)
+{
+    CLEANUP(mem_free) char *list = xasprintf("[%s]", items);
+    if (!*items)
+        return;
+    if (!seq) {
+        insert(f, one, "routes", list);
         return;
     }
     bool flow = seq->data.sequence.style == YAML_FLOW_SEQUENCE_STYLE;
     size_t at = seq->start_mark.index + (flow ? 1 : 0);
     bool empty = seq->data.sequence.items.start == seq->data.sequence.items.top;
-    put(f, at, at,
-        flow ? xasprintf("%s%s", item, empty ? "" : ", ")
-             : xasprintf("- %s\n%*s", item, (int)seq->start_mark.column, ""));
+    put(f, at, at, xasprintf("%s%s", items, flow && !empty ? ", " : ""));
 }
 
-static void edit_gateway(struct file *f, const yaml_node_t *one, bool six)
+/* gateway4 is older than routes, and stays where it stands. */
+static bool is_gateway(struct file *f, const yaml_node_t *one, const struct keep_way *way)
 {
-    CLEANUP(mem_free) char *gate = gateway_of(f->w, six);
-    const yaml_node_t *old = value_of(f, one, six ? "gateway6" : "gateway4", NULL);
-    if (!gate)
-        return;
-    if (!scalar(old))
-        edit_routes(f, one, gate, six);
-    else if (strcmp(scalar(old), gate) != 0)
-        replace(f, old, gate);
+    const yaml_node_t *old = value_of(f, one, way->six ? "gateway6" : "gateway4", NULL);
+    if (!way->whole || !scalar(old))
+        return false;
+    if (strcmp(scalar(old), way->via) != 0)
+        replace(f, old, way->via);
+    return true;
+}
+
+static void edit_routes(struct file *f, const yaml_node_t *one)
+{
+    const yaml_node_t *seq = value_of(f, one, "routes", NULL);
+    CLEANUP(mem_free) char *items = xstrdup("");
+    struct keep_way way;
+    seq = seq && seq->type == YAML_SEQUENCE_NODE ? seq : NULL;
+    for (size_t i = 0; i < f->w->nroutes; i++)
+        if (keep_way(f->w->routes[i], &way) && !is_gateway(f, one, &way) &&
+            (!seq || !goes_there(f, seq, &way)))
+            add_item(&items, &way, seq);
+    put_items(f, one, seq, items);
 }
 
 /* ── writing ── */
@@ -323,10 +342,10 @@ static int edit(struct file *f)
     struct changed c = {.list = xstrdup("")};
     const yaml_node_t *one = find(f);
     int rc = one ? edit_addresses(f, one, &c) : -EOPNOTSUPP;
-    for (int six = 0; rc == 0 && six < 2; six++) {
+    for (int six = 0; rc == 0 && six < 2; six++)
         edit_dhcp(f, one, &c, six);
-        edit_gateway(f, one, six);
-    }
+    if (rc == 0)
+        edit_routes(f, one);
     free(c.list);
     return rc;
 }

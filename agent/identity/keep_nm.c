@@ -19,7 +19,9 @@ struct family {
     bool six, there, dropped, automatic;
     char *list[ADDRESSES];
     size_t n;
-    char *gateway; /* NULL: none */
+    char *gateway;   /* NULL: none */
+    unsigned routes; /* the last one's number */
+    char *ways;      /* "198.51.100.0/24,192.0.2.2\n…", to be added; NULL: none */
     bool differs;
 };
 
@@ -46,6 +48,16 @@ static bool is_key(const char *line, const char *key)
 {
     size_t n = strlen(key);
     return strncmp(line, key, n) == 0 && line[n + strspn(line + n, " ")] == '=';
+}
+
+/* "route1": its number; 0: another line. "route1_options" is one. */
+static unsigned route_number(const char *line)
+{
+    char *end = NULL;
+    if (strncmp(line, "route", 5) != 0 || !isdigit((unsigned char)line[5]))
+        return 0;
+    unsigned long n = strtoul(line + 5, &end, 10);
+    return end[strspn(end, " ")] == '=' && n < ADDRESSES ? (unsigned)n : 0;
 }
 
 static char *value_of(const char *line)
@@ -88,6 +100,8 @@ static void read_family(const char *text, struct family *f)
         if (!in)
             continue;
         CLEANUP(mem_free) char *value = value_of(at);
+        if (route_number(at) > f->routes)
+            f->routes = route_number(at);
         if (is_address_key(at))
             read_value(f, at);
         else if (is_key(at, "gateway") && *value) {
@@ -131,7 +145,36 @@ static void drop(struct family *f, const struct net_want *w)
     f->n = kept;
 }
 
-static void change(struct family *f, const struct net_want *w)
+/* "route2=198.51.100.0/24,192.0.2.2,100": the last is what it costs. */
+static bool has_way(const char *text, const struct keep_way *way)
+{
+    CLEANUP(mem_free) char *want = xasprintf("%s,%s", way->to, way->via);
+    bool in = false;
+    for (const char *at = text; *at; at = next_line(at)) {
+        if (*at == '[')
+            in = is_section(at, way->six);
+        CLEANUP(mem_free) char *value = in && route_number(at) ? value_of(at) : NULL;
+        size_t n = strlen(want);
+        if (value && strncmp(value, want, n) == 0 && (!value[n] || value[n] == ','))
+            return true;
+    }
+    return false;
+}
+
+static void add_ways(struct family *f, const char *text, const struct net_want *w)
+{
+    struct keep_way way;
+    for (size_t i = 0; i < w->nroutes; i++) {
+        if (!keep_way(w->routes[i], &way) || way.whole || way.six != f->six || has_way(text, &way))
+            continue;
+        char *more = xasprintf("%s%s,%s\n", f->ways ? f->ways : "", way.to, way.via);
+        free(f->ways);
+        f->ways = more;
+        f->differs = true;
+    }
+}
+
+static void change(struct family *f, const char *text, const struct net_want *w)
 {
     char *gate = gateway_of(w, f->six);
     drop(f, w);
@@ -151,6 +194,7 @@ static void change(struct family *f, const struct net_want *w)
         gate = NULL;
     }
     free(gate);
+    add_ways(f, text, w);
 }
 
 static void say(struct buf *b, char *line)
@@ -174,6 +218,9 @@ static void put_family(struct buf *b, const struct family *f, const struct net_w
     for (size_t i = 0; i < f->n; i++)
         say(b, xasprintf("address%zu=%s%s%s\n", i + 1, f->list[i], i == 0 && f->gateway ? "," : "",
                          i == 0 && f->gateway ? f->gateway : ""));
+    unsigned n = f->routes;
+    for (const char *at = f->ways ? f->ways : ""; *at; at = next_line(at))
+        say(b, xasprintf("route%u=%.*s\n", ++n, (int)strcspn(at, "\n"), at));
 }
 
 static void write_all(const char *text, struct family f[2], const struct net_want *w, struct buf *b)
@@ -205,7 +252,7 @@ int keep_networkmanager(const char *text, const struct net_want *w, char **ret,
     struct buf b;
     for (int i = 0; i < 2; i++) {
         read_family(text, &f[i]);
-        change(&f[i], w);
+        change(&f[i], text, w);
     }
     buf_init(&b, OUT_MAX);
     write_all(text, f, w, &b);
@@ -217,6 +264,7 @@ int keep_networkmanager(const char *text, const struct net_want *w, char **ret,
         for (size_t k = 0; k < f[i].n; k++)
             free(f[i].list[k]);
         free(f[i].gateway);
+        free(f[i].ways);
     }
     return over ? fault_set(reterr, FAULT_STOP_JOB, EFBIG, "the file is too large") : 0;
 }

@@ -77,6 +77,21 @@ static char *gateway_of(const struct net_want *w, bool six)
     return NULL;
 }
 
+bool keep_way(const char *route, struct keep_way *ret)
+{
+    const char *via = strstr(route, " via ");
+    size_t n = via ? (size_t)(via - route) : 0, m = via ? strcspn(via + 5, " ") : 0;
+    if (n == 0 || n >= sizeof ret->to || m == 0 || m >= sizeof ret->via)
+        return false;
+    memcpy(ret->to, route, n);
+    ret->to[n] = '\0';
+    memcpy(ret->via, via + 5, m);
+    ret->via[m] = '\0';
+    ret->six = strchr(ret->via, ':') != NULL;
+    ret->whole = strcmp(ret->to, "default") == 0 || strcmp(ret->to, "::/0") == 0;
+    return true;
+}
+
 /* ── networkd ── */
 
 /* The value of "KEY = value", trimmed, malloc'd; NULL: another line. */
@@ -213,6 +228,34 @@ static bool is_replaced(struct unit *u, const char *line, struct buf *b)
     return true;
 }
 
+static bool has_way(const struct unit *u, const struct keep_way *way)
+{
+    for (size_t i = 0; i < u->l.n; i = section_end(&u->l, i)) {
+        bool to = false, via = false;
+        for (size_t k = i; is_section(u->l.at[i], "Route") && k < section_end(&u->l, i); k++) {
+            CLEANUP(mem_free) char *a = value_of(u->l.at[k], "Destination");
+            CLEANUP(mem_free) char *b = value_of(u->l.at[k], "Gateway");
+            to = to || (a && strcmp(a, way->to) == 0);
+            via = via || (b && strcmp(b, way->via) == 0);
+        }
+        if (to && via)
+            return true;
+    }
+    return false;
+}
+
+static void put_ways(const struct unit *u, struct buf *b)
+{
+    struct keep_way way;
+    for (size_t i = 0; i < u->w->nroutes; i++) {
+        if (!keep_way(u->w->routes[i], &way) || way.whole || has_way(u, &way))
+            continue;
+        say(b, "[Route]", "");
+        say(b, "Destination=", way.to);
+        say(b, "Gateway=", way.via);
+    }
+}
+
 static void write_unit(struct unit *u, struct buf *b)
 {
     bool in = false, done = false;
@@ -232,6 +275,7 @@ static void write_unit(struct unit *u, struct buf *b)
         say(b, "[Network]", "");
         put_network(u, b);
     }
+    put_ways(u, b);
 }
 
 int keep_networkd(const char *text, const struct net_want *w, char **ret, struct fault *reterr)
@@ -335,6 +379,19 @@ static const char *same_family(const struct net_want *w, bool *used, bool six)
     return NULL;
 }
 
+static void put_ups(const struct net_want *w, bool six, struct buf *b)
+{
+    struct keep_way way;
+    for (size_t i = 0; i < w->nroutes; i++) {
+        if (!keep_way(w->routes[i], &way) || way.whole || way.six != six)
+            continue;
+        CLEANUP(mem_free)
+        char *line =
+            xasprintf("    up ip route replace %s via %s dev %s", way.to, way.via, w->name);
+        say(b, line, "");
+    }
+}
+
 /* The stanza with another address; its other lines stay, but for the old mask and gateway. */
 static void put_stanza(const struct lines *l, const struct stanza *s, const char *address,
                        const struct net_want *w, struct buf *b)
@@ -346,6 +403,7 @@ static void put_stanza(const struct lines *l, const struct stanza *s, const char
     say(b, "    address ", address);
     if (gate)
         say(b, "    gateway ", gate);
+    put_ups(w, s->six, b);
     for (size_t i = s->from + 1; i < s->to; i++) {
         bool some = words_of(l->at[i], copy, sizeof copy, word);
         if (some && (strcmp(word[0], "address") == 0 || strcmp(word[0], "netmask") == 0 ||
@@ -419,6 +477,8 @@ static void put_rest(const struct net_want *w, const bool *used, struct buf *b)
         say(b, "    address ", w->add[i]);
         if (gate)
             say(b, "    gateway ", gate);
+        if (!said[six])
+            put_ups(w, six, b);
         said[six] = true;
     }
 }

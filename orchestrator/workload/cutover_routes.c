@@ -1,6 +1,6 @@
 /* cutover_routes: users behind a router are answered by the way that the server has to them. Where
- * the destination has no way out at all the source's moves along; what else it lacks is told. Pure.
- */
+ * the destination has none the source's moves along with the address by which the router is
+ * reached; where it has another it is told. Pure. */
 #include "orchestrator/workload/cutover_routes.h"
 
 #include <stdbool.h>
@@ -13,6 +13,7 @@
 #include "orchestrator/workload/cutover_plan.h"
 
 #define ROUTE_MAX 128
+#define ROUTES_MAX 64 /* of one move */
 
 /* "198.51.100.0/24 via 192.0.2.2 metric 1024", without the last: that is each host's own. */
 struct route {
@@ -100,10 +101,12 @@ static void look(const json_t *destination, json_t *move, const struct route *r,
     CLEANUP(mem_free) char *text = NULL;
     if (has && strcmp(own.via, r->via) == 0)
         return;
-    if (!has && r->whole && is_reached(move, r)) {
+    json_t *routes = json_object_get(move, "routes");
+    if (!has && is_reached(move, r) && json_array_size(routes) < ROUTES_MAX) {
         CLEANUP(mem_free) char *line = xasprintf("%s via %s", r->to, r->via);
-        (void)json_array_append_new(json_object_get(move, "routes"), json_string(line));
-        text = xasprintf("the destination has no default route: that by %s moves along", r->via);
+        (void)json_array_append_new(routes, json_string(line));
+        text = xasprintf("the destination has no way to %s: that by %s moves along",
+                         r->whole ? "other networks" : r->to, r->via);
         add(checks, "pass", text, "");
         return;
     }

@@ -289,6 +289,8 @@ static void one_move(struct page *g, const json_t *move)
         if (!g->source && strspn(raw, "abcdefghijklmnopqrstuvwxyz0123456789.:/ ") == strlen(raw))
             page_say(g, "ip route replace %s dev %s", raw, name);
     }
+    if (!g->source && json_array_size(json_object_get(move, "routes")) > 0)
+        page_say(g, "# write these routes into the network file of %s too", name);
 }
 
 void page_addresses(struct page *g)

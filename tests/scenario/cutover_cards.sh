@@ -1,7 +1,7 @@
 #!/bin/bash
-# cutover_cards: a workgroup server with two interfaces, three more names and an IPv6 address moves, and comes back; its default
-# route goes to a destination that has none, and its SSH host keys with it (--ssh-keys): sshd shows them, and the source makes others.
-# Last by a map: to a card without an address.
+# cutover_cards: a workgroup server with two interfaces, three more names and an IPv6 address moves, and comes back; its routes go to
+# a destination that has none, and its SSH host keys with it (--ssh-keys): sshd shows them, and the source makes others. Last by a
+# map: to a card without an address.
 # limit: 260
 # slow
 . "$(dirname "$0")/lib.sh"
@@ -21,7 +21,9 @@ card() {
 card fs1 12
 card new1 13
 card cl 14
-say "the destination has no way out, and host keys of its own"
+say "the destination has no way out, and host keys of its own; the source has a way to a network behind a router"
+on fs1 sh -c "printf '[Route]\nDestination=203.0.113.0/24\nGateway=$(net fs1).1\n' >>/etc/systemd/network/10-lab.network; networkctl reload; networkctl reconfigure host0"
+until_true 20 "fs1 has its addresses and its ways" on fs1 sh -c 'ip -4 route show | grep -q "^203.0.113.0/24 via" && ip -6 addr show dev host0 | grep "fd00:9::12/64" | grep -qv tentative'
 on new1 sh -c 'sed -i "/^Gateway/d" /etc/systemd/network/10-lab.network; networkctl reload; networkctl reconfigure host0'
 until_true 20 "new1 has no default route" on new1 sh -c '! ip -4 route show default | grep -q . && ip -6 addr show dev host0 | grep "fd00:9::13/64" | grep -qv tentative'
 for h in fs1 new1; do on $h sh -c 'rm -f /etc/ssh/ssh_host_*; ssh-keygen -A >/dev/null; systemctl restart ssh'; done
@@ -50,7 +52,7 @@ until_true 20 "all keys are shown" shown
 keys=$(keys_of fs1) keys_new=$(keys_of new1)
 [ "$keys" != "$keys_new" ] || fail "both hosts have the same keys"
 shows() { [ "$(keys_of "$1")" = "$2" ]; }
-all_of() { for h in fs1 new1; do identity_of $h; on $h sh -c 'cat /etc/ssh/ssh_host_* | sha256sum; ip -4 route show default; ip -br addr show dev eth1 | tr -s " "; ip -6 -br addr show dev host0 | tr -s " "'; done; }
+all_of() { for h in fs1 new1; do identity_of $h; on $h sh -c 'cat /etc/ssh/ssh_host_* | sha256sum; ip -4 route show | grep -v " proto kernel" | sed "s/ proto .*//" | sort; ip -br addr show dev eth1 | tr -s " "; ip -6 -br addr show dev host0 | tr -s " "'; done; }
 before=$(all_of)
 
 say "there"
@@ -59,7 +61,10 @@ everywhere new1
 refuses cl "$(admin_of fs1)" sales alice || fail "the source still serves users"
 until_true 10 "who comes by SSH sees the same server" shows fs1 "$keys"
 on new1 ip -4 route show default | grep -q "via $(net fs1).1 dev host0" || fail "the default route did not come along: $(on new1 ip route)"
-on new1 grep -qx "Gateway=$(net fs1).1" /etc/systemd/network/10-lab.network || fail "the default route is gone at the next start"
+on new1 ip -4 route show | grep -q "^203.0.113.0/24 via $(net fs1).1 dev host0" || fail "the way to the network behind the router did not come along: $(on new1 ip route)"
+for line in "Gateway=$(net fs1).1" Destination=203.0.113.0/24; do
+    on new1 grep -qx "$line" /etc/systemd/network/10-lab.network || fail "the routes are gone at the next start"
+done
 
 say "and back"
 godwit cutover rollback move >/dev/null || { godwit cutover report move; fail "the rollback failed"; }

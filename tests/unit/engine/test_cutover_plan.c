@@ -149,16 +149,18 @@ static void ways_out(void **state)
     static const struct {
         const char *from, *to, *moves, *told; /* told NULL: nothing is */
     } rows[] = {
-        {"'default via 192.0.2.1 metric 100'",      "",                                        "default via 192.0.2.1", "moves along"          },
-        {"'default via 192.0.2.1'",                 "'default via 192.0.2.1'",                 NULL,                    NULL                   },
-        {"'default via 192.0.2.1'",                 "'default via 192.0.2.254'",               NULL,                    "by 192.0.2.254"       },
-        {"'default via 198.51.100.1'",              "",                                        NULL,                    "by nothing of its own"},
+        {"'default via 192.0.2.1 metric 100'",      "",                                        "default via 192.0.2.1",        "moves along"          },
+        {"'default via 192.0.2.1'",                 "'default via 192.0.2.1'",                 NULL,                           NULL                   },
+        {"'default via 192.0.2.1'",                 "'default via 192.0.2.254'",               NULL,                           "by 192.0.2.254"       },
+        {"'default via 198.51.100.1'",              "",                                        NULL,                           "by nothing of its own"},
         {"'::/0 via 2001:db8::1 metric 1024'",      "'default via 192.0.2.1'",                 "::/0 via 2001:db8::1",
-         "moves along"                                                                                                                         },
-        {"'203.0.113.0/24 via 192.0.2.2'",          "",                                        NULL,                    "203.0.113.0/24 by"    },
-        {"'203.0.113.0/24 via 192.0.2.2'",          "'203.0.113.0/24 via 192.0.2.2 metric 5'", NULL,                    NULL                   },
-        {"'192.0.2.0/24'",                          "",                                        NULL,                    NULL                   },
-        {"'default via 192.0.2.1 dev eth0;reboot'", "",                                        NULL,                    NULL                   },
+         "moves along"                                                                                                                                },
+        {"'203.0.113.0/24 via 192.0.2.2'",          "",                                        "203.0.113.0/24 via 192.0.2.2", "to 203.0.113.0/24"    },
+        {"'203.0.113.0/24 via 192.0.2.2'",          "'203.0.113.0/24 via 192.0.2.9'",          NULL,                           "by 192.0.2.9"         },
+        {"'203.0.113.0/24 via 198.51.100.2'",       "",                                        NULL,                           "by nothing of its own"},
+        {"'203.0.113.0/24 via 192.0.2.2'",          "'203.0.113.0/24 via 192.0.2.2 metric 5'", NULL,                           NULL                   },
+        {"'192.0.2.0/24'",                          "",                                        NULL,                           NULL                   },
+        {"'default via 192.0.2.1 dev eth0;reboot'", "",                                        NULL,                           NULL                   },
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {

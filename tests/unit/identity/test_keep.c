@@ -86,19 +86,19 @@ static void files(void **state)
     }
 }
 
-/* A way out that comes along is there after a restart too. */
-static void a_new_stanza_has_the_gateway(void **state)
+/* Whatever has moved. */
+static void ways_are_there_after_a_restart(void **state)
 {
     static const char before[] = "iface eth0 inet static\n address 192.0.2.8/24\n";
     char four[] = "192.0.2.7/24", more[] = "192.0.2.9/24", six[] = "2001:db8::7/64",
-         gate[] = "default via 192.0.2.1";
-    char *add[] = {four, more, six}, *routes[] = {gate};
+         gate[] = "default via 192.0.2.1", way[] = "198.51.100.0/24 via 192.0.2.2 metric 9";
+    char *add[] = {four, more, six}, *routes[] = {gate, way};
     const struct net_want w = {.name = "eth0",
                                .mac = "",
                                .add = add,
                                .nadd = ARRAY_SIZE(add),
                                .routes = routes,
-                               .nroutes = 1};
+                               .nroutes = 2};
     CLEANUP(mem_free) char *once = NULL;
     CLEANUP(mem_free) char *twice = NULL;
     (void)state;
@@ -106,10 +106,24 @@ static void a_new_stanza_has_the_gateway(void **state)
     assert_string_equal(once, "iface eth0 inet static\n address 192.0.2.8/24\n"
                               "iface eth0 inet static\n    address 192.0.2.7/24\n"
                               "    gateway 192.0.2.1\n"
+                              "    up ip route replace 198.51.100.0/24 via 192.0.2.2 dev eth0\n"
                               "iface eth0 inet static\n    address 192.0.2.9/24\n"
                               "iface eth0 inet6 static\n    address 2001:db8::7/64\n");
     assert_int_equal(keep_ifupdown(once, &w, &twice, NULL), 0);
     assert_string_equal(twice, once);
+    CLEANUP(mem_free) char *unit = NULL;
+    CLEANUP(mem_free) char *again = NULL;
+    assert_int_equal(
+        keep_networkd("[Network]\nAddress=192.0.2.8/24\n[Route]\nDestination=10.0.0.0/8\n"
+                      "Gateway=192.0.2.2\n",
+                      &w, &unit, NULL),
+        0);
+    assert_string_equal(unit, "[Network]\nAddress=192.0.2.7/24\nAddress=192.0.2.9/24\n"
+                              "Address=2001:db8::7/64\nGateway=192.0.2.1\nAddress=192.0.2.8/24\n"
+                              "[Route]\nDestination=10.0.0.0/8\nGateway=192.0.2.2\n"
+                              "[Route]\nDestination=198.51.100.0/24\nGateway=192.0.2.2\n");
+    assert_int_equal(keep_networkd(unit, &w, &again, NULL), 0);
+    assert_string_equal(again, unit);
 }
 
 /* Who does not ask any more has what the answer was. */
@@ -223,7 +237,7 @@ static void golden_files(void **state)
         n++;
     }
     (void)closedir(d);
-    assert_true(n >= 15);
+    assert_true(n >= 19);
 }
 
 static char root[] = "/tmp/identity-keep-XXXXXX";
@@ -274,7 +288,7 @@ static void managers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(files),
-                                       cmocka_unit_test(a_new_stanza_has_the_gateway),
+                                       cmocka_unit_test(ways_are_there_after_a_restart),
                                        cmocka_unit_test(names_outlive_the_lease),
                                        cmocka_unit_test(golden_files), cmocka_unit_test(managers)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -144,6 +144,18 @@ static void routes_go_back(void **state)
                                "route del 198.51.100.0/24 via 192.0.2.2 dev eth0\n");
     now.routes = had;
     now.n_routes = 2;
+    /* What it costs here is this host's own; a router with a longer address is another one. */
+    char *cheap[] = {(char *)(uintptr_t) "default via 192.0.2.1"},
+         *other[] = {(char *)(uintptr_t) "default via 192.0.2.10 metric 1024"};
+    const struct net_want plain = {.mac = "", .name = "eth0", .routes = cheap, .nroutes = 1};
+    CLEANUP(mem_free) char *nothing = net_commands(&now, &plain);
+    assert_string_equal(nothing, "");
+    now.routes = other;
+    now.n_routes = 1;
+    CLEANUP(mem_free) char *some = net_commands(&now, &plain);
+    assert_string_equal(some, "route replace default via 192.0.2.1 dev eth0\n");
+    now.routes = had;
+    now.n_routes = 2;
     CLEANUP(mem_free) char *again = net_commands(&now, &w);
     assert_string_equal(again, "");
 }
