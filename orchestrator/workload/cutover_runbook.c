@@ -356,6 +356,7 @@ static void set_name(struct page *g, const char *full, const json_t *values)
     CLEANUP(mem_free) char *dc = runbook_word(page_text(g->plan, "dc"));
     CLEANUP(mem_free) char *name = runbook_word(full);
     CLEANUP(mem_free) char *adds = xstrdup("");
+    CLEANUP(mem_free) char *first = NULL;
     size_t i;
     const json_t *one;
     json_array_foreach(values, i, one)
@@ -368,15 +369,18 @@ static void set_name(struct page *g, const char *full, const json_t *values)
                                strchr(text, ':') ? "AAAA" : "A", (int)strcspn(text, "/"), text);
         free(adds);
         adds = more;
+        first = first ? first : xmemdup(text, strcspn(text, "/"));
     }
     if (*adds &&
         strspn(full, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") ==
             strlen(full))
-        page_say(g,
-                 "[ -n \"$(dig +short @%s %s CNAME)\" ] || printf 'server %s\\nupdate delete %s "
-                 "A\\nupdate delete %s AAAA%s\\nsend\\n' | KRB5CCNAME=FILE:/run/godwit-ticket "
-                 "nsupdate -g",
-                 dc, name, dc, name, name, adds);
+        page_say(
+            g,
+            "[ -n \"$(dig +short @%s %s CNAME)\" ] || printf 'server %s\\nupdate delete %s "
+            "A\\nupdate delete %s AAAA%s\\nsend\\n' | KRB5CCNAME=FILE:/run/godwit-ticket "
+            "nsupdate -g; dig +short @%s %s %s | grep -xF %s   # this counts: nsupdate may not "
+            "know the signature of Samba's answer",
+            dc, name, dc, name, name, adds, dc, name, strchr(first, ':') ? "AAAA" : "A", first);
 }
 
 /* Where the server has no such zone it refuses, and nothing is amiss. */

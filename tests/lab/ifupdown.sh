@@ -11,7 +11,8 @@ ifupdown_debs() {
         say "downloading the packages of ifupdown (once): $dir"
         mkdir -p "$dir.new.$$"
         # shellcheck disable=SC2046
-        (cd "$dir.new.$$" && apt-get -qq -o APT::Sandbox::User=root download $(base_section lab-ifupdown)) &&
+        # A machine that has just been set up may know no packages yet.
+        (cd "$dir.new.$$" && apt-get -qq update && apt-get -qq -o APT::Sandbox::User=root download $(base_section lab-ifupdown)) &&
             mv -T "$dir.new.$$" "$dir" || { rm -rf "$dir.new.$$"; exit 1; }
     ) 9>"$LAB_CACHE/lock" >&2 || return 1
     echo "$dir"

@@ -126,6 +126,8 @@ static void what_was_said_holds_until_it_is_taken_back(void **state)
         {"{\"map\":[\"52:54:00:00:00:01=52:54:00:00:00:99\"]}",                       "failed"},
         {NULL,                                                                        "failed"},
         {"{\"map\":null}",                                                            "done"  },
+        {"{\"new_name\":\"NEW1\"}",                                                   "failed"},
+        {"{\"new_name\":null}",                                                       "done"  },
     };
     struct bench *b = *state;
     cutting_copied(b);
