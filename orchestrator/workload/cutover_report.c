@@ -158,6 +158,44 @@ static void key_version(struct sheet *s, const json_t *a, const json_t *b)
     line(s, "key version", before, after, why);
 }
 
+static bool has_text(const json_t *list, const char *text)
+{
+    size_t i;
+    const json_t *one;
+    json_array_foreach(list, i, one)
+    {
+        if (json_is_string(one) && strcasecmp(json_string_value(one), text) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* "HOST/files.lab.test" of the alias FILES? */
+static bool is_of_alias(const struct sheet *s, const char *spn)
+{
+    const char *slash = strchr(spn, '/');
+    CLEANUP(mem_free) char *name = slash ? xmemdup(slash + 1, strcspn(slash + 1, ".:/")) : NULL;
+    return name && has_text(json_object_get(json_object_get(s->before, "names"), "aliases"), name);
+}
+
+/* A join writes those of smb.conf's aliases, which the source had perhaps got later. */
+static bool adds_aliases(const struct sheet *s, const json_t *before, const json_t *after)
+{
+    size_t i;
+    const json_t *one;
+    bool only = s->rejoin;
+    json_array_foreach(before, i, one)
+    {
+        only = only && json_is_string(one) && has_text(after, json_string_value(one));
+    }
+    json_array_foreach(after, i, one)
+    {
+        const char *spn = json_string_value(one);
+        only = only && spn && (has_text(before, spn) || is_of_alias(s, spn));
+    }
+    return only;
+}
+
 static void account(struct sheet *s)
 {
     const json_t *a = json_object_get(s->before, "domain"),
@@ -165,7 +203,8 @@ static void account(struct sheet *s)
     line(s, "domain", text_of(a, "realm"), text_of(b, "realm"), NULL);
     line(s, "account", text_of(a, "account_dn"), text_of(b, "account_dn"), NULL);
     line(s, "account's SID", text_of(a, "account_sid"), text_of(b, "account_sid"), NULL);
-    list_line(s, "service names", a, b, "spns", NULL);
+    bool more = adds_aliases(s, json_object_get(a, "spns"), json_object_get(b, "spns"));
+    list_line(s, "service names", a, b, "spns", more ? "a join adds those of the aliases" : NULL);
     list_line(s, "groups", a, b, "groups", NULL);
     line(s, "rules on the object", text_of(a, "acl_digest"), text_of(b, "acl_digest"), NULL);
     key_version(s, a, b);

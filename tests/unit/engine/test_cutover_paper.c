@@ -288,6 +288,39 @@ static void what_nobody_planned_is_told(void **state)
 }
 
 /* Who joins anew keeps the SID by which the data name its accounts. */
+/* A join writes what smb.conf asks for; of anybody else's name it is no wonder of a join. */
+static void service_names_of_aliases_are_expected(void **state)
+{
+    static const struct {
+        int method;
+        const char *after, *judged;
+    } rows[] = {
+        {2, "['a/x','b/y','HOST/FILES','HOST/files.lab.test']", "expected"},
+        {1, "['a/x','b/y','HOST/FILES']",                       "changed" },
+        {2, "['a/x','HOST/FILES']",                             "changed" },
+        {2, "['a/x','b/y','HOST/other']",                       "changed" },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        char text[8192];
+        (void)snprintf(text, sizeof text,
+                       "{" PLAN BEFORE ",'after':{" AFTER("3", "'a/x','b/y'", "S-1-5-21-9") "}}",
+                       "true");
+        json_t *facts = read_json(text);
+        json_t *before = json_object_get(json_object_get(facts, "source"), "names");
+        json_t *now = json_object_get(
+            json_object_get(json_object_get(facts, "after"), "destination"), "domain");
+        (void)json_object_set_new(json_object_get(facts, "plan"), "method",
+                                  json_integer(rows[i].method));
+        (void)json_object_set_new(before, "aliases", json_pack("[s]", "FILES"));
+        (void)json_object_set_new(now, "spns", read_json(rows[i].after));
+        json_t *lines = cutover_compare(facts);
+        assert_string_equal(judged(lines, "server", "service names"), rows[i].judged);
+        json_decref(lines);
+        json_decref(facts);
+    }
+}
+
 static void a_sid_that_was_to_stay_is_expected(void **state)
 {
     (void)state;
@@ -328,6 +361,7 @@ int main(void)
         cmocka_unit_test(the_identity_is_judged_line_by_line),
         cmocka_unit_test(what_nobody_planned_is_told),
         cmocka_unit_test(a_sid_that_was_to_stay_is_expected),
+        cmocka_unit_test(service_names_of_aliases_are_expected),
         cmocka_unit_test(before_the_end_there_is_no_report),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
