@@ -356,8 +356,8 @@ static void *sending_run(void *arg)
     return NULL;
 }
 
-/* The destination ends by itself; one that was begun, or killed at its goodbye, when the source had heard
- * the end waits for another source. */
+/* The destination ends by itself; one that was begun, or killed at its goodbye, when the source had
+ * heard the end waits for another source. */
 static void destination_wait(pid_t pid)
 {
     pid_t pids[2] = {pid, 0};
