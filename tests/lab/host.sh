@@ -9,10 +9,15 @@ host_group() { echo "$groups/$1"; }
 
 # The process id of the host's init, as seen from here; changes at each reboot.
 host_pid() { # HOST
-    local nspawn
-    nspawn=$(head -1 "$(host_group "$1")/supervisor/cgroup.procs" 2>/dev/null) || return 1
-    [ -n "$nspawn" ] || return 1
-    pgrep -P "$nspawn" | head -1 | grep .
+    local nspawn init=""
+    { read -r nspawn <"$(host_group "$1")/supervisor/cgroup.procs"; } 2>/dev/null || return 1
+    # Without looking through all processes of the machine: this is asked for each command.
+    if [ -e "/proc/$nspawn/task/$nspawn/children" ]; then
+        { read -r init _ <"/proc/$nspawn/task/$nspawn/children"; } 2>/dev/null || [ -n "$init" ] || return 1
+        echo "$init"
+    else
+        pgrep -P "$nspawn" | head -1 | grep .
+    fi
 }
 
 host_write_files() { # HOST NUMBER

@@ -11,7 +11,9 @@ GODWIT_DEBS=${GODWIT_DEBS:-$top/build/packages}
 
 lab() { "$top/tests/lab/lab" "$@"; }
 on() { lab run "$@"; }
-godwit() { on orch godwit "$@"; }
+# Whose orchestrator: a lab may have several, each with agents of its own.
+orch=orch
+godwit() { on "$orch" godwit "$@"; }
 say() { echo "$(date +%T) $*"; }
 show() { echo "SHOW: $*"; }
 fail() { echo "FAIL: $*" >&2; exit 1; }
@@ -74,9 +76,9 @@ install_on() { # HOST PACKAGE…
 
 # The orchestrator with quicker heartbeats than the default, so that tests need not wait.
 orchestrator_up() { # [LINE OF godwitd.conf]…
-    install_on orch godwit-orchestrator godwit-console
-    printf '%s\n' "heartbeat = 1s" "$@" | on orch sh -c 'cat >>/etc/godwit/godwitd.conf'
-    on orch systemctl enable -q --now godwitd
+    install_on "$orch" godwit-orchestrator godwit-console
+    printf '%s\n' "heartbeat = 1s" "$@" | on "$orch" sh -c 'cat >>/etc/godwit/godwitd.conf'
+    on "$orch" systemctl enable -q --now godwitd
 }
 
 is_online() { godwit agent show "$1" -o json 2>/dev/null | jq -e '.presence == "online"' >/dev/null; }
