@@ -417,6 +417,7 @@ int stage_do(const char *home, const struct site *host, const Godwit__IdentityOr
                  .folder = folder,
                  .cancel_fd = host->cancel_fd},
         .home = home,
+        .began_ms = began,
         .order = o,
         .result = ret,
         .reterr = reterr

@@ -12,6 +12,7 @@
 struct stage_run {
     struct site site;
     const char *home; /* STATE_DIR/cutover */
+    int64_t began_ms; /* monotonic: the order */
     const Godwit__IdentityOrder *order;
     Godwit__IdentityResult *result;
     struct fault *reterr;

@@ -2,6 +2,7 @@
  * does it answer by each old name and address, and is it the destination that does? Changes
  * nothing. Process with rights. */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@
 #include "agent/identity/ticket.h"
 #include "agent/identity/undo.h"
 #include "common/base/cleanup.h"
+#include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/program.h"
 #include "common/base/text.h"
@@ -21,6 +23,20 @@
 #define SHARES_MAX 50
 #define ANSWER_MS 5000
 #define NO_WAY_MS 500 /* perhaps by a router */
+/* In all, not for each question: a server that is away is to be known soon. */
+#define PATIENCE_MS 20000
+#define AGAIN_MS 300
+
+/* Clients that have waited for the server fill its queue when it is back, and one that comes then
+ * tries again. A third host is asked once: the source is asked again by who has asked. */
+static bool may_ask_again(const struct stage_run *r)
+{
+    bool third = r->order->role == GODWIT__IDENTITY_ROLE__IDENTITY_WITNESS;
+    if (!third || clock_mono_ms() > r->began_ms + PATIENCE_MS)
+        return false;
+    (void)poll(NULL, 0, AGAIN_MS);
+    return true;
+}
 
 static void add(struct stage_run *r, const char *check, const char *target, bool passed,
                 const char *text)
@@ -57,7 +73,10 @@ static void ask_address(struct stage_run *r, const Godwit__UndoNetwork *net,
 {
     const Godwit__UndoInterface *i = net_find(net, m->from_mac, "");
     bool way = !i || net_reaches(i, address);
-    bool smb = service_answers(address, way ? ANSWER_MS : NO_WAY_MS);
+    bool smb;
+    do
+        smb = service_answers(address, way ? ANSWER_MS : NO_WAY_MS);
+    while (!smb && way && may_ask_again(r));
     if (smb || way)
         add(r, "address", address, smb, smb ? "port 445 answers" : "nothing answers on port 445");
     if (i)
@@ -75,6 +94,17 @@ struct asking {
     const char *const *env;
 };
 
+/* Was there no answer, or no whole one? */
+static bool unheard(const struct program_output *o)
+{
+    static const char *const said[] = {"NT_STATUS_CONNECTION_", "NT_STATUS_IO_TIMEOUT",
+                                       "NT_STATUS_HOST_UNREACHABLE", "NT_STATUS_PIPE_BROKEN"};
+    for (size_t i = 0; i < ARRAY_SIZE(said); i++)
+        if (strstr(o->out, said[i]) || strstr(o->err, said[i]))
+            return true;
+    return false;
+}
+
 /* -1: the program did not run; else its exit code, with its words. malloc'd. */
 static int ask(const struct stage_run *r, const struct asking *a, char **retwords, bool *retdenied)
 {
@@ -82,10 +112,16 @@ static int ask(const struct stage_run *r, const struct asking *a, char **retword
         .argv = a->argv, .search = r->site.search, .env = a->env, .timeout_ms = 15000};
     struct program_output o;
     struct fault why = {.err = 0};
-    if (program_run(&c, &o, &why) < 0) {
-        *retwords = xstrdup(why.text);
-        return -1;
-    }
+    bool again;
+    do {
+        if (program_run(&c, &o, &why) < 0) {
+            *retwords = xstrdup(why.text);
+            return -1;
+        }
+        again = unheard(&o) && may_ask_again(r);
+        if (again)
+            program_done(&o);
+    } while (again);
     /* smbclient ends with 0 also where one of its commands was refused. */
     bool refused = strstr(o.out, "NT_STATUS_") || strstr(o.err, "NT_STATUS_");
     int code = o.code ? o.code : refused ? 1 : 0;
