@@ -271,9 +271,10 @@ static bool is_over(const struct pair *p, int64_t now_ms, struct fault *retwhy)
         return true;
     if (!s->limit_s || !p->entered_ms || now_ms - p->entered_ms <= (int64_t)s->limit_s * 1000)
         return false;
+    bool said = p->state == PAIR_WAITING && *p->reason; /* what the last try came to */
     (void)fault_set(retwhy, FAULT_STOP_JOB, ETIMEDOUT,
-                    "\"%s\" is over its limit of %u s, waiting for %s", s->name, s->limit_s,
-                    s->waits);
+                    "\"%.80s\" is over its limit of %u s, waiting for %s%s%s", s->name, s->limit_s,
+                    s->waits, said ? ": " : "", said ? p->reason : "");
     return true;
 }
 

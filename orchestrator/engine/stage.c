@@ -271,12 +271,12 @@ static bool made_progress(const struct pair *p)
 static void pair_again(struct pair *p, unsigned at, const struct fault *why)
 {
     const struct stage *s = &p->job->workload->stages[at];
-    bool hurry = s->limit_s > 0;
+    bool hurry = s->limit_s > 0, forth = s->patient && !s->loose;
     struct fault last = *why;
     struct pair_change c = pair_change_of(p, PAIR_EV_AGAIN, why->text);
     c.stage = at;
     c.tries = made_progress(p) ? 1 : p->tries + 1;
-    if (c.tries > TRIES_MAX && s->loose)
+    if (c.tries > TRIES_MAX && (s->loose || s->patient))
         c.tries = TRIES_MAX;
     if (c.tries > TRIES_MAX) {
         (void)snprintf(last.text, sizeof last.text,
@@ -285,7 +285,7 @@ static void pair_again(struct pair *p, unsigned at, const struct fault *why)
         return;
     }
     c.back_off_ms = why->what_next == FAULT_RETRY ? back_off(c.tries) : 0;
-    if (hurry && c.tries < TRIES_MAX && c.back_off_ms > BACKOFF_HURRY_MS)
+    if (hurry && (forth || c.tries < TRIES_MAX) && c.back_off_ms > BACKOFF_HURRY_MS)
         c.back_off_ms = BACKOFF_HURRY_MS;
     (void)pair_handle(p, &c);
 }

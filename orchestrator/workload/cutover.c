@@ -212,6 +212,7 @@ static void put(struct stage *s, enum deed d, enum cutover_method m, unsigned ro
                         .apart = true,
                         .loose = phase[0] == 'r' && phase[1] == 'o', /* all of a rollback */
                         .limit_s = r->limit_s,
+                        .patient = r->limit_s > 0,
                         .waits = r->waits,
                         .still_s = r->still_s,
                         .tag = tag_of(d, m, row)};

@@ -67,6 +67,7 @@ struct stage {
     bool apart; /* only in a run of its phase, and where back() leads */
     bool loose; /* with ready(): while its host is away others of its phase go on; never given up */
     unsigned limit_s;  /* after which it fails; 0: as long as it takes */
+    bool patient;      /* until limit_s, however many tries that takes; else these count too */
     const char *waits; /* with limit_s: for what, "the source's agent" */
     unsigned still_s;  /* fails when nothing has moved for so long; 0: that is no fault of it */
     unsigned tag;      /* the workload's own */

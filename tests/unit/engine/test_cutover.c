@@ -241,6 +241,24 @@ static void a_stage_over_its_limit_goes_back(void **state)
     check_undone(b, "start");
 }
 
+/* The limit ends it, not a number of tries: who comes to life just before it is found. */
+static void what_has_a_limit_is_tried_until_then(void **state)
+{
+    struct bench *b = *state;
+    cutting_copied(b);
+    cutting_fail_at("users", true, FAULT_RETRY);
+    assert_int_equal(cutting_enter(b, "cutover", SETTINGS), 0);
+    for (int i = 0; i < 300; i++) {
+        bench_clock_ms += 550;
+        engine_tick(b->engine);
+        (void)fake_pump(b->fleet, cutting_agents);
+    }
+    assert_string_equal(cutting_state(b), "rolled back");
+    assert_non_null(strstr(bench_pair(b, "wave", 1, "reason"), "over its limit of 60 s, waiting"));
+    assert_non_null(strstr(bench_pair(b, "wave", 1, "reason"), "it will not"));
+    assert_true(cutting_failed > 40);
+}
+
 static void a_host_that_stays_away_is_not_waited_for_without_end(void **state)
 {
     struct bench *b = *state;
@@ -536,6 +554,7 @@ int main(void)
         cmocka_unit_test(a_failure_at_any_stage_goes_back_by_itself),
         CASE(a_passing_trouble_is_tried_again),
         CASE(a_stage_over_its_limit_goes_back),
+        CASE(what_has_a_limit_is_tried_until_then),
         CASE(a_host_that_stays_away_is_not_waited_for_without_end),
         CASE(a_predicted_outage_that_is_too_long_stops_it_in_time),
         CASE(an_operator_stops_resumes_and_takes_back),
