@@ -37,12 +37,12 @@ as_user() { on "$1" timeout 20 smbclient "//$2/$3" -U "$4%${6:-${users_password:
 
 # uses CLIENT SERVER SHARE USER: opens, writes, reads, deletes.
 uses() {
-    local out
-    on "$1" sh -c 'echo through >/run/probe'
-    out=$(as_user "$1" "$2" "$3" "$4" 'put /run/probe probe-file; get probe-file /run/probe.back; rm probe-file; ls') ||
+    local out probe=/run/probe-$2
+    on "$1" sh -c "echo through >$probe"
+    out=$(as_user "$1" "$2" "$3" "$4" "put $probe probe-file; get probe-file $probe.back; rm probe-file; ls") ||
         { echo "$out"; return 1; }
     [[ $out != *NT_STATUS_* ]] || { echo "$out"; return 1; }
-    on "$1" cmp -s /run/probe /run/probe.back
+    on "$1" cmp -s $probe $probe.back
 }
 must_use() { uses "$@" >/run/uses.$$ 2>&1 || { cat /run/uses.$$; rm -f /run/uses.$$; fail "$4 cannot use //$2/$3"; }; rm -f /run/uses.$$; }
 refuses() { ! as_user "$@" 'ls' >/dev/null; } # CLIENT SERVER SHARE USER
