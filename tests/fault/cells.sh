@@ -15,8 +15,7 @@ cells_passed_before() { # NAME
     [ -z "$cells_done" ] || [ ! -s "$cells_done" ] || awk -v name="$1" '$1 == name && $3 == "good" {print $2}' "$cells_done" | sort -u
 }
 cells_note() { # NAME CASE good|bad SECONDS WORDS
-    echo "$1 $2 $3 $4 s: $5" >>"$kept/results"
-    [ -z "$cells_done" ] || echo "$1 $2 $3 $4 s: $5" >>"$cells_done"
+    echo "$1 $2 $3 $4 s: $5" | tee -a "$kept/results" ${cells_done:+"$cells_done"}
 }
 
 # The next one that nobody has begun; empty: there is none.

@@ -253,7 +253,6 @@ play() { # CASE
         cells_note $method "$1" bad $((SECONDS - began)) "$(grep FAIL: "$kept/case-$track")"
         tell_failure
     fi
-    say "$(tail -1 "$kept/results") [$(wc -l <"$kept/queue") wait]"
 }
 work() { # TRACK
     local c
