@@ -13,6 +13,7 @@
 . "$(dirname "$0")/../scenario/cutlib.sh"
 . "$(dirname "$0")/cells.sh"
 LAB_NAME=kill-$LAB_NAME
+export LAB_WAIT=${LAB_WAIT:-180} # many hosts start at the same time
 
 events="source-agent destination-agent source-power destination-power orchestrator"
 short="source.close@source-agent source.addresses@destination-agent stop@orchestrator source.addresses@source-power destination.start@destination-power"
