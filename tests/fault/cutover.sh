@@ -129,14 +129,17 @@ note_of() { # STAGE: HOST FILE
     destination.guard) echo "$dst guard" ;;
     esac
 }
+# Without a process for each: several tracks wait at the same time.
+nap() { read -rt "$1" -u "$never" || true; } # SECONDS
 await_note() { # HOST FILE
-    local n=0 found
+    local n=0 found never
+    exec {never}<> <(:)
     found="$(lab dir "$1")/upper/var/lib/godwit/agent/cutover/*/$2"
     until compgen -G "$found" >/dev/null; do
         n=$((n + 1))
         [ $((n % 100)) -ne 0 ] || ! job_ended "$job" || return 1
         [ $n -lt 6000 ] || return 1
-        sleep 0.01
+        nap 0.01
     done
 }
 # Asked in the orchestrator's host, since a stage may be over in a fifth of a second.
@@ -170,7 +173,7 @@ strike() { # EVENT
     esac
 }
 is_over() {
-    sleep 0.4 # asking costs more than waiting does
+    on "$orch" timeout 200 godwit cutover watch "$job" >/dev/null 2>&1 || sleep 0.4
     case $(state) in
     "cut over" | "rolled back" | "" | prepared) job_ended "$job" ;;
     *) return 1 ;;

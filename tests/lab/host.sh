@@ -117,7 +117,7 @@ host_run() { # HOST CMD…
     group=$(host_group "$1")/payload/lab
     shift
     (
-        mkdir -p "$group" && echo $BASHPID >"$group/cgroup.procs"
+        { [ -d "$group" ] || mkdir -p "$group"; } && echo $BASHPID >"$group/cgroup.procs"
         exec nsenter -t "$pid" -a --wdns=/ env -i \
             PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
             HOME=/root TERM="${TERM:-dumb}" LC_ALL=C.UTF-8 "$@"
