@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/lane/lane.h"
 #include "agent/vm/domain_xml.h"
 #include "agent/vm/image.h"
 #include "agent/vm/note.h"
@@ -17,6 +18,7 @@
 
 #define SAVED_HOME "/var/lib/libvirt/qemu/save"
 #define SNAPSHOT_FILES_MAX 64
+#define REACHES_MAX 4
 
 void vm_tell_stages(char ***ret, size_t *retn)
 {
@@ -224,6 +226,29 @@ int vm_look_at(struct virt *v, const Godwit__VmLookOrder *o, Godwit__VmLook *ret
     if (rc == 0 && *o->machine && !o->sight_only)
         rc = look_at_machine(v, o, ret, reterr);
     return rc;
+}
+
+/* ── other hosts ── */
+
+/* One that is off neither takes a connection nor refuses one. */
+static Godwit__VmReach *reach_one(const char *endpoint, int cancel_fd)
+{
+    int rc = lane_reach(endpoint, cancel_fd);
+    Godwit__VmReach *m = xcalloc(1, sizeof *m);
+    godwit__vm_reach__init(m);
+    m->endpoint = text_printable(endpoint, strnlen(endpoint, 300));
+    m->on = rc == 0 || rc == -ECONNREFUSED;
+    m->why = xstrdup(rc < 0 ? strerror(-rc) : "");
+    return m;
+}
+
+void vm_reach(const Godwit__VmLookOrder *o, int cancel_fd, Godwit__VmLook *ret)
+{
+    ret->reaches = xcalloc(REACHES_MAX, sizeof(void *));
+    while (ret->n_reaches < o->n_reach && ret->n_reaches < REACHES_MAX) {
+        ret->reaches[ret->n_reaches] = reach_one(o->reach[ret->n_reaches], cancel_fd);
+        ret->n_reaches++;
+    }
 }
 
 /* ── moves that were not brought to their end ── */

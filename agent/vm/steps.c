@@ -54,6 +54,8 @@ static void look(struct step *s, struct step_result *ret)
     /* What would go to another host is told to those alone that may act. */
     if (o && virt_open(&v, VIRT_URI, *o->machine != '\0', &ret->fault) == 0 &&
         vm_look_at(v, o, l, &ret->fault) == 0) {
+        if (l->machine || o->sight_only)
+            vm_reach(o, step_cancel_fd(s), l);
         if (l->machine)
             l->open_move = vm_open_move(step_env(s)->state_dir, l->machine->domain->uuid);
         answer(&l->base, ret);

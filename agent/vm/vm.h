@@ -25,6 +25,8 @@ int vm_look_at(struct virt *v, const Godwit__VmLookOrder *o, Godwit__VmLook *ret
 int vm_sight(struct virt *v, const char *word, Godwit__VmMoveSight **ret, struct fault *reterr);
 int vm_check(struct virt *v, const Godwit__VmCheckOrder *o, Godwit__VmCheck *ret,
              struct fault *reterr);
+/* Whether other hosts are reached, as o asks; into ret. */
+void vm_reach(const Godwit__VmLookOrder *o, int cancel_fd, Godwit__VmLook *ret);
 /* The move of that machine that this host has notes of; malloc'd, "": none. */
 char *vm_open_move(const char *state_dir, const char *uuid);
 #define VM_NOTE_MACHINE "machine" /* the note that says which machine a move is of */

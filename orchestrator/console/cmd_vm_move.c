@@ -486,6 +486,11 @@ int vm_rollback_command(struct run *r)
     int rc = run_ask(r, "vm back", args, &doc);
     if (rc == EXIT_DONE && run_json(r))
         run_print_json(doc);
+    else if (rc == EXIT_DONE && o->destination_off)
+        run_say(
+            "job %s goes back without the destinations that do not answer; a host that somebody "
+            "reaches all the same is not taken for off: godwit vm moves %s",
+            r->words[0], r->words[0]);
     else if (rc == EXIT_DONE)
         run_say("job %s goes back", r->words[0]);
     json_decref(doc);

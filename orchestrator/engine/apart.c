@@ -1,5 +1,5 @@
-/* apart: phases that only run when they are asked for, may be taken back, and whose stages have
- * limits. Which those are the workload says. Main thread. */
+/* apart: phases that only run when they are asked for, and whose stages have limits. Which those
+ * are the workload says. How they are taken back is back.c. Main thread. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,8 +131,11 @@ int engine_job_enter(struct engine *e, const char *job, const char *phase, const
         return fault_set(reterr, FAULT_STOP_JOB, EINVAL, "%s jobs have no phase %.32s",
                          j->workload->name, phase);
     if (job_next(j->state, JOB_EV_START) < 0)
-        return fault_set(reterr, FAULT_STOP_JOB, EPROTO, "job %s is %s: wait until it has ended",
-                         j->name, job_state_name(j->state));
+        return fault_set(reterr, FAULT_STOP_JOB, EPROTO, "job %s is %s: %s", j->name,
+                         job_state_name(j->state),
+                         j->state == JOB_PAUSED || j->state == JOB_PAUSING
+                             ? "godwit job resume or godwit job stop it first"
+                             : "wait until it has ended");
     json_t *object = settings ? json_loads(settings, 0, NULL) : NULL;
     if (settings && !json_is_object(object)) {
         json_decref(object);
@@ -141,77 +144,6 @@ int engine_job_enter(struct engine *e, const char *job, const char *phase, const
     rc = begin(j, phase, object, ret, reterr);
     json_decref(object);
     return rc;
-}
-
-/* ── back ── */
-
-static bool pick_rest(const struct pair *p, struct pair_change *c, const void *arg)
-{
-    if (p->state != PAIR_WAITING || p->attempt > 0 || p->job->workload->stages[p->stage].loose)
-        return false;
-    *c = pair_change_of(p, PAIR_EV_STOP, arg);
-    return true;
-}
-
-/* Those that are under way, and not on their way back yet. */
-static unsigned take_back(struct job *j, const struct fault *why)
-{
-    unsigned n = 0;
-    for (unsigned i = 0; i < j->npairs; i++) {
-        struct pair *p = &j->pairs[i];
-        bool active = p->state == PAIR_RUNNING || p->state == PAIR_WAITING;
-        const struct stage *s = &j->workload->stages[p->stage];
-        if (!active || p->attempt == 0 || !s->apart || s->loose || p->flags & PAIR_BACK)
-            continue;
-        n++;
-        if (p->state == PAIR_RUNNING)
-            stage_close(p, CLOSE_FAIL, why);
-        else
-            stage_lose(p, p->stage, why);
-    }
-    return n;
-}
-
-static unsigned turn_back(struct job *j)
-{
-    struct fault why = {.what_next = FAULT_STOP_JOB, .err = ECANCELED};
-    (void)snprintf(why.text, sizeof why.text, "taken back by the operator");
-    unsigned n = take_back(j, &why);
-    /* What has not begun does not begin. */
-    (void)job_handle(j, NULL, pick_rest, why.text);
-    return n;
-}
-
-/* For those that are on their way back already. True when somebody took them. */
-static bool tell_all(struct job *j, const char *phase, const char *settings)
-{
-    struct fault unused = {.err = 0};
-    json_t *object = settings ? json_loads(settings, 0, NULL) : NULL;
-    bool told = false;
-    for (unsigned i = 0; object && i < j->npairs; i++)
-        if (stage_admit(&j->pairs[i], phase, object, &unused) == 0)
-            told = true;
-    json_decref(object);
-    schedule_soon(j->engine);
-    return told;
-}
-
-int engine_job_back(struct engine *e, const char *job, const char *phase, const char *settings,
-                    json_t **ret, struct fault *reterr)
-{
-    struct job *j = NULL;
-    int rc = need_job(e, job, &j, reterr);
-    if (rc < 0)
-        return rc;
-    if (j->state != JOB_RUNNING)
-        return engine_job_enter(e, job, phase, settings, ret, reterr);
-    bool told = tell_all(j, phase, settings);
-    if (turn_back(j) == 0 && !told)
-        return fault_set(reterr, FAULT_STOP_JOB, EALREADY,
-                         "nothing of job %s runs that is not on its way back", j->name);
-    job_settle(j);
-    *ret = job_state_json(j);
-    return 0;
 }
 
 /* ── limits ── */
@@ -339,9 +271,9 @@ void apart_halt(struct job *j)
         return;
     (void)snprintf(why.text, sizeof why.text, "halted: %u of the others failed, and %u may", bad,
                    budget);
-    (void)take_back(j, &why);
-    if (job_handle(j, NULL, pick_rest, why.text) == 0)
-        job_settle(j);
+    (void)back_take(j, &why);
+    (void)back_leave(j, why.text);
+    job_settle(j);
 }
 
 /* ── what comes by itself ── */

@@ -348,6 +348,11 @@ void apart_tick(struct engine *e, int64_t now_ms); /* stages over their limit, a
 unsigned apart_at_once(const struct job *j);       /* pairs at once in this run; 0: as ever */
 void apart_halt(struct job *j);                    /* what has not begun is not begun any more */
 
+/* ── back.c ── */
+/* What of the job is under way, and not on its way back yet, is taken back: how many. */
+unsigned back_take(struct job *j, const struct fault *why);
+unsigned back_leave(struct job *j, const char *why); /* what has not begun does not begin */
+
 /* ── endpoints.c ── */
 struct endpoint {
     char *name, *address, *credentials, *proxy;

@@ -318,6 +318,19 @@ void orders_listen(struct engine *e)
     fleet_set_events(e->fleet, &events);
 }
 
+/* On a way back whose order gives way to who is there nobody waits for the end of what a host does
+ * that is gone: what can be done without it is done, the rest again when it is there. What has a
+ * limit of its own, or goes on by itself (a copy over lanes), ends by that. */
+static bool is_past_it(const struct step *s, int64_t now_ms)
+{
+    const struct stage *stage = &s->pair->job->workload->stages[s->pair->stage];
+    const struct engine *e = s->pair->job->engine;
+    const struct host *h = step_host(s);
+    int64_t since = h->since_ms > e->started_ms ? h->since_ms : e->started_ms;
+    return stage->loose && !stage->limit_s && !stage->lanes && !h->online &&
+           now_ms - since > CANCEL_APART_MS;
+}
+
 /* Waiting for a step that nobody will report. true: the step may be gone now. */
 static bool give_up_waiting(struct step *s, int64_t now_ms)
 {
@@ -330,6 +343,10 @@ static bool give_up_waiting(struct step *s, int64_t now_ms)
     int64_t most_ms = stage->apart && !h->online ? CANCEL_APART_MS : CANCEL_LOST_MS;
     if (s->result || s->unsaved)
         return false;
+    if (is_past_it(s, now_ms)) {
+        stage_gone(s, "its host is lost");
+        return true;
+    }
     if (s->cancelled && (limited || (!h->online && !again)) && now_ms - s->cancelled_ms > most_ms) {
         stage_gone(s, h->online ? "it does not end" : "its host is lost");
         return true;

@@ -11,6 +11,7 @@
 #include "common/base/fault.h"
 #include "common/base/mem.h"
 #include "orchestrator/engine/engine.h"
+#include "orchestrator/fleet/fleet.h"
 #include "orchestrator/serve/serve.h"
 #include "orchestrator/serve/serve_priv.h"
 #include "orchestrator/workload/vm_ask.h"
@@ -55,7 +56,9 @@ static int look(struct planning *g, const char *host, const char *word, const ch
                 json_t **ret)
 {
     size_t n = 0;
-    CLEANUP(mem_free) uint8_t *args = vm_look_order(word, true, &n);
+    const struct fleet_host *to = strcmp(host, g->to) != 0 ? fleet_find(g->s->fleet, g->to) : NULL;
+    json_t *reach = to ? vm_reach_of(to, vm_flag(g->options, "own_tcp")) : NULL;
+    CLEANUP(mem_free) uint8_t *args = vm_look_order(word, true, reach, &n);
     const struct engine_asking a = {
         .name = "vm look", .host = host, .about = about, .args = args, .args_len = n};
     return ask(g, &a, ret);

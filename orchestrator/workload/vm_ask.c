@@ -4,9 +4,13 @@
 #include <string.h>
 
 #include "common/base/mem.h"
+#include "orchestrator/fleet/fleet.h"
+#include "orchestrator/workload/files_priv.h"
 #include "orchestrator/workload/json_message.h"
 #include "orchestrator/workload/message_json.h"
 #include "proto/vm_look.pb-c.h"
+
+#define LIBVIRT_TLS_PORT 16514
 
 static json_t *read_body(const Godwit__Result *r, const ProtobufCMessageDescriptor *d)
 {
@@ -43,14 +47,38 @@ static uint8_t *pack_look(json_t *o, size_t *retlen)
     return p;
 }
 
-uint8_t *vm_look_order(const char *machine, bool measure, size_t *retlen)
+uint8_t *vm_look_order(const char *machine, bool measure, json_t *reach, size_t *retlen)
 {
-    return pack_look(json_pack("{s:s,s:b}", "machine", machine, "measure", measure), retlen);
+    return pack_look(
+        json_pack("{s:s,s:b,s:o?}", "machine", machine, "measure", measure, "reach", reach),
+        retlen);
 }
 
 uint8_t *vm_sight_order(const char *machine, size_t *retlen)
 {
     return pack_look(json_pack("{s:s,s:b}", "machine", machine, "sight_only", true), retlen);
+}
+
+uint8_t *vm_reach_order(const char *machine, json_t *reach, size_t *retlen)
+{
+    return pack_look(
+        json_pack("{s:s,s:b,s:o}", "machine", machine, "sight_only", true, "reach", reach), retlen);
+}
+
+json_t *vm_reach_of(const struct fleet_host *h, bool own_tcp)
+{
+    char endpoint[300];
+    json_t *list = json_array();
+    if (!*h->lane_address || !h->lane_port)
+        return list;
+    files_endpoint_of(h, endpoint, sizeof endpoint);
+    (void)json_array_append_new(list, json_string(endpoint));
+    struct fleet_host libvirt = *h;
+    libvirt.lane_port = LIBVIRT_TLS_PORT;
+    files_endpoint_of(&libvirt, endpoint, sizeof endpoint);
+    if (own_tcp)
+        (void)json_array_append_new(list, json_string(endpoint));
+    return list;
 }
 
 static json_t *wishes(const json_t *devices)

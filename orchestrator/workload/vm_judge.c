@@ -190,11 +190,11 @@ static enum verdict judge_end(const struct pair_view *p, const struct sights *s)
     bool as_before = is_as_planned(move, s->here);
     if (vm_flag(facts, "frozen") || vm_flag(facts, "arrived"))
         return VERDICT_NEXT;
-    bool alone = is_copy(p) || vm_is_given_up(p) ||
+    bool alone = is_copy(p) || vm_went_alone(p) ||
                  strcmp(p->source_host, p->destination_host) == 0 ||
                  is(s->there, "absent", NULL, NULL);
     bool back = as_before && alone;
-    if (vm_is_given_up(p))
+    if (vm_went_alone(p))
         (void)json_object_set_new(
             facts, "left",
             json_sprintf(
@@ -212,7 +212,7 @@ static enum verdict judge_end(const struct pair_view *p, const struct sights *s)
 static enum verdict judge_looks(const struct pair_view *p, const Godwit__Result *const results[2],
                                 struct fault *reterr)
 {
-    bool alone = vm_is_given_up(p);
+    bool alone = vm_went_alone(p);
     json_t *here = vm_look_answer(results[0]);
     json_t *there = alone ? NULL : vm_look_answer(results[1]);
     struct sights s = {.here = vm_text(json_object_get(here, "sight"), "is"),
@@ -230,6 +230,30 @@ static enum verdict judge_looks(const struct pair_view *p, const Godwit__Result 
     json_decref(here);
     json_decref(there);
     return v;
+}
+
+/* Is a host off that a person said to be off? When somebody answers there the word is not taken:
+ * the machine may run there. */
+static enum verdict judge_reach(const struct pair_view *p, const Godwit__Result *const results[2],
+                                struct fault *reterr)
+{
+    json_t *facts = vm_facts_of(p);
+    enum verdict v = files_verdict(results[0], reterr);
+    if (v == VERDICT_FAIL) {
+        reterr->what_next = FAULT_RETRY;
+        return VERDICT_AGAIN;
+    }
+    if (v != VERDICT_NEXT)
+        return v;
+    json_t *here = vm_look_answer(results[0]), *one;
+    bool reached = false;
+    size_t i;
+    json_array_foreach(json_object_get(here, "reaches"), i, one) reached |= vm_flag(one, "on");
+    json_decref(here);
+    (void)json_object_set_new(facts, reached ? "reached" : "unreached", json_true());
+    if (reached)
+        (void)json_object_set_new(facts, "destination_off", json_false());
+    return VERDICT_NEXT;
 }
 
 /* ── marks ── */
@@ -324,7 +348,7 @@ static enum verdict judge_act(const struct pair_view *p, const Godwit__Result *c
                               struct fault *reterr)
 {
     unsigned row = vm_row_of(p->stage);
-    bool both = vm_rows[row].on == VM_ON_BOTH && !vm_is_given_up(p);
+    bool both = vm_rows[row].on == VM_ON_BOTH && !vm_went_alone(p);
     enum verdict v = judge_sides(results, both, reterr);
     for (int i = 0; v == VERDICT_NEXT && i < (both ? 2 : 1); i++)
         v = read_answer(p, row, results[i], i == 0, reterr);
@@ -381,7 +405,7 @@ static enum verdict judge_back(const struct pair_view *p, enum verdict v)
     unsigned row = vm_row_of(p->stage);
     if (v == VERDICT_NEXT && strcmp(vm_rows[row].id, "forget") == 0)
         (void)json_object_set_new(vm_facts_of(p), "forgotten", json_true());
-    else if (v == VERDICT_NEXT && vm_is_given_up(p) && vm_rows[row].on == VM_ON_BOTH)
+    else if (v == VERDICT_NEXT && vm_went_alone(p) && vm_rows[row].on == VM_ON_BOTH)
         (void)json_object_set_new(vm_kept(vm_facts_of(p), row), "state", json_string("left"));
     else if (v == VERDICT_NEXT)
         (void)json_object_del(json_object_get(vm_facts_of(p), "rows"), vm_rows[row].id);
@@ -393,8 +417,10 @@ enum verdict vm_judge_stage(const struct pair_view *p, const Godwit__Result *con
 {
     unsigned row = vm_row_of(p->stage);
     const struct vm_row *r = &vm_rows[row];
+    if (strcmp(r->id, "look") == 0 && vm_deed_of(p->stage) == VM_DEED_UNDO)
+        return judge_reach(p, results, reterr);
     if (r->traits & (VM_OWN | VM_MARKS)) {
-        bool both = r->traits & VM_OWN && !vm_is_given_up(p);
+        bool both = r->traits & VM_OWN && !vm_went_alone(p);
         enum verdict v = judge_sides(results, both, reterr);
         /* As long as nobody knows where it is, nothing is taken back. */
         if (v == VERDICT_FAIL && strcmp(r->id, "verdict") == 0) {
@@ -415,7 +441,7 @@ enum verdict vm_judge_stage(const struct pair_view *p, const Godwit__Result *con
                     "the destination was lost, and the machine runs on at the source; what was "
                     "begun at the destination is removed when it is back");
     }
-    if (strcmp(r->id, "migrate") == 0 && !vm_is_given_up(p) && (!results[0] || !results[1]))
+    if (strcmp(r->id, "migrate") == 0 && !vm_went_alone(p) && (!results[0] || !results[1]))
         return VERDICT_WAIT;
     enum verdict v = judge_act(p, results, reterr);
     if (vm_deed_of(p->stage) == VM_DEED_UNDO)

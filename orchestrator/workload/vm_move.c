@@ -71,12 +71,26 @@ static bool is_open(const json_t *facts)
     return vm_kept(facts, vm_row_find("migrate")) && !vm_flag(facts, "stayed");
 }
 
+/* Has the destination anything that could run, for all that is known? */
+static bool may_run_there(const json_t *facts)
+{
+    return is_open(facts) || vm_kept(facts, vm_row_find("define")) ||
+           vm_kept(facts, vm_row_find("start"));
+}
+
 /* A person said that the destination is off for good: on the way back it is not asked any more.
- * What it has of the move is taken away by a later way back, if it ever comes up again. */
+ * What it has of the move is taken away by a later way back, if it ever comes up again. One that
+ * answers is asked whatever was said. */
 bool vm_is_given_up(const struct pair_view *p)
 {
-    return vm_deed_of(p->stage) == VM_DEED_UNDO &&
+    return vm_deed_of(p->stage) == VM_DEED_UNDO && p->away_ms[SIDE_DESTINATION] &&
            vm_flag(json_object_get(p->facts, "vm"), "destination_off");
+}
+
+bool vm_went_alone(const struct pair_view *p)
+{
+    return vm_deed_of(p->stage) == VM_DEED_UNDO &&
+           vm_flag(json_object_get(p->facts, "vm"), "alone");
 }
 
 /* ── which stages ── */
@@ -100,6 +114,8 @@ static bool is_wanted(const struct pair_view *p)
         return false;
     if (strcmp(r->id, "verdict") == 0)
         return is_open(facts) && !vm_is_given_up(p);
+    if (strcmp(r->id, "look") == 0)
+        return vm_is_given_up(p) && may_run_there(facts) && !vm_flag(facts, "unreached");
     if (forgets)
         return !vm_flag(facts, "forgotten");
     if (vm_is_given_up(p) &&
@@ -119,13 +135,6 @@ static bool is_here(const struct pair_view *p, int side, char *why, size_t size)
     return false;
 }
 
-/* Has the destination anything that could run, for all that is known? */
-static bool may_run_there(const json_t *facts)
-{
-    return is_open(facts) || vm_kept(facts, vm_row_find("define")) ||
-           vm_kept(facts, vm_row_find("start"));
-}
-
 /* On the way back a machine that was held for its move runs on at the source as soon as it may,
  * though the destination is gone: but never while it might run there. */
 static bool ready(const struct pair_view *p, char *why, size_t size)
@@ -142,11 +151,13 @@ static bool ready(const struct pair_view *p, char *why, size_t size)
     if (is_here(p, 1, why, size))
         return true;
     if (back && may_run_there(facts))
-        (void)snprintf(
-            why, size,
-            "host %s is away, and the machine may run there: bring it back, or switch it "
-            "off and say godwit vm rollback JOB --destination-is-off",
-            p->destination_host);
+        (void)snprintf(why, size,
+                       "host %s %s, and the machine may run there: bring it back, or switch it "
+                       "off and say godwit vm rollback JOB --destination-is-off",
+                       p->destination_host,
+                       vm_flag(facts, "reached")
+                           ? "is on (the source reaches it), though it does not answer"
+                           : "is away");
     return false;
 }
 
@@ -189,7 +200,7 @@ static unsigned back(const struct pair_view *p, const struct fault *why)
         (void)json_object_set_new(facts, "state", json_string("refused"));
         return VM_STAGES;
     }
-    if (p->stage && vm_is_given_up(p))
+    if (p->stage && vm_went_alone(p))
         (void)json_object_set_new(
             facts, "remedy",
             json_sprintf(
@@ -236,22 +247,40 @@ static int admit_move(const struct pair_view *p, json_t *facts, struct fault *re
     return 0;
 }
 
-/* What a person was asked to decide is looked at again. */
+/* Why it does not go back, or false. */
+static bool stays_there(const struct pair_view *p, const json_t *facts, bool off,
+                        struct fault *reterr)
+{
+    if (vm_is_done(facts, vm_row_find("shelve")))
+        (void)fault_set(reterr, FAULT_STOP_JOB, EPROTO,
+                        "the copy is in its library: remove its folder there if it is not wanted");
+    else if (is_there(facts) && off && p->away_ms[SIDE_DESTINATION])
+        (void)fault_set(reterr, FAULT_STOP_JOB, EPROTO,
+                        "%s had moved to host %s for good before that went off: what host %s has "
+                        "of it (images with .godwit-fenced- in their names) is older",
+                        p->source, p->destination_host, p->source_host);
+    else if (is_there(facts))
+        (void)fault_set(reterr, FAULT_STOP_JOB, EPROTO,
+                        "the machine is at the destination: move it back by another job");
+    else if (off && !p->away_ms[SIDE_DESTINATION])
+        (void)fault_set(reterr, FAULT_STOP_JOB, EPROTO,
+                        "host %s answers: it is not off, and is asked like the source",
+                        p->destination_host);
+    else
+        return false;
+    return true;
+}
+
+/* What a person was asked to decide is looked at again. Of the others of a job some may go back. */
 static int admit_back(const struct pair_view *p, json_t *facts, const json_t *settings,
                       struct fault *reterr)
 {
     bool off = vm_flag(settings, "destination_off");
-    if (off && !p->away_ms[SIDE_DESTINATION])
-        return fault_set(reterr, FAULT_STOP_JOB, EPROTO,
-                         "host %s answers: it is not off, and is asked like the source",
-                         p->destination_host);
-    if (vm_is_done(facts, vm_row_find("shelve")))
-        return fault_set(reterr, FAULT_STOP_JOB, EPROTO,
-                         "the copy is in its library: remove its folder there if it is not wanted");
-    if (is_there(facts))
-        return fault_set(reterr, FAULT_STOP_JOB, EPROTO,
-                         "the machine is at the destination: move it back by another job");
+    if (stays_there(p, facts, off, reterr))
+        return 2;
     go_anew(facts);
+    (void)json_object_del(facts, "reached");
+    (void)json_object_del(facts, "unreached");
     (void)json_object_del(facts, "frozen");
     (void)json_object_del(facts, "remedy");
     (void)json_object_del(facts, "left");
@@ -355,18 +384,19 @@ static void put(struct stage *s, enum vm_deed d, unsigned row)
 
 static struct stage stages[VM_STAGES];
 
-/* Forth in the table's order; back: where it is after a live move, the acts from the last to the
- * first, the notes, and a last look. */
+/* Forth in the table's order; back: where it is after a live move, whether a host that was said to
+ * be off is, the acts from the last to the first, the notes, and a last look. */
 __attribute__((constructor)) static void lay_out(void)
 {
     unsigned n = 0, judge = vm_row_find("judge"), forget = vm_row_find("forget");
-    unsigned verdict = vm_row_find("verdict");
+    unsigned verdict = vm_row_find("verdict"), look = vm_row_find("look");
     for (unsigned i = 0; i < VM_ROWS; i++)
         put(&stages[n++], VM_DEED_DO, i);
     first_undo = n;
     put(&stages[n++], VM_DEED_UNDO, verdict);
+    put(&stages[n++], VM_DEED_UNDO, look);
     for (unsigned i = VM_ROWS; i-- > 0;)
-        if (i != judge && i != forget && i != verdict)
+        if (i != judge && i != forget && i != verdict && i != look)
             put(&stages[n++], VM_DEED_UNDO, i);
     put(&stages[n++], VM_DEED_UNDO, forget);
     put(&stages[n++], VM_DEED_UNDO, judge);

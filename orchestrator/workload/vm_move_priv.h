@@ -27,7 +27,9 @@ const char *vm_state_of(const json_t *facts);
 json_t *vm_kept(const json_t *facts, unsigned row); /* NULL: it has not begun */
 bool vm_is_done(const json_t *facts, unsigned row);
 struct vm_row_case vm_case_of(const json_t *plan);
-bool vm_is_given_up(const struct pair_view *p); /* the destination, on this way back */
+/* On this way back the destination is not asked: a person said that it is off, and it is away. */
+bool vm_is_given_up(const struct pair_view *p);
+bool vm_went_alone(const struct pair_view *p); /* … and was not, by the act that p->stage sent */
 /* Forth, and the machine stands still or is off for its move: nobody works with it. */
 bool vm_is_held(const struct pair_view *p);
 

@@ -24,16 +24,28 @@ struct ordering {
 
 /* ── a look at both hosts ── */
 
+/* A host that was said to be off: does anybody answer at its address? */
+static int plan_reach(const struct pair_view *p, const char *uuid, struct planned_step *ret)
+{
+    text_new_id(ret->op_id);
+    ret->side = SIDE_SOURCE;
+    ret->kind = "vm.look";
+    ret->args = vm_reach_order(uuid, vm_reach_of(p->to, false), &ret->args_len);
+    return 1;
+}
+
 /* Once it has begun to move only where it is counts, and it may hang. */
 static int plan_looks(const struct pair_view *p, struct planned_step ret[2])
 {
     const char *uuid = vm_text(json_object_get(vm_plan_of(p), "move"), "uuid");
     bool all = strcmp(vm_rows[vm_row_of(p->stage)].id, "look") == 0;
+    if (all && vm_deed_of(p->stage) == VM_DEED_UNDO)
+        return plan_reach(p, uuid, ret);
     for (int i = 0; i < 2; i++) {
         text_new_id(ret[i].op_id);
         ret[i].side = i == 0 ? SIDE_SOURCE : SIDE_DESTINATION;
         ret[i].kind = "vm.look";
-        ret[i].args = all ? vm_look_order(uuid, false, &ret[i].args_len)
+        ret[i].args = all ? vm_look_order(uuid, false, NULL, &ret[i].args_len)
                           : vm_sight_order(uuid, &ret[i].args_len);
         if (vm_is_given_up(p))
             return 1;
@@ -152,6 +164,7 @@ int vm_plan_stage(const struct pair_view *p, struct planned_step ret[2], struct 
     const struct vm_row *r = &vm_rows[row];
     bool undo = vm_deed_of(p->stage) == VM_DEED_UNDO && strcmp(r->id, "forget") != 0;
     int n;
+    (void)json_object_set_new(vm_facts_of(p), "alone", json_boolean(vm_is_given_up(p)));
     if (r->traits & VM_OWN)
         n = plan_looks(p, ret);
     else if (r->traits & VM_MARKS)

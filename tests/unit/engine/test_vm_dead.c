@@ -1,6 +1,7 @@
 /* test_vm_dead: moves of machines whose destination is gone, for a while or for good. A machine
  * never runs twice: where it might run on a host that nobody hears, it waits for a person's word.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -181,6 +182,149 @@ static void a_person_says_that_it_is_off(void **state)
     }
 }
 
+/* While that host answers the word is refused, and nothing is taken back for it. */
+static void of_a_host_that_answers_it_is_not_taken(void **state)
+{
+    struct bench *b = *state;
+    move_job(b, "cold", true);
+    bad.stage = "copy";
+    bad.how = SILENT;
+    assert_int_equal(enter(b, "move"), 0);
+    bench_run(b, agents, 60);
+    assert_int_equal(take_back(b, OFF), -EPROTO);
+    bench_run(b, agents, 60);
+    assert_string_equal(state_of(b), "moving");
+    /* What was refused is not kept for later. */
+    assert_int_equal(take_back(b, NULL), 0);
+    power_off(b);
+    pass(b, 30);
+    bad.stage = NULL;
+    assert_string_equal(state_of(b), "going back");
+    fake_online(b->fleet, "d1");
+    pass(b, 200);
+    assert_string_equal(state_of(b), "went back");
+    check_back("the word was refused");
+}
+
+static const char *dies_at; /* the destination, in the middle of taking this back */
+
+static struct fake_answer dies(const struct fake_op *op, unsigned nth)
+{
+    if (dies_at && op->action == UNDO && strcmp(op->host, "d1") == 0 &&
+        strcmp(op->stage, dies_at) == 0)
+        return (struct fake_answer){.silent = true};
+    return agents(op, nth);
+}
+
+/* It dies on the way back, with an act under way there. The word arrives there too; and where the
+ * machine cannot run there, it runs on at the source without any. */
+static void a_host_that_dies_on_the_way_back_is_not_waited_for(void **state)
+{
+    static const struct {
+        const char *fails, *dies;
+        bool word;
+    } cases[] = {
+        {"answers", "start",   true },
+        {"answers", "define",  true },
+        {"answers", "state",   true },
+        {"answers", "copy",    true },
+        {"answers", "reserve", true },
+        {"fence",   "copy",    false},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        void *own = NULL;
+        (void)bench_set_up(&own);
+        struct bench *b = own;
+        move_job(b, "cold", true);
+        bad.stage = cases[i].fails;
+        bad.how = BEFORE;
+        dies_at = cases[i].dies;
+        assert_int_equal(enter(b, "move"), 0);
+        bench_run(b, dies, 200);
+        power_off(b);
+        if (w->there == SIGHT(RUNNING))
+            w->there = SIGHT(OFF);
+        dies_at = NULL;
+        assert_string_equal(state_of(b), "going back");
+        if (cases[i].word)
+            assert_int_equal(take_back(b, OFF), 0);
+        pass(b, 60);
+        assert_int_equal(w->here, SIGHT(RUNNING));
+        assert_string_equal(state_of(b), cases[i].word ? "went back" : "going back");
+        w->there = SIGHT(ABSENT);
+        fake_online(b->fleet, "d1");
+        if (cases[i].word)
+            assert_int_equal(take_back(b, NULL), 0);
+        pass(b, 200);
+        assert_string_equal(state_of(b), "went back");
+        check_back(cases[i].dies);
+        (void)bench_tear_down(&own);
+    }
+}
+
+/* The machine runs there, and nobody but the source can tell: b stands where a person says that the
+ * host is off. */
+static void it_runs_where_nobody_hears(struct bench *b)
+{
+    move_job(b, "cold", true);
+    bad = (struct bad){.stage = "answers", .how = SILENT, .action = DO};
+    assert_int_equal(enter(b, "move"), 0);
+    bench_run(b, agents, 200);
+    assert_int_equal(w->there, SIGHT(RUNNING));
+    fake_lost(b->fleet, "d1");
+    assert_int_equal(take_back(b, NULL), 0);
+    pass(b, 60);
+    bad.stage = NULL;
+    assert_string_equal(state_of(b), "going back");
+}
+
+static void a_host_that_somebody_reaches_is_not_off(void **state)
+{
+    struct bench *b = *state;
+    it_runs_where_nobody_hears(b);
+    w->on = true;
+    assert_int_equal(take_back(b, OFF), 0);
+    pass(b, 60);
+    assert_int_equal(w->there, SIGHT(RUNNING));
+    assert_int_not_equal(w->here, SIGHT(RUNNING));
+    assert_string_equal(state_of(b), "going back");
+    assert_non_null(strstr(bench_pair(b, "wave", 1, "reason"), "the source reaches it"));
+    fake_online(b->fleet, "d1");
+    pass(b, 100);
+    assert_string_equal(state_of(b), "went back");
+    check_back("a lie");
+}
+
+/* The word outlives the orchestrator that took it. */
+static void the_word_is_not_forgotten(void **state)
+{
+    struct bench *b = *state;
+    it_runs_where_nobody_hears(b);
+    w->there = SIGHT(ABSENT); /* it is off now */
+    assert_int_equal(take_back(b, OFF), 0);
+    bench_end(b);
+    bench_start(b);
+    pass(b, 60);
+    assert_string_equal(state_of(b), "went back");
+    assert_int_equal(w->here, SIGHT(RUNNING));
+}
+
+/* One that is back before anything was done without it is asked like the source. */
+static void whoever_is_back_is_asked_again(void **state)
+{
+    struct bench *b = *state;
+    it_runs_where_nobody_hears(b);
+    fake_lost(b->fleet, "s1");
+    assert_int_equal(take_back(b, OFF), 0);
+    pass(b, 30);
+    fake_online(b->fleet, "d1");
+    fake_online(b->fleet, "s1");
+    pass(b, 200);
+    assert_string_equal(state_of(b), "went back");
+    check_back("it is back");
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, bench_set_up, bench_tear_down)
@@ -189,6 +333,11 @@ int main(void)
         CASE(a_host_that_is_gone_does_not_hold_the_verdict),
         CASE(what_was_not_heard_of_is_waited_for),
         cmocka_unit_test(a_person_says_that_it_is_off),
+        CASE(of_a_host_that_answers_it_is_not_taken),
+        cmocka_unit_test(a_host_that_dies_on_the_way_back_is_not_waited_for),
+        CASE(a_host_that_somebody_reaches_is_not_off),
+        CASE(the_word_is_not_forgotten),
+        CASE(whoever_is_back_is_asked_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -143,6 +143,10 @@ static size_t say_look(const struct fake_op *op, uint8_t *ret)
     m.digest = w->digest;
     l.sight = &s;
     l.machine = source ? &m : NULL;
+    Godwit__VmReach reach = GODWIT__VM_REACH__INIT, *reaches[] = {&reach};
+    reach.on = w->on;
+    l.n_reaches = source ? 1 : 0;
+    l.reaches = reaches;
     return godwit__vm_look__pack(&l, ret);
 }
 

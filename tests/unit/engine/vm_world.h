@@ -14,6 +14,7 @@ struct world {
     bool reserved, shelved, stated, fenced, saved, seeded, marked;
     bool ran;
     bool blind; /* the destination does not see the marks */
+    bool on;    /* the source reaches the destination */
     char digest[16];
 };
 extern struct world *w;

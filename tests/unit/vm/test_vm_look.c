@@ -1,8 +1,10 @@
 /* test_vm_look: what is told of one machine, and whether another host could take it: by a fake that
  * can fail at each call. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -119,6 +121,34 @@ static void where_it_is_is_told_alone(void **state)
         godwit__vm_look__free_unpacked(l, NULL);
         fake_done(&f);
     }
+}
+
+/* A host that refuses is on, and cannot be gone to; one where somebody listens can. */
+static void other_hosts_are_tried(void **state)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    char endpoint[64], *endpoints[] = {endpoint};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    (void)state;
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+    (void)snprintf(endpoint, sizeof endpoint, "127.0.0.1:%u", ntohs(at.sin_port));
+    for (int listens = 0; listens < 2; listens++) {
+        Godwit__VmLookOrder o = GODWIT__VM_LOOK_ORDER__INIT;
+        Godwit__VmLook *l = xcalloc(1, sizeof *l);
+        godwit__vm_look__init(l);
+        o.n_reach = 1;
+        o.reach = endpoints;
+        assert_int_equal(listens ? listen(fd, 1) : 0, 0);
+        vm_reach(&o, -1, l);
+        assert_int_equal(l->n_reaches, 1);
+        assert_string_equal(l->reaches[0]->endpoint, endpoint);
+        assert_true(l->reaches[0]->on);
+        assert_string_equal(l->reaches[0]->why, listens ? "" : "Connection refused");
+        godwit__vm_look__free_unpacked(l, NULL);
+    }
+    (void)close(fd);
 }
 
 /* ── may it come here? ── */
@@ -238,6 +268,7 @@ int main(void)
         cmocka_unit_test(a_machine_is_told_with_its_images),
         cmocka_unit_test(each_call_that_fails_fails_the_look),
         cmocka_unit_test(where_it_is_is_told_alone),
+        cmocka_unit_test(other_hosts_are_tried),
         cmocka_unit_test(what_is_missing_here_is_found),
     };
     return cmocka_run_group_tests(tests, make_folder, drop_folder);
