@@ -162,10 +162,20 @@ static void check_folders(struct vm_ctx *c)
 
 static void check_trust(struct vm_ctx *c)
 {
-    vm_say(c, VM_PASS,
-           "%s and %s are enrolled; all goes over lanes with TLS and pinned keys, libvirt opens no "
-           "port",
-           c->f->from, c->f->to);
+    const json_t *one;
+    size_t i;
+    bool own = vm_flag(c->f->options, "own_tcp");
+    if (strcmp(c->f->from, c->f->to) == 0)
+        return;
+    json_array_foreach(json_object_get(c->f->look, "reaches"), i, one)
+    {
+        if (*vm_text(one, "why"))
+            vm_say(c, VM_FAIL, "%s gets no connection to %s at %s: %s", c->f->from, c->f->to,
+                   vm_text(one, "endpoint"), vm_text(one, "why"));
+    }
+    vm_say(c, VM_PASS, "%s and %s are enrolled; %s", c->f->from, c->f->to,
+           own ? "live moves go by libvirt's own TCP with TLS, the rest over lanes"
+               : "all goes over lanes with TLS and pinned keys, libvirt opens no port");
 }
 
 static void check_busy(struct vm_ctx *c)
@@ -285,7 +295,11 @@ static const struct vm_check_row rows[] = {
     THERE("networks", 11, true, "make a bridge or network of that name on the destination"),
     THERE("absent", 11, true,
           "rename or remove the other machine there: two of one name, UUID or address cannot be"),
-    ROW("trust", 12, "both", true, check_trust, "", ""),
+    ROW("trust", 12, "both", true, check_trust, "the machine stays on its host",
+        "open that port of the destination for the source; of an agent lane-port and lane-address "
+        "say where it "
+        "is reached, libvirt's own TLS (--own-tcp) listens at 16514 (virtproxyd-tls.socket, "
+        "libvirtd-tls.socket)"),
     ROW("quiet", 13, "source", true, check_busy, "no job runs on it, nothing of it is saved",
         "wait for the job's end; start the machine (virsh start) or shut it down, drop what was "
         "saved (virsh "

@@ -88,6 +88,16 @@ stops "another machine of its name" absent "another machine of its name is here"
 
 new_disk
 bad
+stops "libvirt's own TLS where nobody listens" trust "kvm1 gets no connection to kvm2 at $(lab ip kvm2):16514: Connection refused" "open that port of the destination for the source" --own-tcp
+
+new_disk
+bad
+lab cut kvm1 kvm2
+stops "two hosts that do not reach each other" trust "kvm1 gets no connection to kvm2 at $(lab ip kvm2):" "open that port of the destination for the source"
+lab heal kvm1 kvm2
+
+new_disk
+bad
 on kvm2 sh -c 'systemctl stop "libvirtd*.socket" libvirtd'
 before=$(state_of kvm1)
 rc=0

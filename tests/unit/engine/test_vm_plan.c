@@ -218,6 +218,11 @@ static void what_stops_every_way_names_its_remedy(void **state)
          10,                   {.patch = "{\"machine\": {\"domain\": {\"file_systems\": [\"/srv as data\"]}}}"}    },
         {"networks",       11, {.patch_check = FINDING("networks", "bridge br0 is not here")}                      },
         {"absent",         11, {.patch_check = FINDING("absent", "another machine of its name is here")}           },
+        {"trust",
+         12,                   {.patch =
+              "{\"reaches\": [{\"endpoint\": \"192.0.2.2:7410\", \"on\": true, \"why\": \"\"}, "
+              "{\"endpoint\": \"192.0.2.2:16514\", \"on\": true, \"why\": \"Connection "
+              "refused\"}]}"}                                                                          },
         {"quiet",          13, {.patch = "{\"machine\": {\"job\": \"a job\"}}"}                                    },
         {"quiet",          13, {.patch = "{\"machine\": {\"domain\": {\"state\": \"paused\"}}}"}                   },
         {"quiet",          13, {.patch = "{\"machine\": {\"domain\": {\"managed_save\": true}}}"}                  },
