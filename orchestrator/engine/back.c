@@ -51,6 +51,17 @@ static unsigned turn_back(struct job *j)
     return n + back_leave(j, why.text);
 }
 
+bool back_goes_on(const struct pair *p)
+{
+    char why[FAULT_TEXT_MAX];
+    const struct workload *k = p->job->workload;
+    bool active = p->state == PAIR_WAITING || p->state == PAIR_RUNNING;
+    if (!active || !k->stages[p->stage].loose)
+        return false;
+    unsigned at = p->state == PAIR_RUNNING ? p->stage : stage_turn(p, p->stage);
+    return at < k->nstages && stage_ready(p, at, why, sizeof why);
+}
+
 /* ── what is said about a way back while the job runs ── */
 
 /* An order that its host will not answer while it is away: what was said decides what is done in

@@ -70,7 +70,7 @@ static bool pick_gone(const struct pair *p, struct pair_change *c, const void *a
 {
     static char text[256]; /* one thread, used before the next pair */
     int64_t now = *(const int64_t *)arg;
-    if (p->state != PAIR_WAITING && p->state != PAIR_RUNNING)
+    if ((p->state != PAIR_WAITING && p->state != PAIR_RUNNING) || back_goes_on(p))
         return false;
     for (int side = 0; side < 2; side++) {
         const struct host *h = p->host[side];

@@ -352,6 +352,8 @@ void apart_halt(struct job *j);                    /* what has not begun is not 
 /* What of the job is under way, and not on its way back yet, is taken back: how many. */
 unsigned back_take(struct job *j, const struct fault *why);
 unsigned back_leave(struct job *j, const char *why); /* what has not begun does not begin */
+/* It is on a way back that those hosts can go on which are there: who is gone does not end it. */
+bool back_goes_on(const struct pair *p);
 
 /* ── endpoints.c ── */
 struct endpoint {

@@ -272,7 +272,7 @@ static bool pick_revoked(const struct pair *p, struct pair_change *c, const void
     static char text[128]; /* one thread, used before the next pair */
     const struct host *h =
         p->host[SIDE_SOURCE]->revoked ? p->host[SIDE_SOURCE] : p->host[SIDE_DESTINATION];
-    if (!h->revoked ||
+    if (!h->revoked || back_goes_on(p) ||
         (p->state != PAIR_WAITING && p->state != PAIR_RUNNING && p->state != PAIR_PAUSED))
         return false;
     (void)snprintf(text, sizeof text, "host %s was revoked", h->name);

@@ -310,6 +310,24 @@ static void the_word_is_not_forgotten(void **state)
     assert_int_equal(w->here, SIGHT(RUNNING));
 }
 
+/* Nor does it fall with the agent of that host, which is revoked since it never comes back. */
+static void a_revoked_host_does_not_end_it(void **state)
+{
+    struct bench *b = *state;
+    it_runs_where_nobody_hears(b);
+    w->there = SIGHT(ABSENT);
+    fake_revoke(b->fleet, "d1");
+    pass(b, 1200); /* the orchestrator is up for long */
+    assert_int_equal(take_back(b, OFF), 0);
+    bad = (struct bad){.stage = "fence", .how = SILENT, .action = UNDO}; /* it takes a while */
+    pass(b, 40);
+    assert_string_equal(bench_state(b, "wave"), "running");
+    bad.stage = NULL;
+    pass(b, 200);
+    assert_string_equal(state_of(b), "went back");
+    assert_int_equal(w->here, SIGHT(RUNNING));
+}
+
 /* One that is back before anything was done without it is asked like the source. */
 static void whoever_is_back_is_asked_again(void **state)
 {
@@ -337,6 +355,7 @@ int main(void)
         cmocka_unit_test(a_host_that_dies_on_the_way_back_is_not_waited_for),
         CASE(a_host_that_somebody_reaches_is_not_off),
         CASE(the_word_is_not_forgotten),
+        CASE(a_revoked_host_does_not_end_it),
         CASE(whoever_is_back_is_asked_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
