@@ -71,6 +71,8 @@ void governor_hello(struct engine *e, const struct host *h); /* what h was told 
 bool governor_reason(const struct pair *p, char *ret, size_t size);
 json_t *governor_json(const struct pair *p); /* null when no limit holds it */
 bool governor_pauses(const struct pair *p);  /* nothing may be sent */
+/* Nothing might be sent if it began now: by which limit, and until when. */
+bool governor_closed(const struct pair *p, char *ret, size_t size);
 
 /* ── limits.c ── */
 struct budget *limits_find(const struct governor *g, const char *scope, const char *name);

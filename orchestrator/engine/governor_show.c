@@ -37,6 +37,37 @@ static void until_text(int64_t until_ms, char *ret, size_t size)
     (void)snprintf(ret, size, " until %s", at);
 }
 
+/* Its limits as they are now, though nothing of it runs. */
+static bool is_closed(const struct budget *b, int64_t wall_ms)
+{
+    return b && (b->calendar ? calendar_rate(b->calendar, wall_ms) : b->rate) == 0;
+}
+
+bool governor_closed(const struct pair *p, char *ret, size_t size)
+{
+    const struct governor *g = p->job->engine->governor;
+    const char *host[2] = {p->host[SIDE_SOURCE]->name, p->host[SIDE_DESTINATION]->name};
+    const char *site[2] = {limits_site(g, host[0]), limits_site(g, host[1])};
+    bool within = site[0] && site[1] && strcmp(site[0], site[1]) == 0;
+    const struct budget *held[5] = {limits_find(g, "job", p->job->id), NULL};
+    int64_t now = clock_wall_ms();
+    for (int side = 0; side < 2; side++) {
+        held[1 + side] = limits_find(g, "host", host[side]);
+        held[3 + side] = site[side] && !within ? limits_find(g, "site", site[side]) : NULL;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(held); i++) {
+        char until[40];
+        if (!is_closed(held[i], now))
+            continue;
+        until_text(held[i]->calendar ? calendar_next(held[i]->calendar, now) : INT64_MAX, until,
+                   sizeof until);
+        (void)snprintf(ret, size, "the limit of %s %.64s lets nothing pass%s", held[i]->scope,
+                       i == 0 ? p->job->name : held[i]->name, until);
+        return true;
+    }
+    return false;
+}
+
 static void held_text(const struct pace *x, char *ret, size_t size)
 {
     char budget[24], share[24], until[40];

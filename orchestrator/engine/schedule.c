@@ -36,12 +36,20 @@ static bool link_full(const struct pair *p)
     return n >= e->limits.pairs_per_link;
 }
 
+/* What has begun goes on, and what is taken back; storage alone needs no lane. */
+static bool is_shut(const struct pair *p, char *why, size_t size)
+{
+    return p->job->workload->in_windows && p->attempt == 0 &&
+           !p->job->workload->stages[p->stage].loose && p->host[0] != p->host[1] &&
+           governor_closed(p, why, size);
+}
+
 static bool may_start(const struct engine *e, const struct pair *p, unsigned at, int64_t now_ms)
 {
     const struct host *a = p->host[SIDE_SOURCE], *b = p->host[SIDE_DESTINATION];
     char why[FAULT_TEXT_MAX];
     return p->not_before_ms <= now_ms && stage_ready(p, at, why, sizeof why) && !host_full(e, a) &&
-           !host_full(e, b) && !link_full(p);
+           !host_full(e, b) && !link_full(p) && !is_shut(p, why, sizeof why);
 }
 
 /* Returns true when the job could take no more or has nothing that may start. */
@@ -107,6 +115,8 @@ void schedule_reason(const struct pair *p, char *ret, size_t size)
         return;
     else if (host_reason(e, p->host[SIDE_SOURCE], ret, size) ||
              host_reason(e, p->host[SIDE_DESTINATION], ret, size))
+        return;
+    else if (is_shut(p, ret, size))
         return;
     else if (link_full(p))
         (void)snprintf(ret, size, "the link between %s and %s is at its limit of %u pairs",

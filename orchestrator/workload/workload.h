@@ -156,6 +156,7 @@ struct workload {
     /* ── phases that stand apart; NULL: the workload has none ── */
     const char *commands; /* of these phases: "godwit cutover" */
     bool whole_hosts;     /* they change what is the host's: one pair for each */
+    bool in_windows;      /* a pair does not begin while its limits let nothing pass */
     /* May this pair go into that phase? Takes the settings into its facts. 0; 1: nothing is left to
      * be done for it; 2: likewise, and a mistake if it is so for all, with a fault; -errno with a
      * fault. */
