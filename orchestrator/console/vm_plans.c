@@ -9,6 +9,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
+#include "common/base/rate.h"
 #include "orchestrator/console/show.h"
 #include "orchestrator/workload/vm_plan.h"
 
@@ -97,6 +98,10 @@ json_t *vm_plans_options(const struct vm_move_opts *o)
     put_flag(j, "postcopy", o->postcopy);
     put_flag(j, "own_tcp", o->own_tcp);
     put_number(j, "streams", o->streams);
+    uint64_t rate = RATE_UNLIMITED;
+    /* One that cannot be read is refused with the job. */
+    if (o->rate && rate_parse(o->rate, &rate) == 0 && rate != RATE_UNLIMITED)
+        put_number(j, "rate", rate);
     return j;
 }
 
@@ -246,6 +251,8 @@ static void show_reasons(const json_t *plan)
     if (show_int(json_object_get(plan, "move"), "streams") > 1)
         (void)printf("  its memory goes through %lld streams, compressed (--streams)\n",
                      (long long)show_int(json_object_get(plan, "move"), "streams"));
+    json_array_foreach(json_object_get(plan, "measures"), i, one)
+        print_clean("  ", "", json_is_string(one) ? json_string_value(one) : "");
     json_array_foreach(json_object_get(plan, "checks"), i, one) show_check(one);
     if (!show_flag(plan, "rate_measured"))
         (void)puts(

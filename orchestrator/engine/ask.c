@@ -243,25 +243,32 @@ void engine_ask_forget(struct engine *e, const char *about)
 
 /* ── what was seen before ── */
 
+#define BEST_MS (INT64_C(7) * 86400000)
+
 static bool is_between(const struct pair *p, const char *from, const char *to)
 {
     return p->state == PAIR_DONE && strcmp(p->host[SIDE_SOURCE]->name, from) == 0 &&
            strcmp(p->host[SIDE_DESTINATION]->name, to) == 0;
 }
 
-const json_t *engine_facts_between(const struct engine *e, const char *workload, const char *from,
-                                   const char *to)
+uint64_t engine_best_between(const struct engine *e, const char *workload, const char *from,
+                             const char *to, uint64_t (*rate)(const json_t *facts))
 {
-    const struct pair *last = NULL;
+    int64_t since = clock_wall_ms() - BEST_MS;
+    uint64_t best = 0;
     const struct job *j;
     TAILQ_FOREACH(j, &e->jobs, link)
     {
-        for (unsigned i = 0; strcmp(j->workload->name, workload) == 0 && i < j->npairs; i++)
-            if (is_between(&j->pairs[i], from, to) &&
-                (!last || j->pairs[i].ended_ms > last->ended_ms))
-                last = &j->pairs[i];
+        /* What a limit of its own held back tells nothing of the way. */
+        bool tells =
+            strcmp(j->workload->name, workload) == 0 && !limits_find(e->governor, "job", j->id);
+        for (unsigned i = 0; tells && i < j->npairs; i++) {
+            const struct pair *p = &j->pairs[i];
+            uint64_t its = is_between(p, from, to) && p->ended_ms > since ? rate(p->facts) : 0;
+            best = its > best ? its : best;
+        }
     }
-    return last ? last->facts : NULL;
+    return best;
 }
 
 void engine_each_coming(const struct engine *e, const char *workload, const char *to,

@@ -78,10 +78,10 @@ struct engine_question {
 int engine_ask(struct engine *e, const struct engine_question *ask, bool *retout, json_t **ret,
                struct fault *reterr);
 
-/* What the last pair that ended well of such a workload between these hosts has left: its facts,
- * borrowed until the next call of the engine; NULL: there is none. */
-const json_t *engine_facts_between(const struct engine *e, const char *workload, const char *from,
-                                   const char *to);
+/* The most that a pair of such a workload brought from the one host to the other within a week, in
+ * bytes a second; jobs with a limit do not count. rate: of a pair's facts. 0: none is known. */
+uint64_t engine_best_between(const struct engine *e, const char *workload, const char *from,
+                             const char *to, uint64_t (*rate)(const json_t *facts));
 
 /* Each pair of such a workload that is on its way to that host, or waits in a job that runs: its
  * job's options, its number in it from 1. All borrowed. */

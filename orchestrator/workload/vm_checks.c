@@ -125,7 +125,7 @@ static const char *const results[] = {[VM_NONE] = "unknown",
                                       [VM_UNKNOWN] = "unknown",
                                       [VM_FAIL] = "fail"};
 
-static bool overridden(const struct vm_facts *f, const char *id)
+bool vm_check_overridden(const struct vm_facts *f, const char *id)
 {
     size_t i;
     const json_t *one;
@@ -184,7 +184,7 @@ static json_t *run_one(const struct vm_facts *f, const struct vm_check_row *r)
                           "from", r->from, "result", results[c.result], "evidence",
                           text ? text : json_string("(not printable)"), "remedy",
                           bad || c.result == VM_WARN ? r->remedy : "", "stops", r->stops);
-    if (bad && overridden(f, r->id))
+    if (bad && vm_check_overridden(f, r->id))
         (void)json_object_set_new(o, "overridden", json_true());
     return o;
 }

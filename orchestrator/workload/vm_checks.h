@@ -23,6 +23,7 @@ const json_t *vm_checks_stop(const json_t *checks);
 const json_t *vm_check_of(const json_t *checks, const char *id);
 /* Did it pass, or was it overridden? Warnings pass. */
 bool vm_check_good(const json_t *checks, const char *id);
+bool vm_check_overridden(const struct vm_facts *f, const char *id); /* somebody takes the risk */
 
 /* ── what several files read of the facts ── */
 const json_t *vm_machine(const struct vm_facts *f);

@@ -85,6 +85,7 @@ int vm_plan_check_options(json_t *options, struct fault *reterr)
         {"keep_s",          is_number,       "must be seconds"           },
         {"arriving_disk",   is_size,         "must be bytes"             },
         {"arriving_memory", is_size,         "must be bytes"             },
+        {"rate",            is_size,         "must be bytes a second"    },
         {"streams",         is_streams,      "must be 0 to 16"           },
         {"pool",            is_short_text,   "must be a pool's name"     },
         {"library",         is_folder,       "must be a folder's path"   },

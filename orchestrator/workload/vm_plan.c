@@ -96,6 +96,7 @@ static void weigh(struct planning *g)
     g->here = strcmp(g->f->from, g->f->to) == 0;
     g->load.runs = g->runs;
     g->load.rate = g->q->rate ? g->q->rate : VM_PLAN_RATE_ASSUMED;
+    g->load.limit = vm_number(g->f->options, "rate");
     g->load.memory_bytes = vm_number(vm_domain(g->f), "memory_now_bytes");
     if (!g->load.memory_bytes)
         g->load.memory_bytes = vm_number(vm_domain(g->f), "memory_bytes");
@@ -238,10 +239,10 @@ static bool by_promise(struct planning *g, const struct vm_type *t)
     char dirty[16], rate[16];
     text_bytes(g->load.dirty_rate, dirty);
     text_bytes(g->load.rate, rate);
-    if (!c.ends && !vm_flag(o, "postcopy"))
+    if (!c.ends && !vm_flag(o, "postcopy") && !vm_check_overridden(g->f, "convergence"))
         return against(g,
                        "it writes %s of its memory a second, %s a second can be sent: it would "
-                       "not come to an end",
+                       "not come to an end, with its processors slowed to a half either",
                        dirty, rate);
     if (outage && c.outage_ms > outage)
         return against(g, "its outage would be about %llu ms, %llu ms are allowed",
@@ -348,6 +349,27 @@ static json_t *marks(const struct planning *g)
     return list;
 }
 
+/* What is done to keep the promise, as far as it can be told before. */
+static json_t *measures(const struct vm_type *t, const struct vm_cost *c, const struct vm_load *l)
+{
+    json_t *list = json_array();
+    if (!vm_type_has(t, "migrate"))
+        return list;
+    if (c->lifted && l->dirty_rate > 0)
+        (void)json_array_append_new(
+            list, json_string("the limit (--rate) is lifted for the last rounds of its memory"));
+    if (c->slowed)
+        (void)json_array_append_new(
+            list, json_string("it writes faster than can be sent: its processors are slowed until "
+                              "it comes to an end"));
+    if (!c->ends)
+        (void)json_array_append_new(
+            list,
+            json_string("nothing says that it comes to an end: --max-duration says when it is "
+                        "given up"));
+    return list;
+}
+
 static void put_type(const struct planning *g, const struct vm_type *t, json_t *plan)
 {
     struct vm_cost c = vm_type_cost(t, &g->load);
@@ -371,6 +393,7 @@ static void put_type(const struct planning *g, const struct vm_type *t, json_t *
     (void)json_object_set_new(plan, "bytes", json_integer((json_int_t)c.bytes));
     (void)json_object_set_new(plan, "seconds", json_integer((json_int_t)c.seconds));
     (void)json_object_set_new(plan, "outage_ms", json_integer((json_int_t)c.outage_ms));
+    (void)json_object_set_new(plan, "measures", measures(t, &c, &g->load));
     (void)json_object_set_new(plan, "move", plan_move(g, t));
     (void)json_object_set_new(plan, "mark", marks(g));
 }

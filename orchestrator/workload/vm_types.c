@@ -10,6 +10,7 @@
 #define BOOT_MS 20000U /* and comes up */
 #define SWITCH_MS 100U /* a live move's last round */
 #define RESUME_MS 450U /* a saved machine is loaded, without its memory */
+#define SLOWED_TO 2    /* the part of its writing that is left when its processors are slowed */
 
 static const char *const live[] = {"state", "migrate", "answers", "drop", "adopt", "forget", NULL};
 static const char *const live_vsm[] = {"reserve", "state", "migrate", "fence", "answers",
@@ -86,37 +87,50 @@ static uint64_t ms_of(uint64_t bytes, uint64_t rate)
     return (uint64_t)((double)bytes * 1000.0 / (double)rate);
 }
 
-/* What is written while memory is sent is sent again: a geometric series. */
-static uint64_t memory_sent(const struct vm_load *l)
+/* Under its limit, where it has one. */
+static uint64_t limited(const struct vm_load *l)
 {
-    return (uint64_t)((double)l->memory_bytes * (double)l->rate /
-                      (double)(l->rate - l->dirty_rate));
+    return l->limit && l->limit < l->rate ? l->limit : l->rate;
 }
 
+/* What is written while memory is sent is sent again: a geometric series. */
+static uint64_t memory_sent(const struct vm_load *l, uint64_t dirty_rate)
+{
+    return (uint64_t)((double)l->memory_bytes * (double)l->rate / (double)(l->rate - dirty_rate));
+}
+
+/* As the ladder has it (agent/vm/ladder.c): disks and the first round of memory go under the limit,
+ * the last rounds without. One that writes faster than that has its processors slowed, by steps; to
+ * a half is reckoned with. What does not end so either is told as if it hardly did. */
 static struct vm_cost live_cost(const struct vm_load *l)
 {
-    struct vm_cost c = {.bytes = l->disk_bytes + l->memory_bytes, .ends = l->dirty_rate < l->rate};
+    struct vm_cost c = {.slowed = l->dirty_rate >= l->rate, .lifted = limited(l) < l->rate};
+    uint64_t dirty = c.slowed ? l->dirty_rate / SLOWED_TO : l->dirty_rate;
+    c.ends = dirty < l->rate;
     if (!c.ends)
-        return c;
-    c.bytes = l->disk_bytes + memory_sent(l);
-    c.seconds = ms_of(c.bytes, l->rate) / 1000 + 1;
+        dirty = l->rate - l->rate / 10;
+    uint64_t memory = memory_sent(l, dirty), first = l->disk_bytes + l->memory_bytes;
+    c.bytes = l->disk_bytes + memory;
+    c.seconds = (ms_of(first, limited(l)) + ms_of(memory - l->memory_bytes, l->rate)) / 1000 + 1;
     /* The last round carries what is written in the round before, a tenth of a second. */
-    c.outage_ms = SWITCH_MS + ms_of(l->dirty_rate / 10, l->rate);
+    c.outage_ms = SWITCH_MS + ms_of(dirty / 10, l->rate);
     return c;
 }
 
-static struct vm_cost saved_cost(const struct vm_load *l)
+/* Written and read where both hosts see it, or sent and read: only what is sent is limited. */
+static struct vm_cost saved_cost(const struct vm_type *t, const struct vm_load *l)
 {
     struct vm_cost c = {.bytes = l->disk_bytes + l->memory_bytes, .ends = true};
-    c.outage_ms = RESUME_MS + 2 * ms_of(l->memory_bytes, l->rate);
-    c.seconds = (ms_of(l->disk_bytes, l->rate) + c.outage_ms) / 1000 + 1;
+    uint64_t over = vm_type_is(t, VM_ON_SHARED) ? l->rate : limited(l);
+    c.outage_ms = RESUME_MS + ms_of(l->memory_bytes, l->rate) + ms_of(l->memory_bytes, over);
+    c.seconds = (ms_of(l->disk_bytes, over) + c.outage_ms) / 1000 + 1;
     return c;
 }
 
 static struct vm_cost started_cost(const struct vm_type *t, const struct vm_load *l)
 {
     struct vm_cost c = {.bytes = l->disk_bytes, .ends = true};
-    uint64_t copy = ms_of(l->disk_bytes, l->rate);
+    uint64_t copy = ms_of(l->disk_bytes, limited(l));
     bool warmed = t->type == GODWIT__VM_MOVE_TYPE__VM_MOVE_WARM;
     if (l->runs)
         c.outage_ms = BOOT_MS + (warmed ? 1000 : STOP_MS + copy);
@@ -132,12 +146,12 @@ struct vm_cost vm_type_cost(const struct vm_type *t, const struct vm_load *l)
     if (own.rate < 1024)
         own.rate = 1024;
     if (vm_type_is(t, VM_WITHIN)) {
-        own.memory_bytes = own.dirty_rate = 0;
+        own.memory_bytes = own.dirty_rate = own.limit = 0;
         struct vm_cost c = live_cost(&own);
         c.outage_ms = l->runs ? SWITCH_MS : 0;
         return c;
     }
     if (vm_type_is(t, VM_WITH_MEMORY))
-        return vm_type_has(t, "migrate") ? live_cost(&own) : saved_cost(&own);
+        return vm_type_has(t, "migrate") ? live_cost(&own) : saved_cost(t, &own);
     return started_cost(t, &own);
 }

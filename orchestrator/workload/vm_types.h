@@ -37,6 +37,7 @@ struct vm_load {
     uint64_t disk_bytes; /* that are copied */
     uint64_t memory_bytes;
     uint64_t rate;       /* bytes a second between the hosts */
+    uint64_t limit;      /* what it may send of that; 0: all */
     uint64_t dirty_rate; /* of its memory */
     bool runs;
 };
@@ -44,6 +45,8 @@ struct vm_cost {
     uint64_t bytes;
     uint64_t seconds;
     uint64_t outage_ms;
-    bool ends; /* false: it writes faster than can be sent */
+    bool ends;   /* false: it writes faster than can be sent, also when it is slowed */
+    bool slowed; /* its processors have to be, so that it ends */
+    bool lifted; /* its limit is, for the last rounds */
 };
 struct vm_cost vm_type_cost(const struct vm_type *t, const struct vm_load *l);

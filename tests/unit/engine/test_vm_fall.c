@@ -1,5 +1,5 @@
-/* test_vm_fall: a source without power in the middle of a live move, and hosts that do not reach
- * each other while a machine is held for its move. */
+/* test_vm_fall: a source without power in the middle of a live move, hosts that do not reach each
+ * other while a machine is held for its move, and limits that let nothing pass. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -110,12 +110,70 @@ static void what_lingers_is_waited_for(void **state)
     }
 }
 
+/* A machine does not begin to move while a limit lets nothing pass; one that moves goes on. */
+static void a_move_begins_when_something_may_pass(void **state)
+{
+    struct bench *b = *state;
+    struct fault why = {.err = 0};
+    struct engine_limit shut = {"host", "d1", "1MiB/s", "daily 00:00-24:00 none"};
+    struct engine_limit open = {"host", "d1", "1MiB/s", "daily 00:00-24:00 3MiB/s"};
+    json_t *json = NULL;
+    move_job(b, "live-vsm", true);
+    assert_int_equal(engine_limit_set(b->engine, &shut, &json, &why), 0);
+    json_decref(json);
+    assert_int_equal(enter(b, "move"), 0);
+    for (int k = 0; k < 10; k++, bench_clock_ms += 5000)
+        bench_run(b, agents, 50);
+    assert_int_equal(b->fleet->nops, 0);
+    assert_string_equal(state_of(b), "waiting");
+    assert_non_null(
+        strstr(bench_pair(b, "wave", 1, "reason"), "the limit of host d1 lets nothing pass"));
+    assert_int_equal(engine_limit_set(b->engine, &open, &json, &why), 0);
+    json_decref(json);
+    bad = (struct bad){.stage = "migrate", .how = SILENT, .action = DO};
+    for (int k = 0; k < 3; k++, bench_clock_ms += 5000)
+        bench_run(b, agents, 50);
+    assert_string_equal(state_of(b), "moving");
+    assert_int_equal(engine_limit_set(b->engine, &shut, &json, &why), 0);
+    json_decref(json);
+    go_back(b);
+    assert_string_equal(state_of(b), "went back");
+}
+
+static uint64_t of_moved(const json_t *facts)
+{
+    const char *s = json_string_value(json_object_get(json_object_get(facts, "vm"), "state"));
+    return s && strcmp(s, "moved") == 0 ? 7 : 0;
+}
+
+/* How fast the way between two hosts is, a move that had a limit of its own does not tell. */
+static void a_limited_move_tells_no_rate(void **state)
+{
+    struct bench *b = *state;
+    struct fault why = {.err = 0};
+    struct engine_limit slow = {"job", "wave", "1MiB/s", NULL};
+    json_t *json = NULL;
+    move_job(b, "live-vsm", true);
+    assert_int_equal(enter(b, "move"), 0);
+    bench_run(b, agents, 100);
+    assert_string_equal(state_of(b), "moved");
+    assert_int_equal(engine_best_between(b->engine, "vm", "s1", "d1", of_moved), 7);
+    assert_int_equal(engine_best_between(b->engine, "vm", "d1", "s1", of_moved), 0);
+    assert_int_equal(engine_limit_set(b->engine, &slow, &json, &why), 0);
+    json_decref(json);
+    assert_int_equal(engine_best_between(b->engine, "vm", "s1", "d1", of_moved), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_held_does_not_wait_for_a_link),
         cmocka_unit_test(a_source_that_falls_has_it_back),
         cmocka_unit_test(what_lingers_is_waited_for),
+        cmocka_unit_test_setup_teardown(a_move_begins_when_something_may_pass, bench_set_up,
+                                        bench_tear_down),
+        cmocka_unit_test_setup_teardown(a_limited_move_tells_no_rate, bench_set_up,
+                                        bench_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

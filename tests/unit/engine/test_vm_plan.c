@@ -48,6 +48,24 @@ static void what_speaks_against_a_way_is_said(void **state)
          {RUNNING, .rate = 10 << 20, .patch = "{\"machine\": {\"dirty_rate\": 20971520}}"},
          "warm-quick",                                                                                         "live-vsm",
          "not come to an end"                                                                                                                    },
+        {"what its processors can be slowed for goes live",
+         {RUNNING, .rate = 15 << 20, .patch = "{\"machine\": {\"dirty_rate\": 20971520}}"},
+         "live-vsm",                                                                                           "live",
+         "the source alone"                                                                                                                      },
+        {"a limit is lifted in time",
+         {RUNNING, .rate = 100 << 20, .patch = "{\"machine\": {\"dirty_rate\": 39845888}}",
+          .options = "{\"rate\": 31457280, \"max_outage_ms\": 350}"},
+         "live-vsm",                                                                                           "live",
+         "the source alone"                                                                                                                      },
+        {"but it keeps what goes before from its promise",
+         {RUNNING, .rate = 100 << 20, .options = "{\"rate\": 3145728, \"max_duration_s\": 100}"},
+         NULL,                                                                                                 "live-vsm",
+         "100 s are allowed"                                                                                                                     },
+        {"unless somebody takes the risk",
+         {RUNNING, .rate = 10 << 20, .patch = "{\"machine\": {\"dirty_rate\": 20971520}}",
+          .options = "{\"override\": [\"convergence\"]}"},
+         "live-vsm",                                                                                           "live",
+         "the source alone"                                                                                                                      },
         {"unless post-copy is allowed",
          {RUNNING, .rate = 10 << 20, .options = "{\"postcopy\": true}",
           .patch = "{\"machine\": {\"dirty_rate\": 20971520}}"},
@@ -449,7 +467,42 @@ static void each_way_costs_what_it_moves(void **state)
     }
     struct vm_load fast = l;
     fast.dirty_rate = fast.rate;
+    struct vm_cost c = vm_type_cost(vm_type_named("live"), &fast);
+    assert_true(c.ends && c.slowed && !c.lifted && c.outage_ms == 150 && c.bytes >> 20 == 200);
+    fast.dirty_rate = 2 * fast.rate;
     assert_false(vm_type_cost(vm_type_named("live"), &fast).ends);
+    fast = l;
+    fast.limit = 10 << 20; /* of what is copied, not of the last rounds */
+    c = vm_type_cost(vm_type_named("live-vsm"), &fast);
+    assert_true(c.ends && !c.slowed && c.lifted && c.outage_ms == 150 && c.seconds == 112);
+    c = vm_type_cost(vm_type_named("warm-quick"), &fast);
+    assert_true(c.ends && c.outage_ms == 11450 && c.seconds == 112);
+    assert_int_equal(vm_type_cost(vm_type_named("quick"), &fast).outage_ms, 2450);
+}
+
+static void what_is_done_for_the_promise_is_told(void **state)
+{
+    static const struct {
+        const char *dirty, *options, *told[2];
+    } cases[] = {
+        {"{\"machine\": {\"dirty_rate\": 1000000}}",   NULL,                  {NULL}                    },
+        {"{\"machine\": {\"dirty_rate\": 1000000}}",   "{\"rate\": 3145728}", {"is lifted"}             },
+        {"{\"machine\": {\"dirty_rate\": 150000000}}", NULL,                  {"slowed"}                },
+        {"{\"machine\": {\"dirty_rate\": 300000000}}",
+         "{\"override\": [\"convergence\"]}",                                 {"slowed", "nothing says"}},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        const struct vm_case m = {.patch = cases[i].dirty, .options = cases[i].options};
+        json_t *plan = vm_facts_plan(&m);
+        const json_t *list = json_object_get(plan, "measures");
+        size_t n = 0;
+        assert_string_equal(vm_text(plan, "type"), "live-vsm");
+        for (; n < 2 && cases[i].told[n]; n++)
+            assert_non_null(strstr(json_string_value(json_array_get(list, n)), cases[i].told[n]));
+        assert_int_equal(json_array_size(list), n);
+        json_decref(plan);
+    }
 }
 
 int main(void)
@@ -464,6 +517,7 @@ int main(void)
         cmocka_unit_test(a_plan_goes_stale_with_what_it_rests_on),
         cmocka_unit_test(what_was_seen_before_is_the_rate),
         cmocka_unit_test(each_way_costs_what_it_moves),
+        cmocka_unit_test(what_is_done_for_the_promise_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
