@@ -79,8 +79,9 @@ enum ladder_act ladder_step(struct ladder *l, const struct virt_progress *p, int
         say(l, xasprintf("%lld ms: the time that was promised is over: given up", (long long)ms));
         return LADDER_GIVE_UP;
     }
-    if (p->disk_left)
-        return LADDER_NOTHING; /* memory follows its storage */
+    /* Memory follows its storage; of a disk that is written to there is always something left. */
+    if (p->disk_left && !p->rounds)
+        return LADDER_NOTHING;
     enum ladder_act what = speed(l, p, ms);
     if (what != LADDER_NOTHING)
         return what;
