@@ -1,7 +1,7 @@
 /* pairname: names made from a pair. Any thread. */
 #include "agent/store/pairname.h"
 
-#include <stdio.h>
+#include <assert.h>
 #include <string.h>
 
 #include "common/base/mem.h"
@@ -23,21 +23,36 @@ void pair_token(const char *pair, char ret[PAIR_TOKEN_LEN + 1])
     text_hex(hash.digest, PAIR_TOKEN_LEN / 2, ret);
 }
 
-static int prefix(const char token[PAIR_TOKEN_LEN + 1], char ret[PAIR_TEMP_MAX])
+#define BEGIN ".godwit-"
+#define PREFIX_LEN (sizeof BEGIN - 1 + PAIR_TOKEN_LEN + 1)
+static_assert(PREFIX_LEN + NUMBER_DIGITS < PAIR_TEMP_MAX, "the longest name has room");
+
+static void prefix(const char token[PAIR_TOKEN_LEN + 1], char ret[PAIR_TEMP_MAX])
 {
-    return snprintf(ret, PAIR_TEMP_MAX, ".godwit-%s-", token);
+    memcpy(ret, BEGIN, sizeof BEGIN - 1);
+    memcpy(ret + sizeof BEGIN - 1, token, PAIR_TOKEN_LEN);
+    ret[PREFIX_LEN - 1] = '-';
 }
 
+/* By hand: each small file asks for one. */
 void pair_temp_name(const char token[PAIR_TOKEN_LEN + 1], uint64_t n, char ret[PAIR_TEMP_MAX])
 {
-    int at = prefix(token, ret);
-    (void)snprintf(ret + at, PAIR_TEMP_MAX - (size_t)at, "%llu", (unsigned long long)n);
+    char digits[NUMBER_DIGITS];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    prefix(token, ret);
+    memcpy(ret + PREFIX_LEN, digits + at, sizeof digits - at);
+    ret[PREFIX_LEN + sizeof digits - at] = '\0';
 }
 
 bool pair_is_temp(const char token[PAIR_TOKEN_LEN + 1], const char *name, size_t len)
 {
     char want[PAIR_TEMP_MAX];
-    size_t n = (size_t)prefix(token, want);
+    size_t n = PREFIX_LEN;
+    prefix(token, want);
     if (len <= n || len > n + NUMBER_DIGITS || memcmp(name, want, n) != 0)
         return false;
     for (size_t i = n; i < len; i++)
