@@ -9,41 +9,11 @@
 
 #include "agent/store/beneath.h"
 #include "agent/transfer/compare_priv.h"
-#include "agent/transfer/receiver_priv.h"
+#include "agent/transfer/moves_priv.h"
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
 
-#define SPOTS_MAX (8U << 20)       /* 64 MiB; what is beyond is sent */
-#define PER_INODE_MAX 16U          /* places that are looked at for one */
 #define ORIGINS_BYTES (512U << 10) /* of one answer */
-
-struct spot {
-    uint32_t tag; /* of the inode */
-    uint32_t folder;
-};
-
-struct path {
-    char *p;
-    size_t len;
-};
-
-struct pair_of { /* of a dry run */
-    struct path to, from;
-    bool swap;
-};
-
-struct moves {
-    struct timespec began;
-    atomic_bool none; /* nothing can be elsewhere */
-    /* under the catalogue's lock */
-    bool built;
-    struct spot *spots; /* by tag */
-    size_t nspots, spots_cap;
-    struct path *folders;
-    size_t nfolders, folders_cap;
-    struct pair_of *dry;
-    size_t ndry, dry_cap;
-};
 
 struct ask {
     struct listing_entry e;
@@ -60,113 +30,10 @@ struct asks {
     size_t bytes; /* of the paths found */
 };
 
-struct moves *moves_new(void)
-{
-    struct moves *m = xcalloc(1, sizeof *m);
-    /* As the kernel dates inodes. */
-    (void)clock_gettime(CLOCK_REALTIME_COARSE, &m->began);
-    return m;
-}
-
-struct moves *moves_free(struct moves *m)
-{
-    if (!m)
-        return NULL;
-    for (size_t i = 0; i < m->nfolders; i++)
-        free(m->folders[i].p);
-    for (size_t i = 0; i < m->ndry; i++) {
-        free(m->dry[i].to.p);
-        free(m->dry[i].from.p);
-    }
-    free(m->dry);
-    free(m->folders);
-    free(m->spots);
-    free(m);
-    return NULL;
-}
-
 static uint64_t path_hash(const char *path, size_t len)
 {
     uint64_t h = XXH3_64bits(path, len);
     return h + (h == 0);
-}
-
-/* ── where inodes stand ── */
-
-static uint32_t tag_of(uint64_t ino)
-{
-    return (uint32_t)XXH3_64bits(&ino, sizeof ino);
-}
-
-static int spot_add(void *arg, const char *folder, size_t len, uint64_t ino)
-{
-    struct moves *m = arg;
-    const struct path *last = m->nfolders ? &m->folders[m->nfolders - 1] : NULL;
-    if (m->nspots >= SPOTS_MAX)
-        return 1;
-    if (!last || last->len != len || memcmp(last->p, folder, len) != 0) {
-        if (m->nfolders == m->folders_cap) {
-            m->folders_cap = m->folders_cap ? m->folders_cap * 2 : 256;
-            m->folders = xrealloc(m->folders, m->folders_cap * sizeof *m->folders);
-        }
-        m->folders[m->nfolders++] = (struct path){xmemdup(folder, len), len};
-    }
-    if (m->nspots == m->spots_cap) {
-        m->spots_cap = m->spots_cap ? m->spots_cap * 2 : 1024;
-        m->spots = xrealloc(m->spots, m->spots_cap * sizeof *m->spots);
-    }
-    m->spots[m->nspots++] = (struct spot){tag_of(ino), (uint32_t)(m->nfolders - 1)};
-    return 0;
-}
-
-static int by_tag(const void *a, const void *b)
-{
-    const struct spot *x = a, *y = b;
-    return x->tag != y->tag ? (x->tag > y->tag) - (x->tag < y->tag)
-                            : (x->folder > y->folder) - (x->folder < y->folder);
-}
-
-/* Under the catalogue's lock: once a session, when something new is listed. */
-static void build(struct receiver *r)
-{
-    struct moves *m = r->moves;
-    if (m->built)
-        return;
-    m->built = true;
-    if (catalogue_inodes(r->cat, spot_add, m) < 0)
-        m->nspots = 0; /* what stands elsewhere is sent */
-    if (m->nspots > 1)
-        qsort(m->spots, m->nspots, sizeof *m->spots, by_tag);
-    atomic_store(&m->none, m->nspots == 0);
-}
-
-static bool is_below(const char *path, size_t len, const char *top, size_t top_len)
-{
-    return len >= top_len && memcmp(path, top, top_len) == 0 &&
-           (len == top_len || path[top_len] == '/');
-}
-
-static void rebase(struct path *p, size_t from_len, const char *to, size_t to_len)
-{
-    size_t rest = p->len - from_len, len = to_len + rest;
-    char *path = xmalloc(len + 1);
-    memcpy(path, to, to_len);
-    memcpy(path + to_len, p->p + from_len, rest);
-    path[len] = '\0';
-    free(p->p);
-    *p = (struct path){path, len};
-}
-
-void moves_renamed(struct receiver *r, const struct catalogue_move *x)
-{
-    struct moves *m = r->moves;
-    for (size_t i = 0; i < m->nfolders; i++) {
-        struct path *p = &m->folders[i];
-        if (is_below(p->p, p->len, x->from, x->from_len))
-            rebase(p, x->from_len, x->to, x->to_len);
-        else if (x->swap && is_below(p->p, p->len, x->to, x->to_len))
-            rebase(p, x->to_len, x->from, x->from_len);
-    }
 }
 
 /* ── what is asked for ── */
@@ -268,7 +135,7 @@ static bool folder_fits(struct rlane *l, const struct ask *a, const char *path, 
     size_t to_len = 0;
     CLEANUP(mem_free)
     char *to = join((struct bytes){l->at.path, l->at.len}, a->e.name.p, a->e.name.n, &to_len);
-    return !is_below(to, to_len, path, len) && !is_below(path, len, to, to_len) &&
+    return !path_is_below(to, to_len, path, len) && !path_is_below(path, len, to, to_len) &&
            !touched_has(l->r->touched, path, len);
 }
 
@@ -315,32 +182,10 @@ static int look(void *arg, const char *name, size_t len, const struct catalogue_
     return 0;
 }
 
-struct lead {
-    uint32_t folder;
-    struct ask *ask;
-};
-
 static int by_folder(const void *a, const void *b)
 {
     const struct lead *x = a, *y = b;
     return (x->folder > y->folder) - (x->folder < y->folder);
-}
-
-static size_t leads_of(const struct moves *m, struct ask *a, struct lead *ret)
-{
-    uint32_t tag = tag_of(a->e.meta.ino);
-    size_t low = 0, high = m->nspots, n = 0;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (m->spots[mid].tag < tag)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    for (; low < m->nspots && m->spots[low].tag == tag && n < PER_INODE_MAX; low++)
-        if (n == 0 || ret[n - 1].folder != m->spots[low].folder)
-            ret[n++] = (struct lead){m->spots[low].folder, a};
-    return n;
 }
 
 /* Under the catalogue's lock. */
@@ -352,7 +197,7 @@ static void look_in(struct rlane *l, const struct path *folder, const struct lea
         return;
     s.of = xcalloc(n, sizeof(struct ask *));
     for (size_t i = 0; i < n; i++)
-        s.of[i] = leads[i].ask;
+        s.of[i] = leads[i].of;
     (void)catalogue_entries(rows, look, &s);
     (void)catalogue_folder_free(rows);
     if (s.fd >= 0)
@@ -366,9 +211,9 @@ static void find(struct rlane *l, struct asks *a)
     struct lead *leads = xcalloc(a->n, PER_INODE_MAX * sizeof *leads);
     size_t n = 0;
     (void)pthread_mutex_lock(&l->r->cat_lock);
-    build(l->r);
+    moves_index(l->r);
     for (size_t i = 0; i < a->n && m->nspots; i++)
-        n += leads_of(m, &a->all[i], leads + n);
+        n += moves_leads(m, a->all[i].e.meta.ino, &a->all[i], leads + n);
     if (n > 1)
         qsort(leads, n, sizeof *leads, by_folder);
     for (size_t i = 0, k; i < n; i = k) {
@@ -453,61 +298,4 @@ void moves_folder_row(struct rlane *l, struct bytes folder, const struct meta *m
     if (folder.n > 0 && !l->r->spec->options.evidence) /* else evidence_folder() does */
         durable_row(&l->placed, (struct bytes){folder.p, parent},
                     (struct bytes){folder.p + skip, folder.n - skip}, m, NULL);
-}
-
-/* ── dry runs ── */
-
-/* One after the other, the latest first. */
-char *moves_dry_origin(struct receiver *r, const char *path, size_t len, size_t *retlen)
-{
-    struct path p = {xmemdup(path, len), len};
-    bool came = false;
-    (void)pthread_mutex_lock(&r->cat_lock);
-    const struct moves *m = r->moves;
-    for (size_t i = m->ndry; i-- > 0;) {
-        const struct pair_of *d = &m->dry[i];
-        bool to = is_below(p.p, p.len, d->to.p, d->to.len);
-        if (to)
-            rebase(&p, d->to.len, d->from.p, d->from.len);
-        else if (d->swap && is_below(p.p, p.len, d->from.p, d->from.len))
-            rebase(&p, d->from.len, d->to.p, d->to.len);
-        else
-            continue;
-        came = true;
-    }
-    (void)pthread_mutex_unlock(&r->cat_lock);
-    if (!came) {
-        free(p.p);
-        return NULL;
-    }
-    *retlen = p.len;
-    return p.p;
-}
-
-bool moves_dry_leaves(struct receiver *r, const char *path, size_t len)
-{
-    bool leaves = false;
-    (void)pthread_mutex_lock(&r->cat_lock);
-    const struct moves *m = r->moves;
-    for (size_t i = 0; i < m->ndry; i++)
-        leaves = leaves || (!m->dry[i].swap && m->dry[i].from.len == len &&
-                            memcmp(m->dry[i].from.p, path, len) == 0);
-    (void)pthread_mutex_unlock(&r->cat_lock);
-    return leaves;
-}
-
-void moves_dry_note(struct receiver *r, const struct catalogue_move *x)
-{
-    struct moves *m = r->moves;
-    (void)pthread_mutex_lock(&r->cat_lock);
-    if (m->ndry == m->dry_cap) {
-        m->dry_cap = m->dry_cap ? m->dry_cap * 2 : 16;
-        m->dry = xrealloc(m->dry, m->dry_cap * sizeof *m->dry);
-    }
-    m->dry[m->ndry++] = (struct pair_of){
-        {xmemdup(x->to,   x->to_len),   x->to_len  },
-        {xmemdup(x->from, x->from_len), x->from_len},
-        x->swap
-    };
-    (void)pthread_mutex_unlock(&r->cat_lock);
 }

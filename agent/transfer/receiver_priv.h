@@ -341,9 +341,11 @@ int evidence_fresh_root(struct receiver *r);
 /* Rows of what no listing named. */
 int evidence_forget_gone(struct receiver *r);
 
-/* moves_find.c: what the source lists and the catalogue has elsewhere */
+/* moves_index.c: where the catalogue has each inode */
 struct moves *moves_new(void);
 struct moves *moves_free(struct moves *m);
+void moves_renamed(struct receiver *r, const struct catalogue_move *m); /* a folder was */
+/* moves_find.c: what the source lists and the catalogue has elsewhere */
 /* May what a new folder holds be elsewhere? Else it is sent without asking: before the first pass
  * has ended nearly all of it is new. */
 bool moves_may_come(const struct rlane *l);
@@ -357,10 +359,9 @@ void moves_asks_done(struct compare *c);
 /* Is it what the row says, and from before this session? */
 bool moves_stands(struct receiver *r, int dir, const char *name, const struct catalogue_entry *row,
                   struct stat *ret);
-void moves_renamed(struct receiver *r, const struct catalogue_move *m); /* a folder was */
 /* The source's folder has a row, so that it is known again. */
 void moves_folder_row(struct rlane *l, struct bytes folder, const struct meta *m);
-/* In a dry run: path would be renamed from what is returned; NULL: no. malloc'd. */
+/* moves_dry.c: in a dry run. Path would be renamed from what is returned; NULL: no. malloc'd. */
 char *moves_dry_origin(struct receiver *r, const char *path, size_t len, size_t *retlen);
 bool moves_dry_leaves(struct receiver *r, const char *path, size_t len);
 void moves_dry_note(struct receiver *r, const struct catalogue_move *m);
