@@ -105,6 +105,8 @@ static int session_begin(struct sender *s)
     }
     p->refused = 0;
     rc = check_base(p->from, smb, &s->fault);
+    if (rc == 0)
+        rc = pull_root_of(smb, p->from, &s->root_id);
     if (rc < 0) {
         (void)smb_close(smb);
         return rc;

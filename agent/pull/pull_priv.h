@@ -66,6 +66,9 @@ struct puller { /* of one worker */
     struct smb_handle open;
 };
 
+/* pull_root.c. -errno of the connection; else 0, and type is 0 when the server does not tell. */
+int pull_root_of(struct smb *smb, const struct pull_source *from, struct rootid *ret);
+
 /* pull.c */
 struct pull *pull_of(const struct worker *w);
 int pull_wait(struct worker *w, struct smb_call *c);           /* the time counts as the source's */

@@ -274,6 +274,7 @@ static int walk_listed(struct worker *w, struct folder *f, struct list *from)
     struct smb_entry e;
     uint8_t flags = LISTING_FIRST;
     int more = list_next(from, &e), rc = more < 0 ? more : 0;
+    flags |= f->len == 0 && more == 0 && from->err == 0 ? LISTING_EMPTY : 0;
     while (rc == 0) {
         struct listing *l = walk_listing_new(f);
         size_t flags_at = walk_block_begin(w, f, flags), count_at = w->record.len - 4;

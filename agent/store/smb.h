@@ -67,6 +67,9 @@ int smb_put_open(struct smb_call *c, const char *path, size_t len, unsigned how)
 int smb_put_descriptor(struct smb_call *c, const struct smb_handle *h);
 int smb_put_streams(struct smb_call *c, const struct smb_handle *h);
 int smb_put_standard(struct smb_call *c, const struct smb_handle *h); /* for smb_get_links() */
+/* The number of a file in its volume (u64), and the volume (its serial, u32, at byte 8). */
+int smb_put_internal(struct smb_call *c, const struct smb_handle *h);
+int smb_put_volume(struct smb_call *c, const struct smb_handle *h);
 int smb_put_read(struct smb_call *c, const struct smb_handle *h, uint64_t at, uint32_t n);
 int smb_put_list(struct smb_call *c, const struct smb_handle *h, bool first);
 int smb_put_close(struct smb_call *c, const struct smb_handle *h);

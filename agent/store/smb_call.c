@@ -16,6 +16,8 @@
 #define OPTION_REPARSE 0x00200000U
 #define CHARGE_BYTES 65536U
 #define STANDARD_BYTES 24U
+#define INTERNAL_BYTES 8U
+#define VOLUME_BYTES 1024U
 #define LIST_BYTES (256U << 10)
 
 static uint8_t *room(struct smb_call *c, size_t n)
@@ -123,6 +125,16 @@ int smb_put_streams(struct smb_call *c, const struct smb_handle *h)
 int smb_put_standard(struct smb_call *c, const struct smb_handle *h)
 {
     return put_query(c, h, 1, 5, 0, STANDARD_BYTES);
+}
+
+int smb_put_internal(struct smb_call *c, const struct smb_handle *h)
+{
+    return put_query(c, h, 1, 6, 0, INTERNAL_BYTES);
+}
+
+int smb_put_volume(struct smb_call *c, const struct smb_handle *h)
+{
+    return put_query(c, h, 2, 1, 0, VOLUME_BYTES);
 }
 
 int smb_put_read(struct smb_call *c, const struct smb_handle *h, uint64_t at, uint32_t n)

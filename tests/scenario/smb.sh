@@ -290,6 +290,32 @@ job_end gone 60 done
 diff -r "$src/big" "$work/gone" || fail "what was resumed differs"
 passed "a server that dies and a share that goes away half way: said, and resumed when it is back"
 
+# ── a share that has nothing any more, and one whose disk is not there ──
+mkdir -m 777 "$work/shelf"
+cat >>"$work/samba-winsrv/smb.conf" <<CONF
+[shelf]
+  path = $work/shelf
+  read only = no
+  admin users = migrator
+CONF
+kill -HUP "$(cat "$work/samba-winsrv/pid/smbd.pid")"
+until_true 15 "the share shelf is there" smb winsrv shelf -c quit
+mkdir "$work/shelf/deep" && echo 1 >"$work/shelf/one" && echo 2 >"$work/shelf/deep/two"
+chmod -R a+rwX "$work/shelf"
+pull shelf nas:shelf "$work/shelf-new" --delete
+job_end shelf 60 done
+mv "$work/shelf" "$work/shelf-away" && mkdir -m 777 "$work/shelf"
+godwit job start shelf >/dev/null
+job_end shelf 60 failed
+said shelf "is empty" "--override source-root"
+diff -r "$work/shelf-away" "$work/shelf-new" || fail "a share whose disk is not there deleted something"
+rmdir "$work/shelf" && mv "$work/shelf-away" "$work/shelf"
+rm -r "$work/shelf/deep" "$work/shelf/one"
+godwit job start shelf >/dev/null
+job_end shelf 60 done
+[ -z "$(ls -A "$work/shelf-new")" ] || fail "what was removed from the share is still there"
+passed "a share that was emptied deletes as told, one whose disk is not there nothing"
+
 # ── the secret is nowhere ──
 secret_is_nowhere nas lock wrong
 [ "$(stat -c %a "$work/orch/vault.key")" = 600 ] || fail "the key of the vault is open to others"
