@@ -94,7 +94,7 @@ static int forget(const char *file)
 /* What a sender keeps between its runs. */
 static int forget_lists(struct step *s, const char *pair)
 {
-    static const char *const suffix[] = {"failed", "failed.new", "sent", "seen"};
+    static const char *const suffix[] = {"failed", "failed.new", "sent", "seen", "root"};
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(suffix); i++) {
         CLEANUP(mem_free)

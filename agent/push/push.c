@@ -177,6 +177,9 @@ static int begin(struct push *p, struct pusher *first, struct fault *reterr)
         return fault_set(reterr, FAULT_STOP_JOB, -rc, "the source folder '%.*s': %s",
                          (int)o->path_len, o->path, strerror(-rc));
     p->root_dev = m.dev;
+    rc = push_origin_begin(p, reterr);
+    if (rc < 0)
+        return rc;
     CLEANUP(mem_free) char *path = xmemdup(o->path, o->path_len);
     CLEANUP(mem_free)
     char *scratch = temp_state_path(step_env(p->step)->state_dir, o->pair, "ntacl");
@@ -254,6 +257,8 @@ void push_run(struct step *step, struct push_order *o, struct step_result *ret)
         p.folders_only = true;
         if (rc == 0 && !o->options->dry_run)
             rc = round_of(&p, k, 0);
+        if (rc == 0)
+            rc = push_origin_note(&p);
     }
     p.counters.failed = failures_count(p.failures);
     p.counters.elapsed_ms = (uint64_t)(clock_mono_ms() - began);

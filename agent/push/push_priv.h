@@ -24,6 +24,9 @@ struct push { /* of one step */
     const struct push_order *order;
     int root;
     uint64_t root_dev;
+    struct rootid root_id;
+    enum rootid_change root_change; /* since the passes before; UNKNOWN: there were none */
+    bool root_empty;
     struct smbacl *smbacl;
     int depot; /* where this host's share keeps streams as files; -1: they are attributes */
     struct failures *failures;
@@ -91,6 +94,10 @@ int push_pace(struct pusher *k, uint64_t bytes);           /* as the job's rate 
 /* From the share's root: the folder in hand, or name in it. malloc'd; NULL: too long. */
 char *push_path(const struct pusher *k, const char *name, size_t *retlen);
 bool push_is_dry(const struct pusher *k);
+
+/* push_origin.c */
+int push_origin_begin(struct push *p, struct fault *reterr); /* -ENODEV: not to be deleted by */
+int push_origin_note(const struct push *p);                  /* a pass has ended */
 
 /* push_walk.c */
 int push_folder(struct pusher *k, const char *path, size_t len, uint32_t flags);

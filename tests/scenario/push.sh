@@ -81,6 +81,19 @@ sent=$(job_field nas '[.pairs[].counters.sent_bytes // 0] | add')
 [ "$sent" -lt 100000 ] || fail "a pass over some changes sent $sent bytes"
 passed "a pass after changes to content, a descriptor, a stream, a file that is read only, folders: $sent bytes sent"
 
+# ── a disk that is not there, most likely ──
+mv "$src" "$work/away" && mkdir "$src"
+godwit job start nas >/dev/null
+job_end nas 60 failed
+said nas "is empty" "--override source-root"
+diff -r "$work/away" "$dst" || fail "an empty folder in the source's place deleted something"
+rmdir "$src" && mv "$work/away" "$src"
+rm -r "$src/small/d2"
+godwit job start nas >/dev/null
+job_end nas 60 done
+arrived
+passed "an empty folder in the source's place deletes nothing, the source itself what it has not any more"
+
 # ── what SMB cannot hold is named, the rest arrives ──
 mkdir -p "$work/odd/sub"
 src=$work/odd
