@@ -1,9 +1,11 @@
 #!/bin/bash
-# vmuefi: a machine with UEFI firmware and a TPM moves off and running, there and back: variables and the TPM's state come along, byte
-# for byte while it is off, autostart and title too; nothing of them is left behind.
-# limit: 300
+# vmuefi: a machine with UEFI firmware and a TPM moves by every way: off, live with its storage, warm, warm quick, to other storage of its
+# host, quick, live and started anew there. Variables and the TPM's state come along, byte for byte while it is off, autostart and title too;
+# nobody makes it a new TPM, and nothing of them is left behind.
+# limit: 480
 # slow
 VM_HOSTS="kvm1 kvm2"
+export LAB_SHARED=1
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/machines.sh"
 
@@ -15,6 +17,9 @@ tpm=/var/lib/libvirt/swtpm/$uuid
 tpm_device="<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>"
 state_of() { on "$1" sh -c "sha256sum $nvram | cut -d' ' -f1; cd $tpm && find . -type f ! -name '.lock' | sort | xargs sha256sum"; }
 left() { on "$1" sh -c "ls -d $nvram $tpm 2>/dev/null; ls $images" | tr '\n' ' '; }
+for host in kvm1 kvm2; do
+    on $host sh -c "virsh -q pool-define-as shared dir --target /shared >/dev/null && virsh -q pool-start shared"
+done
 
 say "it runs once: firmware and TPM have a state"
 on kvm1 qemu-img create -q -f qcow2 "$images/safe.qcow2" 64M
@@ -51,6 +56,30 @@ on kvm1 virsh -q destroy safe
 on kvm1 virsh -q start safe
 machine_lives 1
 
+# moves TYPE FROM TO BOOTS [OPTION…]
+moves() {
+    local type=$1 from=$2 to=$3 boots=$4 before
+    shift 4
+    before=$(sum_of "$from")
+    meter_anew 1
+    godwit vm migrate safe --to "$to" --type "$type" --keep 0 --name "by-$type" "$@" || fail "$type: $(godwit vm moves "by-$type" 2>&1)"
+    machine_lives 1
+    is "$type: copies at once, starts" "$(meter_tell 1 | jq -r '"\(.twice) \(.boots)"')" "0 $boots"
+    [ "$from" = "$to" ] || is "$type: states" "$(machine_state "$from" safe) $(machine_state "$to" safe)" "absent running"
+    is "$type: variables, and as much of the TPM" "$(sum_of "$to")" "$before"
+    [ "$from" = "$to" ] || is "$type: left at the source" "$(left "$from")" ""
+}
+say "warm, warm quick; on storage that both see: quick, live, and started anew there"
+moves warm kvm1 kvm2 1 --stop
+moves warm-quick kvm2 kvm1 0
+moves live-storage kvm1 kvm1 0 --pool shared
+moves quick kvm1 kvm2 0
+moves live kvm2 kvm1 0
+moves san kvm1 kvm2 1 --stop --stop-timeout 2s --force-off
+moves cold kvm2 kvm1 1 --stop --stop-timeout 2s --force-off --pool images
+made() { on "$1" sh -c 'cat /var/log/swtpm/libvirt/qemu/safe-swtpm.log 2>/dev/null' | grep -c 'Starting vTPM manufacturing' || true; }
+is "TPMs that were made" "$(made kvm1) $(made kvm2)" "1 0"
+
 say "variables in the way stop it"
 on kvm1 virsh -q destroy safe
 on kvm2 sh -c "mkdir -p $(dirname $nvram) && echo mine >$nvram"
@@ -58,4 +87,4 @@ rc=0
 said=$(godwit vm migrate safe --to kvm2 2>&1) || rc=$?
 [[ $rc = 8 && $said == *"fail, firmware: something lies where its firmware's variables belong: $nvram"* ]] || fail "not stopped: $rc $said"
 is "what was in the way" "$(on kvm2 cat $nvram)" mine
-show "UEFI and TPM off and live: variables and the TPM's state equal, nothing left behind"
+show "UEFI and TPM off, live, live with storage, warm, warm quick, quick, live storage, started anew: variables and the TPM's state equal, nothing left behind"

@@ -220,6 +220,23 @@ static void without_its_processor_it_starts_anew_or_stays(void **unused)
         }
 }
 
+/* The destination's findings, one of them bad; NULL: none. malloc'd, NULL: as they are. */
+static char *missing_there(const char *bad)
+{
+    static const char *const ids[] = {"machine-type", "cpu",    "cpu-start",   "pages",
+                                      "pool",         "folder", "disk-absent", "media",
+                                      "firmware",     "tpm",    "networks",    "absent"};
+    json_t *list = json_array(), *all;
+    for (size_t i = 0; bad && i < ARRAY_SIZE(ids); i++)
+        (void)json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "check", ids[i], "result",
+                                                    strcmp(ids[i], bad) == 0 ? "fail" : "pass",
+                                                    "text", "it is not here"));
+    all = json_pack("{s:o}", "findings", list);
+    char *text = bad ? json_dumps(all, JSON_COMPACT) : NULL;
+    json_decref(all);
+    return text;
+}
+
 /* On its own host a machine's storage changes alone, running or off, from any kind to any other. */
 static void storage_alone_moves_within_a_host(void **unused)
 {
@@ -244,12 +261,63 @@ static void storage_alone_moves_within_a_host(void **unused)
         }
 }
 
+/* Firmware with variables and a TPM of its own go along by every way; where the destination has not
+ * what they need, none is taken. */
+static void firmware_and_tpm_go_by_every_way(void **unused)
+{
+    static const struct {
+        const char *type;
+        bool same, off;
+    } ways[] = {
+        {"live",       true,  false},
+        {"live-vsm",   false, false},
+        {"quick",      true,  false},
+        {"warm-quick", false, false},
+        {"san",        true,  false},
+        {"warm",       false, false},
+        {"cold",       false, false},
+        {"cold",       false, true },
+        {"san",        true,  true },
+    };
+    static const char *const missing[] = {NULL, "tpm", "firmware"};
+    (void)unused;
+    for (size_t i = 0; i < ARRAY_SIZE(ways); i++)
+        for (size_t k = 0; k < ARRAY_SIZE(missing); k++) {
+            CLEANUP(mem_free)
+            char *options = xasprintf("{\"type\": \"%s\", \"stop\": true}", ways[i].type);
+            CLEANUP(mem_free) char *check = missing_there(missing[k]);
+            struct vm_case m = {
+                .state = ways[i].off ? "off" : "running",
+                .from_fs = ways[i].same ? "nfs" : "ext4",
+                .to_fs = ways[i].same ? "nfs" : "ext4",
+                .same = ways[i].same,
+                .patch =
+                    "{\"machine\": {\"nvram_is_there\": true, \"domain\": {\"firmware\": \"uefi\", "
+                    "\"nvram\": \"/var/lib/libvirt/qemu/nvram/web_VARS.fd\", \"tpm\": "
+                    "\"emulator\"}}}",
+                .patch_check = check,
+                .options = options};
+            json_t *plan = vm_facts_plan(&m);
+            const char *by = vm_text(plan, "stopped_by");
+            bool good = strcmp(vm_text(plan, "type"), ways[i].type) == 0 &&
+                        vm_flag(plan, "ok") == !missing[k] &&
+                        strcmp(by, missing[k] ? missing[k] : "") == 0 &&
+                        (!missing[k] ||
+                         *vm_text(vm_check_of(json_object_get(plan, "checks"), by), "remedy"));
+            if (!good)
+                say_case(ways[i].type, missing[k] ? missing[k] : "nothing missing", 0, plan);
+            assert_true(good);
+            json_decref(plan);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_field_of_the_matrices_holds),
         cmocka_unit_test(without_its_processor_it_starts_anew_or_stays),
         cmocka_unit_test(storage_alone_moves_within_a_host),
+        cmocka_unit_test(firmware_and_tpm_go_by_every_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
