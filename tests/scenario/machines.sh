@@ -92,11 +92,11 @@ meter_tell() { # NUMBER
     on orch sh -c ": >/run/meter.$1; kill -USR1 \$(cat /run/meter.$1.pid); until grep -q boot /run/meter.$1; do sleep 0.02; done; cat /run/meter.$1"
 }
 meter_is() { [ "$(meter_tell "$1" | jq "$2")" = true ]; } # NUMBER EXPRESSION
-# The machine is heard and keeps records, from now on.
+# The machine is heard and keeps records, from now on. LIVES_S: so long its firmware may take.
 machine_lives() { # NUMBER
     local said
     said=$(meter_tell "$1")
-    until_true 60 "machine $1 is heard and keeps records" meter_is "$1" \
+    until_true "${LIVES_S:-60}" "machine $1 is heard and keeps records" meter_is "$1" \
         ".heard > $(jq .heard <<<"$said") + 20 and (.boots > $(jq .boots <<<"$said") or .record > $(jq .record <<<"$said") + 5)"
 }
 

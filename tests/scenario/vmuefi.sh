@@ -2,7 +2,7 @@
 # vmuefi: a machine with UEFI firmware and a TPM moves by every way: off, live with its storage, warm, warm quick, to other storage of its
 # host, quick, live and started anew there. Variables and the TPM's state come along, byte for byte while it is off, autostart and title too;
 # nobody makes it a new TPM, and nothing of them is left behind.
-# limit: 480
+# limit: 900
 # slow
 VM_HOSTS="kvm1 kvm2"
 export LAB_SHARED=1
@@ -11,6 +11,7 @@ export LAB_SHARED=1
 
 fleet_up kvm1 kvm2
 libvirt_up kvm1 kvm2
+LIVES_S=180 # emulated, on a busy machine
 uuid=$(machine_uuid 1)
 nvram=/var/lib/libvirt/qemu/nvram/safe_VARS.fd
 tpm=/var/lib/libvirt/swtpm/$uuid
