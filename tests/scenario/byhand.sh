@@ -21,20 +21,6 @@ names_for cl fs1 files
 godwit job create files --name move --accounts rename --shares pair --pair fs1:/srv/data=new1:/srv/data >/dev/null
 godwit job start move --wait >/dev/null || { godwit job report move; fail "the transfer failed"; }
 before=$(identity_of fs1; identity_of new1)
-held() { # STAGE COMMAND…: the cutover waits for a person there
-    local stage=$1 rc=0
-    shift
-    godwit cutover "$@" >/run/held.$$ 2>&1 || rc=$?
-    [ $rc = 3 ] || { cat /run/held.$$; fail "exit code $rc, not 3"; }
-    rm -f /run/held.$$
-    [ "$(cut_job move '.pairs[0].hold')" = "$stage" ] || fail "it waits for $(cut_job move '.pairs[0].hold'), not $stage"
-}
-type_stage() { # STAGE: what the runbook says, word for word
-    local host command
-    while IFS=$'\t' read -r host command; do
-        on "$host" bash -c "$command" >/dev/null </dev/null || fail "on $host: $command"
-    done < <(godwit cutover runbook move -o json | jq -r ".pairs[0].stages[] | select(.id == \"$1\").commands[] | [.on, .command] | @tsv" | sed 's/\\\\/\\/g')
-}
 
 say "all that can be known beforehand, and what a missing folder does"
 godwit cutover validate move --source-address "$(admin_of fs1)/24" --new-name fs1-old >/run/checks.$$ || { cat /run/checks.$$; fail "validate ended with $?"; }

@@ -59,12 +59,29 @@ served_from() {
 # Who answers for an address, all the time, as seen from CLIENT; more than one machine is two servers.
 watch_address() { # CLIENT ADDRESS
     lab push "$1" "$top/tests/lab/who.py" /root
+    on "$1" sh -c 'systemctl stop -q who 2>/dev/null; rm -f /run/who /run/who.two'
     on "$1" systemd-run -q --unit=who python3 /root/who.py host0 "$2" /run/who
     until_true 10 "somebody answers for $2" on "$1" grep -qs : /run/who
 }
 never_two() { # CLIENT [WHEN]
     on "$1" systemctl -q is-active who || fail "nobody watches the address"
     on "$1" sh -c '! [ -s /run/who.two ]' || { on "$1" cat /run/who.two | head -5; fail "two machines answered for one address${2:+: $2}"; }
+}
+
+# Of the job "move": a person does a stage of it.
+held() { # STAGE COMMAND…: the cutover waits for a person there
+    local stage=$1 rc=0
+    shift
+    godwit cutover "$@" >/run/held.$$ 2>&1 || rc=$?
+    [ $rc = 3 ] || { cat /run/held.$$; fail "exit code $rc, not 3"; }
+    rm -f /run/held.$$
+    [ "$(cut_job move '.pairs[0].hold')" = "$stage" ] || fail "it waits for $(cut_job move '.pairs[0].hold'), not $stage"
+}
+type_stage() { # STAGE: what the runbook says, word for word
+    local host command
+    while IFS=$'\t' read -r host command; do
+        on "$host" bash -c "$command" >/dev/null </dev/null || fail "on $host: $command"
+    done < <(godwit cutover runbook move -o json | jq -r ".pairs[0].stages[] | select(.id == \"$1\").commands[] | [.on, .command] | @tsv" | sed 's/\\\\/\\/g')
 }
 
 # Has a host noted this stage (its file is there)? Looked at from outside: also of a host that is off.
