@@ -2,33 +2,16 @@
 #include <errno.h>
 
 #include "agent/lane/lane_gcm.h"
+#include "agent/lane/mb.h"
 
 #ifdef GODWIT_IPSEC_MB
-#include <intel-ipsec-mb.h>
 #include <openssl/crypto.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* The manager only holds the functions that fit the processor; they keep nothing in it. */
-static IMB_MGR *manager;
 
 struct gcm_key {
     struct gcm_key_data data; /* aligned as the library wants it */
 };
-
-static void manager_make(void)
-{
-    IMB_ARCH arch = IMB_ARCH_NONE;
-    IMB_MGR *m = alloc_mb_mgr(0);
-    if (!m)
-        return;
-    init_mb_mgr_auto(m, &arch);
-    if (imb_get_errno(m) == 0 && (arch == IMB_ARCH_AVX2 || arch == IMB_ARCH_AVX512))
-        manager = m; /* lives as long as the process */
-    else
-        free_mb_mgr(m);
-}
 
 static struct gcm_key *key_new(const uint8_t key[GCM_KEY_BYTES])
 {
@@ -36,7 +19,7 @@ static struct gcm_key *key_new(const uint8_t key[GCM_KEY_BYTES])
     if (posix_memalign((void **)&k, 64, sizeof *k) != 0)
         return NULL;
     memset(k, 0, sizeof *k);
-    IMB_AES256_GCM_PRE(manager, key, &k->data);
+    IMB_AES256_GCM_PRE(mb_manager(), key, &k->data);
     return k;
 }
 
@@ -51,8 +34,8 @@ static struct gcm_key *key_free(struct gcm_key *k)
 static int seal_one(struct gcm_key *k, const struct gcm_record *r, uint8_t rettag[GCM_TAG_BYTES])
 {
     struct gcm_context_data c;
-    IMB_AES256_GCM_ENC(manager, &k->data, &c, r->out, r->in, r->len, r->nonce, r->aad, r->aad_len,
-                       rettag, GCM_TAG_BYTES);
+    IMB_AES256_GCM_ENC(mb_manager(), &k->data, &c, r->out, r->in, r->len, r->nonce, r->aad,
+                       r->aad_len, rettag, GCM_TAG_BYTES);
     return 0;
 }
 
@@ -60,8 +43,8 @@ static int open_one(struct gcm_key *k, const struct gcm_record *r, const uint8_t
 {
     struct gcm_context_data c;
     uint8_t right[GCM_TAG_BYTES];
-    IMB_AES256_GCM_DEC(manager, &k->data, &c, r->out, r->in, r->len, r->nonce, r->aad, r->aad_len,
-                       right, GCM_TAG_BYTES);
+    IMB_AES256_GCM_DEC(mb_manager(), &k->data, &c, r->out, r->in, r->len, r->nonce, r->aad,
+                       r->aad_len, right, GCM_TAG_BYTES);
     int rc = CRYPTO_memcmp(right, tag, GCM_TAG_BYTES) == 0 ? 0 : -EBADMSG;
     OPENSSL_cleanse(right, sizeof right); /* of a forged record, it is the forger's missing piece */
     if (rc < 0)
@@ -73,9 +56,7 @@ const struct gcm_library *gcm_ipsec_mb(void)
 {
     static const struct gcm_library library = {"intel-ipsec-mb", key_new, key_free, seal_one,
                                                open_one};
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    (void)pthread_once(&once, manager_make);
-    return manager ? &library : NULL;
+    return mb_manager() ? &library : NULL;
 }
 #else
 const struct gcm_library *gcm_ipsec_mb(void)

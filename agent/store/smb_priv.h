@@ -1,6 +1,7 @@
 /* smb_priv: what the files of the SMB client share. */
 #pragma once
 #include "agent/store/smb.h"
+#include "agent/store/smb_gmac.h"
 
 #define SMB_HEADER 64U
 #define SMB_FRAME_MAX (9U << 20)
@@ -74,8 +75,8 @@ struct smb {
     uint32_t credits;
     uint8_t sign_key[SMB_KEY], seal_key[SMB_KEY], open_key[SMB_KEY];
     uint8_t preauth[64];
-    struct evp_cipher_ctx_st *gmac; /* of sign_key; NULL: signatures are made otherwise */
-    struct smb_call *calls;         /* under way */
+    struct smb_gmac *gmac;  /* of sign_key; NULL: signatures are made otherwise */
+    struct smb_call *calls; /* under way */
     unsigned ncalls;
     struct smb_frame *spares[SMB_SPARES]; /* large ones, used again: fresh memory costs more */
     unsigned nspares;

@@ -45,20 +45,7 @@ static void derive(const uint8_t key[SMB_KEY], const void *label, size_t label_l
 
 void smb_sign_done(struct smb *s)
 {
-    EVP_CIPHER_CTX_free(s->gmac);
-    s->gmac = NULL;
-}
-
-/* With the key in it, for all messages: looking the cipher up and its tables cost more than a short
- * message does. */
-static void gmac_new(struct smb *s)
-{
-    EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
-    smb_sign_done(s);
-    if (c && EVP_EncryptInit_ex(c, EVP_aes_128_gcm(), NULL, s->sign_key, NULL) == 1)
-        s->gmac = c;
-    else
-        EVP_CIPHER_CTX_free(c); /* no signature is good then */
+    s->gmac = smb_gmac_free(s->gmac);
 }
 
 void smb_keys(struct smb *s, const uint8_t key[SMB_KEY])
@@ -72,8 +59,9 @@ void smb_keys(struct smb *s, const uint8_t key[SMB_KEY])
         derive(key, "SMBC2SCipherKey", 16, s->preauth, 64, s->seal_key);
         derive(key, "SMBS2CCipherKey", 16, s->preauth, 64, s->open_key);
     }
+    smb_sign_done(s);
     if (s->signing == SMB_SIGN_GMAC)
-        gmac_new(s);
+        s->gmac = smb_gmac_new(s->sign_key); /* NULL: no signature is good then */
 }
 
 static bool mac_cmac(const uint8_t key[SMB_KEY], const uint8_t *m, size_t n, uint8_t ret[16])
@@ -92,16 +80,12 @@ static bool mac_cmac(const uint8_t key[SMB_KEY], const uint8_t *m, size_t n, uin
     return ok;
 }
 
-static bool mac_gmac(EVP_CIPHER_CTX *c, const uint8_t *m, size_t n, uint8_t ret[16])
+static bool mac_gmac(struct smb_gmac *g, const uint8_t *m, size_t n, uint8_t ret[16])
 {
-    uint8_t nonce[12] = {0};
-    int len = 0;
+    uint8_t nonce[SMB_NONCE_BYTES] = {0};
     memcpy(nonce, m + 24, 8);
     nonce[8] = le32(m + 16) & SMB_FLAG_RESPONSE ? 1 : 0;
-    return c && EVP_EncryptInit_ex(c, NULL, NULL, NULL, nonce) == 1 &&
-           EVP_EncryptUpdate(c, NULL, &len, m, (int)n) == 1 &&
-           EVP_EncryptFinal_ex(c, ret, &len) == 1 &&
-           EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_GET_TAG, 16, ret) == 1;
+    return g && smb_gmac_of(g, nonce, m, n, ret);
 }
 
 /* The signature field holds zeros. */

@@ -178,6 +178,28 @@ static void a_signature_is_of_every_byte(void **state)
     }
 }
 
+/* Of any length: where vectors end, and where a message is longer than they are. */
+static void both_libraries_sign_alike(void **state)
+{
+    (void)state;
+    static const size_t lengths[] = {64, 80, 127, 1024, 4097, 65616, 1048656};
+    const uint8_t *key = (const uint8_t *)"0123456789abcdef", nonce[SMB_NONCE_BYTES] = {1, 2, 3};
+    struct smb_gmac *a = smb_gmac_new(key), *b = smb_gmac_new_openssl(key);
+    CLEANUP(mem_free) uint8_t *m = xcalloc(1, lengths[ARRAY_SIZE(lengths) - 1] + 1);
+    assert_non_null(a);
+    assert_non_null(b);
+    for (size_t i = 0; i < lengths[ARRAY_SIZE(lengths) - 1]; i++)
+        m[i + 1] = (uint8_t)(i * 2654435761U >> 13);
+    for (size_t i = 0; i < ARRAY_SIZE(lengths); i++) {
+        uint8_t of[2][SMB_GMAC_BYTES];
+        assert_true(smb_gmac_of(a, nonce, m + 1, lengths[i], of[0]));
+        assert_true(smb_gmac_of(b, nonce, m + 1, lengths[i], of[1]));
+        assert_memory_equal(of[0], of[1], SMB_GMAC_BYTES);
+    }
+    (void)smb_gmac_free(a);
+    (void)smb_gmac_free(b);
+}
+
 static void what_is_sealed_opens_only_whole(void **state)
 {
     (void)state;
@@ -343,6 +365,7 @@ int main(void)
         cmocka_unit_test(a_name_that_leads_elsewhere_is_odd),
         cmocka_unit_test(every_open_is_for_backup),
         cmocka_unit_test(a_signature_is_of_every_byte),
+        cmocka_unit_test(both_libraries_sign_alike),
         cmocka_unit_test(what_is_sealed_opens_only_whole),
         cmocka_unit_test(dos_attributes_are_read_as_smbd_wrote_them),
         cmocka_unit_test(a_file_goes_as_one_message),
