@@ -97,6 +97,7 @@ static int session_begin(struct sender *s)
     struct fault why = {0};
     struct smb *smb = NULL;
     p->s = s;
+    pull_hand_forget(p); /* of a session that broke */
     int rc = smb_connect(&smb, &p->from->place, &why);
     if (rc < 0) {
         if (why.what_next == FAULT_STOP_JOB || ++p->refused > REFUSED_MAX)
@@ -120,6 +121,7 @@ static void session_end(struct sender *s)
 {
     struct pull *p = s->spec->source_of;
     p->first = smb_close(p->first);
+    pull_hand_forget(p);
 }
 
 static int worker_begin(struct worker *w)

@@ -92,6 +92,8 @@ static int emit_meta(struct worker *w, const struct fetch *f, const struct meta 
  * on the way from the server. */
 static int emit_large(struct worker *w, struct fetch *f, const struct meta *m, int *reterr)
 {
+    if (pull_may_hand(w, f, m))
+        return pull_hand(w, f);
     int rc = batch_at(w, f->folder, 0);
     if (rc == 0)
         rc = pull_large(w, f->folder, f->name, m);

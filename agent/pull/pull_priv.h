@@ -10,6 +10,8 @@
 #define STREAMS_MAX 64U
 #define LOCKED_MAX 10000U
 
+struct handed; /* pull_hand.c */
+
 struct pull { /* of one step */
     struct sender *s;
     const struct pull_source *from;
@@ -22,6 +24,7 @@ struct pull { /* of one step */
     int depot;             /* the destination's folder for streams; -1: they are attributes */
     struct spool *streams; /* entries that have some, when there is a depot */
     int root;              /* the destination, while pull_depot_finish() runs; one worker */
+    struct handed *handed; /* likewise, under the lock */
     pthread_mutex_t lock;
 };
 
@@ -90,6 +93,12 @@ int pull_later(struct worker *w);
 void pull_forget(struct worker *w);
 /* Again after a while, or a failure when it was tried often enough. Takes from what f holds. */
 int pull_locked(struct worker *w, struct fetch *f);
+
+/* pull_hand.c: large files that one worker met and another takes */
+bool pull_may_hand(const struct worker *w, const struct fetch *f, const struct meta *m);
+int pull_hand(struct worker *w, const struct fetch *f);
+int pull_handed(struct worker *w, char *path, size_t len, uint32_t flags); /* owns path */
+void pull_hand_forget(struct pull *p);
 
 /* pull_file.c */
 /* f was answered. *reterr: of the file: -EBUSY when it changed meanwhile, -ETXTBSY when locked. */

@@ -363,6 +363,8 @@ int pull_folder(struct worker *w, char *path, size_t len, uint32_t flags)
 {
     if ((flags & WALK_ONE) && len > 0)
         return walk_one(w, path, len);
+    if (flags & WALK_FILE)
+        return pull_handed(w, path, len, flags);
     struct folder *f = walk_folder_new(path, len, flags & WALK_FRESH);
     struct list l;
     int rc = list_open(w, f, &l);

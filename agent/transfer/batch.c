@@ -329,13 +329,6 @@ static int first_seen(struct worker *w, struct folder *f, const char *name, cons
     return rc;
 }
 
-/* Are there workers, or soon, that could send it while this one walks on? */
-static bool may_hand_over(const struct worker *w, const struct folder *f, const struct meta *m)
-{
-    return m->size > PIECE_BYTES && !f->alone &&
-           (atomic_load(&w->s->nidle) > 0 || atomic_load(&w->s->nconnecting) > 0);
-}
-
 static int send_file(struct worker *w, struct folder *f, const char *name, bool links,
                      const struct answered *was)
 {
@@ -365,7 +358,7 @@ static int send_file(struct worker *w, struct folder *f, const char *name, bool 
         rc = links && i == 0 ? first_seen(w, f, name, &m) : 0;
         if (rc != 0)
             return rc < 0 ? rc : 0;
-        if (!was && may_hand_over(w, f, &m))
+        if (!was && walk_may_hand_over(w, f, m.size))
             return walk_hand_over(w, f, name);
         rc = file_try(w, f, name, fd, &m, was, &err);
         if (rc < 0 || err != -EBUSY)

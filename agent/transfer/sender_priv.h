@@ -251,6 +251,8 @@ int moved_again(struct worker *w); /* lists the entries once more: no folder is 
 void moved_done(struct worker *w);
 
 int walk_answer(struct worker *w, struct listing *l); /* frees it */
+/* Are there workers, or soon, that could send a file of f while this one walks on? */
+bool walk_may_hand_over(const struct worker *w, const struct folder *f, uint64_t size);
 int walk_hand_over(struct worker *w, const struct folder *f, const char *name);
 void walk_count(struct worker *w, const struct meta *m, bool linked);
 bool walk_leaves_out(const struct worker *w, const struct meta *m); /* by size or age */

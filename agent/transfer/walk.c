@@ -104,6 +104,12 @@ int walk_push(struct worker *w, const struct folder *f, const char *name, uint32
     return rc;
 }
 
+bool walk_may_hand_over(const struct worker *w, const struct folder *f, uint64_t size)
+{
+    return size > PIECE_BYTES && !f->alone &&
+           (atomic_load(&w->s->nidle) > 0 || atomic_load(&w->s->nconnecting) > 0);
+}
+
 int walk_hand_over(struct worker *w, const struct folder *f, const char *name)
 {
     return walk_push(w, f, name, WALK_FILE | (f->fresh ? WALK_FRESH : 0));
