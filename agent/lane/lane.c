@@ -14,8 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "agent/lane/lane_out.h"
-#include "agent/lane/lane_pipe.h"
+#include "agent/lane/lane_inside.h"
 #include "agent/lane/lane_priv.h"
 #include "agent/lane/lane_seal.h"
 #include "common/base/bucket.h"
@@ -28,34 +27,6 @@
 #define FILL_BYTES (LANE_RECORD_MAX + SEAL_EXTRA_BYTES + SMALL_READ)
 #define REC_CLOSE 0 /* sealed: the peer says nothing more */
 #define EXPORT_LABEL "EXPORTER-godwit-lane-1"
-
-struct inbox_item {
-    struct inbox_item *next;
-    size_t len;
-    uint8_t type, flags;
-    uint8_t data[];
-};
-
-struct lane {
-    SSL *ssl;
-    int fd, cancel_fd;
-    uint8_t pin[LANE_PIN_BYTES];
-    struct lane_seal *seal_out, *seal_in; /* NULL: TLS still */
-    struct lane_out out;                  /* what the socket has not taken yet */
-    uint8_t *fill; /* the record being received: header and body, and what came behind it */
-    size_t filled;
-    uint8_t *lent; /* the record that the caller looks at */
-    struct inbox_item *inbox, **inbox_tail, *lent_item;
-    size_t inbox_bytes;
-    atomic_uint_fast64_t blocked_us, wire_bytes; /* others look at them */
-    struct bucket *bucket;
-    bool broken;
-    bool waits;             /* with a full inbox for the peer, which reads whatever it sends */
-    bool near;              /* the peer may be this very process */
-    struct lane_pipe *pipe; /* it is: in the connection's place */
-    enum pipe_end end;
-    struct pipe_item *lent_piped;
-};
 
 int lane_of(struct lane **ret, SSL *ssl, int fd)
 {
@@ -82,9 +53,7 @@ struct lane *lane_free(struct lane *l)
 {
     if (!l)
         return NULL;
-    if (l->pipe)
-        lane_pipe_back(l->pipe, l->lent_piped);
-    (void)lane_pipe_drop(l->pipe, l->end);
+    lane_near_done(l);
     SSL_free(l->ssl);
     (void)fd_close(l->fd);
     (void)lane_seal_free(l->seal_out);
@@ -130,11 +99,6 @@ int lane_fd(const struct lane *l)
 const uint8_t *lane_peer_pin(const struct lane *l)
 {
     return l->pin;
-}
-
-bool lane_is_piped(const struct lane *l)
-{
-    return l->pipe != NULL;
 }
 
 uint64_t lane_blocked_us(const struct lane *l)
@@ -367,58 +331,6 @@ static int send_by_tls(struct lane *l, const uint8_t *head, size_t all)
     return 0;
 }
 
-/* ── to this very process ── */
-
-enum { PIPE_CUT = 2 };
-
-/* 0: time is over or wake_fd; 1: something came, or there is room. PIPE_CUT: the connection ended.
- */
-static int pipe_wait(struct lane *l, int room_fd, int wake_fd, int timeout_ms)
-{
-    struct pollfd p[5] = {
-        {.fd = l->fd,                .events = POLLIN},
-        {.fd = l->cancel_fd,         .events = POLLIN},
-        {.fd = wake_fd,              .events = POLLIN},
-        {.fd = lane_pipe_fd(l->pipe, l->end),          .events = POLLIN},
-        {.fd = room_fd,                          .events = POLLIN                             }
-    };
-    int n = poll(p, 5, timeout_ms);
-    if (n < 0)
-        return errno == EINTR ? 1 : -errno;
-    if (n > 0 && p[1].revents)
-        return -ECANCELED;
-    for (size_t i = 3; n > 0 && i < 5; i++)
-        if (p[i].revents)
-            lane_pipe_calm(p[i].fd);
-    if (n > 0 && p[0].revents)
-        return PIPE_CUT;
-    return n > 0 && (p[3].revents || p[4].revents) ? 1 : 0;
-}
-
-static int pipe_pace(struct lane *l, size_t n)
-{
-    while (n > 0 && l->bucket && bucket_is_limited(l->bucket)) {
-        int64_t wait_ns = 0;
-        size_t may = bucket_take(l->bucket, n, clock_mono_us() * 1000, &wait_ns);
-        n -= may;
-        int rc = may ? 0 : pipe_wait(l, -1, -1, (int)((wait_ns + 999999) / 1000000));
-        if (rc < 0 || rc == PIPE_CUT)
-            return rc < 0 ? rc : -ECONNRESET;
-    }
-    return 0;
-}
-
-static int send_by_pipe(struct lane *l, const uint8_t *head, size_t all)
-{
-    int rc = pipe_pace(l, all);
-    while (rc >= 0 && !lane_pipe_put(l->pipe, l->end, head, all - LANE_HEADER_BYTES)) {
-        rc = pipe_wait(l, lane_pipe_room_fd(l->pipe), -1, -1);
-        if (rc == PIPE_CUT)
-            rc = -ECONNRESET;
-    }
-    return rc < 0 ? rc : 0;
-}
-
 int lane_send(struct lane *l, uint8_t type, uint8_t flags, uint8_t *head, size_t len)
 {
     if (l->broken)
@@ -437,7 +349,7 @@ int lane_send(struct lane *l, uint8_t type, uint8_t flags, uint8_t *head, size_t
     if (rc < 0)
         return rc;
     if (l->pipe)
-        rc = send_by_pipe(l, head, all);
+        rc = lane_near_send(l, head, all);
     else if (l->seal_out)
         rc = lane_seal_put(l->seal_out, head, len, lane_out_room(&l->out, all + SEAL_EXTRA_BYTES));
     else
@@ -478,34 +390,12 @@ static void lend_fill(struct lane *l, struct lane_record *ret)
     *ret = (struct lane_record){p[4], p[5], p + LANE_HEADER_BYTES, len - LANE_HEADER_BYTES};
 }
 
-static int receive_by_pipe(struct lane *l, int wake_fd, int timeout_ms, struct lane_record *ret)
-{
-    int64_t until = clock_mono_ms() + timeout_ms;
-    lane_pipe_back(l->pipe, l->lent_piped);
-    l->lent_piped = NULL;
-    for (int woken = 0;;) {
-        int rc = lane_pipe_get(l->pipe, l->end, &l->lent_piped);
-        if (rc == 1) {
-            const struct pipe_item *i = l->lent_piped;
-            *ret =
-                (struct lane_record){i->data[4], i->data[5], i->data + LANE_HEADER_BYTES, i->len};
-            return 1;
-        }
-        if (rc < 0 || woken == PIPE_CUT)
-            return rc < 0 ? rc : -ECONNRESET;
-        int64_t left = timeout_ms < 0 ? -1 : until - clock_mono_ms();
-        woken = pipe_wait(l, -1, wake_fd, timeout_ms >= 0 && left < 0 ? 0 : (int)left);
-        if (woken <= 0)
-            return woken;
-    }
-}
-
 int lane_receive_or(struct lane *l, int wake_fd, int timeout_ms, struct lane_record *ret)
 {
     free(l->lent_item);
     l->lent_item = NULL;
     if (l->pipe)
-        return receive_by_pipe(l, wake_fd, timeout_ms, ret);
+        return lane_near_receive(l, wake_fd, timeout_ms, ret);
     if (l->inbox) {
         lend_item(l, ret);
         return 1;
@@ -551,27 +441,6 @@ int lane_seal_begin(struct lane *l)
     OPENSSL_cleanse(secret, sizeof secret);
     l->broken = !l->seal_out || !l->seal_in;
     return l->broken ? -EIO : 0;
-}
-
-void lane_set_near(struct lane *l, bool near)
-{
-    l->near = near;
-}
-
-bool lane_is_near(const struct lane *l)
-{
-    return l->near;
-}
-
-int lane_pipe_begin(struct lane *l, struct lane_pipe *p, enum pipe_end end)
-{
-    if (!p || !l->near || SSL_has_pending(l->ssl) || l->inbox || l->seal_out) {
-        (void)lane_pipe_drop(p, end);
-        return -EBADMSG;
-    }
-    l->pipe = p;
-    l->end = end;
-    return 0;
 }
 
 static void close_say(struct lane *l)

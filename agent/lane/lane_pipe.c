@@ -24,6 +24,12 @@ struct queue {
     int fd; /* readable: something came, or the end */
 };
 
+struct handed {
+    struct handed *next;
+    uint32_t number;
+    int fd;
+};
+
 struct lane_pipe {
     struct lane_pipe *next; /* in the list of those that wait to be taken */
     uint8_t id[PIPE_ID_BYTES];
@@ -33,6 +39,7 @@ struct lane_pipe {
     bool wants_room, has[2]; /* has: an end */
     struct pipe_item *spares;
     unsigned nspares;
+    struct handed *handed;
 };
 
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -56,6 +63,12 @@ static void pipe_free(struct lane_pipe *p)
     items_free(p->to[0].first);
     items_free(p->to[1].first);
     items_free(p->spares);
+    while (p->handed) {
+        struct handed *h = p->handed;
+        p->handed = h->next;
+        (void)fd_close(h->fd);
+        free(h);
+    }
     (void)pthread_mutex_destroy(&p->lock);
     free(p);
 }
@@ -211,6 +224,34 @@ void lane_pipe_back(struct lane_pipe *p, struct pipe_item *i)
     (void)pthread_mutex_unlock(&p->lock);
     if (!keep)
         free(i);
+}
+
+/* ── descriptors ── */
+
+void lane_pipe_hand(struct lane_pipe *p, uint32_t number, int fd)
+{
+    struct handed *h = xmalloc(sizeof *h);
+    (void)pthread_mutex_lock(&p->lock);
+    *h = (struct handed){p->handed, number, fd};
+    p->handed = h;
+    (void)pthread_mutex_unlock(&p->lock);
+}
+
+int lane_pipe_handed(struct lane_pipe *p, uint32_t number)
+{
+    int fd = -1;
+    (void)pthread_mutex_lock(&p->lock);
+    struct handed **at = &p->handed, *h = NULL;
+    while (*at && (*at)->number != number)
+        at = &(*at)->next;
+    h = *at;
+    if (h) {
+        *at = h->next;
+        fd = h->fd;
+    }
+    (void)pthread_mutex_unlock(&p->lock);
+    free(h);
+    return fd;
 }
 
 int lane_pipe_fd(const struct lane_pipe *p, enum pipe_end me)

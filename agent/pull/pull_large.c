@@ -1,5 +1,6 @@
 /* pull_large: pieces of a large file: eight reads of 1 MiB under way at once, also from one piece
- * to the next, on each worker's own connection. Worker threads. */
+ * to the next, on each worker's own connection. What comes is written here where the destination is
+ * this process. Worker threads. */
 #include <errno.h>
 #include <string.h>
 
@@ -58,31 +59,18 @@ static int open_large(struct worker *w, const struct large *g)
 }
 
 /* What one read brought, in chunks. A record's head goes where SMB's stood, or what was sent. */
-static int send_read(struct worker *w, const struct large *g, uint64_t at, uint8_t *p, size_t n)
+static int send_chunks(struct worker *w, const struct large *g, uint64_t at, uint8_t *p, size_t n)
 {
     for (size_t done = 0; done < n;) {
         size_t part = n - done < CHUNK_BYTES ? n - done : CHUNK_BYTES;
         struct buf b = {.data = p + done - CHUNK_ROOM, .len = CHUNK_ROOM + part};
         chunk_head_put(b.data + LANE_HEADER_BYTES, g->id, at + done);
-        (void)XXH3_128bits_update(w->hash, p + done, part);
-        (void)pull_count_sent(w, part);
         int rc = worker_send(w, REC_CHUNK, &b);
         if (rc < 0)
             return rc;
         done += part;
     }
     return 0;
-}
-
-static int end_send(struct worker *w, const struct large *g, uint32_t piece)
-{
-    struct piece_end p = {.id = g->id, .piece = piece};
-    XXH128_canonical_t c;
-    XXH128_canonicalFromHash(&c, XXH3_128bits_digest(w->hash));
-    memcpy(p.digest, c.digest, DIGEST_BYTES);
-    worker_head(&w->record);
-    piece_end_put(&w->record, &p);
-    return worker_send(w, REC_PIECE_END, &w->record);
 }
 
 /* ── a run of pieces: what comes next is asked for while what came is taken ── */
@@ -96,6 +84,8 @@ struct run {
     uint32_t next;    /* the piece after the one that is taken, when has_next */
     bool has_next;
     unsigned left; /* pieces that may still be claimed */
+    bool near;     /* of the piece that is taken */
+    int near_err;
 };
 
 static void run_enter(struct run *r, uint32_t piece)
@@ -134,6 +124,13 @@ static int run_ask(struct worker *w, struct run *r)
     return rc;
 }
 
+static int send_read(struct worker *w, struct run *r, uint64_t at, uint8_t *p, size_t n)
+{
+    (void)XXH3_128bits_update(w->hash, p, n);
+    (void)pull_count_sent(w, n);
+    return r->near ? near_write(w, r->g, p, n, at, &r->near_err) : send_chunks(w, r->g, at, p, n);
+}
+
 /* The oldest read. *reterr: of the file. */
 static int run_take(struct worker *w, struct run *r, uint64_t at, size_t want, int *reterr)
 {
@@ -148,13 +145,24 @@ static int run_take(struct worker *w, struct run *r, uint64_t at, size_t want, i
     *reterr = smb_take_data(c, 0, CHUNK_ROOM, &data, &len);
     if (*reterr == 0 && len != want)
         *reterr = -EBUSY;
-    return *reterr < 0 ? 0 : send_read(w, r->g, at, data, len);
+    return *reterr < 0 ? 0 : send_read(w, r, at, data, len);
+}
+
+static int end_send(struct worker *w, const struct run *r, uint32_t piece)
+{
+    struct piece_end p = {.id = r->g->id, .piece = piece};
+    XXH128_canonical_t c;
+    XXH128_canonicalFromHash(&c, XXH3_128bits_digest(w->hash));
+    memcpy(p.digest, c.digest, DIGEST_BYTES);
+    return r->near ? near_piece_end(w, &p, r->near_err) : large_piece_end(w, r->g, piece, p.digest);
 }
 
 static int run_piece(struct worker *w, struct run *r, uint32_t piece, int *reterr)
 {
     uint64_t at = piece * PIECE_BYTES, end = at + piece_len(r->g->meta.size, piece);
     int rc = 0;
+    r->near = near_has(w, r->g);
+    r->near_err = 0;
     (void)XXH3_128bits_reset(w->hash);
     while (rc == 0 && *reterr == 0 && at < end) {
         size_t n = end - at < READ_BYTES ? (size_t)(end - at) : READ_BYTES;
@@ -163,7 +171,7 @@ static int run_piece(struct worker *w, struct run *r, uint32_t piece, int *reter
             rc = run_take(w, r, at, n, reterr);
         at += n;
     }
-    return rc < 0 || *reterr < 0 ? rc : end_send(w, r->g, piece);
+    return rc < 0 || *reterr < 0 ? rc : end_send(w, r, piece);
 }
 
 /* The piece is in hand, as is each that the run claims: all but the last are let go of here. */

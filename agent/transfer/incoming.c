@@ -313,6 +313,8 @@ int incoming_begin(struct rlane *l, struct cursor *c)
         l->placed.parts += (int64_t)in->done_bytes;
         if (rc == 0)
             delta_open(l, in, &g);
+        if (rc == 0)
+            near_offer(l, in);
         (void)pthread_mutex_lock(&in->lock);
         in->over = false;
         (void)pthread_mutex_unlock(&in->lock);

@@ -201,14 +201,18 @@ int large_help(struct worker *w)
     return found ? take(w, found, piece) : 0;
 }
 
-void large_begun(struct sender *s, const struct begun *b)
+void large_begun(struct worker *w, const struct begun *b)
 {
+    struct sender *s = w->s;
+    int near = lane_handed(w->lane, b->id);
     (void)pthread_mutex_lock(&s->lock);
     struct large *g = s->larges;
     while (g && g->id != b->id)
         g = g->next;
     if (g && !g->begun) {
         g->begun = true;
+        g->near = near;
+        near = -1;
         if ((s->spec->options.delta || g->basis) && !s->source && b->old_size) {
             g->old_size = b->old_size;
             g->seed = b->seed;
@@ -217,6 +221,8 @@ void large_begun(struct sender *s, const struct begun *b)
             memcpy(g->bitmap, b->bitmap.p, b->bitmap.n);
     }
     (void)pthread_mutex_unlock(&s->lock);
+    if (near >= 0)
+        (void)fd_close(near);
     sender_ring(s);
 }
 
@@ -289,7 +295,7 @@ static int own_piece(struct sender *s, struct large *g, uint32_t *retpiece)
 static int pieces_send(struct worker *w, struct large *g, bool fresh)
 {
     int rc = 0;
-    bool some = g->basis || (!fresh && g->npieces > 1);
+    bool some = g->basis || (!fresh && g->npieces > 1) || near_waits(w, g);
     while (rc >= 0 && some) { /* what is there need not be sent */
         if (is_begun(w->s, g))
             break;
@@ -341,6 +347,8 @@ static int send_whole(struct worker *w, struct folder *f, const char *name, stru
     if (rc == 0)
         rc = pieces_send(w, g, f->fresh);
     delist(w->s, g);
+    if (g->near >= 0)
+        (void)fd_close(g->near);
     if (rc < 0)
         return rc;
     if (g->err == 0 && !held_still(w, g))
@@ -359,8 +367,11 @@ int large_send(struct worker *w, struct folder *f, const char *name, int fd, con
     struct reflink basis = {.path = NULL};
     if (reflink_look(w, f, name, fd, m, &basis))
         return 0; /* its turn comes */
-    struct large g = {
-        .fd = fd, .meta = *m, .sparse = has_holes(fd, m), .basis = basis.path ? &basis : NULL};
+    struct large g = {.fd = fd,
+                      .near = -1,
+                      .meta = *m,
+                      .sparse = has_holes(fd, m),
+                      .basis = basis.path ? &basis : NULL};
     int rc = send_whole(w, f, name, &g);
     free(basis.path);
     return rc;
@@ -369,6 +380,6 @@ int large_send(struct worker *w, struct folder *f, const char *name, int fd, con
 int large_send_file(struct worker *w, struct folder *f, const char *name, const void *file,
                     const struct meta *m)
 {
-    struct large g = {.fd = -1, .file = file, .meta = *m};
+    struct large g = {.fd = -1, .near = -1, .file = file, .meta = *m};
     return send_whole(w, f, name, &g);
 }

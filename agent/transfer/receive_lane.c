@@ -105,6 +105,8 @@ static int record_do(struct rlane *l, uint8_t type, struct cursor *c)
         return incoming_chunk(l, c);
     case REC_PIECE_END:
         return incoming_piece_end(l, c);
+    case REC_WRITTEN:
+        return near_written(l, c);
     case REC_END:
         return incoming_end(l, c);
     case REC_BARRIER:

@@ -277,6 +277,10 @@ int incoming_piece_end(struct rlane *l, struct cursor *c);
 int incoming_end(struct rlane *l, struct cursor *c);
 void incoming_drop_piece(struct rlane *l); /* the lane ends */
 /* A piece is in the temporary file; data: bytes of it that came over lanes. */
+/* near.c: a lane whose source is this process may write the file itself */
+void near_offer(struct rlane *l, const struct incoming *in);
+int near_written(struct rlane *l, struct cursor *c);
+
 int incoming_piece_done(struct rlane *l, struct incoming *in, uint32_t piece,
                         const uint8_t digest[DIGEST_BYTES], uint64_t data);
 

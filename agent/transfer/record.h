@@ -13,6 +13,8 @@
  *                              ◄──────── SUMS (it is the same; or what its blocks are)
  *   CHUNK…, PIECE_END, END ──────────────► writes, checks, places
  *                              ◄──────── GRANT, STATUS, FAILED, STOP at any time
+ *   WRITTEN (a piece, where both are one  ► takes it as received; checks nothing: it is the digest
+ *            process: it is in the file)     of what was written
  *   BARRIER on each lane ────────────────► all before it is done
  *                              ◄──────── BARRIER_DONE
  *   FIND (inodes) ───────────────────────► looks for their names in its catalogue
@@ -43,6 +45,7 @@ enum record_type { /* numbers are never used again */
                    REC_OFFER = 26,
                    REC_MOVES = 27,
                    REC_FIND = 29,
+                   REC_WRITTEN = 30, /* within one process only: never on a connection */
                    REC_WANT = 40,
                    REC_BEGUN = 41,
                    REC_GRANT = 42,
@@ -211,7 +214,7 @@ struct piece_end {
     uint8_t digest[DIGEST_BYTES];
 };
 void piece_end_put(struct buf *b, const struct piece_end *p);
-int piece_end_get(struct cursor *c, struct piece_end *ret);
+int piece_end_get(struct cursor *c, struct piece_end *ret); /* also of WRITTEN: u32 errno follows */
 
 static inline uint32_t piece_count(uint64_t size)
 {

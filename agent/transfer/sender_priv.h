@@ -98,7 +98,8 @@ struct large {
     uint32_t useless, skip;      /* offers that led to nothing; pieces that go without one */
     uint8_t *bitmap;             /* pieces that the destination has */
     bool begun, dropped;
-    int err; /* first error of reading, -errno */
+    int near; /* the destination's temporary file, once begun; -1: what is read goes by the lane */
+    int err;  /* first error of reading, -errno */
     struct worker *owner;
 };
 
@@ -224,6 +225,8 @@ void *worker_run(void *arg);
 int worker_pump(struct worker *w, int timeout_ms);
 /* b begins with LANE_HEADER_BYTES of room. */
 int worker_send(struct worker *w, uint8_t type, struct buf *b);
+/* So much goes without a record: it is held to the same rate and rests. */
+int worker_carried(struct worker *w, size_t n);
 /* What this worker sent is on its way, and the others, whose walk is over, have heard that theirs
  * is in place. */
 int worker_all_placed(struct worker *w);
@@ -305,7 +308,7 @@ int large_send(struct worker *w, struct folder *f, const char *name, int fd, con
 int large_send_file(struct worker *w, struct folder *f, const char *name, const void *file,
                     const struct meta *m);
 int large_help(struct worker *w); /* 1: sent a piece of some file. 0: nothing to take */
-void large_begun(struct sender *s, const struct begun *b);
+void large_begun(struct worker *w, const struct begun *b);
 bool large_claim(struct sender *s, struct large *g, uint32_t *retpiece); /* one to send */
 void large_release(struct sender *s, struct large *g, int err);          /* it was sent */
 int large_piece_send(struct worker *w, const struct large *g, uint32_t piece, int *reterr);
@@ -319,6 +322,14 @@ void large_data_range(const struct large *g, uint64_t at, uint64_t end, uint64_t
 /* The disk begins with what will be read soon; what is in memory costs next to nothing. */
 void large_read_ahead(const struct worker *w, const struct large *g, uint32_t piece);
 void large_count(struct sender *s, uint64_t n); /* content that is handed to a lane */
+
+/* near.c: where both ends of the lane are this process. Does it wait for what BEGUN brings? */
+bool near_waits(const struct worker *w, const struct large *g);
+bool near_has(const struct worker *w, const struct large *g); /* for all of a piece, or none */
+/* *reterr: of the destination's file, for near_piece_end(); once it is set nothing is written. */
+int near_write(struct worker *w, const struct large *g, const void *data, size_t n, uint64_t at,
+               int *reterr);
+int near_piece_end(struct worker *w, const struct piece_end *p, int err);
 
 /* reflink_send.c */
 int reflink_begin(struct sender *s); /* of a session; its workers are not there yet */

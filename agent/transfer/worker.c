@@ -124,12 +124,12 @@ static int on_stop(struct sender *s, struct cursor *c)
     return -ESHUTDOWN;
 }
 
-static int on_begun(struct sender *s, struct cursor *c)
+static int on_begun(struct worker *w, struct cursor *c)
 {
     struct begun b;
     int rc = begun_get(c, &b);
     if (rc == 0)
-        large_begun(s, &b);
+        large_begun(w, &b);
     return rc;
 }
 
@@ -147,7 +147,7 @@ static int on_record(struct worker *w, const struct lane_record *r)
     case REC_WANT:
         return on_want(w, &c);
     case REC_BEGUN:
-        return on_begun(w->s, &c);
+        return on_begun(w, &c);
     case REC_SUMS:
         return delta_answer(w, &c);
     case REC_STATUS:
@@ -210,6 +210,12 @@ static int rest(struct worker *w)
     }
     w->rested_us = now;
     return 0;
+}
+
+int worker_carried(struct worker *w, size_t n)
+{
+    int rc = w->s->hold.max_us ? rest(w) : 0;
+    return rc < 0 ? rc : lane_carried(w->lane, n);
 }
 
 int worker_send(struct worker *w, uint8_t type, struct buf *b)

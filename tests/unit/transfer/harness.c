@@ -255,6 +255,7 @@ void harness_run(const struct harness *h, struct step_result *retsend,
     side_open(&from, h, "source", "destination", h->source);
     server_open(&to, h->port);
     point_at(&from, lane_server_port(to.server));
+    from.spec.source = h->own_source;
     static atomic_uint orders; /* each run has a ticket of its own, as each order has */
     char ticket[24];
     (void)snprintf(ticket, sizeof ticket, "%016x", atomic_fetch_add(&orders, 1) + 1);

@@ -15,8 +15,9 @@ struct harness {
     struct feed *feed;                /* of the source; NULL: none */
     bool unprivileged;                /* as if not root */
     struct transfer_options options;
-    uint64_t rate; /* bytes a second that the source may send; 0: any */
-    bool verbose;  /* progress to standard error */
+    uint64_t rate;                       /* bytes a second that the source may send; 0: any */
+    bool verbose;                        /* progress to standard error */
+    const struct source_ops *own_source; /* in the folder's place; NULL: the folder */
 };
 
 /* What the source said of its latency last, and the least pace that it ever allowed itself. */
