@@ -19,6 +19,7 @@
 #define ANSWER_MS 60000
 #define DIAL_MS 10000
 #define PORT_SMB "445"
+#define WAKE_BYTES (256U << 10)
 
 struct smb_frame *smb_frame_unref(struct smb_frame *f)
 {
@@ -90,11 +91,22 @@ static int send_all(struct smb *s, const uint8_t *p, size_t n)
     return 0;
 }
 
+/* Where much is to come, woken for much of it at once: each time costs what copying 64 KiB does. */
+static void wake_for(struct smb *s, size_t n)
+{
+    int low = n < WAKE_BYTES ? 1 : (int)WAKE_BYTES;
+    if (low == s->low)
+        return;
+    (void)setsockopt(s->fd, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof low);
+    s->low = low;
+}
+
 static int receive_all(struct smb *s, uint8_t *p, size_t n)
 {
     while (n > 0) {
         ssize_t k = recv(s->fd, p, n, 0);
         if (k < 0 && (errno == EAGAIN || errno == EINTR)) {
+            wake_for(s, n);
             int rc = wait_for(s, POLLIN, ANSWER_MS);
             if (rc < 0)
                 return lost(s, rc);
@@ -356,6 +368,7 @@ int smb_connect(struct smb **ret, const struct smb_place *p, struct fault *reter
     s->fd = -1;
     s->cancel_fd = p->cancel_fd;
     s->credits = 1;
+    s->low = 1;
     (void)snprintf(server, sizeof server, "%s", p->address);
     char *colon = strrchr(server, ':');
     if (colon && strchr(server, ':') == colon)

@@ -66,6 +66,7 @@ struct smb_call {
 
 struct smb {
     int fd, cancel_fd;
+    int low; /* bytes that the socket wakes us for */
     bool lost, audit, is_signed, sealed;
     uint16_t dialect;
     enum smb_signing signing;
