@@ -69,8 +69,8 @@ int lane_receive_or(struct lane *l, int wake_fd, int timeout_ms, struct lane_rec
 /* ── to this very process ── */
 /* The peer may have fd, which is taken over, under this number of ours and theirs. Only when
  * lane_is_piped(). */
-void lane_hand(struct lane *l, uint32_t number, int fd);
-int lane_handed(struct lane *l, uint32_t number); /* the caller's to close; -1: none */
+void lane_hand(struct lane *l, uint64_t number, int fd);
+int lane_handed(struct lane *l, uint64_t number); /* the caller's to close; -1: none */
 /* n bytes went by a descriptor instead of a record: held to the rate, and counted as sent. */
 int lane_carried(struct lane *l, size_t n);
 

@@ -118,7 +118,7 @@ int lane_near_receive(struct lane *l, int wake_fd, int timeout_ms, struct lane_r
 
 /* ── what goes beside them ── */
 
-void lane_hand(struct lane *l, uint32_t number, int fd)
+void lane_hand(struct lane *l, uint64_t number, int fd)
 {
     if (l->pipe)
         lane_pipe_hand(l->pipe, number, fd);
@@ -126,7 +126,7 @@ void lane_hand(struct lane *l, uint32_t number, int fd)
         (void)fd_close(fd);
 }
 
-int lane_handed(struct lane *l, uint32_t number)
+int lane_handed(struct lane *l, uint64_t number)
 {
     return l->pipe ? lane_pipe_handed(l->pipe, number) : -1;
 }

@@ -26,7 +26,7 @@ struct queue {
 
 struct handed {
     struct handed *next;
-    uint32_t number;
+    uint64_t number;
     int fd;
 };
 
@@ -228,7 +228,7 @@ void lane_pipe_back(struct lane_pipe *p, struct pipe_item *i)
 
 /* ── descriptors ── */
 
-void lane_pipe_hand(struct lane_pipe *p, uint32_t number, int fd)
+void lane_pipe_hand(struct lane_pipe *p, uint64_t number, int fd)
 {
     struct handed *h = xmalloc(sizeof *h);
     (void)pthread_mutex_lock(&p->lock);
@@ -237,7 +237,7 @@ void lane_pipe_hand(struct lane_pipe *p, uint32_t number, int fd)
     (void)pthread_mutex_unlock(&p->lock);
 }
 
-int lane_pipe_handed(struct lane_pipe *p, uint32_t number)
+int lane_pipe_handed(struct lane_pipe *p, uint64_t number)
 {
     int fd = -1;
     (void)pthread_mutex_lock(&p->lock);

@@ -33,8 +33,8 @@ int lane_pipe_get(struct lane_pipe *p, enum pipe_end me, struct pipe_item **ret)
 void lane_pipe_back(struct lane_pipe *p, struct pipe_item *i); /* NULL is fine */
 /* A descriptor that the destination's end has for the source's, under a number of theirs; taken
  * over. What nobody takes is closed with the pipe. */
-void lane_pipe_hand(struct lane_pipe *p, uint32_t number, int fd);
-int lane_pipe_handed(struct lane_pipe *p, uint32_t number);    /* the caller's now; -1: none */
+void lane_pipe_hand(struct lane_pipe *p, uint64_t number, int fd);
+int lane_pipe_handed(struct lane_pipe *p, uint64_t number);    /* the caller's now; -1: none */
 int lane_pipe_fd(const struct lane_pipe *p, enum pipe_end me); /* readable: ask get() */
 int lane_pipe_room_fd(const struct lane_pipe *p);
 void lane_pipe_calm(int fd); /* one of these: readable no more, until the next time */

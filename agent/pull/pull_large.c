@@ -154,14 +154,15 @@ static int end_send(struct worker *w, const struct run *r, uint32_t piece)
     XXH128_canonical_t c;
     XXH128_canonicalFromHash(&c, XXH3_128bits_digest(w->hash));
     memcpy(p.digest, c.digest, DIGEST_BYTES);
-    return r->near ? near_piece_end(w, &p, r->near_err) : large_piece_end(w, r->g, piece, p.digest);
+    return r->near ? near_piece_end(w, r->g, &p, r->near_err)
+                   : large_piece_end(w, r->g, piece, p.digest);
 }
 
 static int run_piece(struct worker *w, struct run *r, uint32_t piece, int *reterr)
 {
     uint64_t at = piece * PIECE_BYTES, end = at + piece_len(r->g->meta.size, piece);
     int rc = 0;
-    r->near = near_has(w, r->g);
+    r->near = near_begin(w, r->g);
     r->near_err = 0;
     (void)XXH3_128bits_reset(w->hash);
     while (rc == 0 && *reterr == 0 && at < end) {

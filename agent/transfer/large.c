@@ -204,7 +204,8 @@ int large_help(struct worker *w)
 void large_begun(struct worker *w, const struct begun *b)
 {
     struct sender *s = w->s;
-    int near = lane_handed(w->lane, b->id);
+    struct near near;
+    near_take(w, b->id, &near);
     (void)pthread_mutex_lock(&s->lock);
     struct large *g = s->larges;
     while (g && g->id != b->id)
@@ -212,7 +213,7 @@ void large_begun(struct worker *w, const struct begun *b)
     if (g && !g->begun) {
         g->begun = true;
         g->near = near;
-        near = -1;
+        near = NEAR_NONE;
         if ((s->spec->options.delta || g->basis) && !s->source && b->old_size) {
             g->old_size = b->old_size;
             g->seed = b->seed;
@@ -221,8 +222,7 @@ void large_begun(struct worker *w, const struct begun *b)
             memcpy(g->bitmap, b->bitmap.p, b->bitmap.n);
     }
     (void)pthread_mutex_unlock(&s->lock);
-    if (near >= 0)
-        (void)fd_close(near);
+    near_close(&near);
     sender_ring(s);
 }
 
@@ -347,8 +347,7 @@ static int send_whole(struct worker *w, struct folder *f, const char *name, stru
     if (rc == 0)
         rc = pieces_send(w, g, f->fresh);
     delist(w->s, g);
-    if (g->near >= 0)
-        (void)fd_close(g->near);
+    near_close(&g->near);
     if (rc < 0)
         return rc;
     if (g->err == 0 && !held_still(w, g))
@@ -368,7 +367,7 @@ int large_send(struct worker *w, struct folder *f, const char *name, int fd, con
     if (reflink_look(w, f, name, fd, m, &basis))
         return 0; /* its turn comes */
     struct large g = {.fd = fd,
-                      .near = -1,
+                      .near = NEAR_NONE,
                       .meta = *m,
                       .sparse = has_holes(fd, m),
                       .basis = basis.path ? &basis : NULL};
@@ -380,6 +379,6 @@ int large_send(struct worker *w, struct folder *f, const char *name, int fd, con
 int large_send_file(struct worker *w, struct folder *f, const char *name, const void *file,
                     const struct meta *m)
 {
-    struct large g = {.fd = -1, .near = -1, .file = file, .meta = *m};
+    struct large g = {.fd = -1, .near = NEAR_NONE, .file = file, .meta = *m};
     return send_whole(w, f, name, &g);
 }

@@ -5,13 +5,21 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "agent/transfer/delta_piece.h"
+#include "agent/transfer/direct.h"
 #include "agent/transfer/receiver_priv.h"
 #include "agent/transfer/sender_priv.h"
+#include "common/base/cleanup.h"
 #include "common/base/fault_point.h"
-#include "common/base/file.h"
 
 /* A smaller one is sent before the destination could have answered. */
 #define NEAR_MIN (1U << 20)
+
+/* By which number the two descriptors of a file are handed over. */
+static uint64_t number_of(uint32_t id, bool direct)
+{
+    return (uint64_t)id << 1 | direct;
+}
 
 /* ── the source ── */
 
@@ -20,9 +28,25 @@ bool near_waits(const struct worker *w, const struct large *g)
     return w->s->source && lane_is_piped(w->lane) && g->meta.size > NEAR_MIN;
 }
 
-bool near_has(const struct worker *w, const struct large *g)
+void near_take(struct worker *w, uint32_t id, struct near *ret)
 {
-    return g->near >= 0 && lane_is_piped(w->lane);
+    *ret = (struct near){.fd = lane_handed(w->lane, number_of(id, false)),
+                         .direct_fd = lane_handed(w->lane, number_of(id, true))};
+}
+
+void near_close(struct near *n)
+{
+    if (n->fd >= 0)
+        (void)fd_close(n->fd);
+    if (n->direct_fd >= 0)
+        (void)fd_close(n->direct_fd);
+    *n = NEAR_NONE;
+}
+
+bool near_begin(struct worker *w, const struct large *g)
+{
+    direct_drop(&w->direct);
+    return g->near.fd >= 0 && lane_is_piped(w->lane);
 }
 
 int near_write(struct worker *w, const struct large *g, const void *data, size_t n, uint64_t at,
@@ -31,12 +55,14 @@ int near_write(struct worker *w, const struct large *g, const void *data, size_t
     int rc = worker_carried(w, n);
     FAULT_POINT("near-write");
     if (rc == 0 && *reterr == 0)
-        *reterr = file_write_at(g->near, data, n, at);
+        *reterr = direct_put(&w->direct, g->near.fd, g->near.direct_fd, data, n, at);
     return rc;
 }
 
-int near_piece_end(struct worker *w, const struct piece_end *p, int err)
+int near_piece_end(struct worker *w, const struct large *g, const struct piece_end *p, int err)
 {
+    if (err == 0)
+        err = direct_flush(&w->direct, g->near.fd, g->near.direct_fd);
     worker_head(&w->record);
     piece_end_put(&w->record, p);
     buf_put_u32(&w->record, (uint32_t)-err);
@@ -48,8 +74,13 @@ int near_piece_end(struct worker *w, const struct piece_end *p, int err)
 void near_offer(struct rlane *l, const struct incoming *in)
 {
     int fd = lane_is_piped(l->lane) ? fcntl(in->fd, F_DUPFD_CLOEXEC, 0) : -1;
-    if (fd >= 0)
-        lane_hand(l->lane, in->id, fd);
+    if (fd < 0)
+        return;
+    lane_hand(l->lane, number_of(in->id, false), fd);
+    /* A file of one piece grows as it is written: past the cache that is slow. */
+    int direct = in->npieces > 1 ? delta_piece_direct(in->folder_fd, in->temp, in->fd) : -1;
+    if (direct >= 0)
+        lane_hand(l->lane, number_of(in->id, true), direct);
 }
 
 /* Believed because nobody but this process says it. */

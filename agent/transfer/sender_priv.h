@@ -10,6 +10,7 @@
 #include "agent/store/pathstack.h"
 #include "agent/transfer/again.h"
 #include "agent/transfer/compress.h"
+#include "agent/transfer/direct.h"
 #include "agent/transfer/faillist.h"
 #include "agent/transfer/hold.h"
 #include "agent/transfer/links.h"
@@ -84,6 +85,13 @@ struct listing {
     struct buf origins; /* their paths */
 };
 
+/* The destination's temporary file, where that is this process. -1: none, and what is read goes by
+ * the lane; direct_fd past the page cache. */
+struct near {
+    int fd, direct_fd;
+};
+#define NEAR_NONE ((struct near){-1, -1})
+
 /* A file in pieces. The owner made it; others take pieces once it is open to all. */
 struct large {
     struct large *next;
@@ -98,8 +106,8 @@ struct large {
     uint32_t useless, skip;      /* offers that led to nothing; pieces that go without one */
     uint8_t *bitmap;             /* pieces that the destination has */
     bool begun, dropped;
-    int near; /* the destination's temporary file, once begun; -1: what is read goes by the lane */
-    int err;  /* first error of reading, -errno */
+    struct near near; /* once begun */
+    int err;          /* first error of reading, -errno */
     struct worker *owner;
 };
 
@@ -149,6 +157,7 @@ struct worker {
     struct compress compress;
     XXH3_state_t *hash;
     struct delta *delta; /* NULL: not needed yet */
+    struct direct direct;
     struct shares shares;
     bool barrier_done, finished, ended;
     uint64_t wire_told, blocked_told;
@@ -325,11 +334,14 @@ void large_count(struct sender *s, uint64_t n); /* content that is handed to a l
 
 /* near.c: where both ends of the lane are this process. Does it wait for what BEGUN brings? */
 bool near_waits(const struct worker *w, const struct large *g);
-bool near_has(const struct worker *w, const struct large *g); /* for all of a piece, or none */
+void near_take(struct worker *w, uint32_t id, struct near *ret);
+void near_close(struct near *n);
+/* Does this piece go so? Then all of it, from its beginning on. */
+bool near_begin(struct worker *w, const struct large *g);
 /* *reterr: of the destination's file, for near_piece_end(); once it is set nothing is written. */
 int near_write(struct worker *w, const struct large *g, const void *data, size_t n, uint64_t at,
                int *reterr);
-int near_piece_end(struct worker *w, const struct piece_end *p, int err);
+int near_piece_end(struct worker *w, const struct large *g, const struct piece_end *p, int err);
 
 /* reflink_send.c */
 int reflink_begin(struct sender *s); /* of a session; its workers are not there yet */

@@ -413,6 +413,7 @@ static void worker_done(struct worker *w)
     buf_done(&w->xattrs);
     (void)XXH3_freeState(w->hash);
     delta_free(w);
+    direct_done(&w->direct);
     (void)pthread_mutex_lock(&s->lock);
     s->counters.wire_bytes += lane_wire_bytes(w->lane) - w->wire_told;
     w->wire_told = lane_wire_bytes(w->lane);

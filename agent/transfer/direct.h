@@ -1,0 +1,19 @@
+/* direct: content that follows each other in a file, written past the page cache in runs of 2 MiB:
+ * memory that the kernel finds, fills and writes back later costs more than the rest of a large
+ * file's way, and what others read here stays in memory. One thread. */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+struct direct { /* zeros: nothing waits */
+    uint8_t *room;
+    uint64_t at;
+    size_t n;
+};
+
+/* fd and direct_fd are of one file, the second past the page cache; -1: there is none, and all goes
+ * by the first at once. 0 or -errno, also of what was put before. */
+int direct_put(struct direct *d, int fd, int direct_fd, const void *data, size_t n, uint64_t at);
+int direct_flush(struct direct *d, int fd, int direct_fd); /* what waits */
+void direct_drop(struct direct *d);                        /* nothing waits any more */
+void direct_done(struct direct *d);
