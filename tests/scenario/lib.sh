@@ -39,8 +39,9 @@ journals() {
     done
 }
 
+# finish [RC]: a trap that has something of its own to do first tells it the code.
 finish() {
-    local rc=$?
+    local rc=${1:-$?}
     trap '' INT TERM
     set +e
     [ $rc -eq 0 ] || [ $rc -eq 77 ] || journals

@@ -132,7 +132,7 @@ chmod 755 "$root/init"
 say "it boots"
 rm -rf "$root"
 VM_HOSTS=q lab_up q
-trap 'rm -rf "$work"; finish' EXIT
+trap 'rc=$?; rm -rf "$work"; finish $rc' EXIT
 cp "$kernel"/boot/vmlinuz-* "$work/vmlinuz"
 lab push q "$work/vmlinuz" /srv
 lab push q "$work/initrd.gz" /srv

@@ -24,7 +24,7 @@ device() {
 }
 work=$(mktemp -d)
 fleet_up kvm1 kvm2
-trap 'rc=$?; set +e; drop_loops; rm -rf "$work"; (exit $rc); finish' EXIT
+trap 'rc=$?; drop_loops; rm -rf "$work"; finish $rc' EXIT
 libvirt_up kvm1 kvm2
 for host in kvm1 kvm2; do
     on "$host" sh -c 'mkdir -p /etc/systemd/system/godwit-agent.service.d && printf "[Service]\nDeviceAllow=block-* rwm\n" >/etc/systemd/system/godwit-agent.service.d/devices.conf && systemctl daemon-reload && systemctl restart godwit-agent'
