@@ -41,7 +41,10 @@ static int serve(struct vm_stage_run *r, struct nbd_server **ret)
         if (!goes_so(d))
             continue;
         paths[n] = vm_written_at(r, d);
-        disks[n] = (struct nbd_disk){.name = d->target, .path = paths[n], .format = d->format};
+        disks[n] = (struct nbd_disk){.name = d->target,
+                                     .path = paths[n],
+                                     .format = d->format,
+                                     .bytes = d->to_device ? d->virtual_bytes : 0};
         n++;
     }
     CLEANUP(mem_free) char *socket = tunnel_path(r->order->move, TUNNEL_DISKS);

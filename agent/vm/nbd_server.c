@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -64,7 +65,11 @@ static void say_disk(struct nbd_server *s, const struct nbd_disk *d, size_t i)
     word(s, xstrdup("--blockdev"));
     word(s, xasprintf("driver=%s,node-name=file%zu,filename=%s,discard=unmap", driver, i, path));
     word(s, xstrdup("--blockdev"));
-    word(s, xasprintf("driver=%s,node-name=disk%zu,file=file%zu,discard=unmap", d->format, i, i));
+    /* Of another size than the disk's it would be refused by the one who copies. */
+    CLEANUP(mem_free)
+    char *size = d->bytes ? xasprintf(",size=%" PRIu64, (d->bytes + 511) / 512 * 512) : xstrdup("");
+    word(s, xasprintf("driver=%s,node-name=disk%zu,file=file%zu,discard=unmap%s", d->format, i, i,
+                      size));
     word(s, xstrdup("--export"));
     word(s,
          xasprintf("type=nbd,id=export%zu,node-name=disk%zu,name=%s,writable=on", i, i, d->name));

@@ -3,12 +3,14 @@
  * process. A thread of its own. */
 #pragma once
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/base/cleanup.h"
 #include "common/base/fault.h"
 
 struct nbd_disk {
     const char *name, *path, *format;
+    uint64_t bytes; /* how much of a device is the disk's; 0: all of it */
 };
 struct nbd_server;
 

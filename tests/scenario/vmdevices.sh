@@ -34,6 +34,7 @@ sum_of() { on "$1" sh -c "head -c 67108864 $2 | sha256sum" | cut -d' ' -f1; }
 device kvm1 here 64
 device kvm2 there 80
 device kvm1 back 64
+device kvm1 again 80
 on_device() { sed "s/type='file' device='disk'/type='block' device='disk'/; s/source file=/source dev=/; s/type='qcow2'/type='raw'/"; }
 
 say "a machine that is off, on a device; where it is to be has to be said"
@@ -78,12 +79,11 @@ is "records that are missing" "$(jq .missing <<<"$said")" 0
 [ "$(jq .last <<<"$said")" -ge "$record" ] || fail "the last records are missing: $said, not $record"
 
 say "taken back: blank again, and the machine where it was"
-on kvm1 blkdiscard -z /dev/disk-here
 on kvm1 mv /usr/bin/qemu-storage-daemon /usr/bin/qemu-storage-daemon.away
 rc=0
-godwit vm migrate web --to kvm1 --device vda=/dev/disk-here --name back || rc=$?
+godwit vm migrate web --to kvm1 --device vda=/dev/disk-again --name back || rc=$?
 on kvm1 mv /usr/bin/qemu-storage-daemon.away /usr/bin/qemu-storage-daemon
 is "state" "$rc $(godwit vm moves back -o json | jq -r '.pairs[0].state')" "1 went back"
 is "where it is" "$(machine_state kvm1 web) $(machine_state kvm2 web)" "absent shut off"
-is "the device" "$(on kvm1 sh -c "tr -d '\\000' </dev/disk-here | wc -c") $(on kvm2 blockdev --getro /dev/disk-there)" "0 0"
+is "the device" "$(on kvm1 sh -c "tr -d '\\000' </dev/disk-again | wc -c") $(on kvm2 blockdev --getro /dev/disk-there)" "0 0"
 show "devices into a pool, onto a device, device to device while it ran; not blank refused; taken back blank"
