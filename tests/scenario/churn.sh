@@ -8,7 +8,7 @@ export LAB_SRV=tmpfs # a file system of its own that can be watched: hosts stand
 
 seed=${SEED:-$RANDOM}
 rounds=4 operations=3000
-[ "${GODWIT_ALL:-no}" != yes ] || rounds=30 operations=20000
+[ "${GODWIT_ALL:-no}" != yes ] || rounds=30 operations=6000
 show "seed $seed, $rounds rounds of $operations operations"
 
 fleet_up fs1 new1
@@ -62,6 +62,8 @@ storm() { # JOB LINKS
     show "$job: $(passes_of "$job" 'changed folders') passes by list, $(passes_of "$job" 'full scan') full scans"
     [ "$(passes_of "$job" 'changed folders')" -gt 2 ] || fail "$job: hardly a pass took the list"
     on fs1 journalctl -q --no-pager -u godwit-agent | grep -o 'full scan: .*' | sort | uniq -c
+    on fs1 rm -rf "/srv/$job" # both sides are in this machine's memory
+    on new1 rm -rf "/srv/$job"
 }
 
 say "without hard links"
