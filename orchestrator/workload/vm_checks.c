@@ -152,7 +152,9 @@ static void by_findings(struct vm_ctx *c, const char *id)
     const json_t *one;
     if (!c->f->check)
         vm_say(c, VM_UNKNOWN, "%s did not answer", c->f->to);
-    if (strcmp(id, "absent") == 0 && strcmp(c->f->from, c->f->to) == 0) {
+    /* There it is found itself, and its firmware's variables where they belong. */
+    if ((strcmp(id, "absent") == 0 || strcmp(id, "firmware") == 0) &&
+        strcmp(c->f->from, c->f->to) == 0) {
         vm_say(c, VM_PASS, "the machine stays on its host");
         return;
     }

@@ -237,7 +237,8 @@ static char *missing_there(const char *bad)
     return text;
 }
 
-/* On its own host a machine's storage changes alone, running or off, from any kind to any other. */
+/* On its own host a machine's storage changes alone, running or off, from any kind to any other;
+ * that itself and its firmware's variables are found there is no reason against it. */
 static void storage_alone_moves_within_a_host(void **unused)
 {
     static const struct outcome runs = {
@@ -246,16 +247,18 @@ static void storage_alone_moves_within_a_host(void **unused)
                                        .why = "it is off, its storage changes on its own host"};
     static const char *const kinds[] = {"ext4", "nfs", "ceph"};
     (void)unused;
-    for (size_t i = 0; i < 9; i++)
+    for (size_t i = 0; i < 18; i++)
         for (int state = 0; state < 2; state++) {
+            CLEANUP(mem_free) char *check = missing_there(i < 9 ? "absent" : "firmware");
             struct vm_case m = {.state = state ? "off" : "running",
+                                .patch_check = check,
                                 .to = "kvm1",
-                                .from_fs = kinds[i / 3],
+                                .from_fs = kinds[i % 9 / 3],
                                 .to_fs = kinds[i % 3],
                                 .options = "{\"pool\": \"fast\"}"};
             json_t *plan = vm_facts_plan(&m);
             if (!comes_out(plan, state ? &off : &runs))
-                say_case("within", kinds[i / 3], state, plan);
+                say_case("within", kinds[i % 9 / 3], state, plan);
             assert_true(comes_out(plan, state ? &off : &runs));
             json_decref(plan);
         }
