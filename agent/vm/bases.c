@@ -329,8 +329,8 @@ static int take_one(struct vm_stage_run *r, size_t i, const Godwit__VmBaseDigest
     CLEANUP(mem_free) char *identity = note_identity(staged);
     rc = note_add(r->note, NOTE_FACT, brought, identity, NULL);
     FAULT_POINT("vm.bases.noted");
-    if (rc == 0 && renameat2(AT_FDCWD, staged, AT_FDCWD, b->path, RENAME_NOREPLACE) < 0)
-        rc = -errno;
+    if (rc == 0)
+        rc = file_rename_new(staged, b->path);
     return rc < 0 ? vm_stage_failed(r, rc, "cannot put in place", b->path)
                   : note_remove_tree(folder);
 }

@@ -57,8 +57,9 @@ int vm_place_file(struct vm_stage_run *r, const char *staged, const char *path)
     if (rc < 0)
         return vm_stage_failed(r, rc, "cannot note", path);
     FAULT_POINT("vm.place.noted");
-    if (renameat2(AT_FDCWD, staged, AT_FDCWD, path, RENAME_NOREPLACE) < 0)
-        return vm_stage_failed(r, -errno, "cannot put in place", path);
+    rc = file_rename_new(staged, path);
+    if (rc < 0)
+        return vm_stage_failed(r, rc, "cannot put in place", path);
     return 1;
 }
 
@@ -219,8 +220,11 @@ static int fence_one(struct vm_stage_run *r, const char *path)
     if (rc < 0)
         return vm_stage_failed(r, rc, "cannot note", path);
     FAULT_POINT("vm.fence.noted");
-    if (renameat2(AT_FDCWD, path, AT_FDCWD, to, RENAME_NOREPLACE) < 0 || chmod(to, 0400) < 0)
-        return vm_stage_failed(r, -errno, "cannot fence", path);
+    rc = file_rename_new(path, to);
+    if (rc == 0 && chmod(to, 0400) < 0)
+        rc = -errno;
+    if (rc < 0)
+        return vm_stage_failed(r, rc, "cannot fence", path);
     return 1;
 }
 
@@ -238,10 +242,11 @@ int vm_unfence_images(struct vm_stage_run *r)
     for (size_t i = 0; i < r->plan->n_disks; i++) {
         const Godwit__VmMoveDisk *d = r->plan->disks[i];
         CLEANUP(mem_free) char *to = vm_disk_moves(d) ? vm_fenced_name(r, d->source) : NULL;
-        if (to && access(to, F_OK) == 0 &&
-            (chmod(to, 0600) < 0 ||
-             renameat2(AT_FDCWD, to, AT_FDCWD, d->source, RENAME_NOREPLACE) < 0))
-            return vm_stage_failed(r, -errno, "cannot take back", d->source);
+        if (!to || access(to, F_OK) != 0)
+            continue;
+        int rc = chmod(to, 0600) < 0 ? -errno : file_rename_new(to, d->source);
+        if (rc < 0)
+            return vm_stage_failed(r, rc, "cannot take back", d->source);
     }
     return 0;
 }

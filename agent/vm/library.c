@@ -111,9 +111,8 @@ static int put_disk(struct vm_stage_run *r, const char *entry, const Godwit__VmM
     CLEANUP(mem_free) char *to = xasprintf("%s%s", entry, strrchr(d->path, '/'));
     if (access(staged, F_OK) < 0 && access(to, F_OK) == 0)
         return 0; /* before a crash */
-    if (renameat2(AT_FDCWD, staged, AT_FDCWD, to, RENAME_NOREPLACE) < 0)
-        return vm_stage_failed(r, -errno, "cannot put in place", d->path);
-    return 0;
+    int rc = file_rename_new(staged, to);
+    return rc < 0 ? vm_stage_failed(r, rc, "cannot put in place", d->path) : 0;
 }
 
 static int fill(struct vm_stage_run *r, const char *entry, const Godwit__VmState *s)
@@ -151,8 +150,9 @@ static int name_it(struct vm_stage_run *r, const char *made)
     if (rc < 0)
         return vm_stage_failed(r, rc, "cannot note", entry);
     FAULT_POINT("vm.shelve.noted");
-    if (renameat2(AT_FDCWD, made, AT_FDCWD, entry, RENAME_NOREPLACE) < 0)
-        return vm_stage_failed(r, -errno, "cannot put in place", entry);
+    rc = file_rename_new(made, entry);
+    if (rc < 0)
+        return vm_stage_failed(r, rc, "cannot put in place", entry);
     rc = sync_folder(r->plan->library);
     return rc < 0 ? vm_stage_failed(r, rc, "cannot finish", entry) : 0;
 }

@@ -224,8 +224,9 @@ static int move_back(const char *was, const char *is, const char *mode)
     struct stat st;
     if (lstat(is, &st) < 0)
         return errno == ENOENT && access(was, F_OK) == 0 ? 0 : -errno;
-    if (renameat2(AT_FDCWD, is, AT_FDCWD, was, RENAME_NOREPLACE) < 0)
-        return -errno;
+    int rc = file_rename_new(is, was);
+    if (rc < 0)
+        return rc;
     return *mode && chmod(was, (mode_t)strtoul(mode, NULL, 8)) < 0 ? -errno : 0;
 }
 

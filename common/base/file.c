@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -137,6 +138,38 @@ int file_mkdirs(const char *path, mode_t mode)
     if (stat(path, &st) < 0)
         return -errno;
     return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+}
+
+/* A folder, or no links here: what appears in between is lost, if it is a file. */
+static int rename_if_free(const char *from, const char *to)
+{
+    struct stat st;
+    if (lstat(to, &st) == 0)
+        return -EEXIST;
+    return errno != ENOENT || rename(from, to) < 0 ? -errno : 0;
+}
+
+int file_rename_by_link(const char *from, const char *to)
+{
+    struct stat is, there;
+    if (link(from, to) == 0)
+        return unlink(from) < 0 ? -errno : 0;
+    if (errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS)
+        return rename_if_free(from, to);
+    if (errno != EEXIST)
+        return -errno;
+    bool same = lstat(from, &is) == 0 && lstat(to, &there) == 0 && is.st_dev == there.st_dev &&
+                is.st_ino == there.st_ino;
+    if (!same)
+        return -EEXIST;
+    return unlink(from) < 0 ? -errno : 0;
+}
+
+int file_rename_new(const char *from, const char *to)
+{
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+        return 0;
+    return errno == EINVAL || errno == ENOSYS ? file_rename_by_link(from, to) : -errno;
 }
 
 void file_raise_limit(void)

@@ -18,3 +18,8 @@ int file_write(const char *path, mode_t mode, const void *data, size_t len);
 void file_raise_limit(void);
 /* Makes every missing folder of path with this mode. 0 when it is there already. */
 int file_mkdirs(const char *path, mode_t mode);
+/* A new name, under which nothing may be: -EEXIST. Also where the file system knows no such rename
+ * (NFS, FUSE). */
+int file_rename_new(const char *from, const char *to);
+/* How it is done there. Cut short, both are names of the file; doing it again goes on. */
+int file_rename_by_link(const char *from, const char *to);

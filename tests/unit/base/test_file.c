@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/cleanup.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
 #include "tests/unit/test.h"
@@ -115,10 +116,42 @@ static void writes_go_to_their_place(void **state)
     (void)unlink(path);
 }
 
+/* By both ways: only where nothing is, files and folders; cut short by a crash it goes on. */
+static void a_new_name_takes_nobodys_place(void **state_)
+{
+    (void)state_;
+    int (*const ways[])(const char *, const char *) = {file_rename_new, file_rename_by_link};
+    for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+        char at[] = "/tmp/new-name-XXXXXX";
+        assert_non_null(mkdtemp(at));
+        CLEANUP(mem_free) char *a = xasprintf("%s/a", at), *b = xasprintf("%s/b", at);
+        assert_int_equal(file_write(a, 0600, "a", 1), 0);
+        assert_int_equal(ways[i](a, b), 0);
+        assert_int_equal(access(a, F_OK), -1);
+        assert_int_equal(file_write(a, 0600, "other", 5), 0);
+        assert_int_equal(ways[i](a, b), -EEXIST);
+        assert_int_equal(access(a, F_OK), 0);
+        assert_int_equal(unlink(a), 0);
+        assert_int_equal(mkdir(a, 0700), 0);
+        assert_int_equal(ways[i](a, b), -EEXIST);
+        assert_int_equal(unlink(b), 0);
+        assert_int_equal(ways[i](a, b), 0);
+        assert_int_equal(rmdir(b), 0);
+        assert_int_equal(ways[i](a, b), -ENOENT);
+        assert_int_equal(file_write(a, 0600, "a", 1), 0);
+        assert_int_equal(link(a, b), 0);
+        assert_int_equal(file_rename_by_link(a, b), 0);
+        assert_int_equal(access(a, F_OK), -1);
+        assert_int_equal(unlink(b), 0);
+        assert_int_equal(rmdir(at), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_go_to_their_place),
+        cmocka_unit_test(a_new_name_takes_nobodys_place),
         cmocka_unit_test(what_is_written_comes_back_with_its_mode),
         cmocka_unit_test(a_longer_file_is_refused),
         cmocka_unit_test(folders_are_made_or_the_error_is_told),
