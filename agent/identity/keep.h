@@ -13,13 +13,6 @@ const char *keep_name(enum keep_manager m); /* "networkd"; "" for none */
 /* Who has this interface, and the file that says so; malloc'd, "" when it is not known. */
 enum keep_manager keep_find(const struct site *v, const char *interface, char **retfile);
 
-/* "198.51.100.0/24 via 192.0.2.2": a way over another machine; false: it is none. */
-struct keep_way {
-    char to[64], via[64];
-    bool six, whole; /* whole: a default one */
-};
-bool keep_way(const char *route, struct keep_way *ret);
-
 /* The file with w's changes; malloc'd. What they do not understand and would have to change is
  * -EOPNOTSUPP: a person has to. Hostile bytes. */
 int keep_networkd(const char *text, const struct net_want *w, char **ret, struct fault *reterr);

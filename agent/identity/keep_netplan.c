@@ -10,6 +10,7 @@
 #include "common/base/buf.h"
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
+#include "common/base/route.h"
 
 #define EDITS 16
 #define OUT_MAX (2U * KEEP_FILE_MAX)
@@ -215,7 +216,7 @@ static bool is_default(const char *to)
 }
 
 /* Does an entry lead there already? Then by this way from now on. */
-static bool goes_there(struct file *f, const yaml_node_t *seq, const struct keep_way *way)
+static bool goes_there(struct file *f, const yaml_node_t *seq, const struct route *way)
 {
     for (yaml_node_item_t *i = seq->data.sequence.items.start; i < seq->data.sequence.items.top;
          i++) {
@@ -234,7 +235,7 @@ static bool goes_there(struct file *f, const yaml_node_t *seq, const struct keep
 }
 
 /* items: "{to: …, via: …}", joined as a flow has them, or one a line at that column. */
-static void add_item(char **items, const struct keep_way *way, const yaml_node_t *seq)
+static void add_item(char **items, const struct route *way, const yaml_node_t *seq)
 {
     bool block = seq && seq->data.sequence.style != YAML_FLOW_SEQUENCE_STYLE;
     const char *to = !way->whole ? way->to : way->six ? "::/0" : "0.0.0.0/0";
@@ -263,7 +264,7 @@ static void put_items(struct file *f, const yaml_node_t *one, const yaml_node_t 
 }
 
 /* gateway4 is older than routes, and stays where it stands. */
-static bool is_gateway(struct file *f, const yaml_node_t *one, const struct keep_way *way)
+static bool is_gateway(struct file *f, const yaml_node_t *one, const struct route *way)
 {
     const yaml_node_t *old = value_of(f, one, way->six ? "gateway6" : "gateway4", NULL);
     if (!way->whole || !scalar(old))
@@ -277,10 +278,10 @@ static void edit_routes(struct file *f, const yaml_node_t *one)
 {
     const yaml_node_t *seq = value_of(f, one, "routes", NULL);
     CLEANUP(mem_free) char *items = xstrdup("");
-    struct keep_way way;
+    struct route way;
     seq = seq && seq->type == YAML_SEQUENCE_NODE ? seq : NULL;
     for (size_t i = 0; i < f->w->nroutes; i++)
-        if (keep_way(f->w->routes[i], &way) && !is_gateway(f, one, &way) &&
+        if (route_read(f->w->routes[i], &way) && !is_gateway(f, one, &way) &&
             (!seq || !goes_there(f, seq, &way)))
             add_item(&items, &way, seq);
     put_items(f, one, seq, items);

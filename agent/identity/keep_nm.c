@@ -10,6 +10,7 @@
 #include "common/base/buf.h"
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
+#include "common/base/route.h"
 
 #define OUT_MAX (2U * KEEP_FILE_MAX)
 #define ADDRESSES 256
@@ -146,7 +147,7 @@ static void drop(struct family *f, const struct net_want *w)
 }
 
 /* "route2=198.51.100.0/24,192.0.2.2,100": the last is what it costs. */
-static bool has_way(const char *text, const struct keep_way *way)
+static bool has_way(const char *text, const struct route *way)
 {
     CLEANUP(mem_free) char *want = xasprintf("%s,%s", way->to, way->via);
     bool in = false;
@@ -163,9 +164,10 @@ static bool has_way(const char *text, const struct keep_way *way)
 
 static void add_ways(struct family *f, const char *text, const struct net_want *w)
 {
-    struct keep_way way;
+    struct route way;
     for (size_t i = 0; i < w->nroutes; i++) {
-        if (!keep_way(w->routes[i], &way) || way.whole || way.six != f->six || has_way(text, &way))
+        if (!route_read(w->routes[i], &way) || way.whole || way.six != f->six ||
+            has_way(text, &way))
             continue;
         char *more = xasprintf("%s%s,%s\n", f->ways ? f->ways : "", way.to, way.via);
         free(f->ways);

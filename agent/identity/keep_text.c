@@ -10,6 +10,7 @@
 #include "common/base/buf.h"
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
+#include "common/base/route.h"
 
 #define OUT_MAX (2U * KEEP_FILE_MAX)
 #define LINES_MAX 20000
@@ -75,21 +76,6 @@ static char *gateway_of(const struct net_want *w, bool six)
             return xmemdup(via + 5, strcspn(via + 5, " "));
     }
     return NULL;
-}
-
-bool keep_way(const char *route, struct keep_way *ret)
-{
-    const char *via = strstr(route, " via ");
-    size_t n = via ? (size_t)(via - route) : 0, m = via ? strcspn(via + 5, " ") : 0;
-    if (n == 0 || n >= sizeof ret->to || m == 0 || m >= sizeof ret->via)
-        return false;
-    memcpy(ret->to, route, n);
-    ret->to[n] = '\0';
-    memcpy(ret->via, via + 5, m);
-    ret->via[m] = '\0';
-    ret->six = strchr(ret->via, ':') != NULL;
-    ret->whole = strcmp(ret->to, "default") == 0 || strcmp(ret->to, "::/0") == 0;
-    return true;
 }
 
 /* ── networkd ── */
@@ -228,7 +214,7 @@ static bool is_replaced(struct unit *u, const char *line, struct buf *b)
     return true;
 }
 
-static bool has_way(const struct unit *u, const struct keep_way *way)
+static bool has_way(const struct unit *u, const struct route *way)
 {
     for (size_t i = 0; i < u->l.n; i = section_end(&u->l, i)) {
         bool to = false, via = false;
@@ -246,9 +232,9 @@ static bool has_way(const struct unit *u, const struct keep_way *way)
 
 static void put_ways(const struct unit *u, struct buf *b)
 {
-    struct keep_way way;
+    struct route way;
     for (size_t i = 0; i < u->w->nroutes; i++) {
-        if (!keep_way(u->w->routes[i], &way) || way.whole || has_way(u, &way))
+        if (!route_read(u->w->routes[i], &way) || way.whole || has_way(u, &way))
             continue;
         say(b, "[Route]", "");
         say(b, "Destination=", way.to);
@@ -381,9 +367,9 @@ static const char *same_family(const struct net_want *w, bool *used, bool six)
 
 static void put_ups(const struct net_want *w, bool six, struct buf *b)
 {
-    struct keep_way way;
+    struct route way;
     for (size_t i = 0; i < w->nroutes; i++) {
-        if (!keep_way(w->routes[i], &way) || way.whole || way.six != six)
+        if (!route_read(w->routes[i], &way) || way.whole || way.six != six)
             continue;
         CLEANUP(mem_free)
         char *line =

@@ -10,16 +10,10 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
+#include "common/base/route.h"
 #include "orchestrator/workload/cutover_plan.h"
 
-#define ROUTE_MAX 128
 #define ROUTES_MAX 64 /* of one move */
-
-/* "198.51.100.0/24 via 192.0.2.2 metric 1024", without the last: that is each host's own. */
-struct route {
-    char to[ROUTE_MAX], via[ROUTE_MAX];
-    bool whole, six;
-};
 
 static const char *text_of(const json_t *o, const char *key)
 {
@@ -30,18 +24,8 @@ static const char *text_of(const json_t *o, const char *key)
 /* Only those that lead over another machine: the others are a network's own. */
 static bool parse(const char *text, struct route *ret)
 {
-    const char *via = text ? strstr(text, " via ") : NULL;
-    size_t n = via ? (size_t)(via - text) : 0, m = via ? strcspn(via + 5, " ") : 0;
-    if (n == 0 || n >= ROUTE_MAX || m == 0 || m >= ROUTE_MAX ||
-        strspn(text, "0123456789abcdef.:/ viametrcul") != strlen(text))
-        return false;
-    memcpy(ret->to, text, n);
-    ret->to[n] = '\0';
-    memcpy(ret->via, via + 5, m);
-    ret->via[m] = '\0';
-    ret->six = strchr(ret->via, ':') != NULL;
-    ret->whole = strcmp(ret->to, "default") == 0 || strcmp(ret->to, "::/0") == 0;
-    return true;
+    return text && strspn(text, "0123456789abcdef.:/ viametrcul") == strlen(text) &&
+           route_read(text, ret);
 }
 
 /* The destination's to the same place, whatever its interface. */
