@@ -13,6 +13,7 @@
 #define VIRT_URI "qemu:///system"
 #define VIRT_POOLS_MAX 256
 #define VIRT_NETWORKS_MAX 256
+#define VIRT_TYPES_MAX 256
 #define VIRT_XML_MAX (1U << 20) /* a definition that is longer is not read */
 
 struct virt;

@@ -67,6 +67,31 @@ static char *cpu_of_host(const char *capabilities)
     return at ? text_printable(at + 7, strcspn(at + 7, "<")) : xstrdup("");
 }
 
+static bool has_type(const Godwit__VmHost *h, const char *type)
+{
+    for (size_t i = 0; i < h->n_machine_types; i++)
+        if (strcmp(h->machine_types[i], type) == 0)
+            return true;
+    return false;
+}
+
+void real_take_types(const char *capabilities, Godwit__VmHost *h)
+{
+    CLEANUP(mem_free) char *arch = xasprintf("<arch name='%s'>", h->arch);
+    const char *at = capabilities ? strstr(capabilities, arch) : NULL;
+    const char *end = at ? strstr(at, "</arch>") : NULL;
+    h->machine_types = xcalloc(VIRT_TYPES_MAX, sizeof(char *));
+    while (end && (at = strstr(at, "<machine")) != NULL && at < end) {
+        at += strcspn(at, ">");
+        size_t n = *at ? strcspn(++at, "<") : 0;
+        char *type = text_printable(at, n < 64 ? n : 64);
+        if (!*type || has_type(h, type) || h->n_machine_types == VIRT_TYPES_MAX)
+            free(type);
+        else
+            h->machine_types[h->n_machine_types++] = type;
+    }
+}
+
 static char *printable(const char *text)
 {
     return text_printable(text ? text : "", text ? strnlen(text, 240) : 0);
@@ -150,10 +175,11 @@ static int real_host(struct virt *v, Godwit__VmHost *ret, struct fault *reterr)
     ret->hostname = printable(name);
     ret->uuid = uuid_of_host(capabilities);
     ret->cpu_model = cpu_of_host(capabilities);
+    ret->arch = text_printable(node.model, strnlen(node.model, sizeof node.model));
+    real_take_types(capabilities, ret);
     free(name);
     free(capabilities);
     ret->hypervisor = printable(virConnectGetType(c));
-    ret->arch = text_printable(node.model, strnlen(node.model, sizeof node.model));
     ret->cpus = node.cpus;
     ret->memory_bytes = (uint64_t)node.memory << 10;
     ret->memory_free_bytes = virNodeGetFreeMemory(c);

@@ -11,6 +11,8 @@ struct real {
 };
 
 virConnectPtr real_conn(struct virt *v);
+/* Machine types of the host's own architecture (h->arch), each once, as libvirt's XML has them. */
+void real_take_types(const char *capabilities, Godwit__VmHost *h);
 /* libvirt's last error as a fault; -errno. */
 int real_failed(struct fault *reterr, const char *doing);
 /* By UUID or name; NULL: real_failed() says why. */

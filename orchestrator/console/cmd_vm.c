@@ -284,6 +284,19 @@ static json_t *host_row(const json_t *host)
     return row;
 }
 
+static void show_types(const json_t *row)
+{
+    const json_t *types = show_find(row, "machine_types"), *one;
+    size_t i;
+    json_array_foreach(types, i, one)
+    {
+        (void)printf("%s%s", i == 0 ? "Machine types: " : ", ",
+                     json_is_string(one) ? json_string_value(one) : "");
+    }
+    if (json_array_size(types) > 0)
+        (void)printf("\n");
+}
+
 static void show_hosts(const json_t *rows)
 {
     size_t i;
@@ -291,9 +304,8 @@ static void show_hosts(const json_t *rows)
     show_table(stdout, host_columns, rows);
     json_array_foreach(rows, i, row)
     {
-        if (json_array_size(show_find(row, "pools")) + json_array_size(show_find(row, "networks")) >
-            0)
-            (void)printf("\n%s\n", show_str(row, "host"));
+        (void)printf("\n%s\n", show_str(row, "host"));
+        show_types(row);
         show_table(stdout, pool_columns, show_find(row, "pools"));
         show_table(stdout, network_columns, show_find(row, "networks"));
     }
@@ -386,7 +398,7 @@ const struct command vm_commands[] = {
      .words = "",
      .options = options,
      .opts_size = sizeof(struct vm_opts),
-     .help = "Shows hosts of virtual machines: memory, versions, pools, networks.",
+     .help = "Shows hosts of virtual machines: memory, versions, machine types, pools, networks.",
      .examples = hosts_examples,
      .run = vm_hosts},
     {.noun = "vm",

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "agent/vm/virt_libvirt_priv.h"
 #include "agent/vm/vm.h"
 #include "common/base/mem.h"
 #include "tests/unit/test.h"
@@ -152,6 +153,39 @@ static void libvirt_itself_is_understood(void **state)
     assert_true(i->host->libvirt_version >= 9000000);
 }
 
+static void machine_types_are_those_of_the_hosts_own_kind(void **state)
+{
+#define MACHINE(name) "<machine maxCpus='255'>" name "</machine>"
+    static const struct {
+        const char *xml;
+        size_t n;
+    } cases[] = {
+        {"<arch name='arm'>" MACHINE("virt") "</arch><arch name='x86_64'>" MACHINE("pc-q35-10.0")
+             MACHINE("pc") "<domain type='qemu'>" MACHINE(
+                 "pc") "</domain></arch><arch name='s390x'>" MACHINE("s390-ccw") "</arch>",
+         2                                                                                            },
+        {"<arch name='x86_64'>" MACHINE("pc-q35-10.0") MACHINE("") "<machine>pc</arch>",             2},
+        {"<arch name='x86_64'><machine",                                                             0},
+        {"<arch name='x86_64'><machine</arch>",                                                      0},
+        {"<arch name='x86_64'></arch>" MACHINE("pc"),                                                0},
+        {"",                                                                                         0},
+        {NULL,                                                                                       0},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        Godwit__VmHost *h = xcalloc(1, sizeof *h);
+        godwit__vm_host__init(h);
+        h->arch = xstrdup("x86_64");
+        real_take_types(cases[i].xml, h);
+        assert_int_equal(h->n_machine_types, cases[i].n);
+        if (cases[i].n > 1) {
+            assert_string_equal(h->machine_types[0], "pc-q35-10.0");
+            assert_string_equal(h->machine_types[1], "pc");
+        }
+        godwit__vm_host__free_unpacked(h, NULL);
+    }
+}
+
 static void where_nothing_answers_the_reason_is_told(void **state)
 {
     struct fault why = {.err = 0};
@@ -171,6 +205,7 @@ int main(void)
         cmocka_unit_test(a_machine_that_cannot_be_read_is_listed_with_its_trouble),
         cmocka_unit_test(an_answer_fits_into_a_message),
         cmocka_unit_test(libvirt_itself_is_understood),
+        cmocka_unit_test(machine_types_are_those_of_the_hosts_own_kind),
         cmocka_unit_test(where_nothing_answers_the_reason_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
