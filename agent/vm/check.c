@@ -9,10 +9,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/vm/certs.h"
+#include "agent/vm/check_priv.h"
 #include "agent/vm/device.h"
 #include "agent/vm/domain_xml.h"
 #include "agent/vm/image.h"
 #include "agent/vm/note.h"
+#include "agent/vm/tpm.h"
 #include "agent/vm/vm.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
@@ -21,26 +24,9 @@
 
 #define FINDINGS_MAX 512
 #define BASES_MAX 256
-#define SYSFS_NET "/sys/class/net"
-#define PASS GODWIT__VM_FINDING__RESULT__PASS
-#define WARN GODWIT__VM_FINDING__RESULT__WARN
-#define UNKNOWN GODWIT__VM_FINDING__RESULT__UNKNOWN
-#define FAIL GODWIT__VM_FINDING__RESULT__FAIL
 
-struct checking {
-    struct virt *v;
-    const Godwit__VmCheckOrder *o;
-    const Godwit__VmMachine *m;
-    const Godwit__VmDomain *d;
-    Godwit__VmCheck *ret;
-    char *capabilities; /* NULL: such a machine cannot be had here */
-    struct fault why;   /* of that */
-};
-
-__attribute__((format(printf, 5, 6))) static void say(struct checking *c, const char *check,
-                                                      const char *target,
-                                                      Godwit__VmFinding__Result result,
-                                                      const char *fmt, ...)
+void check_say(struct checking *c, const char *check, const char *target,
+               Godwit__VmFinding__Result result, const char *fmt, ...)
 {
     va_list ap;
     if (c->ret->n_findings >= FINDINGS_MAX)
@@ -70,12 +56,12 @@ static void check_kind(struct checking *c)
 {
     const struct virt_kind k = kind_of(c->d);
     if (c->v->ops->capabilities(c->v, &k, &c->capabilities, &c->why) < 0)
-        say(c, "machine-type", c->d->machine_type, FAIL, "%s", c->why.text);
+        check_say(c, "machine-type", c->d->machine_type, FAIL, "%s", c->why.text);
     else
-        say(c, "machine-type", c->d->machine_type, PASS, "%s machines of type %s can be had here",
-            c->d->hypervisor, c->d->machine_type);
+        check_say(c, "machine-type", c->d->machine_type, PASS,
+                  "%s machines of type %s can be had here", c->d->hypervisor, c->d->machine_type);
     if (*c->d->emulator && access(c->d->emulator, X_OK) != 0)
-        say(c, "machine-type", "emulator", FAIL, "there is no %s here", c->d->emulator);
+        check_say(c, "machine-type", "emulator", FAIL, "there is no %s here", c->d->emulator);
 }
 
 /* What it would be started with; what it runs with now is another question. */
@@ -85,15 +71,15 @@ static void check_kept_cpu(struct checking *c)
     struct fault why = {.err = 0};
     const char *mode = c->m->kept_cpu_mode;
     if (!*c->m->kept_cpu || strncmp(mode, "host-", 5) == 0 || strcmp(mode, "maximum") == 0) {
-        say(c, "cpu-start", "", PASS, "it starts with what its host has");
+        check_say(c, "cpu-start", "", PASS, "it starts with what its host has");
         return;
     }
     int rc = c->v->ops->compare_cpu(c->v, &k, c->m->kept_cpu, &why);
-    say(c, "cpu-start", "",
-        rc == 1   ? PASS
-        : rc == 0 ? FAIL
-                  : UNKNOWN,
-        "%s", rc == 1 ? "it can be started with its processor here" : why.text);
+    check_say(c, "cpu-start", "",
+              rc == 1   ? PASS
+              : rc == 0 ? FAIL
+                        : UNKNOWN,
+              "%s", rc == 1 ? "it can be started with its processor here" : why.text);
 }
 
 static void check_cpu(struct checking *c)
@@ -102,22 +88,24 @@ static void check_cpu(struct checking *c)
     struct fault why = {.err = 0};
     check_kept_cpu(c);
     if (!*c->m->cpu) {
-        say(c, "cpu", "", PASS, "it names no processor model: it has the hypervisor's default");
+        check_say(c, "cpu", "", PASS,
+                  "it names no processor model: it has the hypervisor's default");
         return;
     }
     if (strcmp(c->d->cpu_mode, "host-passthrough") == 0) {
-        say(c, "cpu", "", WARN,
+        check_say(
+            c, "cpu", "", WARN,
             "it sees its host's own processor (host-passthrough): it may only run on where the "
             "processors are the same, and nothing tells that for certain");
         return;
     }
     int rc = c->v->ops->compare_cpu(c->v, &k, c->m->cpu, &why);
     if (rc == 1)
-        say(c, "cpu", "", PASS, "its processor can be had here");
+        check_say(c, "cpu", "", PASS, "its processor can be had here");
     else if (rc == 0)
-        say(c, "cpu", "", FAIL, "%s", why.text);
+        check_say(c, "cpu", "", FAIL, "%s", why.text);
     else
-        say(c, "cpu", "", UNKNOWN, "%s", why.text);
+        check_say(c, "cpu", "", UNKNOWN, "%s", why.text);
 }
 
 static void check_firmware(struct checking *c)
@@ -129,76 +117,46 @@ static void check_firmware(struct checking *c)
             continue;
         any = true;
         if (access(files[i], R_OK) != 0)
-            say(c, "firmware", files[i], FAIL, "there is no %s here", files[i]);
+            check_say(c, "firmware", files[i], FAIL, "there is no %s here", files[i]);
     }
     if (*c->d->nvram && access(c->d->nvram, F_OK) == 0)
-        say(c, "firmware", c->d->nvram, FAIL,
-            "something lies where its firmware's variables belong: %s", c->d->nvram);
-    say(c, "firmware", "", PASS, any ? "its firmware is here" : "it needs no firmware of its host");
+        check_say(c, "firmware", c->d->nvram, FAIL,
+                  "something lies where its firmware's variables belong: %s", c->d->nvram);
+    check_say(c, "firmware", "", PASS,
+              any ? "its firmware is here" : "it needs no firmware of its host");
+}
+
+static void check_tpm_version(struct checking *c, const char *version, const char *where)
+{
+    if (!*version)
+        check_say(c, "tpm", where, UNKNOWN, "which version swtpm %s has cannot be told", where);
+    else
+        check_say(c, "tpm", where, tpm_is_too_old(version) ? FAIL : PASS,
+                  "swtpm %s is %s, its state lies where both hosts may see it", where, version);
 }
 
 static void check_tpm(struct checking *c)
 {
     char *path = NULL;
     if (!*c->d->tpm) {
-        say(c, "tpm", "", PASS, "it has none");
+        check_say(c, "tpm", "", PASS, "it has none");
         return;
     }
     if (strcmp(c->d->tpm, "emulator") != 0) {
-        say(c, "tpm", "", FAIL, "its TPM is a device of its host (%s)", c->d->tpm);
+        check_say(c, "tpm", "", FAIL, "its TPM is a device of its host (%s)", c->d->tpm);
         return;
     }
-    if (program_find("swtpm", NULL, &path) < 0)
-        say(c, "tpm", "", FAIL, "swtpm is not installed here");
-    else
-        say(c, "tpm", "", PASS, "swtpm is here");
+    if (program_find("swtpm", NULL, &path) < 0) {
+        check_say(c, "tpm", "", FAIL, "swtpm is not installed here");
+    } else if (c->m->tpm_shared) {
+        char here[TPM_VERSION_MAX];
+        tpm_version(here);
+        check_tpm_version(c, here, "here");
+        check_tpm_version(c, c->m->swtpm, "at the source");
+    } else {
+        check_say(c, "tpm", "", PASS, "swtpm is here");
+    }
     free(path);
-}
-
-/* ── what it is connected to ── */
-
-static bool is_network(const Godwit__VmHost *h, const char *name)
-{
-    for (size_t i = 0; i < h->n_networks; i++)
-        if (strcmp(h->networks[i]->name, name) == 0 && h->networks[i]->active)
-            return true;
-    return false;
-}
-
-static bool has_device(const char *name, const char *file)
-{
-    CLEANUP(mem_free) char *path = xasprintf("%s/%s%s%s", SYSFS_NET, name, *file ? "/" : "", file);
-    return *name && !strchr(name, '/') && access(path, F_OK) == 0;
-}
-
-static void check_interface(struct checking *c, const Godwit__VmInterface *i)
-{
-    bool there;
-    const char *what = i->kind;
-    if (strcmp(i->kind, "network") == 0)
-        there = is_network(c->ret->host, i->source);
-    else if (strcmp(i->kind, "bridge") == 0)
-        there = has_device(i->source, "") &&
-                (has_device(i->source, "bridge") || has_device("ovs-system", ""));
-    else if (strcmp(i->kind, "direct") == 0)
-        there = has_device(i->source, "");
-    else {
-        bool own = strcmp(i->kind, "user") == 0 || strcmp(i->kind, "null") == 0;
-        say(c, "networks", i->mac, own ? PASS : UNKNOWN, "%s is connected by %s", i->mac, i->kind);
-        return;
-    }
-    if (strcmp(i->kind, "direct") == 0)
-        what = "device";
-    say(c, "networks", i->mac, there ? PASS : FAIL, "%s %s is %shere", what, i->source,
-        there ? "" : "not ");
-}
-
-static void check_networks(struct checking *c)
-{
-    for (size_t i = 0; i < c->d->n_interfaces; i++)
-        check_interface(c, c->d->interfaces[i]);
-    if (c->d->n_interfaces == 0)
-        say(c, "networks", "", PASS, "it is connected to none");
 }
 
 /* ── who is here already ── */
@@ -208,19 +166,20 @@ static int compare_other(void *arg, struct virt_domain *other)
     struct checking *c = arg;
     Godwit__VmDomain *o = NULL;
     if (strcmp(other->uuid, c->d->uuid) == 0) {
-        say(c, "absent", other->name, FAIL, "a machine with its UUID is here: %s", other->name);
+        check_say(c, "absent", other->name, FAIL, "a machine with its UUID is here: %s",
+                  other->name);
         return 0;
     }
     if (strcmp(other->name, c->d->name) == 0)
-        say(c, "absent", other->name, FAIL, "another machine of its name is here");
+        check_say(c, "absent", other->name, FAIL, "another machine of its name is here");
     size_t len = other->xml ? strlen(other->xml) : 0;
     if (len == 0 || len > VIRT_XML_MAX || domain_xml_read(other->xml, len, &o) < 0)
         return 0;
     for (size_t i = 0; i < o->n_interfaces; i++)
         for (size_t k = 0; k < c->d->n_interfaces; k++)
             if (strcmp(o->interfaces[i]->mac, c->d->interfaces[k]->mac) == 0)
-                say(c, "absent", o->interfaces[i]->mac, FAIL, "%s has the address %s here too",
-                    o->name, o->interfaces[i]->mac);
+                check_say(c, "absent", o->interfaces[i]->mac, FAIL,
+                          "%s has the address %s here too", o->name, o->interfaces[i]->mac);
     (void)domain_free(o);
     return 0;
 }
@@ -229,9 +188,9 @@ static void check_absent(struct checking *c)
 {
     struct fault why = {.err = 0};
     if (c->v->ops->domains(c->v, compare_other, c, &why) < 0)
-        say(c, "absent", "", UNKNOWN, "%s", why.text);
+        check_say(c, "absent", "", UNKNOWN, "%s", why.text);
     else
-        say(c, "absent", "", PASS, "no other machine of its name, UUID or addresses is here");
+        check_say(c, "absent", "", PASS, "no other machine of its name, UUID or addresses is here");
 }
 
 /* ── where its disks would be ── */
@@ -281,6 +240,7 @@ static void look_at_folder(const char *path, Godwit__VmArrival *a)
     a->file_system = xstrdup(image_file_system(magic, &shared));
     a->shared = shared;
     a->group = xasprintf("%llu", (unsigned long long)st.st_dev);
+    a->sector = device_sector(st.st_dev);
 }
 
 /* Of a copy in a library: what counts is whether its folder can be made there. */
@@ -311,20 +271,23 @@ static Godwit__VmArrival *arrival_on_device(struct checking *c, const Godwit__Vm
 {
     Godwit__VmArrival *a = xcalloc(1, sizeof *a);
     struct fault why = {.err = 0};
+    struct stat st;
     godwit__vm_arrival__init(a);
     a->target = xstrdup(f->target);
     a->path = xstrdup(path);
     a->file_system = xstrdup("device");
     a->group = xstrdup(path);
     a->device = a->block = a->exists = true;
+    if (stat(path, &st) == 0 && S_ISBLK(st.st_mode))
+        a->sector = device_sector(st.st_rdev);
     if (device_blank(path, &a->free_bytes, &why) < 0)
-        say(c, "disk-absent", f->target, FAIL, "%s", why.text);
+        check_say(c, "disk-absent", f->target, FAIL, "%s", why.text);
     if (f->n_images > 1)
-        say(c, "folder", f->target, FAIL, "%s stands on other images, which a device cannot",
-            f->target);
+        check_say(c, "folder", f->target, FAIL, "%s stands on other images, which a device cannot",
+                  f->target);
     if (strcmp(f->images[0]->format, "raw") != 0)
-        say(c, "folder", f->target, FAIL, "%s is %s: a device takes raw disks alone", f->target,
-            f->images[0]->format);
+        check_say(c, "folder", f->target, FAIL, "%s is %s: a device takes raw disks alone",
+                  f->target, f->images[0]->format);
     return a;
 }
 
@@ -352,6 +315,7 @@ static Godwit__VmArrival *arrival(struct checking *c, const Godwit__VmDiskFacts 
     a->exists = true;
     a->block = here->block;
     a->identity = xstrdup(here->identity);
+    a->sector = here->sector;
     a->seen = looks_same(own, here);
     return a;
 }
@@ -408,10 +372,10 @@ static void check_saved(struct checking *c)
     Godwit__VmArrival *a = arrival_at("saved", xstrdup(c->m->saved));
     c->ret->arrivals[c->ret->n_arrivals++] = a;
     if (a->exists)
-        say(c, "disk-absent", "saved", FAIL, "memory of a machine of that name is saved here: %s",
-            a->path);
+        check_say(c, "disk-absent", "saved", FAIL,
+                  "memory of a machine of that name is saved here: %s", a->path);
     if (!*a->file_system)
-        say(c, "folder", "saved", FAIL, "there is no folder for %s here", a->path);
+        check_say(c, "folder", "saved", FAIL, "there is no folder for %s here", a->path);
 }
 
 static void check_place(struct checking *c, const Godwit__VmImage *own, const Godwit__VmArrival *a)
@@ -419,14 +383,15 @@ static void check_place(struct checking *c, const Godwit__VmImage *own, const Go
     if (a->device)
         return;
     if (own->block && !a->seen && strcmp(a->path, own->path) == 0)
-        say(c, "folder", a->target, FAIL,
+        check_say(
+            c, "folder", a->target, FAIL,
             "it is a device at the source (%s), which is not the same here: where it is to be was "
             "not said",
             own->path);
     else if (a->exists && !a->seen)
-        say(c, "disk-absent", a->target, FAIL, "something else lies at %s", a->path);
+        check_say(c, "disk-absent", a->target, FAIL, "something else lies at %s", a->path);
     if (!*a->file_system)
-        say(c, "folder", a->target, FAIL, "there is no folder for %s here", a->path);
+        check_say(c, "folder", a->target, FAIL, "there is no folder for %s here", a->path);
 }
 
 /* A file in the folder of a pool of another kind would lie in /dev, in memory. */
@@ -443,13 +408,14 @@ static void check_pool(struct checking *c)
 {
     const Godwit__VmPool *p = *c->o->pool ? pool_named(c->ret->host, c->o->pool) : NULL;
     if (*c->o->pool && (!p || !p->active || *p->path != '/'))
-        say(c, "pool", c->o->pool, FAIL, "there is no pool %s here that is active and has a folder",
-            c->o->pool);
+        check_say(c, "pool", c->o->pool, FAIL,
+                  "there is no pool %s here that is active and has a folder", c->o->pool);
     else if (p && !is_folder(p))
-        say(c, "pool", c->o->pool, FAIL, "pool %s is no folder but %s: images are files",
-            c->o->pool, p->kind);
+        check_say(c, "pool", c->o->pool, FAIL, "pool %s is no folder but %s: images are files",
+                  c->o->pool, p->kind);
     else
-        say(c, "pool", c->o->pool, PASS, p ? "the pool is active" : "no other place was asked for");
+        check_say(c, "pool", c->o->pool, PASS,
+                  p ? "the pool is active" : "no other place was asked for");
 }
 
 static bool is_medium(const Godwit__VmDisk *k)
@@ -463,8 +429,8 @@ static void check_medium(struct checking *c, const Godwit__VmDisk *k)
     if (*k->source != '/')
         return;
     bool there = access(k->source, R_OK) == 0;
-    say(c, "media", k->target, there ? PASS : WARN, "%s is %shere%s", k->source,
-        there ? "" : "not ", there ? "" : ": the drive will be empty");
+    check_say(c, "media", k->target, there ? PASS : WARN, "%s is %shere%s", k->source,
+              there ? "" : "not ", there ? "" : ": the drive will be empty");
 }
 
 /* Disks from several folders that come into one. */
@@ -473,9 +439,9 @@ static void check_names(struct checking *c)
     for (size_t i = 0; i < c->ret->n_arrivals; i++)
         for (size_t k = 0; k < i; k++)
             if (strcmp(c->ret->arrivals[i]->path, c->ret->arrivals[k]->path) == 0)
-                say(c, "disk-absent", c->ret->arrivals[i]->target, FAIL,
-                    "%s and %s would both be %s", c->ret->arrivals[k]->target,
-                    c->ret->arrivals[i]->target, c->ret->arrivals[i]->path);
+                check_say(c, "disk-absent", c->ret->arrivals[i]->target, FAIL,
+                          "%s and %s would both be %s", c->ret->arrivals[k]->target,
+                          c->ret->arrivals[i]->target, c->ret->arrivals[i]->path);
 }
 
 static void check_disks(struct checking *c)
@@ -483,9 +449,9 @@ static void check_disks(struct checking *c)
     size_t n = c->m->n_disks < c->d->n_disks ? c->m->n_disks : c->d->n_disks;
     c->ret->arrivals = xcalloc(n + 2, sizeof(void *));
     check_pool(c);
-    say(c, "disk-absent", "", PASS, "nothing else lies where its disks would be");
-    say(c, "folder", "", PASS, "there is a folder for each of its disks");
-    say(c, "media", "", PASS, "no drive has a medium that is not here");
+    check_say(c, "disk-absent", "", PASS, "nothing else lies where its disks would be");
+    check_say(c, "folder", "", PASS, "there is a folder for each of its disks");
+    check_say(c, "media", "", PASS, "no drive has a medium that is not here");
     for (size_t i = 0; i < n; i++) {
         if (is_medium(c->d->disks[i])) {
             check_medium(c, c->d->disks[i]);
@@ -520,13 +486,13 @@ static void check_memory(struct checking *c)
     text_bytes(c->d->memory_bytes, want);
     text_bytes(had, have);
     if (c->d->huge_pages)
-        say(c, "pages", "", had >= c->d->memory_bytes ? PASS : FAIL,
-            "it wants %s in huge pages, %s are free here", want, have);
+        check_say(c, "pages", "", had >= c->d->memory_bytes ? PASS : FAIL,
+                  "it wants %s in huge pages, %s are free here", want, have);
     else
-        say(c, "pages", "", PASS, "it wants no huge pages");
+        check_say(c, "pages", "", PASS, "it wants no huge pages");
     if (c->d->pinned)
-        say(c, "pages", "pinned", WARN,
-            "it is pinned to processors or memory by number: those of this host are others");
+        check_say(c, "pages", "pinned", WARN,
+                  "it is pinned to processors or memory by number: those of this host are others");
 }
 
 int vm_check(struct virt *v, const Godwit__VmCheckOrder *o, Godwit__VmCheck *ret,
@@ -559,6 +525,7 @@ int vm_check(struct virt *v, const Godwit__VmCheckOrder *o, Godwit__VmCheck *ret
     check_absent(&c);
     check_disks(&c);
     check_memory(&c);
+    certs_look("", true, &ret->certificates, &ret->n_certificates);
     free(c.capabilities);
     return 0;
 }

@@ -98,6 +98,24 @@ char *device_identity(dev_t dev)
     return identity_at(home, 0);
 }
 
+/* A partition has that of its disk, whose folder it lies in. */
+uint32_t device_sector_at(const char *home)
+{
+    static const char *const names[] = {"queue/logical_block_size", "../queue/logical_block_size"};
+    unsigned long bytes = 0;
+    for (size_t i = 0; bytes == 0 && i < ARRAY_SIZE(names); i++) {
+        CLEANUP(mem_free) char *text = attribute(home, names[i]);
+        bytes = strtoul(text, NULL, 10);
+    }
+    return bytes <= UINT32_MAX ? (uint32_t)bytes : 0;
+}
+
+uint32_t device_sector(dev_t dev)
+{
+    CLEANUP(mem_free) char *home = xasprintf("/sys/dev/block/%u:%u", major(dev), minor(dev));
+    return device_sector_at(home);
+}
+
 char *device_head(const void *head, size_t n)
 {
     uint8_t digest[SHA256_LEN];

@@ -12,6 +12,9 @@ bool device_is(const char *path); /* a block device, also by a link to it */
 /* By which it is the same one on another host: what its maker or its volume group wrote into it.
  * malloc'd; "": nobody can tell. */
 char *device_identity(dev_t dev);
+/* Bytes that it takes at once: 512 or 4096; 0: nobody can tell. home: of the device in sysfs. */
+uint32_t device_sector(dev_t dev);
+uint32_t device_sector_at(const char *home);
 /* SHA-256 of its beginning, hex; malloc'd. */
 char *device_head(const void *head, size_t n);
 

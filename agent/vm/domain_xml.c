@@ -164,6 +164,9 @@ static void take_interface(const struct reader *r, xmlNode *n, void *arg)
     i->mac = text_at(r, n, "string(mac/@address)");
     i->source = text_at(r, n, "string(source/@bridge | source/@network | source/@dev)");
     i->model = text_at(r, n, "string(model/@type)");
+    CLEANUP(mem_free) char *mtu = text_at(r, n, "string(mtu/@size)");
+    unsigned long size = *mtu >= '0' && *mtu <= '9' ? strtoul(mtu, NULL, 10) : 0;
+    i->mtu = size < UINT32_MAX ? (uint32_t)size : UINT32_MAX;
     d->interfaces = grow(d->interfaces, d->n_interfaces);
     d->interfaces[d->n_interfaces++] = i;
 }
@@ -298,8 +301,6 @@ int domain_xml_facts(const char *xml, size_t len, Godwit__VmMachine *m)
     m->nvram_template = text_at(&r, top, "string(os/nvram/@template)");
     m->lock_lease = is_there(&r, top, "devices/lease");
     m->secrets = is_there(&r, top, "devices//secret | devices//encryption[@secret]");
-    m->tpm_shared =
-        is_there(&r, top, "devices/tpm/backend/source[@type = 'dir' or @type = 'file']");
     m->teamed = is_there(&r, top, "devices/interface/teaming[@type = 'transient']") &&
                 !is_there(&r, top, "devices/hostdev[not(teaming)]") &&
                 !is_there(&r, top, "devices/interface[@type = 'hostdev' and not(teaming)]");
@@ -331,6 +332,17 @@ char *domain_xml_snapshot_memory(const char *xml, size_t len)
         return file;
     free(file);
     return NULL;
+}
+
+char *domain_xml_tpm_place(const char *xml, size_t len)
+{
+    struct reader r;
+    xmlNode *top = reader_open(&r, xml, len, "domain");
+    if (!top)
+        return xstrdup("");
+    char *path = text_at(&r, top, "string(devices/tpm/backend[@type = 'emulator']/source/@path)");
+    (void)reader_close(&r);
+    return path;
 }
 
 Godwit__VmDomain *domain_free(Godwit__VmDomain *d)

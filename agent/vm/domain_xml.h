@@ -25,3 +25,5 @@ int domain_xml_kept(const char *xml, size_t len, Godwit__VmMachine *m);
 /* Where a snapshot of that definition keeps the machine's memory; malloc'd, NULL: in no file of its
  * own. */
 char *domain_xml_snapshot_memory(const char *xml, size_t len);
+/* Where the definition has the state of its emulated TPM; malloc'd, "": where libvirt keeps it. */
+char *domain_xml_tpm_place(const char *xml, size_t len);

@@ -202,6 +202,7 @@ static uint64_t look_where(int fd, const struct stat *st, Godwit__VmImage *i)
     struct statfs fs;
     uint64_t total = (uint64_t)st->st_size;
     bool shared = false;
+    i->sector = device_sector(S_ISBLK(st->st_mode) ? st->st_rdev : st->st_dev);
     if (S_ISBLK(st->st_mode)) {
         (void)ioctl(fd, BLKGETSIZE64, &total);
         i->block = true;

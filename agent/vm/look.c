@@ -8,9 +8,12 @@
 #include <unistd.h>
 
 #include "agent/lane/lane.h"
+#include "agent/vm/certs.h"
 #include "agent/vm/domain_xml.h"
 #include "agent/vm/image.h"
+#include "agent/vm/link.h"
 #include "agent/vm/note.h"
+#include "agent/vm/tpm.h"
 #include "agent/vm/vm.h"
 #include "common/base/mem.h"
 #include "common/base/sha256.h"
@@ -109,6 +112,12 @@ static Godwit__VmDiskFacts *disk_facts(const Godwit__VmHost *h, const Godwit__Vm
     return f;
 }
 
+static void take_links(const Godwit__VmHost *h, Godwit__VmDomain *d)
+{
+    for (size_t i = 0; i < d->n_interfaces; i++)
+        d->interfaces[i]->link_mtu = link_mtu(link_of(h, d->interfaces[i]));
+}
+
 static void take_error(void *arg, const char *target, const char *error)
 {
     Godwit__VmMachine *m = arg;
@@ -160,6 +169,17 @@ static void take_kept(struct virt *v, Godwit__VmMachine *m)
     m->saved_bytes = (uint64_t)st.st_size;
 }
 
+static void take_tpm(const char *xml, Godwit__VmMachine *m)
+{
+    char version[TPM_VERSION_MAX];
+    CLEANUP(mem_free) char *place = domain_xml_tpm_place(xml, strlen(xml));
+    m->tpm_shared = strcmp(m->domain->tpm, "emulator") == 0 && tpm_is_shared(place);
+    if (!m->tpm_shared)
+        return;
+    tpm_version(version);
+    replace(&m->swtpm, xstrdup(version));
+}
+
 static int take_definitions(struct virt *v, const char *uuid, Godwit__VmMachine *m,
                             struct fault *reterr)
 {
@@ -178,6 +198,7 @@ static int take_definitions(struct virt *v, const char *uuid, Godwit__VmMachine 
     sha256_of(kept, strlen(kept), digest);
     text_hex(digest, sizeof digest, hex);
     m->digest = xstrdup(hex);
+    take_tpm(now, m);
     return 0;
 }
 
@@ -207,6 +228,7 @@ static int look_at_machine(struct virt *v, const Godwit__VmLookOrder *o, Godwit_
     rc = take_definitions(v, d.uuid, m, reterr);
     if (rc == 0) {
         take_disks(v, ret->host, m);
+        take_links(ret->host, m->domain);
         take_kept(v, m);
         take_rest(v, d.uuid, o->measure, m);
     }
@@ -225,6 +247,8 @@ int vm_look_at(struct virt *v, const Godwit__VmLookOrder *o, Godwit__VmLook *ret
         rc = vm_sight(v, o->machine, &ret->sight, reterr);
     if (rc == 0 && *o->machine && !o->sight_only)
         rc = look_at_machine(v, o, ret, reterr);
+    if (rc == 0 && ret->machine)
+        certs_look("", false, &ret->certificates, &ret->n_certificates);
     return rc;
 }
 

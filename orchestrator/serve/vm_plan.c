@@ -148,7 +148,8 @@ static void put_plan(struct planning *g, const char *word, const char *from, con
                   .to = g->to,
                   .arriving = g->arriving,
                   .arriving_disk = g->arriving_disk},
-        .rate = engine_best_between(g->s->engine, "vm", from, g->to, vm_plan_rate)
+        .rate = engine_best_between(g->s->engine, "vm", from, g->to, vm_plan_rate),
+        .now_s = clock_wall_ms() / 1000
     };
     json_t *plan = vm_plan(&q);
     g->ok = g->ok && vm_flag(plan, "ok");

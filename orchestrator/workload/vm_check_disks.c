@@ -104,6 +104,42 @@ void vm_check_cache(struct vm_ctx *c)
     }
 }
 
+/* A device of larger sectors takes nothing smaller: what its guest writes in small ones would be
+ * read, changed and written again, and is torn by a power cut. */
+static void check_one_sector(struct vm_ctx *c, const json_t *disk, const json_t *image,
+                             const json_t *there)
+{
+    static const char *const direct[] = {"none", "directsync", NULL};
+    unsigned a = (unsigned)vm_number(image, "sector"), b = (unsigned)vm_number(there, "sector");
+    bool device = vm_flag(there, "block") || vm_flag(there, "device");
+    if (device && (!a || !b))
+        vm_say(c, VM_WARN, "%s: which sectors the device %s has cannot be told",
+               vm_text(disk, "target"), vm_text(there, "path"));
+    if (!a || !b || a == b)
+        return;
+    if (device)
+        vm_say(c, b > a ? VM_FAIL : VM_WARN,
+               "%s: sectors of %u bytes at the source, of %u on the device %s",
+               vm_text(disk, "target"), a, b, vm_text(there, "path"));
+    else if (b > a && is_one_of(vm_text(disk, "cache"), direct))
+        vm_say(c, VM_WARN,
+               "%s is written past its host's cache (%s): in sectors of %u bytes at the source, of "
+               "%u below %s",
+               vm_text(disk, "target"), vm_text(disk, "cache"), a, b, vm_text(there, "path"));
+}
+
+void vm_check_sector(struct vm_ctx *c)
+{
+    size_t i;
+    const json_t *disk;
+    each_disk(c->f, i, disk)
+    {
+        const json_t *there = vm_arrival(c->f, vm_text(disk, "target"));
+        if (vm_is_disk(disk) && there && !vm_is_shared(c->f, disk))
+            check_one_sector(c, disk, json_array_get(vm_images(c->f, disk), 0), there);
+    }
+}
+
 void vm_check_shared(struct vm_ctx *c)
 {
     size_t i, shared = 0, own = 0;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "orchestrator/workload/vm_checks_priv.h"
@@ -178,6 +179,43 @@ static void check_trust(struct vm_ctx *c)
                : "all goes over lanes with TLS and pinned keys, libvirt opens no port");
 }
 
+#define DAY_S                                                                                      \
+    86400 /* what waits in a queue or for a calendar's window is not in the prediction             \
+           */
+#define LAST_S UINT64_C(253402300799) /* of the year 9999 */
+
+static void check_ends(struct vm_ctx *c, const char *host, const json_t *list)
+{
+    size_t i;
+    const json_t *one;
+    if (json_array_size(list) == 0)
+        vm_say(c, VM_WARN,
+               "%s: none of libvirt's certificates is where it is looked for (/etc/pki)", host);
+    json_array_foreach(list, i, one)
+    {
+        uint64_t said = vm_number(one, "not_after_s");
+        int64_t end = (int64_t)(said < LAST_S ? said : LAST_S);
+        char when[24];
+        clock_format(end * 1000, when);
+        if (*vm_text(one, "trouble"))
+            vm_say(c, VM_UNKNOWN, "%s: %s: %s", host, vm_text(one, "path"),
+                   vm_text(one, "trouble"));
+        else if (c->f->over_s && end < c->f->over_s + DAY_S)
+            vm_say(c, end < c->f->over_s ? VM_FAIL : VM_WARN, "%s: %s is good until %s", host,
+                   vm_text(one, "path"), when);
+    }
+}
+
+/* Of libvirt's own TLS; lanes have keys of their own, which do not end. */
+static void check_certificates(struct vm_ctx *c)
+{
+    if (!vm_flag(c->f->options, "own_tcp") || strcmp(c->f->from, c->f->to) == 0)
+        return;
+    check_ends(c, c->f->from, json_object_get(c->f->look, "certificates"));
+    check_ends(c, c->f->to, json_object_get(c->f->check, "certificates"));
+    vm_say(c, VM_PASS, "those of libvirt and QEMU are good for a day after the move's end");
+}
+
 static void check_busy(struct vm_ctx *c)
 {
     const json_t *d = vm_domain(c->f);
@@ -263,6 +301,10 @@ static const struct vm_check_row rows[] = {
         "make room there, or name another pool with --pool"),
     ROW("cache", 5, "source", false, vm_check_cache, "none is written through a cache that lies",
         "set cache='none' (virsh edit), which holds from its next start"),
+    ROW("sector", 5, "both", true, vm_check_sector,
+        "no disk comes to sectors of another size, as far as they are told",
+        "name another place with sectors of the same size (--pool, --device); where its guest "
+        "writes in none smaller than those there: --override sector"),
     THERE("media", 5, false, "eject the medium (virsh change-media --eject)"),
     ROW("shared", 6, "both", true, vm_check_shared, "",
         "take away what lies there, if it is nobody's"),
@@ -284,7 +326,9 @@ static const struct vm_check_row rows[] = {
           "install the same firmware on the destination (ovmf), take away what lies there"),
     ROW("nvram", 9, "source", false, check_nvram, "nothing of it is missing",
         "put the file back, if the machine had settings in its firmware"),
-    THERE("tpm", 9, true, "install swtpm and swtpm-tools on the destination"),
+    THERE("tpm", 9, true,
+          "install swtpm and swtpm-tools on the destination, 0.8 or newer on both hosts where its "
+          "state lies on shared storage"),
     ROW("secrets", 9, "source", true, check_secrets, "it needs none",
         "define the secret on the destination, and move the machine by hand"),
     ROW("devices", 10, "source", true, check_devices, "nothing of its host is passed through",
@@ -293,6 +337,10 @@ static const struct vm_check_row rows[] = {
     ROW("folders", 10, "source", true, check_folders, "it mounts no folder of its host",
         "unmount and detach it (virsh detach-device)"),
     THERE("networks", 11, true, "make a bridge or network of that name on the destination"),
+    THERE(
+        "mtu", 11, true,
+        "give that bridge or device, and what is in it, the size that the source has (ip link set "
+        "DEVICE mtu N); where its guest sends nothing as large: --override mtu"),
     THERE("absent", 11, true,
           "rename or remove the other machine there: two of one name, UUID or address cannot be"),
     ROW("trust", 12, "both", true, check_trust, "the machine stays on its host",
@@ -300,6 +348,10 @@ static const struct vm_check_row rows[] = {
         "say where it "
         "is reached, libvirt's own TLS (--own-tcp) listens at 16514 (virtproxyd-tls.socket, "
         "libvirtd-tls.socket)"),
+    ROW("certificates", 12, "both", true, check_certificates,
+        "none is needed: lanes have keys of their own",
+        "have new ones made for that host and put there, then restart its libvirt; or move without "
+        "--own-tcp"),
     ROW("quiet", 13, "source", true, check_busy, "no job runs on it, nothing of it is saved",
         "wait for the job's end; start the machine (virsh start) or shut it down, drop what was "
         "saved (virsh "

@@ -14,6 +14,7 @@ struct vm_facts {
     const char *from, *to;  /* hosts */
     uint64_t arriving;      /* memory of other machines that are to come there as well */
     uint64_t arriving_disk; /* and what their disks may grow to */
+    int64_t over_s;         /* when the move would be over, since 1970, UTC; 0: nobody knows */
 };
 
 /* [{id, point, from, result, evidence, remedy, overridden?}]. New reference. */

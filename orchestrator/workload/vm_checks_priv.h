@@ -30,6 +30,7 @@ void vm_check_storage(struct vm_ctx *c);
 void vm_check_physical(struct vm_ctx *c);
 void vm_check_space(struct vm_ctx *c);
 void vm_check_cache(struct vm_ctx *c);
+void vm_check_sector(struct vm_ctx *c);
 void vm_check_shared(struct vm_ctx *c);
 void vm_check_reach(struct vm_ctx *c);
 void vm_check_chain(struct vm_ctx *c);

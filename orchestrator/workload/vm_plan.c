@@ -18,6 +18,7 @@
 
 #define STOP_S 120   /* for a guest to shut down */
 #define KEEP_S 86400 /* the source's images */
+#define YEAR_S UINT64_C(31536000)
 #define WHY_MAX 240
 
 struct planning {
@@ -452,9 +453,19 @@ static void put_verdict(const struct planning *g, json_t *plan)
         (void)json_object_set_new(plan, "stopped_by", json_string(vm_text(stop, "id")));
 }
 
+/* Of a live move: no other way needs more than lanes. */
+static int64_t over_s(const struct planning *g)
+{
+    const struct vm_type *live = vm_type_of(GODWIT__VM_MOVE_TYPE__VM_MOVE_LIVE_VSM);
+    uint64_t most = vm_number(g->f->options, "max_duration_s");
+    uint64_t takes = most ? most : vm_type_cost(live, &g->load).seconds;
+    return g->q->now_s ? g->q->now_s + (int64_t)(takes < YEAR_S ? takes : YEAR_S) : 0;
+}
+
 json_t *vm_plan(const struct vm_question *q)
 {
-    struct planning g = {.q = q, .f = &q->facts};
+    struct vm_facts facts = q->facts;
+    struct planning g = {.q = q, .f = &facts};
     const json_t *d = vm_domain(&q->facts);
     json_t *plan = json_pack("{s:s,s:s,s:s,s:s,s:s}", "machine", d ? vm_text(d, "name") : q->word,
                              "uuid", vm_text(d, "uuid"), "from", q->facts.from, "to", q->facts.to,
@@ -463,7 +474,8 @@ json_t *vm_plan(const struct vm_question *q)
     (void)json_object_set_new(
         plan, "memory_bytes",
         json_integer(vm_to_library(&q->facts) ? 0 : (json_int_t)vm_number(d, "memory_bytes")));
-    g.checks = vm_checks_run(&q->facts);
+    facts.over_s = over_s(&g);
+    g.checks = vm_checks_run(&facts);
     (void)json_object_set_new(plan, "rate", json_integer((json_int_t)g.load.rate));
     (void)json_object_set_new(plan, "rate_measured", json_boolean(q->rate != 0));
     (void)json_object_set_new(plan, "checks", g.checks);

@@ -16,6 +16,7 @@ struct vm_question {
     const char *word; /* the machine as it was asked for */
     struct vm_facts facts;
     uint64_t rate; /* bytes a second that went between these hosts; 0: not measured */
+    int64_t now_s; /* since 1970, UTC */
 };
 
 /* {machine, uuid, from, to, state, type, name, why, refused: [{type, name, why}], checks, ok,

@@ -44,6 +44,12 @@ stops "a network that is missing" networks "bridge no-such-br is not here" "make
 
 new_disk
 bad
+on kvm2 ip link set br0 mtu 1400
+stops "a bridge that carries less than the source's" mtu "br0 here carries packets of 1400 bytes, what it hangs on at the source carries 1500" "give that bridge or device"
+on kvm2 ip link set br0 mtu 1500
+
+new_disk
+bad
 on kvm2 mount -t tmpfs -o size=1M full "$images"
 stops "a full pool" space "its disks may grow to 64" "make room there, or name another pool with --pool"
 

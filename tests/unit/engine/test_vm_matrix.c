@@ -204,8 +204,8 @@ static void each_field_of_the_matrices_holds(void **unused)
     "\"pass\"}, "                                                                                  \
     "{\"check\": \"firmware\", \"result\": \"pass\"}, {\"check\": \"tpm\", \"result\": "           \
     "\"pass\"}, "                                                                                  \
-    "{\"check\": \"networks\", \"result\": \"pass\"}, {\"check\": \"absent\", \"result\": "        \
-    "\"pass\"}]}"
+    "{\"check\": \"networks\", \"result\": \"pass\"}, {\"check\": \"mtu\", \"result\": "           \
+    "\"pass\"}, {\"check\": \"absent\", \"result\": \"pass\"}]}"
 
 static void without_its_processor_it_starts_anew_or_stays(void **unused)
 {
@@ -223,9 +223,9 @@ static void without_its_processor_it_starts_anew_or_stays(void **unused)
 /* The destination's findings, one of them bad; NULL: none. malloc'd, NULL: as they are. */
 static char *missing_there(const char *bad)
 {
-    static const char *const ids[] = {"machine-type", "cpu",    "cpu-start",   "pages",
-                                      "pool",         "folder", "disk-absent", "media",
-                                      "firmware",     "tpm",    "networks",    "absent"};
+    static const char *const ids[] = {
+        "machine-type", "cpu",      "cpu-start", "pages",    "pool", "folder", "disk-absent",
+        "media",        "firmware", "tpm",       "networks", "mtu",  "absent"};
     json_t *list = json_array(), *all;
     for (size_t i = 0; bad && i < ARRAY_SIZE(ids); i++)
         (void)json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "check", ids[i], "result",

@@ -69,9 +69,9 @@ json_t *vm_facts_look(const struct vm_case *m)
 
 static json_t *findings(void)
 {
-    static const char *const ids[] = {"machine-type", "cpu",    "cpu-start",   "pages",
-                                      "pool",         "folder", "disk-absent", "media",
-                                      "firmware",     "tpm",    "networks",    "absent"};
+    static const char *const ids[] = {
+        "machine-type", "cpu",      "cpu-start", "pages",    "pool", "folder", "disk-absent",
+        "media",        "firmware", "tpm",       "networks", "mtu",  "absent"};
     json_t *list = json_array();
     for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
         (void)json_array_append_new(list,
@@ -107,7 +107,8 @@ json_t *vm_facts_plan(const struct vm_case *m)
                   .options = options,
                   .from = "kvm1",
                   .to = m->to ? m->to : "kvm2"},
-        .rate = m->rate
+        .rate = m->rate,
+        .now_s = VM_FACTS_NOW_S
     };
     json_t *plan = vm_plan(&q);
     assert_non_null(plan);

@@ -17,6 +17,8 @@ struct vm_case {
     uint64_t rate;
 };
 
+#define VM_FACTS_NOW_S 1000000 /* when plans are made: 1970-01-12T13:46:40Z */
+
 /* New references. */
 json_t *vm_facts_look(const struct vm_case *m);
 json_t *vm_facts_plan(const struct vm_case *m);

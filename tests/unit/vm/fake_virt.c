@@ -169,6 +169,7 @@ static int fake_host(struct virt *v, Godwit__VmHost *ret, struct fault *reterr)
     ret->networks[0] = xcalloc(1, sizeof *ret->networks[0]);
     godwit__vm_network__init(ret->networks[0]);
     ret->networks[0]->name = xstrdup(h->network ? h->network : "default");
+    ret->networks[0]->bridge = xstrdup(h->bridge ? h->bridge : "");
     ret->networks[0]->active = true;
     ret->n_networks = 1;
     return cannot(v, "host", reterr);

@@ -26,6 +26,7 @@ struct fake_host {
     bool done_anyway;       /* what fails was done */
     const char *pool;       /* where its pool "images" is; NULL: nowhere */
     const char *network;    /* that it has; NULL: "default" */
+    const char *bridge;     /* of that; NULL: "" */
     bool poor_cpu;          /* its processor has not what machines want */
     unsigned looks;         /* at a copy until it is ready */
     unsigned falls;         /* looks until what is saved in a hurry is off; 0: it is at once */

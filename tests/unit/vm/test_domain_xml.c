@@ -37,7 +37,9 @@ static void the_whole_of_a_machine_is_read(void **state)
              "<target dev='vdb'/><shareable/></disk>"
              "<disk type='file' device='cdrom'><target dev='sda'/><readonly/></disk>"
              "<interface type='bridge'><mac address='52:54:00:00:00:01'/><source bridge='br0'/>"
-             "<model type='virtio'/></interface>"
+             "<model type='virtio'/><mtu size='9000'/></interface>"
+             "<interface type='bridge'><source bridge='br1'/>"
+             "<mtu size='99999999999999999999999999'/></interface>"
              "<hostdev type='pci'><source><address domain='0x0000' bus='0x01' slot='0x00' "
              "function='0x1'/></source></hostdev>"
              "<filesystem type='mount'><source dir='/srv/shared'/><target dir='data'/></filesystem>"
@@ -68,6 +70,8 @@ static void the_whole_of_a_machine_is_read(void **state)
     assert_string_equal(d->disks[2]->source, "");
     assert_true(d->disks[2]->read_only);
     assert_string_equal(d->interfaces[0]->source, "br0");
+    assert_int_equal(d->interfaces[0]->mtu, 9000);
+    assert_true(d->interfaces[1]->mtu == UINT32_MAX);
     assert_string_equal(d->host_devices[0], "pci 0000:01:00.1");
     assert_string_equal(d->file_systems[0], "/srv/shared as data");
 }
@@ -138,9 +142,28 @@ static void lists_end_and_say_so(void **state)
     assert_true(d->more);
 }
 
+static void where_a_tpm_keeps_its_state_is_read(void **state)
+{
+#define TPM(type, more)                                                                            \
+    HEAD "<devices><tpm><backend type='" type "'>" more "</backend></tpm></devices></domain>"
+    static const char *const cases[][2] = {
+        {TPM("emulator",                         ""),                            ""},
+        {TPM("emulator",                                      "<source type='dir' path='/shared'/>"),                                                       "/shared"},
+        {TPM("external",                             "<source type='unix' path='/sock'/>"),     ""},
+        {"<domainsnapshot/>",""},
+        {"<domain",                    ""                                                                           },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(mem_free) char *path = domain_xml_tpm_place(cases[i][0], strlen(cases[i][0]));
+        assert_string_equal(path, cases[i][1]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(where_a_tpm_keeps_its_state_is_read),
         cmocka_unit_test(the_whole_of_a_machine_is_read),
         cmocka_unit_test(a_small_machine_is_bios_and_has_nothing),
         cmocka_unit_test(memory_of_a_snapshot_in_a_file_is_found),

@@ -230,9 +230,39 @@ static void a_definition_names_it_as_a_device(void **state)
     loop_free(&l);
 }
 
+/* As sysfs has it: a disk, and a partition in its folder. */
+static void sectors_are_those_of_the_disk(void **state)
+{
+    static const struct {
+        const char *says;
+        uint32_t want;
+    } cases[] = {
+        {"512\n",         512 },
+        {"4096\n",        4096},
+        {"",              0   },
+        {"none",          0   },
+        {"99999999999\n", 0   },
+    };
+    char dir[] = "/tmp/gw-sector-XXXXXX";
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    CLEANUP(mem_free) char *queue = xasprintf("%s/queue", dir);
+    CLEANUP(mem_free) char *part = xasprintf("%s/sda1", dir);
+    CLEANUP(mem_free) char *file = xasprintf("%s/logical_block_size", queue);
+    assert_int_equal(device_sector_at(dir), 0);
+    assert_true(mkdir(queue, 0700) == 0 && mkdir(part, 0700) == 0);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        assert_int_equal(file_write(file, 0600, cases[i].says, strlen(cases[i].says)), 0);
+        assert_int_equal(device_sector_at(dir), cases[i].want);
+        assert_int_equal(device_sector_at(part), cases[i].want);
+    }
+    assert_true(unlink(file) == 0 && rmdir(queue) == 0 && rmdir(part) == 0 && rmdir(dir) == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sectors_are_those_of_the_disk),
         cmocka_unit_test(blank_is_what_has_nothing_at_its_ends),
         cmocka_unit_test(what_is_read_only_is_told_at_once),
         cmocka_unit_test(a_file_is_no_device),

@@ -250,6 +250,52 @@ static void what_is_missing_here_is_found(void **state)
     }
 }
 
+/* "lo" carries 65,536 bytes everywhere. given: to its interface; carried: at the source. */
+static void packets_have_to_fit(void **state)
+{
+    enum { PASS = 1, WARN, UNKNOWN, FAIL };
+    static const struct {
+        const char *kind, *source;
+        uint32_t given, carried;
+        int want;
+    } cases[] = {
+        {"direct",  "lo",         0,          0,     PASS},
+        {"direct",  "lo",         0,          65536, PASS},
+        {"direct",  "lo",         0,          65537, FAIL},
+        {"direct",  "lo",         1500,       65537, PASS},
+        {"direct",  "lo",         UINT32_MAX, 1500,  FAIL},
+        {"network", "lan",        0,          65537, FAIL},
+        {"direct",  "no-such",    0,          1500,  WARN},
+        {"bridge",  "../net/lo",  0,          1500,  WARN},
+        {"network", "nobody-has", 0,          1500,  WARN},
+        {"user",    "",           0,          0,     PASS},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(mem_free)
+        char *net =
+            xasprintf("<interface type='%s'><mac address='52:54:00:00:00:01'/><source "
+                      "%s='%s'/><mtu size='%u'/></interface>",
+                      cases[i].kind, strcmp(cases[i].kind, "direct") == 0 ? "dev" : cases[i].kind,
+                      cases[i].source, cases[i].given);
+        struct fake_host there = with(net, "/nonexistent"), here = with(NULL, "");
+        here.network = "lan";
+        here.bridge = "lo";
+        Godwit__VmLook *l = look_at(&there, 0);
+        assert_int_equal(l->machine->domain->interfaces[0]->link_mtu,
+                         strcmp(cases[i].source, "lo") == 0 ? 65536 : 0);
+        l->machine->domain->interfaces[0]->link_mtu = cases[i].carried;
+        Godwit__VmCheck *k = check_at(&here, l, "");
+        if (worst(k, "mtu") != cases[i].want)
+            print_message("case %zu: %d\n", i, worst(k, "mtu"));
+        assert_int_equal(worst(k, "mtu"), cases[i].want);
+        godwit__vm_check__free_unpacked(k, NULL);
+        godwit__vm_look__free_unpacked(l, NULL);
+        fake_done(&there);
+        fake_done(&here);
+    }
+}
+
 static int make_folder(void **state)
 {
     (void)state;
@@ -270,6 +316,7 @@ int main(void)
         cmocka_unit_test(where_it_is_is_told_alone),
         cmocka_unit_test(other_hosts_are_tried),
         cmocka_unit_test(what_is_missing_here_is_found),
+        cmocka_unit_test(packets_have_to_fit),
     };
     return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }
