@@ -5,13 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "agent/transfer/receiver_priv.h"
@@ -23,30 +20,12 @@
 #define DIRECT_MIN (256U << 10) /* less is not worth it, and cuts the file's extents up */
 #define DIRECT_READ (2U << 20)  /* at once: other lanes' clones wait for it on XFS */
 
-#ifndef XFS_SUPER_MAGIC
-#define XFS_SUPER_MAGIC 0x58465342
-#endif
-
 uint8_t *delta_piece_room(void)
 {
     void *p = NULL;
     if (posix_memalign(&p, ALIGN, PIECE_BYTES) != 0)
         abort(); /* as xmalloc() */
     return p;
-}
-
-int delta_piece_direct(int folder_fd, const char *name, int fd)
-{
-    struct statfs fs;
-    struct stat a, b;
-    if (fstatfs(fd, &fs) < 0 || (fs.f_type != EXT4_SUPER_MAGIC && fs.f_type != XFS_SUPER_MAGIC))
-        return -1;
-    int mode = fcntl(fd, F_GETFL) & O_ACCMODE;
-    int direct = openat(folder_fd, name, mode | O_DIRECT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (direct >= 0 && (fstat(fd, &a) < 0 || fstat(direct, &b) < 0 || a.st_dev != b.st_dev ||
-                        a.st_ino != b.st_ino))
-        direct = fd_close(direct); /* somebody put another one there */
-    return direct < 0 ? -1 : direct;
 }
 
 /* ── as the older file has it ── */

@@ -21,9 +21,6 @@ struct delta_piece {
 };
 
 uint8_t *delta_piece_room(void); /* for free() */
-/* Past the page cache where that is known to be good: what a large file leaves there nobody wants.
- * -1: not here. name: of fd in that folder; for what fd is open for. */
-int delta_piece_direct(int folder_fd, const char *name, int fd);
 /* Reads it from the older file, once, with the holes as zeros; makes its digest. Where the file
  * system can share blocks, the temporary file gets the older one's first, and is what is read:
  * nobody else writes to it, so what was digested is what stays. */

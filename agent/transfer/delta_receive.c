@@ -31,7 +31,7 @@ static bool basis_take(struct rlane *l, struct incoming *in, const struct begin 
     if (fd < 0)
         return false;
     in->old_fd = fd;
-    in->direct_fd = delta_piece_direct(in->folder_fd, in->temp, in->fd);
+    in->direct_fd = direct_open(in->folder_fd, in->temp, in->fd);
     (void)text_random(&in->seed, sizeof in->seed);
     return true;
 }
@@ -52,8 +52,8 @@ void delta_open(struct rlane *l, struct incoming *in, const struct begin *g)
         return;
     in->old_fd = fd;
     in->old_size = (uint64_t)st.st_size;
-    in->old_direct_fd = delta_piece_direct(in->folder_fd, name, fd);
-    in->direct_fd = delta_piece_direct(in->folder_fd, in->temp, in->fd);
+    in->old_direct_fd = direct_open(in->folder_fd, name, fd);
+    in->direct_fd = direct_open(in->folder_fd, in->temp, in->fd);
     (void)text_random(&in->seed, sizeof in->seed);
 }
 

@@ -11,6 +11,12 @@ struct direct { /* zeros: nothing waits */
     size_t n;
 };
 
+/* A second descriptor of fd's file, for what fd is open for, past the page cache, where that is
+ * known to be good: what a large file leaves there nobody wants. name: of fd in that folder. -1:
+ * not here.
+ */
+int direct_open(int folder_fd, const char *name, int fd);
+
 /* fd and direct_fd are of one file, the second past the page cache; -1: there is none, and all goes
  * by the first at once. 0 or -errno, also of what was put before. */
 int direct_put(struct direct *d, int fd, int direct_fd, const void *data, size_t n, uint64_t at);

@@ -313,6 +313,9 @@ int incoming_begin(struct rlane *l, struct cursor *c)
         l->placed.parts += (int64_t)in->done_bytes;
         if (rc == 0)
             delta_open(l, in, &g);
+        /* A file of one piece grows as it is written: past the cache that is slow. */
+        if (rc == 0 && in->direct_fd < 0 && in->npieces > 1)
+            in->direct_fd = direct_open(in->folder_fd, in->temp, in->fd);
         if (rc == 0)
             near_offer(l, in);
         (void)pthread_mutex_lock(&in->lock);

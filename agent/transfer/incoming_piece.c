@@ -20,6 +20,7 @@ void incoming_drop_piece(struct rlane *l)
     if (l->piece_of)
         incoming_unref(l->r, l->piece_of);
     l->piece_of = NULL;
+    direct_drop(&l->direct);
 }
 
 static int hash_zeros(struct rlane *l, uint64_t to)
@@ -48,6 +49,7 @@ static int piece_enter(struct rlane *l, uint32_t id, uint32_t piece)
     l->piece = piece;
     l->piece_at = piece * PIECE_BYTES;
     l->piece_data = 0;
+    direct_drop(&l->direct);
     (void)XXH3_128bits_reset(l->piece_hash);
     return 0;
 }
@@ -74,7 +76,7 @@ int incoming_chunk(struct rlane *l, struct cursor *c)
     l->piece_at += k.data.n;
     l->piece_data += k.data.n;
     FAULT_POINT("chunk-in");
-    rc = file_write_at(in->fd, k.data.p, k.data.n, k.offset);
+    rc = direct_put(&l->direct, in->fd, in->direct_fd, k.data.p, k.data.n, k.offset);
     return rc < 0 ? incoming_fail(l, in, -rc, "write") : 0;
 }
 
@@ -223,7 +225,10 @@ int incoming_piece_end(struct rlane *l, struct cursor *c)
     struct incoming *in = l->piece_of;
     FAULT_POINT("piece-in");
     piece_digest(l, in, digest);
-    if (memcmp(digest, p.digest, DIGEST_BYTES) == 0)
+    rc = incoming_is_over(in) ? 0 : direct_flush(&l->direct, in->fd, in->direct_fd);
+    if (rc < 0)
+        rc = incoming_fail(l, in, -rc, "write");
+    else if (memcmp(digest, p.digest, DIGEST_BYTES) == 0)
         rc = incoming_piece_done(l, in, p.piece, digest, l->piece_data);
     else
         rc = incoming_fail(l, in, EBADMSG, "digest");

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <string.h>
 
-#include "agent/transfer/delta_piece.h"
 #include "agent/transfer/direct.h"
 #include "agent/transfer/receiver_priv.h"
 #include "agent/transfer/sender_priv.h"
@@ -77,8 +76,7 @@ void near_offer(struct rlane *l, const struct incoming *in)
     if (fd < 0)
         return;
     lane_hand(l->lane, number_of(in->id, false), fd);
-    /* A file of one piece grows as it is written: past the cache that is slow. */
-    int direct = in->npieces > 1 ? delta_piece_direct(in->folder_fd, in->temp, in->fd) : -1;
+    int direct = in->direct_fd >= 0 ? fcntl(in->direct_fd, F_DUPFD_CLOEXEC, 0) : -1;
     if (direct >= 0)
         lane_hand(l->lane, number_of(in->id, true), direct);
 }

@@ -209,6 +209,7 @@ void *receive_lane_run(void *arg)
     lane_abort(l->lane);
 
     incoming_drop_piece(l);
+    direct_done(&l->direct);
     delta_done(l);
     place_leave(l);
     compare_done(&l->compare);

@@ -10,6 +10,7 @@
 #include "agent/store/catalogue.h"
 #include "agent/store/pairname.h"
 #include "agent/transfer/claims.h"
+#include "agent/transfer/direct.h"
 #include "agent/transfer/faillist.h"
 #include "agent/transfer/folderset.h"
 #include "agent/transfer/record.h"
@@ -73,8 +74,8 @@ struct incoming {
     bool end_ok, over;    /* over: placed, failed or given up */
     bool kept_partial;    /* the catalogue has a row of it */
     int old_fd;           /* the older file of that name, or what it shares blocks with; -1: none */
-    int old_direct_fd;    /* both past the page cache, for their pieces; -1: none */
-    int direct_fd;
+    int old_direct_fd;    /* the same past the page cache; -1: none */
+    int direct_fd;        /* fd past the page cache; -1: none */
     uint64_t old_size, seed;
 };
 
@@ -136,6 +137,7 @@ struct rlane {
     uint32_t piece;
     uint64_t piece_at, piece_data; /* how far; without holes */
     XXH3_state_t *piece_hash;
+    struct direct direct;     /* what of that piece is not written yet */
     bool can_delta;           /* the source knows of older files */
     bool can_move;            /* the source says whether something was elsewhere */
     struct held_pieces *held; /* NULL: no piece was offered yet */
