@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -36,42 +37,73 @@ int direct_open(int folder_fd, const char *name, int fd)
     return direct < 0 ? -1 : direct;
 }
 
-/* All of it, or -errno. */
-static int past_cache(int fd, const uint8_t *data, size_t n, uint64_t at)
+/* What is under way has ended. What the disk refuses is no matter of the cache: that would take it,
+ * and only the next sync would say so, of no file. Anything else is tried through the cache. */
+static int land(struct direct *d, int fd)
 {
-    ssize_t k;
-    do
-        k = pwrite(fd, data, n, (off_t)at);
-    while (k < 0 && errno == EINTR);
-    int rc = k == (ssize_t)n ? 0 : k < 0 ? -errno : -EAGAIN;
+    size_t n = d->flying;
+    d->flying = 0;
+    if (n == 0)
+        return 0;
+    int64_t k = flight_end(&d->flight);
     FAULT_POINT("past-cache");
-    return rc;
+    if (k == -EIO)
+        return -EIO;
+    return k == (int64_t)n ? 0 : file_write_at(fd, d->away, n, d->flying_at);
+}
+
+/* The first n bytes of the room are on their way, and the room is free. */
+static int depart(struct direct *d, int fd, int direct_fd, size_t n)
+{
+    int rc = land(d, fd);
+    if (rc < 0)
+        return rc;
+    uint8_t *free_room = d->away;
+    d->away = d->room;
+    d->room = free_room;
+    d->flying = n;
+    d->flying_at = d->at;
+    flight_begin(&d->flight, direct_fd, d->away, n, d->at);
+    return 0;
+}
+
+static int run_write(struct direct *d, int fd, int direct_fd)
+{
+    size_t n = d->n, whole = n - n % ALIGN;
+    d->n = 0;
+    if (whole < LEAST || d->at % ALIGN != 0)
+        whole = 0;
+    int rc = n > whole ? file_write_at(fd, d->room + whole, n - whole, d->at + whole) : 0;
+    return rc == 0 && whole > 0 ? depart(d, fd, direct_fd, whole) : rc;
 }
 
 int direct_flush(struct direct *d, int fd, int direct_fd)
 {
-    size_t n = d->n, whole = n - n % ALIGN;
-    d->n = 0;
-    if (n == 0)
-        return 0;
-    if (direct_fd < 0 || whole < LEAST || d->at % ALIGN != 0)
-        whole = 0;
-    int rc = whole > 0 ? past_cache(direct_fd, d->room, whole, d->at) : 0;
-    if (rc == -EIO) /* the cache would take it, and only the next sync would say so, of no file */
-        return rc;
-    if (rc < 0)
-        whole = 0;
-    return file_write_at(fd, d->room + whole, n - whole, d->at + whole);
+    int rc = d->n > 0 ? run_write(d, fd, direct_fd) : 0;
+    int rc2 = land(d, fd);
+    return rc < 0 ? rc : rc2;
+}
+
+static bool rooms_make(struct direct *d)
+{
+    void *a = NULL, *b = NULL;
+    if (d->room)
+        return true;
+    if (posix_memalign(&a, ALIGN, ROOM) != 0 || posix_memalign(&b, ALIGN, ROOM) != 0) {
+        free(a);
+        return false;
+    }
+    d->room = a;
+    d->away = b;
+    return true;
 }
 
 int direct_put(struct direct *d, int fd, int direct_fd, const void *data, size_t n, uint64_t at)
 {
     const uint8_t *p = data;
-    if (direct_fd >= 0 && !d->room && posix_memalign((void **)&d->room, ALIGN, ROOM) != 0)
-        d->room = NULL;
-    if (direct_fd < 0 || !d->room)
+    if (direct_fd < 0 || !rooms_make(d))
         return file_write_at(fd, p, n, at);
-    int rc = d->n > 0 && at != d->at + d->n ? direct_flush(d, fd, direct_fd) : 0;
+    int rc = d->n > 0 && at != d->at + d->n ? run_write(d, fd, direct_fd) : 0;
     while (rc == 0 && n > 0) {
         size_t k = ROOM - d->n < n ? ROOM - d->n : n;
         if (d->n == 0)
@@ -82,7 +114,7 @@ int direct_put(struct direct *d, int fd, int direct_fd, const void *data, size_t
         at += k;
         n -= k;
         if (d->n == ROOM)
-            rc = direct_flush(d, fd, direct_fd);
+            rc = run_write(d, fd, direct_fd);
     }
     return rc;
 }
@@ -90,10 +122,16 @@ int direct_put(struct direct *d, int fd, int direct_fd, const void *data, size_t
 void direct_drop(struct direct *d)
 {
     d->n = 0;
+    if (d->flying)
+        (void)flight_end(&d->flight);
+    d->flying = 0;
 }
 
 void direct_done(struct direct *d)
 {
+    direct_drop(d);
+    flight_done(&d->flight);
     free(d->room);
+    free(d->away);
     *d = (struct direct){.room = NULL};
 }

@@ -17,10 +17,10 @@ static const uint8_t zeros[64 << 10];
 
 void incoming_drop_piece(struct rlane *l)
 {
+    direct_drop(&l->direct);
     if (l->piece_of)
         incoming_unref(l->r, l->piece_of);
     l->piece_of = NULL;
-    direct_drop(&l->direct);
 }
 
 static int hash_zeros(struct rlane *l, uint64_t to)

@@ -62,6 +62,7 @@ int near_piece_end(struct worker *w, const struct large *g, const struct piece_e
 {
     if (err == 0)
         err = direct_flush(&w->direct, g->near.fd, g->near.direct_fd);
+    direct_drop(&w->direct);
     worker_head(&w->record);
     piece_end_put(&w->record, p);
     buf_put_u32(&w->record, (uint32_t)-err);

@@ -25,26 +25,36 @@
 static bool grounds_ready;
 
 /* Writes past the page cache: how many, and what becomes of them. */
-static atomic_int writes, fails_with, takes_less;
+static atomic_int writes, ended, fails_with, takes_less;
+static atomic_bool refused; /* the kernel works on nothing while the thread goes on */
 
-ssize_t __real_pwrite64(int fd, const void *data, size_t n, off_t at);
-ssize_t __wrap_pwrite64(int fd, const void *data, size_t n, off_t at);
-ssize_t __wrap_pwrite64(int fd, const void *data, size_t n, off_t at)
+void __real_flight_begin(struct flight *f, int fd, const void *data, size_t n, uint64_t at);
+void __wrap_flight_begin(struct flight *f, int fd, const void *data, size_t n, uint64_t at);
+void __wrap_flight_begin(struct flight *f, int fd, const void *data, size_t n, uint64_t at)
 {
-    if (!(fcntl(fd, F_GETFL) & O_DIRECT))
-        return __real_pwrite64(fd, data, n, at);
     (void)atomic_fetch_add(&writes, 1);
-    errno = atomic_load(&fails_with);
-    if (errno)
-        return -1;
-    return __real_pwrite64(fd, data, atomic_load(&takes_less) ? 4096 : n, at);
+    f->refused = atomic_load(&refused);
+    if (atomic_load(&fails_with))
+        *f = (struct flight){.context = f->context, .result = -atomic_load(&fails_with)};
+    else
+        __real_flight_begin(f, fd, data, atomic_load(&takes_less) ? 4096 : n, at);
+}
+
+int64_t __real_flight_end(struct flight *f);
+int64_t __wrap_flight_end(struct flight *f);
+int64_t __wrap_flight_end(struct flight *f)
+{
+    (void)atomic_fetch_add(&ended, 1);
+    return __real_flight_end(f);
 }
 
 static int setup(void **state_)
 {
+    atomic_store(&ended, 0);
     atomic_store(&writes, 0);
     atomic_store(&fails_with, 0);
     atomic_store(&takes_less, 0);
+    atomic_store(&refused, false);
     return trees_setup(state_);
 }
 
@@ -174,6 +184,37 @@ static void what_is_dropped_is_written_nowhere(void **state_)
     assert_int_equal(file_put(&f, 4 * MIB, MIB, 2), 0);
     assert_int_equal(direct_flush(&f.d, f.fd, f.direct), 0);
     assert_int_equal(atomic_load(&writes), 1);
+    file_end(&f);
+}
+
+/* Nor does what is under way come after what is written to that place next. */
+static void what_is_under_way_is_over_when_it_is_dropped(void **state_)
+{
+    (void)state_;
+    struct file f;
+    file_begin(&f, "ext4", 8 * MIB);
+    for (unsigned i = 0; i < 20; i++) {
+        assert_int_equal(file_put(&f, 0, 3 * MIB, i), 0);
+        direct_drop(&f.d);
+        assert_int_equal(atomic_load(&ended), atomic_load(&writes));
+        assert_int_equal(file_put(&f, 4096, 2 * MIB, 100 + i), 0);
+        assert_int_equal(direct_flush(&f.d, f.fd, f.direct), 0);
+    }
+    assert_int_equal(file_put(&f, 2 * MIB, MIB, 7), 0);
+    assert_int_equal(direct_flush(&f.d, f.fd, f.direct), 0);
+    file_end(&f);
+}
+
+static void a_kernel_that_does_nothing_beside_is_as_good(void **state_)
+{
+    (void)state_;
+    struct file f;
+    file_begin(&f, "ext4", 8 * MIB);
+    atomic_store(&refused, true);
+    assert_int_equal(file_put(&f, 0, 7 * MIB + 5, 1), 0);
+    assert_int_equal(direct_flush(&f.d, f.fd, f.direct), 0);
+    assert_int_equal(atomic_load(&writes), 4);
+    assert_true(f.d.flight.context == 0);
     file_end(&f);
 }
 
@@ -352,6 +393,8 @@ int main(void)
         TEST(what_begins_within_a_block_goes_through_memory),
         TEST(other_file_systems_are_left_alone),
         TEST(what_is_dropped_is_written_nowhere),
+        TEST(what_is_under_way_is_over_when_it_is_dropped),
+        TEST(a_kernel_that_does_nothing_beside_is_as_good),
         TEST(what_cannot_go_past_memory_goes_through_it),
         TEST(a_disk_that_fails_is_told_at_once),
         TEST(a_full_disk_is_told),

@@ -22,19 +22,51 @@
 #define MIB (1U << 20)
 
 /* Writes of 1 MiB and more, which none but near_write() makes: bytes, and which write fails, past
- * the page cache (tried once more through it) or not. */
+ * the page cache (tried once more through it: the same place of the same file) or not. */
 static atomic_int written, writes, bad_write, bad_errno;
+static _Atomic(struct flight *) bad_flight;
+static atomic_ulong bad_ino, bad_at;
+
+static bool is_bad_write(int fd, size_t n, uint64_t at, bool again)
+{
+    struct stat st;
+    int now = atomic_fetch_add(&writes, 1) + 1;
+    assert_int_equal(fstat(fd, &st), 0);
+    if (atomic_load(&bad_write) && now == atomic_load(&bad_write)) {
+        atomic_store(&bad_at, at);
+        atomic_store(&bad_ino, st.st_ino);
+        return true;
+    }
+    if (!again || st.st_ino != atomic_load(&bad_ino) || at != atomic_load(&bad_at)) {
+        (void)atomic_fetch_add(&written, (int)n);
+        return false;
+    }
+    return true;
+}
+
+void __real_flight_begin(struct flight *f, int fd, const void *data, size_t n, uint64_t at);
+void __wrap_flight_begin(struct flight *f, int fd, const void *data, size_t n, uint64_t at);
+void __wrap_flight_begin(struct flight *f, int fd, const void *data, size_t n, uint64_t at)
+{
+    if (n >= MIB && is_bad_write(fd, n, at, false))
+        atomic_store(&bad_flight, f);
+    __real_flight_begin(f, fd, data, n, at);
+}
+
+int64_t __real_flight_end(struct flight *f);
+int64_t __wrap_flight_end(struct flight *f);
+int64_t __wrap_flight_end(struct flight *f)
+{
+    int64_t k = __real_flight_end(f);
+    struct flight *bad = f;
+    return atomic_compare_exchange_strong(&bad_flight, &bad, NULL) ? -atomic_load(&bad_errno) : k;
+}
 
 ssize_t __real_pwrite64(int fd, const void *data, size_t n, off_t at);
 ssize_t __wrap_pwrite64(int fd, const void *data, size_t n, off_t at);
 ssize_t __wrap_pwrite64(int fd, const void *data, size_t n, off_t at)
 {
-    int bad = atomic_load(&bad_write), now = 0;
-    if (n >= MIB) {
-        (void)atomic_fetch_add(&written, (int)n);
-        now = atomic_fetch_add(&writes, 1) + 1;
-    }
-    if (bad && (now == bad || now == bad + 1)) {
+    if (n >= MIB && is_bad_write(fd, n, (uint64_t)at, true)) {
         errno = atomic_load(&bad_errno);
         return -1;
     }
@@ -148,6 +180,7 @@ static int64_t run(uint64_t rate, struct both *b)
     int64_t began = clock_mono_ms();
     atomic_store(&writes, 0);
     atomic_store(&written, 0);
+    atomic_store(&bad_ino, 0);
     harness_run(&h, &b->sent, &b->received);
     return clock_mono_ms() - began;
 }
