@@ -3,6 +3,7 @@
 # and the job ends by itself as if nothing had been. Needs programs built with GODWIT_FAULT_POINTS.
 # limit: 420
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/sharelib.sh"
 grep -q GODWIT_FAULT_FILE "$bin/godwit-agent" || skip "these programs have no fault points (preset dev has)"
 
 # SIDE POINT WHICH-TIME, in the order of a file's journey. short: also in the short form.
@@ -71,12 +72,29 @@ dst piece-made 2
 dst large-renamed 2
 "
 
+# The destination, while it writes large files past the page cache of ext4, or of XFS.
+direct_points="
+ext4 agents past-cache 4  short
+xfs agents past-cache 7
+ext4 pull near-write 12   short
+ext4 pull past-cache 4
+xfs pull past-cache 7
+ext4 pull pieces-whole 1
+ext4 pull content-settled 2
+ext4 pull large-renamed 1
+ext4 pull synced 2
+ext4 pull committed 2
+"
+
 src=$work/from
 mkdir "$src"
 small_files "$src/small" 20 50
 big_files "$src/big" 2 20
 odd_files "$src/odd"
+shares=yes
+share_ready "$src/big" || shares=no
 fleet_up
+[ $shares = no ] || share_up
 
 older() { # FOLDER: large files as they were: every eighth block differs
     mkdir -p "$1" && cp -a "$src/big" "$1/"
@@ -151,6 +169,22 @@ dies_sharing() { # SIDE POINT TIMES
     until_true 15 "both are online" is_online src
     until_true 15 "both are online" is_online dst
 }
+dies_writing() { # TYPE agents|pull POINT TIMES
+    local type=$1 how=$2 point=$3 times=$4 pages job=p$((++n)) dst=$work/direct-$1/to$n
+    [ -d "$work/direct-$type" ] || disk "direct-$type" 400 "$type"
+    arm dst "$point" "$times"
+    if [ "$how" = pull ]; then share_start "$job" "" "$dst"; else job_start "$job" "$src/big" "$dst"; fi
+    job_end "$job" 60 done
+    ! armed dst || fail "dst never came to $point for the $times. time"
+    sync -f "$dst"
+    pages=$(fincore --noheadings --output pages "$dst"/* | awk '{n += $1} END {print n + 0}')
+    [ "$pages" -le 16 ] || fail "$pages pages of large files went through the page cache"
+    share_same "$src/big" "$dst"
+    no_temporaries "$dst"
+    passed "dst dies at $point, $how, onto $type past the page cache (sent again: $(report "$job" .totals.again_bytes) bytes)"
+    rm -rf "$dst"
+    until_true 15 "dst is online" is_online dst
+}
 each_of() { # POINTS [OPTION]
     local side point times form
     while read -r side point times form; do
@@ -171,10 +205,16 @@ while read -r side point times form; do
     [ "$form" = short ] || long || continue
     dies_sharing "$side" "$point" "$times"
 done <<<"$shared_points"
+while read -r type how point times form; do
+    [ -n "$type" ] || continue
+    [ "$form" = short ] || long || continue
+    [ "$how" = agents ] || [ $shares = yes ] || continue
+    dies_writing "$type" "$how" "$point" "$times"
+done <<<"$direct_points"
 
 # No point of a file's journey is without a case here; other workloads have tests of their own.
 for point in $(grep -hoE 'FAULT_POINT\("[^"]*' "$top"/agent/*.c "$top"/agent/{transfer,pull}/*.c | cut -d'"' -f2 | sort -u); do
-    grep -qE "^(src|dst) $point " <<<"$points$delta_points$renamed_points$shared_points" && continue
+    grep -qE "^(src|dst|[a-z0-9]+ (agents|pull)) $point " <<<"$points$delta_points$renamed_points$shared_points$direct_points" && continue
     show "there is no case for the point $point"
     ! long || fail "there is no case for the point $point"
 done

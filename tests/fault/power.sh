@@ -1,9 +1,11 @@
 #!/bin/bash
 # power: the destination host loses power in mid-write, and what it had not flushed is gone: its file system (with the
 # agent's state) is shut down without a flush under the frozen agent, which dies, and is mounted anew after a check.
-# Whatever stands under its final name must be whole, and what the catalogue says must be true.
+# Whatever stands under its final name must be whole, and what the catalogue says must be true. Large files come from an agent
+# and over SMB.
 # limit: 300
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/sharelib.sh"
 
 command -v xfs_io >/dev/null || skip "needs xfs_io (xfsprogs)"
 src=$work/from
@@ -13,8 +15,9 @@ big_files "$src/big" 3 24
 odd_files "$src/odd"
 total=$(du -sb "$src" | cut -f1) used=$(du -sk "$src" | cut -f1)
 types="ext4"
-cuts="5 45" points="moved:2"
+cuts="5 45" points="moved:2" writing="past-cache:5"
 ! long || { types="xfs ext4"; cuts="0 5 10 20 30 45 60 75 90" points="moves-noted:1 moved:1 moved:3 moves-synced:1 moves-committed:1"
+    writing="past-cache:1 past-cache:5 past-cache:20 content-settled:1 large-renamed:1 synced:2 committed:2"
     sharing="basis-found:1 piece-made:2 large-renamed:2 synced:2 committed:2"; }
 
 check_of() { # TYPE IMAGE: as at boot; 0 and 1 are a sound file system
@@ -108,6 +111,23 @@ cut_sharing() { # TYPE POINT TIMES
     rm -rf "$dst"
 }
 
+# While it writes large files past the page cache, at POINT for the TIMES. time.
+cut_writing() { # TYPE agents|pull POINT TIMES
+    local type=$1 how=$2 job=$1-$2-$3-$4 dst=$work/$1/written
+    halt dst "$3" "$4"
+    if [ "$how" = pull ]; then share_start "$job" "" "$dst"; else job_start "$job" "$src/big" "$dst"; fi
+    until_true 30 "dst stands still at $3" halted dst
+    cut_power "$type"
+    whole=$(none_lies "$src/big" "$dst") || fail "something wrong stands under its final name"
+    up dst
+    job_end "$job" 90 done
+    share_same "$src/big" "$dst"
+    no_temporaries "$dst"
+    passed "$type: power cut at $3, $4. time, $how ($whole files under their names, each whole, sent again: $(report "$job" .totals.again_bytes) bytes)"
+    rm -rf "$dst"
+}
+
+share_ready "$src/big" && hows="agents pull" || hows=agents
 for type in $types; do
     disk "$type" 400 "$type"
     state[dst]=$work/$type/state
@@ -117,6 +137,7 @@ for type in $types; do
         until_true 15 "dst is online" is_online dst
     else
         fleet_up
+        [ "$hows" = agents ] || share_up
     fi
     for percent in $cuts; do
         job=$type-$percent dst=$work/$type/to-$percent
@@ -137,6 +158,11 @@ for type in $types; do
     done
     for point in $points; do
         cut_renaming "$type" "${point%:*}" "${point#*:}"
+    done
+    for point in $writing; do
+        for how in $hows; do
+            cut_writing "$type" "$how" "${point%:*}" "${point#*:}"
+        done
     done
     for point in ${sharing:-}; do
         [ "$type" != xfs ] || cut_sharing "$type" "${point%:*}" "${point#*:}"

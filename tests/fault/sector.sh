@@ -3,6 +3,7 @@
 # in the middle. A block is made bad by changing it below btrfs, whose checksums then refuse it: a read gives EIO.
 # limit: 120
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/sharelib.sh"
 
 spoil() { # FILE: a block in its middle
     python3 - "$work/from.img" "$1" <<'END'
@@ -23,14 +24,19 @@ src=$work/from/tree
 small_files "$src/small" 4 50
 for i in 1 2 3; do head -c 15000 /dev/urandom >"$src/small/bad$i"; done
 big_files "$src/big" 3 20
+big_files "$work/from/share" 2 20
 cp -a "$src/big/big2" "$work/good"
 cp -a "$src/small/bad2" "$work/good2"
 sync -f "$src"
 spoil "$src/big/big2"
 spoil "$src/small/bad2"
+spoil "$work/from/share/big2"
 umount "$work/from" && disk_mount "$work/from" # nothing of it is in memory any more
 cat "$src/big/big2" >/dev/null 2>&1 && fail "the block is not bad"
+shares=yes
+share_ready "$work/from/share" || shares=no
 fleet_up
+[ $shares = no ] || share_up
 
 dst=$work/to
 job_start sector "$src" "$dst"
@@ -49,6 +55,17 @@ job_end sector 60 done
 same "$src" "$dst"
 passed "restored files are sent alone ($(report sector .totals.files) files)"
 
+if [ $shares = yes ]; then
+    share_start pulled "" "$work/pulled"
+    job_end pulled 60 partial
+    said pulled big2 "Input/output error"
+    [ "$(report pulled .totals.failed)" = 1 ] || fail "not just one file failed"
+    cmp "$work/from/share/big1" "$work/pulled/big1"
+    [ ! -e "$work/pulled/big2" ] || fail "a file that the server cannot read is there"
+    no_temporaries "$work/pulled"
+    passed "a bad block of the server costs its file"
+fi
+
 say "the disk dies in the middle"
 disk dying 400 ext4
 dying=$work/dying/tree
@@ -59,7 +76,7 @@ umount "$work/dying" && cp "$work/dying.img" "$work/whole.img"
 device=$(losetup --direct-io=on --find --show "$work/dying.img") # reads past its end fail only so
 later losetup -d "$device"
 [ "$(cat "/sys/block/${device#/dev/}/loop/dio")" = 1 ] || skip "no direct I/O on ${work%/*}: a disk cannot die there"
-mount "$device" "$work/dying"
+mount -o ro "$device" "$work/dying" # else its journal makes the image longer again, and what was cut off reads as zeros
 halt src chunk-read 80 # of 1,200: no matter how slow the machine is, most is not read yet
 job_start dying "$dying" "$work/to2"
 until_true 30 "the source stands still in the middle" halted src
@@ -81,22 +98,29 @@ same "$work/twin" "$work/to2"
 no_temporaries "$work/to2"
 passed "repaired, and the rest follows"
 
-# It takes what it is given, and fails when that is written back.
+# It takes what it is given, and fails when that is written back, or past the page cache at once.
 say "the destination's disk fails behind a write"
-mkdir "$work/tiny"
-mount -t tmpfs -o size=40M tmpfs "$work/tiny" && later umount -l "$work/tiny"
-truncate -s 400M "$work/tiny/failing.img" && mkdir "$work/failing"
-ln -s tiny/failing.img "$work/failing.img"
-mkfs.ext4 -q "$work/failing.img"
-disk_mount "$work/failing"
-later umount -l "$work/failing"
-job_start failing "$work/twin" "$work/failing/to3"
-until_true 60 "job failing has ended" job_ended failing
-case $(job_state failing) in partial | failed) ;; *) fail "a dead destination gave '$(job_state failing)'" ;; esac
-said failing "destination"
-godwit job start failing >/dev/null
-until_true 60 "job failing has ended" job_ended failing
-case $(job_state failing) in partial | failed) ;; *) fail "a dead destination gave '$(job_state failing)' the second time" ;; esac
-passed "a destination that cannot keep what it took is named ($(job_state failing))"
-umount -l "$work/failing"
+fails_behind() { # JOB WHAT CMD…: starts the job into the folder that is added
+    local job=$1 what=$2 at=$work/$1
+    shift 2
+    mkdir "$work/tiny-$job" "$at"
+    mount -t tmpfs -o size=40M tmpfs "$work/tiny-$job" && later umount -l "$work/tiny-$job"
+    truncate -s 400M "$work/tiny-$job/$job.img"
+    ln -s "tiny-$job/$job.img" "$at.img"
+    mkfs.ext4 -q "$at.img"
+    disk_mount "$at"
+    later umount -l "$at"
+    "$@" "$at/to"
+    until_true 60 "job $job has ended" job_ended "$job"
+    case $(job_state "$job") in partial | failed) ;; *) fail "a dead destination gave '$(job_state "$job")'" ;; esac
+    said "$job" "destination"
+    godwit job start "$job" >/dev/null
+    until_true 60 "job $job has ended" job_ended "$job"
+    case $(job_state "$job") in partial | failed) ;; *) fail "a dead destination gave '$(job_state "$job")' the second time" ;; esac
+    passed "a destination that cannot keep what it took is named, $what ($(job_state "$job"))"
+    umount -l "$at"
+}
+fails_behind failing "from an agent" job_start failing "$work/twin"
+rm "$work/from/share/big2" # which cannot be read
+[ $shares = no ] || { big_files "$work/from/share" 3 20 && fails_behind faltering "over SMB" share_start faltering ""; }
 say done
