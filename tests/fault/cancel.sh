@@ -1,14 +1,18 @@
 #!/bin/bash
-# cancel: stop and pause take effect at once: in many small files, in a large file, on a slow link, on a dead
+# cancel: stop and pause take effect at once: in many small files, in a large file, from an agent and over SMB, on a slow link, on a dead
 # link, while a wide folder is walked, and while extras are deleted. What was done stays; the job goes on.
 # limit: 180
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/sharelib.sh"
 
 src=$work/from
 mkdir "$src"
 small_files "$src/small" 60 200
 big_files "$src/big" 2 150
+shares=yes
+share_ready "$src/big" || shares=no
 fleet_up
+[ $shares = no ] || share_up
 
 at_rest() { case $(job_state "$1") in paused | stopped | "$2") ;; *) return 1 ;; esac; }
 # cancelled JOB VERB STATE WHAT: well before what the job would still take; on an idle machine it is below a second.
@@ -34,6 +38,10 @@ for verb in stop:stopped pause:paused; do
     job_start "large-$v" "$src/big" "$work/to-large-$v"
     until_true 20 "it goes" going "large-$v"
     cancelled "large-$v" "$v" "${verb#*:}" "a large file"
+    [ $shares = yes ] || continue
+    share_start "pulled-$v" "" "$work/to-pulled-$v"
+    until_true 20 "it goes" going "pulled-$v"
+    cancelled "pulled-$v" "$v" "${verb#*:}" "a large file over SMB"
 done
 nothing_wrong "$src/small" "$work/to-small-stop"
 link_rate dst 512kbit
@@ -59,6 +67,12 @@ done
 same "$src/small" "$work/to-small-pause"
 same "$src/big" "$work/to-large-pause"
 same "$src/big" "$work/to-dead"
+if [ $shares = yes ]; then
+    godwit job resume pulled-pause >/dev/null
+    job_end pulled-pause 60 done
+    share_same "$src/big" "$work/to-pulled-pause"
+    no_temporaries "$work/to-pulled-pause"
+fi
 passed "paused and stopped jobs end well (large: sent again $(report large-pause .totals.again_bytes))"
 
 wide=30000
