@@ -187,9 +187,9 @@ fleet_up() {
 job_field() { godwit job show "$1" -o json 2>/dev/null | jq -r "$2"; }
 job_state() { job_field "$1" .state; }
 job_ended() { case $(job_state "$1") in done | partial | failed | stopped) ;; *) return 1 ;; esac; }
-job_moved() { # JOB BYTES: that much is durable at the destination
+job_moved() { # JOB BYTES: that much is durable at the destination; what was counted before does not count
     godwit job show "$1" -o json 2>/dev/null |
-        jq -e --argjson want "$2" '([.pairs[].counters.bytes // 0] | add) >= $want' >/dev/null
+        jq -e --argjson want "$2" '([.pairs[] | select(.phase != "inventory") | .counters.bytes // 0] | add // 0) >= $want' >/dev/null
 }
 job_start() { # NAME SRC DST [OPTION…]
     local job=$1 from=$2 to=$3
