@@ -31,6 +31,11 @@ int lane_connect(struct lane **ret, const struct lane_identity *id, const char *
                  const uint8_t pin[LANE_PIN_BYTES], int cancel_fd);
 /* Does anything take a connection there? Nothing is said to it. 0, or as lane_connect(). */
 int lane_reach(const char *endpoint, int cancel_fd);
+/* Packets of the size that such a connection sends, and whether they arrive uncut: what is as large
+ * and vanishes leaves connections that begin well and then hang. Nothing listens where they go: the
+ * other host's refusal tells that one arrived. 0, or as lane_connect(). */
+enum lane_path { LANE_PATH_WHOLE, LANE_PATH_SWALLOWED, LANE_PATH_SILENT };
+int lane_probe(const char *endpoint, int cancel_fd, uint32_t *retpacket, enum lane_path *ret);
 struct lane *lane_free(struct lane *l); /* closes; NULL is fine */
 void lane_set_cancel(struct lane *l, int cancel_fd);
 /* Somebody stands still until this is over: a peer that is silent for twelve seconds is lost. */

@@ -169,7 +169,7 @@ static int connect_one(const struct addrinfo *a, int cancel_fd)
     return fd;
 }
 
-static int connect_any(const char *endpoint, int cancel_fd)
+int lane_socket_connect(const char *endpoint, int cancel_fd)
 {
     char *host = NULL;
     const char *port = NULL;
@@ -192,7 +192,7 @@ static int connect_any(const char *endpoint, int cancel_fd)
 
 int lane_reach(const char *endpoint, int cancel_fd)
 {
-    int fd = connect_any(endpoint, cancel_fd);
+    int fd = lane_socket_connect(endpoint, cancel_fd);
     if (fd >= 0)
         (void)fd_close(fd);
     return fd < 0 ? fd : 0;
@@ -206,7 +206,7 @@ static bool is_pinned(void *arg, const uint8_t pin[LANE_PIN_BYTES])
 int lane_connect(struct lane **ret, const struct lane_identity *id, const char *endpoint,
                  const uint8_t pin[LANE_PIN_BYTES], int cancel_fd)
 {
-    int fd = connect_any(endpoint, cancel_fd);
+    int fd = lane_socket_connect(endpoint, cancel_fd);
     if (fd < 0)
         return fd;
     SSL_CTX *ctx = lane_context_new(id, false);

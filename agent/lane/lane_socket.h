@@ -2,6 +2,8 @@
 #pragma once
 #include <stdbool.h>
 
+/* A connection to an endpoint: a descriptor, or as lane_connect(). */
+int lane_socket_connect(const char *endpoint, int cancel_fd);
 void lane_socket_tune(int fd);
 /* A peer that is silent for seconds is lost, not for a minute only. */
 void lane_socket_hurry(int fd);

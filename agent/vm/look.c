@@ -255,11 +255,20 @@ int vm_look_at(struct virt *v, const Godwit__VmLookOrder *o, Godwit__VmLook *ret
 /* ── other hosts ── */
 
 /* One that is off neither takes a connection nor refuses one. */
-static Godwit__VmReach *reach_one(const char *endpoint, int cancel_fd)
+static Godwit__VmReach *reach_one(const char *endpoint, bool probe, int cancel_fd)
 {
-    int rc = lane_reach(endpoint, cancel_fd);
+    static const Godwit__VmReach__Path paths[] = {
+        [LANE_PATH_WHOLE] = GODWIT__VM_REACH__PATH__WHOLE,
+        [LANE_PATH_SWALLOWED] = GODWIT__VM_REACH__PATH__SWALLOWED,
+        [LANE_PATH_SILENT] = GODWIT__VM_REACH__PATH__SILENT,
+    };
+    enum lane_path path = LANE_PATH_SILENT;
     Godwit__VmReach *m = xcalloc(1, sizeof *m);
     godwit__vm_reach__init(m);
+    int rc = probe ? lane_probe(endpoint, cancel_fd, &m->packet, &path)
+                   : lane_reach(endpoint, cancel_fd);
+    if (m->packet)
+        m->path = paths[path];
     m->endpoint = text_printable(endpoint, strnlen(endpoint, 300));
     m->on = rc == 0 || rc == -ECONNREFUSED;
     m->why = xstrdup(rc < 0 ? strerror(-rc) : "");
@@ -270,7 +279,8 @@ void vm_reach(const Godwit__VmLookOrder *o, int cancel_fd, Godwit__VmLook *ret)
 {
     ret->reaches = xcalloc(REACHES_MAX, sizeof(void *));
     while (ret->n_reaches < o->n_reach && ret->n_reaches < REACHES_MAX) {
-        ret->reaches[ret->n_reaches] = reach_one(o->reach[ret->n_reaches], cancel_fd);
+        ret->reaches[ret->n_reaches] =
+            reach_one(o->reach[ret->n_reaches], !o->sight_only, cancel_fd);
         ret->n_reaches++;
     }
 }

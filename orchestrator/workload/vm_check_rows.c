@@ -161,6 +161,30 @@ static void check_folders(struct vm_ctx *c)
     list_of(c, "file_systems", VM_FAIL, "it mounts a folder of its host:");
 }
 
+/* What the connections of lanes send at once; how large a guest's packets may be is "mtu". */
+static void check_path(struct vm_ctx *c)
+{
+    const json_t *one;
+    size_t i;
+    json_array_foreach(json_object_get(c->f->look, "reaches"), i, one)
+    {
+        unsigned packet = (unsigned)vm_number(one, "packet");
+        bool arrives = strcmp(vm_text(one, "path"), "whole") == 0;
+        if (packet == 0)
+            continue;
+        if (strcmp(vm_text(one, "path"), "swallowed") == 0)
+            vm_say(c, VM_FAIL,
+                   "packets of %u bytes from %s to %s are lost on the way and nobody says so, "
+                   "small ones arrive",
+                   packet, c->f->from, vm_text(one, "endpoint"));
+        else
+            vm_say(c, VM_PASS, "packets of %u bytes from %s to %s %s", packet, c->f->from,
+                   vm_text(one, "endpoint"),
+                   arrives ? "arrive uncut, or whoever drops them says so"
+                           : "are what is sent; whether they arrive nothing there tells");
+    }
+}
+
 static void check_trust(struct vm_ctx *c)
 {
     const json_t *one;
@@ -341,6 +365,9 @@ static const struct vm_check_row rows[] = {
         "mtu", 11, true,
         "give that bridge or device, and what is in it, the size that the source has (ip link set "
         "DEVICE mtu N); where its guest sends nothing as large: --override mtu"),
+    ROW("path", 11, "source", true, check_path, "nothing was sent from host to host",
+        "give all on the way the same MTU, let ICMP (fragmentation needed) through, or give the "
+        "hosts' interfaces the MTU that the way has"),
     THERE("absent", 11, true,
           "rename or remove the other machine there: two of one name, UUID or address cannot be"),
     ROW("trust", 12, "both", true, check_trust, "the machine stays on its host",

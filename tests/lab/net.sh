@@ -24,12 +24,12 @@ net_down() { ip netns del "$netns" 2>/dev/null || true; }
 
 in_net() { nsenter --net="/run/netns/$netns" "$@"; }
 
-# Silence between two hosts, both ways, as when a cable is pulled: nobody is told.
-net_cut() { # A B
+# Silence between two hosts, both ways, as when a cable is pulled: nobody is told. BYTES: only larger packets are lost.
+net_cut() { # A B [BYTES]
     local a b
     a=$(host_ip "$1") b=$(host_ip "$2")
-    in_net nft -f - <<<"add rule bridge lab forward ip saddr $a ip daddr $b drop comment \"$1 $2\"
-        add rule bridge lab forward ip saddr $b ip daddr $a drop comment \"$1 $2\""
+    in_net nft -f - <<<"add rule bridge lab forward ip saddr $a ip daddr $b ${3:+meta length > $3} drop comment \"$1 $2\"
+        add rule bridge lab forward ip saddr $b ip daddr $a ${3:+meta length > $3} drop comment \"$1 $2\""
 }
 
 net_heal() { # A B

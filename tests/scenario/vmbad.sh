@@ -50,6 +50,12 @@ on kvm2 ip link set br0 mtu 1500
 
 new_disk
 bad
+lab cut kvm1 kvm2 1200
+stops "a way between the hosts that swallows large packets" path "packets of 1500 bytes from kvm1 to $(lab ip kvm2):" "give all on the way the same MTU"
+lab heal kvm1 kvm2
+
+new_disk
+bad
 on kvm2 mount -t tmpfs -o size=1M full "$images"
 stops "a full pool" space "its disks may grow to 64" "make room there, or name another pool with --pool"
 

@@ -148,11 +148,35 @@ static void certificates_outlive_the_move(void **state)
     rows_say("certificates", 12, cases, ARRAY_SIZE(cases));
 }
 
+#define REACH(more)                                                                                \
+    .patch =                                                                                       \
+        "{\"reaches\": [{\"endpoint\": \"192.0.2.2:7410\", \"on\": true, \"why\": \"\"" more "}]}"
+
+static void packets_of_lanes_arrive(void **state)
+{
+    static const struct row_case cases[] = {
+        {"whole",
+         {REACH(", \"packet\": 9000, \"path\": \"whole\"")},
+         "pass",                                                         "9000 bytes from kvm1"},
+        {"lost",
+         {REACH(", \"packet\": 9000, \"path\": \"swallowed\"")},
+         "fail",                                                         "small ones arrive"   },
+        {"nobody answers",
+         {REACH(", \"packet\": 1500, \"path\": \"silent\"")},
+         "pass",                                                         "nothing there tells" },
+        {"an older agent",    {REACH("")},                       "pass", "nothing was sent"    },
+        {"nobody is reached", {.patch = "{\"reaches\": []}"},    "pass", "nothing was sent"    },
+    };
+    (void)state;
+    rows_say("path", 11, cases, ARRAY_SIZE(cases));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sectors_are_compared),
         cmocka_unit_test(certificates_outlive_the_move),
+        cmocka_unit_test(packets_of_lanes_arrive),
         cmocka_unit_test(what_the_destination_finds_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -151,6 +151,60 @@ static void other_hosts_are_tried(void **state)
     (void)close(fd);
 }
 
+/* Where nothing takes packets the kernel refuses them, which says that they arrived; who takes them
+ * says nothing. That large ones are swallowed is tests/scenario/vmbad.sh. */
+static void packets_are_tried_for_a_plan_alone(void **state)
+{
+    static const struct {
+        const char *address;
+        bool takes, sight_only;
+        int want;
+    } cases[] = {
+        {"127.0.0.1", false, false, GODWIT__VM_REACH__PATH__WHOLE },
+        {"::1",       false, false, GODWIT__VM_REACH__PATH__WHOLE },
+        {"127.0.0.1", true,  false, GODWIT__VM_REACH__PATH__SILENT},
+        {"127.0.0.1", false, true,  0                             },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        bool v6 = strchr(cases[i].address, ':') != NULL;
+        struct sockaddr_in6 at = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+        struct sockaddr_in *old = (struct sockaddr_in *)&at;
+        socklen_t len = v6 ? sizeof at : sizeof *old;
+        char endpoint[64], *endpoints[] = {endpoint};
+        Godwit__VmLookOrder o = GODWIT__VM_LOOK_ORDER__INIT;
+        Godwit__VmLook *l = xcalloc(1, sizeof *l);
+        godwit__vm_look__init(l);
+        if (!v6)
+            *old = (struct sockaddr_in){.sin_family = AF_INET,
+                                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        int udp = socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (v6 && bind(fd, (struct sockaddr *)&at, len) < 0)
+            len = 0; /* none here */
+        else if (!v6)
+            assert_int_equal(bind(fd, (struct sockaddr *)&at, len), 0);
+        if (len > 0) {
+            assert_int_equal(listen(fd, 1), 0);
+            assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+            if (cases[i].takes)
+                assert_int_equal(bind(udp, (struct sockaddr *)&at, len), 0);
+            (void)snprintf(endpoint, sizeof endpoint, v6 ? "[%s]:%u" : "%s:%u", cases[i].address,
+                           ntohs(v6 ? at.sin6_port : old->sin_port));
+            o.n_reach = 1;
+            o.reach = endpoints;
+            o.sight_only = cases[i].sight_only;
+            vm_reach(&o, -1, l);
+            assert_string_equal(l->reaches[0]->why, "");
+            assert_int_equal(l->reaches[0]->path, cases[i].want);
+            assert_int_equal(l->reaches[0]->packet > 1000, cases[i].want != 0);
+        }
+        (void)close(udp);
+        (void)close(fd);
+        godwit__vm_look__free_unpacked(l, NULL);
+    }
+}
+
 /* ── may it come here? ── */
 
 static Godwit__VmCheck *check_at(struct fake_host *here, Godwit__VmLook *l, const char *pool)
@@ -315,6 +369,7 @@ int main(void)
         cmocka_unit_test(each_call_that_fails_fails_the_look),
         cmocka_unit_test(where_it_is_is_told_alone),
         cmocka_unit_test(other_hosts_are_tried),
+        cmocka_unit_test(packets_are_tried_for_a_plan_alone),
         cmocka_unit_test(what_is_missing_here_is_found),
         cmocka_unit_test(packets_have_to_fit),
     };
