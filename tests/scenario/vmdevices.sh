@@ -12,11 +12,11 @@ drop_loops() {
     local one
     for one in "${loops[@]}"; do losetup -d "$one" 2>/dev/null || true; done
 }
-# device HOST NAME MIB: /dev/disk-NAME on that host.
+# device HOST NAME MIB [SECTOR]: /dev/disk-NAME on that host.
 device() {
     local file=$work/$2.disk loop number
     truncate -s "$3M" "$file"
-    loop=$(losetup -f --show "$file") || skip "no loop devices here"
+    loop=$(losetup -f --show ${4:+-b "$4"} "$file") || skip "no loop devices here"
     loops+=("$loop")
     blockdev --setrw "$loop" # one that was fenced here before stays so under its number
     number=$(stat -c '%Hr %Lr' "$loop")
@@ -35,6 +35,7 @@ device kvm1 here 64
 device kvm2 there 80
 device kvm1 back 64
 device kvm1 again 80
+device kvm2 large 80 4096
 on_device() { sed "s/type='file' device='disk'/type='block' device='disk'/; s/source file=/source dev=/; s/type='qcow2'/type='raw'/"; }
 
 say "a machine that is off, on a device; where it is to be has to be said"
@@ -44,6 +45,11 @@ sum=$(sum_of kvm1 /dev/disk-here)
 rc=0
 said=$(godwit vm migrate web --to kvm2 2>&1) || rc=$?
 [[ $rc = 8 && $said == *"device at the source"* && $said == *"--device"* ]] || fail "a device without a place: $rc $said"
+
+rc=0
+said=$(godwit vm migrate web --to kvm2 --device vda=/dev/disk-large 2>&1) || rc=$?
+[[ $rc = 8 && $said == *"fail, sector: vda: sectors of 512 bytes at the source, of 4096 on the device /dev/disk-large"* ]] || fail "a device of larger sectors: $rc $said"
+show "$(grep -m1 "fail, sector" <<<"$said" | sed 's/^ *//')"
 
 say "into a pool"
 godwit vm migrate web --to kvm2 --pool images --name into --keep 0
