@@ -11,8 +11,9 @@ int vm_moves_command(struct run *r);
 int vm_rollback_command(struct run *r);
 int vm_resume_command(struct run *r);
 int vm_evacuate_command(struct run *r); /* cmd_vm_evacuate.c */
-/* One job for all of these plans, watched to its end; then promise and fact. An exit code. */
-int vm_move(struct run *r, const json_t *plans);
+/* One job for all of these plans, which send no more than that rate (NULL: no limit), watched to
+ * its end; then promise and fact. An exit code. */
+int vm_move(struct run *r, const json_t *plans, const char *rate);
 
 /* ── vm_moves.c ── */
 void vm_moves_show(const struct run *r, json_t *doc);

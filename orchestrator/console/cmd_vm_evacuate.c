@@ -117,7 +117,7 @@ static int finish(struct emptying *e)
             run_say("%s has no machines", e->r->words[0]);
         return rc;
     }
-    rc = vm_move(e->r, e->plans);
+    rc = vm_move(e->r, e->plans, o->rate);
     return rc == EXIT_DONE && !e->whole ? EXIT_PARTLY : rc;
 }
 

@@ -6,6 +6,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
+#include "common/base/rate.h"
 #include "orchestrator/console/cmd_vm.h"
 #include "orchestrator/console/progress.h"
 #include "orchestrator/console/report.h"
@@ -102,6 +103,11 @@
         .help = "Go on although this check did not pass. May be given more than once."             \
     }
 
+#define RATE_ROW(text)                                                                             \
+    {                                                                                              \
+        .name = "rate", .kind = OPT_STRING, .off = OPT(rate), .value = "RATE", .help = (text)      \
+    }
+
 const struct option_row vm_plan_options[] = {
     {.name = "to",
      .kind = OPT_STRING,
@@ -109,6 +115,8 @@ const struct option_row vm_plan_options[] = {
      .value = "HOST",
      .help = "Where the machines are to go."},
     MOVE_ROWS,
+    RATE_ROW("What all of them may send together, such as 200MiB/s: time and outage are reckoned "
+             "under it, and it holds for vm migrate --plan. Default: no limit."),
     {.name = "save",
      .kind = OPT_STRING,
      .off = OPT(save),
@@ -129,11 +137,7 @@ const struct option_row vm_plan_options[] = {
          .max = 1000,                                                                              \
          .value = "N",                                                                             \
          .help = "How many machines move at once; the others wait in their order. Default: 2."},   \
-        {.name = "rate",                                                                           \
-         .kind = OPT_STRING,                                                                       \
-         .off = OPT(rate),                                                                         \
-         .value = "RATE",                                                                          \
-         .help = "What all of them may send together, such as 200MiB/s. Default: no limit."},      \
+        RATE_ROW("What all of them may send together, such as 200MiB/s. Default: no limit."),      \
     {                                                                                              \
         .name = "detach", .kind = OPT_BOOL, .off = OPT(detach),                                    \
         .help = "Do not wait for the end: godwit job watch shows it."                              \
@@ -224,8 +228,11 @@ int vm_plan_command(struct run *r)
     const struct vm_move_opts *o = r->opts;
     CLEANUP(mem_free) char *machines = vm_words(r);
     json_t *doc = NULL;
+    uint64_t rate = 0;
     if (!o->to)
         return run_fail(EXIT_USAGE, "say where to: --to HOST");
+    if (o->rate && rate_parse(o->rate, &rate) < 0)
+        return run_fail(EXIT_USAGE, "--rate: say a rate such as 200MiB/s");
     json_t *options = vm_plans_options(o);
     int rc = vm_plans_ask(r, machines, o->host, o->to, options, &doc);
     json_decref(options);
@@ -246,12 +253,13 @@ int vm_plan_command(struct run *r)
 
 #define AT_ONCE 2
 
-static json_t *spec_of(const json_t *plans, const char *name, const struct vm_move_opts *o)
+static json_t *spec_of(const json_t *plans, const char *name, const char *rate,
+                       const struct vm_move_opts *o)
 {
     json_t *limits = json_pack("{s:i}", "pairs", (int)(o->at_once ? o->at_once : AT_ONCE));
     json_t *pairs = json_array(), *plan;
-    if (o->rate)
-        (void)json_object_set_new(limits, "rate", json_string(o->rate));
+    if (rate)
+        (void)json_object_set_new(limits, "rate", json_string(rate));
     size_t i;
     json_array_foreach(plans, i, plan)
     {
@@ -305,10 +313,11 @@ static int wait_for(struct run *r, const char *job)
     }
 }
 
-static int create(struct run *r, const json_t *plans, const char *name, json_t **ret)
+static int create(struct run *r, const json_t *plans, const char *name, const char *rate,
+                  json_t **ret)
 {
     const struct vm_move_opts *o = r->opts;
-    json_t *spec = spec_of(plans, name, o), *doc = NULL;
+    json_t *spec = spec_of(plans, name, rate, o), *doc = NULL;
     CLEANUP(mem_free) char *text = json_dumps(spec, JSON_COMPACT);
     const struct arg args[] = {
         {"spec", text},
@@ -320,13 +329,13 @@ static int create(struct run *r, const json_t *plans, const char *name, json_t *
     return rc ? rc : ask_job(r, "vm start", name, ret);
 }
 
-int vm_move(struct run *r, const json_t *plans)
+int vm_move(struct run *r, const json_t *plans, const char *rate)
 {
     const struct vm_move_opts *o = r->opts;
     const struct watch_opts watch = {.timeout_ms = 0};
     CLEANUP(mem_free) char *name = job_name(o);
     json_t *doc = NULL;
-    int rc = create(r, plans, name, &doc);
+    int rc = create(r, plans, name, rate, &doc);
     if (rc == EXIT_DONE && o->detach && run_json(r))
         run_print_json(doc);
     json_decref(doc);
@@ -346,7 +355,8 @@ int vm_move(struct run *r, const json_t *plans)
     return rc;
 }
 
-/* What was planned before, planned anew: only if it is still the same it is done. */
+/* What was planned before, planned anew: only if it is still the same it is done. A rate that is
+ * given now is reckoned with in place of the plan's. */
 static int plan_again(struct run *r, const char *file, json_t **ret)
 {
     json_t *old = NULL, *now = NULL, *plan;
@@ -365,6 +375,11 @@ static int plan_again(struct run *r, const char *file, json_t **ret)
         if (host && strcmp(host, show_str(plan, "from")) != 0)
             host = NULL;
     }
+    uint64_t rate = 0;
+    const struct vm_move_opts *o = r->opts;
+    if (o->rate && rate_parse(o->rate, &rate) == 0)
+        (void)json_object_set_new(json_object_get(old, "options"), "rate",
+                                  json_integer(rate == RATE_UNLIMITED ? 0 : (json_int_t)rate));
     rc =
         vm_plans_ask(r, machines, host, show_str(old, "to"), json_object_get(old, "options"), &now);
     if (rc == EXIT_DONE)
@@ -406,7 +421,10 @@ int vm_migrate_command(struct run *r)
         json_decref(doc);
         return run_fail(EXIT_PREFLIGHT, "nothing was moved");
     }
-    rc = vm_move(r, json_object_get(doc, "plans"));
+    char planned[24];
+    uint64_t rate = (uint64_t)show_int(doc, "options.rate");
+    rate_text(rate, planned);
+    rc = vm_move(r, json_object_get(doc, "plans"), o->rate || rate == 0 ? o->rate : planned);
     json_decref(doc);
     return rc;
 }
@@ -431,7 +449,7 @@ int vm_copy_command(struct run *r)
     if (!ok)
         rc = run_fail(EXIT_PREFLIGHT, "nothing was copied");
     else if (!o->plan_only)
-        rc = vm_move(r, json_object_get(doc, "plans"));
+        rc = vm_move(r, json_object_get(doc, "plans"), o->rate);
     json_decref(doc);
     return rc;
 }

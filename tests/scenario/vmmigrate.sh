@@ -16,6 +16,8 @@ say "a machine that is off: planned, kept, moved as planned"
 machine_define kvm1 web 1 64M
 on kvm1 virsh -q autostart web
 sum=$(sum_of kvm1 web.qcow2)
+promised() { godwit vm plan web --to kvm2 -o json "$@" | jq '.plans[0].seconds'; }
+[ "$(promised --rate 10KiB/s)" -gt "$(($(promised) + 5))" ] || fail "a limit is not reckoned with: $(promised --rate 10KiB/s) s, $(promised) s without"
 is "type" "$(godwit vm plan web --to kvm2 --save $plan -o json | jq -r '.plans[0].type')" cold
 godwit vm migrate --plan $plan --name first
 is "where it is" "$(machine_state kvm1 web) $(machine_state kvm2 web)" "absent shut off"

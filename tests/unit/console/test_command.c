@@ -101,6 +101,8 @@ static void the_command_line_gives_the_documented_codes(void **state)
         {"token create",                                 2},
         {"migrate /",                                    2},
         {"migrate /nonexistent/a /tmp/b",                6},
+        {"vm plan web",                                  2},
+        {"vm plan web --to kvm2 --rate fast",            2},
         {"status --state /nonexistent/state",            1},
         {"--state /nonexistent/state job list",          1},
         {"agent approve a b --state /nonexistent/state", 1},
