@@ -194,9 +194,9 @@ static json_t *run_one(const struct vm_facts *f, const struct vm_check_row *r)
 /* A copy is to be whole; whether it could run there nobody asks. */
 static bool is_asked(const struct vm_facts *f, const char *id)
 {
-    static const char *const of_copies[] = {"hypervisors", "known", "storage", "folder",
-                                            "disk-absent", "space", "chain",   "image-header",
-                                            "snapshots",   "trust", "quiet",   "errors"};
+    static const char *const of_copies[] = {
+        "hypervisors",  "known",     "storage", "folder", "disk-absent", "space", "chain",
+        "image-header", "snapshots", "path",    "trust",  "quiet",       "errors"};
     if (!vm_to_library(f))
         return true;
     for (size_t i = 0; i < ARRAY_SIZE(of_copies); i++)

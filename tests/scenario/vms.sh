@@ -53,6 +53,9 @@ godwit vm show nobody --host kvm1 >/dev/null 2>&1 || rc=$?
 is "exit code of an unknown machine" $rc 6
 is "hosts" "$(godwit vm hosts --host kvm1 -o json | jq -r '.hosts[0] | "\(.machines) \(.running) \(.pools[0].name)"')" "1 1 images"
 
+is "machine types" "$(godwit vm hosts --host kvm1 -o json | jq -c '.hosts[0].machine_types | [index("pc-i440fx-9.2"), index("q35"), index("virt")] | map(. != null)')" "[true,true,false]"
+[[ $(godwit vm hosts --host kvm1) == *"Machine types: "*"pc-i440fx-9.2, "* ]] || fail "no machine types: $(godwit vm hosts --host kvm1)"
+
 say "plans: what speaks against a move is found before anything is touched"
 # bad NAME DEVICES [DISK [CPU]]: a machine that is off and must not move
 bad() {
