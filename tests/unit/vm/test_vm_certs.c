@@ -84,7 +84,7 @@ static void those_that_are_there_are_told(void **state)
     (void)state;
     they_are(false, NULL, 0);
     put_certificate("/etc/pki/CA/cacert.pem", -5, 300);       /* an old one and its successor */
-    put_certificate("/etc/pki/libvirt/clientcert.pem", 3, 1); /* and who signed it */
+    put_certificate("/etc/pki/libvirt/clientcert.pem", 3, 9); /* and who signed it */
     put("/etc/pki/qemu/ca-cert.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n");
     they_are(false, client, ARRAY_SIZE(client));
 }
