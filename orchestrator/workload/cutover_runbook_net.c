@@ -33,8 +33,7 @@ static bool has_address(const json_t *interface, const char *address)
     return false;
 }
 
-/* Of these two the file is found by the interface's name. */
-static bool finds_file(const json_t *interface)
+bool runbook_finds_file(const json_t *interface)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
     const char *manager = page_text(interface, "manager"), *name = page_text(interface, "name");
@@ -66,7 +65,7 @@ static void keep_one(struct page *g, const json_t *interface, const char *sign, 
             "nmcli connection modify \"$(nmcli -g GENERAL.CONNECTION device show %s)\" %sipv%c."
             "addresses %s",
             name, sign, strchr(address, ':') ? '6' : '4', a);
-    else if (!finds_file(interface))
+    else if (!runbook_finds_file(interface))
         page_say(g, "# %s has %s: %s %s in its own file",
                  *manager ? manager : "nobody that is known", name, add ? "write" : "take away", a);
 }
@@ -91,8 +90,7 @@ static void swap_add(struct swap *w, bool in, const char *address)
         list[(*n)++] = address;
 }
 
-/* As a pattern: nothing else is in it that means anything. */
-static char *pattern_of(const char *address)
+char *runbook_pattern(const char *address)
 {
     char *all = xmalloc(2 * strlen(address) + 1), *to = all;
     for (const char *c = address; *c; c++) {
@@ -109,7 +107,7 @@ static void swap_one(struct page *g, const char *file, bool netplan, const char 
                      const char *in)
 {
     CLEANUP(mem_free) char *bare = xmemdup(out, strcspn(out, "/"));
-    CLEANUP(mem_free) char *was = pattern_of(netplan ? out : bare);
+    CLEANUP(mem_free) char *was = runbook_pattern(netplan ? out : bare);
     if (netplan)
         page_say(g,
                  "F=$(%s); sed -i -E 's#(^|[^0-9.:a-fA-F])%s([^0-9]|$)#\\1%s\\2#' $F && netplan "
@@ -136,8 +134,7 @@ static void swap_rest(struct page *g, const json_t *interface, const char *file,
                  in, name, file);
 }
 
-/* The command that finds it; malloc'd. */
-static char *finder(bool netplan, const char *name)
+char *runbook_finder(bool netplan, const char *name)
 {
     return netplan ? xasprintf("grep -lsE '^[[:space:]]+%s:' /etc/netplan/*.yaml | tail -1", name)
                    : xasprintf("grep -lsE '^[[:space:]]*iface[[:space:]]+%s[[:space:]]' "
@@ -151,9 +148,9 @@ static void keep_swapped(struct page *g, const json_t *interface, const struct s
 {
     bool netplan = strcmp(page_text(interface, "manager"), "netplan") == 0;
     const char *name = page_text(interface, "name");
-    if (!finds_file(interface))
+    if (!runbook_finds_file(interface))
         return;
-    CLEANUP(mem_free) char *file = finder(netplan, name);
+    CLEANUP(mem_free) char *file = runbook_finder(netplan, name);
     size_t both = w->nin < w->nout ? w->nin : w->nout;
     for (size_t i = 0; i < both; i++)
         swap_one(g, file, netplan, w->out[i], w->in[i]);
@@ -204,7 +201,7 @@ static void stanza_drop(struct page *g, const char *name, const json_t *move)
         json_string_value(json_array_get(json_object_get(move, "source_routes"), 0));
     const char *gate = route && strncmp(route, "default via ", 12) == 0 ? route + 12 : "";
     bool own = *keeps && strspn(keeps, plain) == strlen(keeps);
-    CLEANUP(mem_free) char *file = finder(false, name);
+    CLEANUP(mem_free) char *file = runbook_finder(false, name);
     CLEANUP(mem_free)
     char *way = own && *gate && strspn(gate, plain) == strlen(gate)
                     ? xasprintf("\\n    gateway %s", gate)
@@ -217,24 +214,37 @@ static void stanza_drop(struct page *g, const char *name, const json_t *move)
              name, file, name, stanza);
 }
 
+/* Names and the way out had come with the lease, and stay. */
+static void lease_networkd(struct page *g, const json_t *interface, const json_t *move,
+                           const char *name)
+{
+    page_say(g,
+             "F=$(networkctl --no-pager status %s | sed -n 's/^ *Network File: //p'); sed -i "
+             "'s/^DHCP=.*/DHCP=no/' $F; grep -q ^DNS= $F || sed -n 's/^DNS=/&/p; "
+             "s/^DOMAINNAME=/Domains=/p' /run/systemd/netif/leases/$(cat /sys/class/net/%s/ifindex)"
+             " | sed -i '/^\\[Network\\]/r /dev/stdin' $F",
+             name, name);
+    if (*page_text(move, "source_keeps"))
+        page_routes_kept(g, interface, move, "source_routes");
+    page_say(g, "networkctl reload");
+}
+
 /* What came by DHCP comes again, to the same card, until its client is told not to ask. */
 static void lease_drop(struct page *g, const json_t *interface, const json_t *move)
 {
     CLEANUP(mem_free) char *name = runbook_word(page_text(interface, "name"));
     const char *manager = page_text(interface, "manager");
-    if (strcmp(manager, "networkd") == 0)
-        page_say(
-            g,
-            "F=$(networkctl --no-pager status %s | sed -n 's/^ *Network File: //p'); sed -i "
-            "'s/^DHCP=.*/DHCP=no/' $F; G=$(ip -4 route show default dev %s | sed -n 's/^default "
-            "via \\([0-9.]*\\).*/\\1/p'); [ -z \"$G\" ] || sed -i \"0,/^\\[Network\\]/ "
-            "s||&\\nGateway=$G|\" $F; networkctl reload",
-            name, name);
-    else if (strcmp(manager, "ifupdown") == 0 && finds_file(interface))
+    if (strcmp(manager, "networkd") == 0) {
+        lease_networkd(g, interface, move, name);
+        return;
+    }
+    if (strcmp(manager, "ifupdown") == 0 && runbook_finds_file(interface))
         stanza_drop(g, page_text(interface, "name"), move);
     else
         page_say(g, "# %s has %s: it is not to ask by DHCP any more",
                  *manager ? manager : "nobody that is known", name);
+    if (*page_text(move, "source_keeps")) /* without an address they lead nowhere */
+        page_routes_live(g, interface, move, "source_routes");
 }
 
 static void address_drop(struct page *g, const json_t *interface, const char *address)
@@ -283,14 +293,10 @@ static void one_move(struct page *g, const json_t *move)
         }
     for (size_t k = 0; k < 2; k++)
         keep_swapped(g, i, &w[k]);
-    json_array_foreach(json_object_get(move, "routes"), n, a)
-    {
-        CLEANUP(mem_free) char *raw = xstrdup(json_string_value(a) ? json_string_value(a) : "");
-        if (!g->source && strspn(raw, "abcdefghijklmnopqrstuvwxyz0123456789.:/ ") == strlen(raw))
-            page_say(g, "ip route replace %s dev %s", raw, name);
-    }
-    if (!g->source && json_array_size(json_object_get(move, "routes")) > 0)
-        page_say(g, "# write these routes into the network file of %s too", name);
+    if (g->source)
+        return;
+    page_routes_kept(g, i, move, "routes");
+    page_routes_live(g, i, move, "routes");
 }
 
 void page_addresses(struct page *g)

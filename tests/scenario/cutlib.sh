@@ -68,20 +68,21 @@ never_two() { # CLIENT [WHEN]
     on "$1" sh -c '! [ -s /run/who.two ]' || { on "$1" cat /run/who.two | head -5; fail "two machines answered for one address${2:+: $2}"; }
 }
 
-# Of the job "move": a person does a stage of it.
+# Of this job: a person does a stage of it.
+by_hand=move
 held() { # STAGE COMMAND…: the cutover waits for a person there
     local stage=$1 rc=0
     shift
     godwit cutover "$@" >/run/held.$$ 2>&1 || rc=$?
     [ $rc = 3 ] || { cat /run/held.$$; fail "exit code $rc, not 3"; }
     rm -f /run/held.$$
-    [ "$(cut_job move '.pairs[0].hold')" = "$stage" ] || fail "it waits for $(cut_job move '.pairs[0].hold'), not $stage"
+    [ "$(cut_job $by_hand '.pairs[0].hold')" = "$stage" ] || fail "it waits for $(cut_job $by_hand '.pairs[0].hold'), not $stage"
 }
 type_stage() { # STAGE: what the runbook says, word for word
     local host command
     while IFS=$'\t' read -r host command; do
         on "$host" bash -c "$command" >/dev/null </dev/null || fail "on $host: $command"
-    done < <(godwit cutover runbook move -o json | jq -r ".pairs[0].stages[] | select(.id == \"$1\").commands[] | [.on, .command] | @tsv" | sed 's/\\\\/\\/g')
+    done < <(godwit cutover runbook $by_hand -o json | jq -r ".pairs[0].stages[] | select(.id == \"$1\").commands[] | [.on, .command] | @tsv" | sed 's/\\\\/\\/g')
 }
 
 # Has a host noted this stage (its file is there)? Looked at from outside: also of a host that is off.

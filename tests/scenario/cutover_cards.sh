@@ -1,8 +1,8 @@
 #!/bin/bash
 # cutover_cards: a workgroup server with two interfaces, three more names and an IPv6 address moves, and comes back; its routes go to
-# a destination that has none, and its SSH host keys with it (--ssh-keys): sshd shows them, and the source makes others. Last by a
-# map: to a card without an address.
-# limit: 260
+# a destination that has none, and its SSH host keys with it (--ssh-keys): sshd shows them, and the source makes others. Once a
+# person types the destination's addresses and routes. Last by a map: to a card without an address.
+# limit: 300
 # slow
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cutlib.sh"
@@ -52,19 +52,23 @@ until_true 20 "all keys are shown" shown
 keys=$(keys_of fs1) keys_new=$(keys_of new1)
 [ "$keys" != "$keys_new" ] || fail "both hosts have the same keys"
 shows() { [ "$(keys_of "$1")" = "$2" ]; }
-all_of() { for h in fs1 new1; do identity_of $h; on $h sh -c 'cat /etc/ssh/ssh_host_* | sha256sum; ip -4 route show | grep -v " proto kernel" | sed "s/ proto .*//" | sort; ip -br addr show dev eth1 | tr -s " "; ip -6 -br addr show dev host0 | tr -s " "'; done; }
+all_of() { for h in fs1 new1; do identity_of $h; on $h sh -c 'cat /etc/ssh/ssh_host_* | sha256sum; ip -4 route show | grep -v " proto kernel" | sed "s/ proto .*//; s/ *$//" | sort; ip -br addr show dev eth1 | tr -s " "; ip -6 -br addr show dev host0 | tr -s " "'; done; }
 before=$(all_of)
+
+routes_came() {
+    on new1 ip -4 route show default | grep -q "via $(net fs1).1 dev host0" || fail "the default route did not come along: $(on new1 ip route)"
+    on new1 ip -4 route show | grep -q "^203.0.113.0/24 via $(net fs1).1 dev host0" || fail "the way to the network behind the router did not come along: $(on new1 ip route)"
+    for line in "Gateway=$(net fs1).1" Destination=203.0.113.0/24; do
+        on new1 grep -qx "$line" /etc/systemd/network/10-lab.network || fail "the routes are gone at the next start"
+    done
+}
 
 say "there"
 godwit cutover run move --ssh-keys --source-address "$(admin_of fs1)/24" >/dev/null || { godwit cutover report move; fail "the cutover failed"; }
 everywhere new1
 refuses cl "$(admin_of fs1)" sales alice || fail "the source still serves users"
 until_true 10 "who comes by SSH sees the same server" shows fs1 "$keys"
-on new1 ip -4 route show default | grep -q "via $(net fs1).1 dev host0" || fail "the default route did not come along: $(on new1 ip route)"
-on new1 ip -4 route show | grep -q "^203.0.113.0/24 via $(net fs1).1 dev host0" || fail "the way to the network behind the router did not come along: $(on new1 ip route)"
-for line in "Gateway=$(net fs1).1" Destination=203.0.113.0/24; do
-    on new1 grep -qx "$line" /etc/systemd/network/10-lab.network || fail "the routes are gone at the next start"
-done
+routes_came
 
 say "and back"
 godwit cutover rollback move >/dev/null || { godwit cutover report move; fail "the rollback failed"; }
@@ -73,11 +77,20 @@ everywhere fs1
 until_true 10 "sshd of the source shows its keys" shows fs1 "$keys"
 until_true 10 "sshd of the destination shows its own again" shows new1 "$keys_new"
 
+say "and again, a person types the destination's addresses"
+held destination.addresses run move --by-hand destination.addresses
+type_stage destination.addresses
+routes_came
+godwit cutover resume move >/dev/null || { godwit cutover report move; fail "resume failed"; }
+everywhere new1
+godwit cutover rollback move >/dev/null || { godwit cutover report move; fail "the second rollback failed"; }
+diff <(echo "$before") <(all_of) || fail "the second rollback left something"
+
 say "for good, by a map: the destination's second card has no address of its own"
 on new1 sh -c 'sed -i "/^Address=/d" /etc/systemd/network/11-eth1.network; networkctl reload; networkctl reconfigure eth1'
 until_true 20 "new1's second card has no address" on new1 sh -c '! ip -4 addr show dev eth1 | grep -q inet'
 mac() { on "$1" cat "/sys/class/net/$2/address"; }
-godwit cutover run move --map "$(mac fs1 eth1)=$(mac new1 eth1)" >/dev/null || { godwit cutover report move; fail "the second cutover failed"; }
+godwit cutover run move --by-hand= --map "$(mac fs1 eth1)=$(mac new1 eth1)" >/dev/null || { godwit cutover report move; fail "the third cutover failed"; }
 godwit cutover commit move >/dev/null || { godwit cutover report move; fail "the commit failed"; }
 everywhere new1
 until_true 10 "who comes by SSH sees the same server for good" shows fs1 "$keys"

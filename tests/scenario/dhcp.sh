@@ -1,9 +1,10 @@
 #!/bin/bash
 # dhcp: two workgroup servers whose address comes by DHCP, one with networkd and one with ifupdown's dhclient: the destination has the
 # address for good, users reach it there, and the source asks no more, also when both restart; a rollback begins the client again, and
-# the lease is the source's as before; forth for good. A lease whose client nobody knows is refused. Never two answer for the address.
+# the lease is the source's as before; forth for good. What the runbook says of the source's addresses does the same when it is typed.
+# A lease whose client nobody knows is refused. Never two answer for the address.
 # WHO="networkd" or "dhclient": that one alone.
-# limit: 420
+# limit: 500
 # slow
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cutlib.sh"
@@ -43,7 +44,7 @@ for i in 1 2; do
     godwit job start move$i --wait >/dev/null || { godwit job report move$i; fail "the transfer failed"; }
 done
 
-files() { identity_of "$1"; on "$1" sh -c 'cat /etc/network/interfaces 2>/dev/null; ip -4 route show dev host0 | sed "s/ *metric .*//; s/ proto .*//; s/ *$//" | sort'; }
+files() { identity_of "$1"; on "$1" sh -c 'cat /etc/network/interfaces 2>/dev/null; ip -4 route show dev host0 | sed "s/ *metric .*//; s/ proto .*//; s/ scope .*//; s/ *$//" | sort'; }
 asks() { # HOST: does anybody there ask for an address?
     on "$1" sh -c '[ -n "$(pgrep -x dhclient)" ] || ls /run/systemd/netif/leases/* >/dev/null 2>&1'
 }
@@ -74,6 +75,25 @@ restart() { # N
     wait $first
 }
 
+has_names() { on fs1 sh -c "grep -q '^DNS=.*$(lab ip orch)' /run/systemd/netif/links/* && grep -q '^DOMAINS=.*lab.test' /run/systemd/netif/links/*"; }
+has_left() { ! asks fs$1 && on fs$1 ip -4 route show default | grep -qF "via $(net fs$1).1 "; } # N
+typed() { # N: by a person alone; no cutover runs
+    by_hand=move$1
+    godwit cutover prepare $by_hand --source-address "$(admin_of fs$1 $1)/24" --new-name fs$1-old >/dev/null || { godwit cutover report $by_hand; fail "prepare"; }
+    on fs$1 sh -c 'cp -a /etc/systemd/network /root/network; cp -a /etc/network/interfaces /root/interfaces 2>/dev/null || true'
+    type_stage source.addresses
+    until_true 20 "fs$1 asks no more, and has a way out" has_left $1
+    asks_no_more $1 "by hand"
+    lab reboot fs$1
+    until_true 20 "fs$1 has a way out, also after a restart" has_left $1
+    asks_no_more $1 "by hand, after a restart"
+    [ $1 = 2 ] || until_true 10 "fs1 has its name server" has_names
+    on fs$1 sh -c 'cp -a /root/network/. /etc/systemd/network/; [ ! -e /root/interfaces ] || cp -a /root/interfaces /etc/network/interfaces'
+    lab reboot fs$1
+    must_lease fs$1
+    until_true 60 "fs$1 online" is_online fs$1
+}
+
 moves() { # N WHO: of which the lease is
     local n=$1 before
     must_lease fs$n
@@ -86,13 +106,16 @@ moves() { # N WHO: of which the lease is
     grep -q "^dhcp .*warn .*$(on new$n cat /sys/class/net/host0/address)" /run/checks.$$ || { cat /run/checks.$$; fail "nobody is told of the DHCP server"; }
     rm -f /run/checks.$$
 
+    say "$2: what the runbook says, typed"
+    typed $n
+    diff <(echo "$before") <(files fs$n; files new$n) || fail "it is not as before"
+
     say "$2: forth"
     godwit cutover run move$n || { godwit cutover report move$n; fail "the cutover failed"; }
     show "$2: outage as the orchestrator saw it: $(cut_job move$n '.pairs[0].outage.measured_ms') ms"
     served_by $n new$n "forth"
     asks_no_more $n "forth"
-    [ $n = 2 ] || on fs1 sh -c "grep -q '^DNS=.*$(lab ip orch)' /run/systemd/netif/links/* && grep -q '^DOMAINS=.*lab.test' /run/systemd/netif/links/*" ||
-        { on fs1 cat /etc/systemd/network/10-lab.network; fail "fs1 has lost its name server"; }
+    [ $n = 2 ] || has_names || { on fs1 cat /etc/systemd/network/10-lab.network; fail "fs1 has lost its name server"; }
     say "$2: both restart"
     restart $n
     served_by $n new$n "after the restart"

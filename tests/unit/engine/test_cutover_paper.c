@@ -192,7 +192,58 @@ static void who_asked_by_dhcp_asks_no_more(void **state)
     (void)json_object_set_new(move, "source_routes", json_pack("[s]", "default via x#;reboot"));
     CLEANUP(mem_free) char *bad = typed(facts, "source.addresses", "fs1");
     assert_null(strstr(bad, "reboot"));
+    (void)json_object_set_new(nic, "manager", json_string("networkd"));
+    (void)json_object_set_new(move, "source_routes", json_pack("[s]", "default via 192.0.2.1"));
+    CLEANUP(mem_free) char *unit = typed(facts, "source.addresses", "fs1");
+    /* The way out is the plan's: that of the lease has gone with the address. */
+    const char *const order[] = {"ip address del 192.0.2.7/24 dev eth0\n", "DHCP=no",
+                                 "s/^DOMAINNAME=/Domains=/p", "&\\nGateway=192.0.2.1|",
+                                 "networkctl reload\n"};
+    const char *at = unit;
+    for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
+        const char *next = strstr(at, order[i]);
+        if (!next)
+            fail_msg("no \"%s\" in\n%s", order[i], at);
+        at = next;
+    }
     json_decref(facts);
+}
+
+/* Into the file as well, in the words of its manager. */
+static void routes_stand_in_the_managers_file(void **state)
+{
+    static const struct {
+        const char *manager, *whole, *other;
+    } cases[] = {
+        {"networkd",       "&\\nGateway=192.0.2.1|",
+         "printf '\\n[Route]\\nDestination=203.0.113.0/24\\nGateway=192.0.2.2\\n' >>$F\n"                                                                                    },
+        {"ifupdown",
+         "s#^[[:space:]]*address[[:space:]]+192\\.0\\.2\\.7/24$#&\\n    gateway 192.0.2.1#' $F\n", "&\\n    up ip route replace 203.0.113.0/24 via 192.0.2.2 dev eth0#' $F\n"},
+        {"NetworkManager", "device show eth0)\" ipv4.gateway '192.0.2.1'\n",
+         "device show eth0)\" +ipv4.routes '203.0.113.0/24 192.0.2.2'\n"                                                                                                     },
+        {"netplan",
+         "# write into the network file of eth0: routes: [{to: default, via: "
+         "192.0.2.1}]\n",                                                                          "routes: [{to: 203.0.113.0/24, via: 192.0.2.2}]\n"                        },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        json_t *facts = facts_of(true, "");
+        json_t *host = json_object_get(facts, "destination");
+        json_t *nic = json_array_get(json_object_get(host, "interfaces"), 0);
+        json_t *move = json_array_get(json_object_get(json_object_get(facts, "plan"), "moves"), 0);
+        (void)json_object_set_new(nic, "name", json_string("eth0"));
+        (void)json_object_set_new(nic, "manager", json_string(cases[i].manager));
+        (void)json_object_set_new(move, "routes",
+                                  json_pack("[s,s,s]", "default via 192.0.2.1",
+                                            "203.0.113.0/24 via 192.0.2.2", "x via $(reboot)"));
+        CLEANUP(mem_free) char *all = typed(facts, "destination.addresses", "new1");
+        if (!strstr(all, cases[i].whole) || !strstr(all, cases[i].other) ||
+            !strstr(all, "ip route replace 203.0.113.0/24 via 192.0.2.2 dev eth0\n"))
+            fail_msg("%s: no \"%s\" or no \"%s\" in\n%s", cases[i].manager, cases[i].whole,
+                     cases[i].other, all);
+        assert_null(strstr(all, "reboot"));
+        json_decref(facts);
+    }
 }
 
 static void without_a_plan_nothing_is_typed(void **state)
@@ -357,6 +408,7 @@ int main(void)
         cmocka_unit_test(each_stage_has_its_commands),
         cmocka_unit_test(files_of_other_managers_are_edited),
         cmocka_unit_test(who_asked_by_dhcp_asks_no_more),
+        cmocka_unit_test(routes_stand_in_the_managers_file),
         cmocka_unit_test(without_a_plan_nothing_is_typed),
         cmocka_unit_test(the_identity_is_judged_line_by_line),
         cmocka_unit_test(what_nobody_planned_is_told),
