@@ -89,9 +89,51 @@ static void protection(const json_t *a, const json_t *b, json_t *checks)
         add(checks, "firewall", "pass", "both hosts have the same firewalls and confinement", "");
 }
 
-void cutover_parity(const json_t *source, const json_t *destination, json_t *checks)
+static const json_t *card_of(const json_t *host, const json_t *mac)
+{
+    const char *want = json_string_value(mac);
+    size_t i;
+    const json_t *one;
+    json_array_foreach(json_object_get(host, "interfaces"), i, one)
+    {
+        const char *own = json_string_value(json_object_get(one, "mac"));
+        if (want && own && strcasecmp(own, want) == 0)
+            return one;
+    }
+    return NULL;
+}
+
+/* What a card may send is the network's matter up to that host, which only its people know: where
+ * it carries less, a larger MTU would lose what is large, and nothing else. */
+static void packets(const json_t *source, const json_t *destination, const json_t *moves,
+                    json_t *checks)
+{
+    size_t i;
+    const json_t *m;
+    json_array_foreach(moves, i, m)
+    {
+        const json_t *from = card_of(source, json_object_get(m, "from_mac"));
+        const json_t *to = card_of(destination, json_object_get(m, "to_mac"));
+        json_int_t a = json_integer_value(json_object_get(from, "mtu"));
+        json_int_t b = json_integer_value(json_object_get(to, "mtu"));
+        const char *name = json_string_value(json_object_get(to, "name"));
+        if (a <= 0 || b <= 0 || a == b) /* an older agent tells nothing */
+            continue;
+        CLEANUP(mem_free)
+        char *text = xasprintf("the source's card has an MTU of %lld, %.40s of the destination one "
+                               "of %lld, which stays",
+                               (long long)a, name ? name : "that", (long long)b);
+        add(checks, "mtu", "warn", text,
+            "where the network carries the source's up to the destination (ping -M do -s MTU-28), "
+            "write it into the destination's network file first");
+    }
+}
+
+void cutover_parity(const json_t *source, const json_t *destination, const json_t *moves,
+                    json_t *checks)
 {
     settings(json_object_get(source, "settings"), json_object_get(destination, "settings"), checks);
     protection(json_object_get(source, "protection"), json_object_get(destination, "protection"),
                checks);
+    packets(source, destination, moves, checks);
 }

@@ -579,7 +579,7 @@ json_t *cutover_plan(const json_t *source, const json_t *destination, const json
     plan_names(&g);
     plan_moves(&g);
     cutover_routes(source, destination, json_object_get(g.plan, "moves"), checks);
-    cutover_parity(source, destination, checks);
+    cutover_parity(source, destination, json_object_get(g.plan, "moves"), checks);
     check_shares(&g);
     check_exports(&g);
     if (!g.failed)

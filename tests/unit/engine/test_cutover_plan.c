@@ -340,7 +340,7 @@ static void what_no_stage_makes_the_same_is_told(void **state)
         json_t *checks = json_array();
         const char *said[2] = {NULL, NULL}, *text = "";
         size_t k;
-        cutover_parity(a, b, checks);
+        cutover_parity(a, b, NULL, checks);
         json_array_foreach(checks, k, one)
         {
             bool settings = strcmp(json_string_value(json_object_get(one, "id")), "settings") == 0;
@@ -358,10 +358,48 @@ static void what_no_stage_makes_the_same_is_told(void **state)
     }
 }
 
+/* Of the cards between which an address moves, and of no other. */
+static void cards_of_other_packets_are_told(void **state)
+{
+    static const struct {
+        const char *source, *destination;
+        int told;
+    } rows[] = {
+        {"'mtu':9000,", "'mtu':1500,", 1},
+        {"'mtu':1400,", "'mtu':1500,", 1},
+        {"'mtu':1500,", "'mtu':1500,", 0},
+        {"",            "'mtu':1500,", 0},
+        {"'mtu':9000,", "",            0},
+    };
+    static const char nics[] = "{'interfaces':[{%s'name':'eth0','mac':'52:54:00:00:00:0%d'},"
+                               "{'name':'eth1','mac':'52:54:00:00:00:09','mtu':%d}]}";
+    (void)state;
+    json_t *moves = read_json("[{'from_mac':'52:54:00:00:00:01','to_mac':'52:54:00:00:00:02'}]");
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        CLEANUP(mem_free) char *from = xasprintf(nics, rows[i].source, 1, 9000);
+        CLEANUP(mem_free) char *to = xasprintf(nics, rows[i].destination, 2, 1500);
+        json_t *a = read_json(from), *b = read_json(to), *checks = json_array(), *one;
+        size_t k;
+        int told = 0;
+        cutover_parity(a, b, moves, checks);
+        json_array_foreach(checks, k, one)
+        {
+            told += strcmp(json_string_value(json_object_get(one, "id")), "mtu") == 0 &&
+                    strcmp(json_string_value(json_object_get(one, "result")), "warn") == 0;
+        }
+        assert_int_equal(told, rows[i].told);
+        json_decref(checks);
+        json_decref(a);
+        json_decref(b);
+    }
+    json_decref(moves);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_no_stage_makes_the_same_is_told),
+        cmocka_unit_test(cards_of_other_packets_are_told),
         cmocka_unit_test(addresses_go_to_the_interface_in_their_network),
         cmocka_unit_test(an_address_of_its_own_may_stay),
         cmocka_unit_test(what_came_by_dhcp_is_kept_by_the_destination),
