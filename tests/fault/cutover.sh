@@ -138,13 +138,13 @@ await_note() { # HOST FILE
     until compgen -G "$found" >/dev/null; do
         n=$((n + 1))
         [ $((n % 100)) -ne 0 ] || ! job_ended "$job" || return 1
-        [ $n -lt 6000 ] || return 1
+        [ $n -lt 18000 ] || return 1
         nap 0.01
     done
 }
 # Asked in the orchestrator's host, since a stage may be over in a fifth of a second.
 await_shown() { # STAGE
-    on "$orch" sh -c 'until=$(($(date +%s) + 60)); while [ $(date +%s) -lt $until ]; do
+    on "$orch" sh -c 'until=$(($(date +%s) + 180)); while [ $(date +%s) -lt $until ]; do
         state=$(godwit cutover stages "$0" -o json 2>/dev/null | tr "{," "\n\n" | awk -v id="\"$1\"" "/\"id\":/ {mine = index(\$0, id)} mine && /\"state\":/ {print; exit}")
         case $state in *begun* | *running* | *done*) exit 0 ;; esac; sleep 0.03; done; exit 1' "$job" "$1"
 }
