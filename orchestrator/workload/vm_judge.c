@@ -366,11 +366,15 @@ static enum verdict after_migrate(const struct pair_view *p, enum verdict v, str
 }
 
 /* What the destination itself said at the end of it, its streams cut: no machine came to be there,
- * or one whose memory was not whole and that can only go away again. */
+ * or one whose memory was not whole and that can only go away again; off and not defined is one
+ * that goes away just then, for a machine is defined there before it runs. */
 static void keep_absent(const struct pair_view *p, const Godwit__Result *r)
 {
     json_t *a = body_of(r, &godwit__vm_move_answer__descriptor);
-    bool absent = is(vm_text(json_object_get(a, "sight"), "is"), "absent", "migrated", "paused");
+    const json_t *sight = json_object_get(a, "sight");
+    const char *there = vm_text(sight, "is");
+    bool absent = is(there, "absent", "migrated", "paused") ||
+                  (is(there, "off", NULL, NULL) && !vm_flag(sight, "defined"));
     (void)json_object_set_new(vm_facts_of(p), "absent_there", json_boolean(absent));
     json_decref(a);
 }

@@ -51,13 +51,15 @@ static void a_source_that_falls_has_it_back(void **state)
     static const struct {
         const char *type;
         Godwit__VmMoveSight__Is end; /* of the destination's act; then it is absent */
-        bool said;
+        bool said, defined;
     } cases[] = {
-        {"live-vsm", SIGHT(ABSENT),   true },
-        {"live-vsm", SIGHT(MIGRATED), true },
-        {"live",     SIGHT(PAUSED),   true },
-        {"live-vsm", SIGHT(RUNNING),  false},
-        {"live-vsm", SIGHT(ABSENT),   false},
+        {"live-vsm", SIGHT(ABSENT),   true,  false},
+        {"live-vsm", SIGHT(MIGRATED), true,  false},
+        {"live",     SIGHT(PAUSED),   true,  false},
+        {"live-vsm", SIGHT(OFF),      true,  false},
+        {"live-vsm", SIGHT(OFF),      false, true },
+        {"live-vsm", SIGHT(RUNNING),  false, false},
+        {"live-vsm", SIGHT(ABSENT),   false, false},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -70,10 +72,12 @@ static void a_source_that_falls_has_it_back(void **state)
         bad.how = FALLS;
         tells_nothing = !said && cases[i].end == SIGHT(ABSENT);
         tells_there = cases[i].end;
+        tells_defined = cases[i].defined;
         assert_int_equal(enter(b, "move"), 0);
         bench_run(b, agents, 300);
         tells_nothing = false;
         tells_there = 0;
+        tells_defined = false;
         assert_string_equal(state_of(b), said ? "went back" : "needs a person");
         if (said)
             check_back("it fell");

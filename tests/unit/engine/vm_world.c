@@ -17,6 +17,7 @@ struct bad bad;
 unsigned failed;
 bool tells_nothing;
 int tells_there;
+bool tells_defined;
 
 static void act_forth(const char *stage, bool source)
 {
@@ -178,6 +179,7 @@ static size_t say(const struct fake_op *op, uint8_t ret[FAKE_BODY])
     sight.is = (Godwit__VmMoveSight__Is)(op->source ? w->here : w->there);
     if (tells_there && !op->source)
         sight.is = (Godwit__VmMoveSight__Is)tells_there;
+    sight.defined = tells_defined;
     a.sight = tells_nothing ? NULL : &sight;
     if (bad.how == CANCELS && is_bad(op)) {
         a.cancelled = true;

@@ -31,6 +31,7 @@ struct bad {
 extern struct bad bad;
 extern bool tells_nothing; /* acts do not say where the machine is */
 extern int tells_there;    /* what the destination's say of it; 0: what is so */
+extern bool tells_defined; /* that its definition outlives its run there */
 extern unsigned failed;    /* how often somebody has failed */
 
 struct fake_answer agents(const struct fake_op *op, unsigned nth);
