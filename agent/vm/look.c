@@ -12,6 +12,7 @@
 #include "agent/vm/domain_xml.h"
 #include "agent/vm/image.h"
 #include "agent/vm/link.h"
+#include "agent/vm/measure.h"
 #include "agent/vm/note.h"
 #include "agent/vm/tpm.h"
 #include "agent/vm/vm.h"
@@ -211,7 +212,7 @@ static void take_rest(struct virt *v, const char *uuid, bool measure, Godwit__Vm
         m->reason = xstrdup(s.reason);
     }
     if (measure && s.is == VIRT_RUNNING && v->ops->dirty_rate)
-        m->dirty_known = v->ops->dirty_rate(v, uuid, &m->dirty_rate, &ignored) == 0;
+        m->dirty_known = measure_dirty_rate(v, uuid, &m->dirty_rate, &ignored) == 0;
     m->nvram_is_there = *m->domain->nvram && access(m->domain->nvram, R_OK) == 0;
 }
 
