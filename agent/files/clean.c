@@ -17,6 +17,7 @@
 #include "agent/store/beneath.h"
 #include "agent/store/dents.h"
 #include "agent/store/failures.h"
+#include "agent/store/leftover.h"
 #include "agent/store/pairname.h"
 #include "agent/transfer/temp.h"
 #include "common/base/cleanup.h"
@@ -45,14 +46,15 @@ static bool is_folder(const struct cleaning *c, int fd, const struct dents_entry
 static int clean_entry(struct cleaning *c, struct crew *crew, int fd, const char *rel, size_t len,
                        const struct dents_entry *e)
 {
-    if (is_folder(c, fd, e))
-        return crew_push(crew, rel, len, e->name, e->len);
+    uint64_t removed = 0;
     if (!pair_is_temp(c->token, e->name, e->len))
-        return 0;
-    if (unlinkat(fd, e->name, 0) == 0)
-        atomic_fetch_add(&c->deleted, 1);
-    else if (errno != ENOENT)
-        failures_add(c->failures, errno, "remove", rel, len);
+        return is_folder(c, fd, e) ? crew_push(crew, rel, len, e->name, e->len) : 0;
+    int rc = leftover_remove(fd, e->name, &removed);
+    atomic_fetch_add(&c->deleted, removed);
+    if (rc == -EBUSY) /* not ours: a folder as any other */
+        return is_folder(c, fd, e) ? crew_push(crew, rel, len, e->name, e->len) : 0;
+    if (rc < 0 && rc != -ENOENT)
+        failures_add(c->failures, -rc, "remove", rel, len);
     return 0;
 }
 

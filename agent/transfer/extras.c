@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "agent/store/aside.h"
+#include "agent/store/leftover.h"
 #include "agent/transfer/compare_priv.h"
 #include "agent/transfer/receiver_priv.h"
 #include "common/base/cleanup.h"
@@ -160,13 +161,14 @@ int extras_find(struct rlane *l, bool complete)
     if (!dir)
         return 0;
     int rc = 0;
+    uint64_t gone = 0;
     const struct spot at = {l, dirfd(dir), l->at.path, l->at.len, 0};
     for (const struct dirent *e; rc == 0 && (e = readdir(dir)) != NULL;) {
         if (is_dots(e->d_name))
             continue;
         if (pair_is_temp(l->r->token, e->d_name, strlen(e->d_name))) {
             if (complete && !o->dry_run && !o->only_failed && !temp_wanted(l, e->d_name))
-                (void)unlinkat(l->at.fd, e->d_name, 0);
+                (void)leftover_remove(l->at.fd, e->d_name, &gone);
         } else if (want && !compare_names(&l->compare, e->d_name, strlen(e->d_name))) {
             rc = extra_found(&at, e->d_name, is_folder(at.fd, e));
         }

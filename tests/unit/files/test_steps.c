@@ -326,15 +326,20 @@ static void cleaning_takes_only_the_pairs_own(void **state)
     (void)state;
     static const char pair[] = "0123456789abcdef.2";
     char token[PAIR_TOKEN_LEN + 1], other[PAIR_TOKEN_LEN + 1], mine[PAIR_TEMP_MAX],
-        theirs[PAIR_TEMP_MAX];
+        filled[PAIR_TEMP_MAX], theirs[PAIR_TEMP_MAX];
     pair_token(pair, token);
     pair_token("0123456789abcdef.3", other);
     pair_temp_name(token, 17, mine);
+    pair_temp_name(token, 18, filled);
     pair_temp_name(other, 17, theirs);
     folder("clean/sub");
     char *a = xasprintf("clean/sub/%s", mine), *b = xasprintf("clean/sub/%s", theirs),
          *c = xasprintf("clean/%sx", mine), *path = xasprintf("%s/clean", top),
-         *dir = xasprintf("%s/catalogue", top), *db = pair_catalogue_path(top, pair);
+         *dir = xasprintf("%s/catalogue", top), *db = pair_catalogue_path(top, pair),
+         *d = xasprintf("clean/%s", filled), *e = xasprintf("clean/%s/f", filled);
+    folder(d);
+    assert_int_equal(fchmodat(root, d, 0700, 0), 0); /* as it is while it is filled */
+    file(e, 1);
     file(a, 1);
     file(b, 1);
     file(c, 1);
@@ -352,7 +357,7 @@ static void cleaning_takes_only_the_pairs_own(void **state)
         struct step_result r;
         run(files_clean, &o.base, &r);
         assert_int_equal(r.status, STEP_DONE);
-        assert_int_equal(r.counters.deleted, i == 0);
+        assert_int_equal(r.counters.deleted, i == 0 ? 3 : 0);
         step_result_done(&r);
     }
     assert_int_equal(faccessat(root, a, F_OK, 0), -1);
@@ -361,7 +366,8 @@ static void cleaning_takes_only_the_pairs_own(void **state)
     assert_int_equal(access(db, F_OK), -1);
     assert_int_equal(access(failed, F_OK), -1);
     assert_int_equal(access(sent, F_OK), -1);
-    char *all[] = {a, b, c, path, dir, db, failed, sent};
+    assert_int_equal(faccessat(root, d, F_OK, 0), -1);
+    char *all[] = {a, b, c, d, e, path, dir, db, failed, sent};
     for (size_t i = 0; i < ARRAY_SIZE(all); i++)
         free(all[i]);
 }
