@@ -2,14 +2,18 @@
  * temporary names, so that a power cut leaves no short file under a final one. Under durable.c's
  * flush lock, but for what a lane asks beforehand. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/magic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "agent/store/leftover.h"
 #include "agent/transfer/receiver_priv.h"
 #include "common/base/cleanup.h"
+#include "common/base/fault_point.h"
 #include "common/base/mem.h"
 
 bool naming_waits(int folder_fd)
@@ -18,6 +22,15 @@ bool naming_waits(int folder_fd)
     if (fstatfs(folder_fd, &st) < 0)
         return true;
     return st.f_type != TMPFS_MAGIC && st.f_type != RAMFS_MAGIC; /* nothing of them is left */
+}
+
+bool naming_can_fill(int folder_fd)
+{
+    struct statfs st;
+    if (fstatfs(folder_fd, &st) < 0)
+        return false;
+    return st.f_type == TMPFS_MAGIC || st.f_type == EXT4_SUPER_MAGIC ||
+           st.f_type == XFS_SUPER_MAGIC || st.f_type == BTRFS_SUPER_MAGIC;
 }
 
 bool naming_is_ours(struct receiver *r, uint64_t number)
@@ -69,12 +82,128 @@ static int name_one(struct receiver *r, const struct at *at, const struct placed
 static void not_named(struct receiver *r, struct placed *p, struct placed_row *row,
                       const struct failure *f)
 {
-    p->files--;
+    bool file = S_ISREG(row->entry.mode);
+    p->files -= file;
     p->entries--;
-    p->bytes -= row->entry.size;
+    p->bytes -= file ? row->entry.size : 0;
     row->temp = ROW_VOID;
     receiver_failed_later(r, f);
 }
+
+/* ── a folder ── */
+
+/* Its parent's path, which ends where its name begins. */
+static size_t parent_len(struct bytes folder)
+{
+    const char *slash = memrchr(folder.p, '/', folder.n);
+    return slash ? (size_t)(slash - folder.p) : 0;
+}
+
+char *naming_folder_temp(struct receiver *r, struct bytes folder, uint64_t number, size_t *retlen)
+{
+    char temp[PAIR_TEMP_MAX];
+    size_t len = parent_len(folder);
+    temp_small(r->token, number, temp);
+    char *path = xasprintf("%.*s%s%s", (int)len, folder.p, len ? "/" : "", temp);
+    *retlen = strlen(path);
+    return path;
+}
+
+/* Whoever owns the folder above may have put another one there. */
+static int is_ours(int dir, const char *name, int flags, uint64_t ino)
+{
+    struct stat st;
+    if (fstatat(dir, name, &st, flags | AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    return S_ISDIR(st.st_mode) && st.st_ino == ino ? 0 : -ESTALE;
+}
+
+static int folder_rename(struct receiver *r, struct bytes folder, const struct placed_row *row)
+{
+    char temp[PAIR_TEMP_MAX], name[NAME_BYTES_MAX + 1];
+    bool made = false;
+    size_t len = parent_len(folder), skip = len ? len + 1 : 0;
+    CLEANUP(fd_close) int parent = place_open_folder(r, folder.p, len, false, &made);
+    if (parent < 0)
+        return parent;
+    temp_small(r->token, row->temp, temp);
+    memcpy(name, folder.p + skip, folder.n - skip);
+    name[folder.n - skip] = '\0';
+    if (renameat2(parent, temp, parent, name, RENAME_NOREPLACE) < 0)
+        return -errno;
+    return is_ours(parent, name, 0, row->entry.ino);
+}
+
+void naming_folder_drop(struct receiver *r, struct bytes folder, uint64_t number)
+{
+    char temp[PAIR_TEMP_MAX];
+    bool made = false;
+    uint64_t removed = 0;
+    CLEANUP(fd_close)
+    int parent = place_open_folder(r, folder.p, parent_len(folder), false, &made);
+    temp_small(r->token, number, temp);
+    if (parent >= 0)
+        (void)leftover_remove(parent, temp, &removed);
+}
+
+/* What is in the folder that has no name yet goes to the one that has it. What is there already
+ * came another way: a later row of the same folder. */
+static int merge_one(struct receiver *r, int from, int to, const char *name)
+{
+    struct stat st;
+    int rc = to < 0 ? to : place_rename_to(r, from, name, to, name);
+    return rc == -ENOENT && fstatat(to, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : rc;
+}
+
+/* Another lane came to it by its path, or this file system cannot rename so: one by one, by the
+ * rows that follow. */
+static void folder_merge(struct receiver *r, struct placed *p, struct cursor c, struct bytes folder,
+                         const struct placed_row *of)
+{
+    struct placed_row row;
+    bool made = false;
+    size_t len = 0;
+    CLEANUP(mem_free) char *temp = naming_folder_temp(r, folder, of->temp, &len);
+    CLEANUP(fd_close) int from = place_open_folder(r, temp, len, false, &made);
+    CLEANUP(fd_close)
+    int to = from < 0 ? from : is_ours(from, "", AT_EMPTY_PATH, of->entry.ino);
+    if (to == 0)
+        to = place_open_folder(r, folder.p, folder.n, true, &made);
+    for (uint8_t *head; cursor_left(&c) > 0; memcpy(head, &row, sizeof row)) {
+        char text[NAME_BYTES_MAX + 1];
+        head = p->rows.data + (c.at - p->rows.data);
+        memcpy(&row, cursor_bytes(&c, sizeof row), sizeof row);
+        const char *path = cursor_bytes(&c, row.folder_len);
+        const char *name = cursor_bytes(&c, row.name_len);
+        bool other = row.folder_len != folder.n || memcmp(path, folder.p, folder.n) != 0;
+        if (other || row.temp || row.name_len == 0 ||
+            S_ISDIR(row.entry.mode)) /* those come alone */
+            continue;
+        memcpy(text, name, row.name_len);
+        text[row.name_len] = '\0';
+        int rc = merge_one(r, from, to, text);
+        struct failure f = {path, name, row.folder_len, row.name_len, -rc, "rename"};
+        if (rc < 0)
+            not_named(r, p, &row, &f);
+    }
+    naming_folder_drop(r, folder, of->temp);
+}
+
+void naming_folder(struct receiver *r, struct placed *p, size_t at)
+{
+    struct cursor c = cursor_of(p->rows.data + at, p->rows.len - at);
+    struct placed_row row;
+    memcpy(&row, cursor_bytes(&c, sizeof row), sizeof row);
+    struct bytes folder = {cursor_bytes(&c, row.folder_len), row.folder_len};
+    int rc = folder_rename(r, folder, &row);
+    FAULT_POINT("folder-named");
+    if (rc < 0)
+        folder_merge(r, p, c, folder, &row);
+    row.temp = ROW_VOID;
+    memcpy(p->rows.data + at, &row, sizeof row);
+}
+
+/* ── all ── */
 
 void naming_give(struct receiver *r, struct placed *p)
 {
@@ -86,8 +215,12 @@ void naming_give(struct receiver *r, struct placed *p)
         memcpy(&row, cursor_bytes(&c, sizeof row), sizeof row);
         const char *folder = cursor_bytes(&c, row.folder_len);
         const char *name = cursor_bytes(&c, row.name_len);
-        if (!row.temp)
+        if (!row.temp || row.temp == ROW_VOID)
             continue;
+        if (row.name_len == 0) {
+            naming_folder(r, p, (size_t)(head - p->rows.data));
+            continue;
+        }
         at_enter(r, &at, folder, row.folder_len);
         int rc = name_one(r, &at, &row, name);
         struct failure f = {folder, name, row.folder_len, row.name_len, -rc, "rename"};
@@ -113,6 +246,10 @@ void naming_drop(struct receiver *r, struct placed *p)
         (void)cursor_bytes(&c, row.name_len);
         if (!row.temp || row.temp == ROW_VOID)
             continue;
+        if (row.name_len == 0) {
+            naming_folder_drop(r, (struct bytes){folder, row.folder_len}, row.temp);
+            continue;
+        }
         at_enter(r, &at, folder, row.folder_len);
         temp_small(r->token, row.temp, temp);
         if (at.fd >= 0)

@@ -72,28 +72,34 @@ static int folder_give_way(const struct receiver *r, int folder_fd, const char *
     return errno == EEXIST ? -ENOTEMPTY : -errno;
 }
 
-static int rename_over(const struct receiver *r, int folder_fd, const char *temp, const char *name)
+static int rename_over(const struct receiver *r, int from, const char *temp, int to,
+                       const char *name)
 {
-    if (renameat(folder_fd, temp, folder_fd, name) == 0)
+    if (renameat(from, temp, to, name) == 0)
         return 0;
     if (errno == EPERM && r->privileged) {
-        (void)attrs_unlock(folder_fd, name);
-        if (renameat(folder_fd, temp, folder_fd, name) == 0)
+        (void)attrs_unlock(to, name);
+        if (renameat(from, temp, to, name) == 0)
             return 0;
     }
     if (errno != EISDIR && errno != ENOTEMPTY && errno != EEXIST)
         return -errno;
-    int rc = folder_give_way(r, folder_fd, name);
+    int rc = folder_give_way(r, to, name);
     if (rc < 0)
         return rc;
-    return renameat(folder_fd, temp, folder_fd, name) == 0 ? 0 : -errno;
+    return renameat(from, temp, to, name) == 0 ? 0 : -errno;
+}
+
+int place_rename_to(const struct receiver *r, int from, const char *temp, int to, const char *name)
+{
+    int rc = rename_over(r, from, temp, to, name);
+    FAULT_POINT("renamed");
+    return rc;
 }
 
 int place_rename(const struct receiver *r, int folder_fd, const char *temp, const char *name)
 {
-    int rc = rename_over(r, folder_fd, temp, name);
-    FAULT_POINT("renamed");
-    return rc;
+    return place_rename_to(r, folder_fd, temp, folder_fd, name);
 }
 
 /* ── regular files ── */
@@ -177,17 +183,9 @@ static int set_meta(struct rlane *l, int fd, const struct batch_entry *e, bool p
     return 0;
 }
 
-static int file_make(struct rlane *l, const struct batch_entry *e, const struct content *k,
-                     const char *temp, const char **retwhat)
+static int file_fill(struct rlane *l, int fd, const struct batch_entry *e, const struct content *k,
+                     const char **retwhat)
 {
-    bool plain = is_plain(l, e);
-    CLEANUP(fd_close)
-    int fd = openat(l->at.fd, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                    plain ? e->meta.mode & 0777U : 0600U);
-    *retwhat = "create";
-    if (fd < 0)
-        return -errno;
-    FAULT_POINT("temp-made");
     *retwhat = "write";
     attrs_set_early(fd, e->xattrs.p, e->xattrs.n);
     int rc = content_write(fd, k, e->meta.size);
@@ -195,36 +193,80 @@ static int file_make(struct rlane *l, const struct batch_entry *e, const struct 
         return rc;
     FAULT_POINT("content-written");
     *retwhat = "metadata";
-    return set_meta(l, fd, e, plain);
+    rc = set_meta(l, fd, e, is_plain(l, e));
+    FAULT_POINT("metadata-set");
+    return rc;
+}
+
+/* -errno: nothing of it is left under that name. */
+static int file_make(struct rlane *l, const struct batch_entry *e, const struct content *k,
+                     const char *name, const char **retwhat)
+{
+    CLEANUP(fd_close)
+    int fd = openat(l->at.fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                    is_plain(l, e) ? e->meta.mode & 0777U : 0600U);
+    *retwhat = "create";
+    if (fd < 0)
+        return -errno;
+    FAULT_POINT("temp-made");
+    int rc = file_fill(l, fd, e, k, retwhat);
+    if (rc < 0)
+        (void)unlinkat(l->at.fd, name, 0);
+    return rc;
+}
+
+/* Under a temporary name, then its own; on a disk that comes after the next sync, and *rettemp is
+ * the temporary one's number. */
+static int file_rename(struct rlane *l, const struct batch_entry *e, const struct content *k,
+                       const char *name, uint64_t *rettemp, const char **retwhat)
+{
+    char temp[PAIR_TEMP_MAX];
+    uint64_t number = atomic_fetch_add(&l->r->temp_number, 1);
+    bool later = l->at.later && !l->at.fresh;
+    temp_small(l->r->token, number, temp);
+    int rc = file_make(l, e, k, temp, retwhat);
+    if (rc < 0)
+        return rc;
+    *retwhat = "rename";
+    rc = later ? naming_room(l, l->at.len, e->name.n) : place_rename(l->r, l->at.fd, temp, name);
+    if (rc < 0)
+        (void)unlinkat(l->at.fd, temp, 0);
+    else if (later)
+        *rettemp = number | ROW_WAITS;
+    return rc;
+}
+
+/* In a folder that has no name yet a file has its own at once, unless another has it: two names may
+ * be one at the destination. */
+static int file_put(struct rlane *l, const struct batch_entry *e, const struct content *k,
+                    const char *name, uint64_t *rettemp, const char **retwhat)
+{
+    int rc = l->at.fresh ? file_make(l, e, k, name, retwhat) : -EEXIST;
+    return rc == -EEXIST ? file_rename(l, e, k, name, rettemp, retwhat) : rc;
 }
 
 static int place_file(struct rlane *l, const struct batch_entry *e, struct cursor *c, char *name,
                       const char **retwhat)
 {
-    char temp[PAIR_TEMP_MAX];
     struct content k;
+    uint64_t temp = 0;
     *retwhat = "digest";
     int rc = content_check(l, e, c, &k);
     if (rc < 0)
         return rc;
     FAULT_POINT("digest-checked");
-    uint64_t number = atomic_fetch_add(&l->r->temp_number, 1);
-    temp_small(l->r->token, number, temp);
-    rc = file_make(l, e, &k, temp, retwhat);
-    if (rc == 0) {
-        FAULT_POINT("metadata-set");
-        *retwhat = "rename";
-        rc = l->at.later ? naming_room(l, l->at.len, e->name.n)
-                         : place_rename(l->r, l->at.fd, temp, name);
-    }
+    rc = file_put(l, e, &k, name, &temp, retwhat);
     if (rc == 0)
         rc = place_spool_late(l->r, (struct bytes){l->at.path, l->at.len}, e->name, &e->meta,
                               e->xattrs);
-    if (rc < 0) {
-        (void)unlinkat(l->at.fd, temp, 0);
-        return rc;
+    if (rc < 0 && temp) {
+        char text[PAIR_TEMP_MAX];
+        temp_small(l->r->token, temp, text);
+        (void)unlinkat(l->at.fd, text, 0);
     }
-    l->placed.temp = l->at.later ? number | ROW_WAITS : 0;
+    if (rc < 0)
+        return rc;
+    l->placed.temp = temp;
     l->placed.files++;
     l->placed.bytes += e->meta.size;
     l->placed.content += e->meta.size;
@@ -394,7 +436,11 @@ static int batch_folder(struct rlane *l, struct cursor *c)
     int rc = batch_head_get(c, &h);
     if (rc < 0)
         return rc;
-    rc = place_enter(l, h.folder, true);
+    rc = 1;
+    if ((h.flags & BATCH_FRESH) && cursor_left(c) > 0 && *c->at == BATCH_FILE)
+        rc = place_fresh_enter(l, h.folder);
+    if (rc == 1)
+        rc = place_enter(l, h.folder, true);
     if (rc < 0) {
         rc = folder_failed(l, h.folder, rc);
         return rc < 0 ? rc : 1;
@@ -411,6 +457,8 @@ static int batch_one(struct rlane *l, struct cursor *c, bool lost)
     struct batch_entry e;
     const char *what = "write";
     int rc = batch_entry_get(c, &e);
+    if (rc == 0 && l->at.fresh)
+        rc = place_fresh_room(l, e.name.n);
     if (rc < 0)
         return rc;
     if (!lost) {

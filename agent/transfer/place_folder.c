@@ -75,6 +75,8 @@ bool place_inherits(int folder_fd)
 
 void place_leave(struct rlane *l)
 {
+    if (l->at.fresh)
+        place_fresh_leave(l);
     if (l->at.fd >= 0)
         (void)fd_close(l->at.fd);
     l->at.fd = -1;
@@ -82,17 +84,25 @@ void place_leave(struct rlane *l)
     l->at.path = NULL;
 }
 
+bool place_is_at(const struct rlane *l, struct bytes folder)
+{
+    return l->at.fd >= 0 && l->at.len == folder.n && memcmp(l->at.path, folder.p, folder.n) == 0;
+}
+
 int place_enter(struct rlane *l, struct bytes folder, bool make)
 {
-    if (l->at.fd >= 0 && l->at.len == folder.n && memcmp(l->at.path, folder.p, folder.n) == 0)
+    if (place_is_at(l, folder))
         return 0;
     place_leave(l);
     bool made = false;
     touched_enter(l->r->touched);
     int fd = place_open_folder(l->r, folder.p, folder.n, make, &made);
     touched_entered(l->r->touched, fd < 0 || l->r->fresh ? NULL : folder.p, folder.n);
-    if (fd < 0)
-        return fd;
+    return fd < 0 ? fd : place_entered(l, folder, fd, made);
+}
+
+int place_entered(struct rlane *l, struct bytes folder, int fd, bool made)
+{
     struct stat st;
     int rc = fstat(fd, &st) == 0 ? written_note(l->r, fd, st.st_dev) : -errno;
     if (rc < 0) {

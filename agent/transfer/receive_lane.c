@@ -8,6 +8,7 @@
 #include "agent/transfer/compress.h"
 #include "agent/transfer/look.h"
 #include "agent/transfer/receiver_priv.h"
+#include "common/base/clock.h"
 #include "common/base/fault_point.h"
 #include "common/base/mem.h"
 
@@ -142,6 +143,14 @@ static void merge(struct rlane *l)
     l->found = 0;
 }
 
+/* What the lane has placed may become durable, unless it is in a folder that it fills still. */
+static int hand_over(struct rlane *l, bool leave)
+{
+    if (l->at.fresh && (leave || place_fresh_over(l)))
+        place_leave(l);
+    return l->at.fresh || placed_is_empty(&l->placed) ? 0 : durable_note(l);
+}
+
 static int record_in(struct rlane *l, const struct lane_record *rec)
 {
     struct cursor c = cursor_of(rec->data, rec->len);
@@ -153,12 +162,14 @@ static int record_in(struct rlane *l, const struct lane_record *rec)
         c = cursor_of(l->raw, len);
     }
     FAULT_POINT("record-in");
-    int rc = record_do(l, rec->type, &c);
+    int rc = l->at.fresh && rec->type != REC_BATCH ? hand_over(l, true) : 0;
+    if (placed_is_empty(&l->placed))
+        l->held_ms = clock_mono_ms();
+    if (rc == 0)
+        rc = record_do(l, rec->type, &c);
     merge(l);
-    if (!placed_is_empty(&l->placed)) {
-        int rc2 = durable_note(l);
-        rc = rc < 0 ? rc : rc2;
-    }
+    int rc2 = hand_over(l, false);
+    rc = rc < 0 ? rc : rc2;
     return rc < 0 ? rc : grant(l, rec->len);
 }
 
@@ -178,6 +189,8 @@ static int lane_loop(struct rlane *l)
             rc = lane_receive(l->lane, TICK_MS, &rec);
         if (rc == 1)
             rc = record_in(l, &rec);
+        else if (rc == 0)
+            rc = hand_over(l, true);
     }
     return rc;
 }
@@ -204,6 +217,7 @@ void *receive_lane_run(void *arg)
     l->whole = xmalloc(BATCH_FILE_MAX);
     l->piece_hash = XXH3_createState();
     (void)lane_loop(l);
+    (void)hand_over(l, true);
     (void)say_stop(l);
     merge(l);
     lane_abort(l->lane);

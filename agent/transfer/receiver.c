@@ -237,6 +237,7 @@ static int places_open(struct receiver *r, struct fault *reterr)
     if (fstat(r->root, &st) == 0)
         r->root_dev = st.st_dev;
     r->root_later = naming_waits(r->root);
+    r->can_fill = naming_can_fill(r->root);
     r->can_share = !s->options.dry_run && extents_can_share(r->root);
     CLEANUP(mem_free) char *path = pair_catalogue_path(env->state_dir, s->pair);
     char *slash = strrchr(path, '/');

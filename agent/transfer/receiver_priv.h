@@ -28,7 +28,8 @@
 
 struct receiver;
 
-/* In struct placed's rows, with the bytes of folder and name behind it. */
+/* In struct placed's rows, with the bytes of folder and name behind it. Without a name, but with a
+ * temp: the folder is a new one that gets its name, and the rows of its files follow. */
 struct placed_row {
     uint32_t folder_len, name_len;
     uint64_t temp; /* number of the temporary name that the file has still; 0: it has its own */
@@ -83,10 +84,12 @@ struct incoming {
 struct place_folder {
     char *path;
     size_t len;
-    int fd;        /* -1: none */
-    bool inherits; /* a new entry may get an ACL or a group from it */
-    bool later;    /* files get their names once they are on the disk: naming.c */
-    bool made;     /* when the lane entered it */
+    int fd;         /* -1: none */
+    bool inherits;  /* a new entry may get an ACL or a group from it */
+    bool later;     /* files get their names once they are on the disk: naming.c */
+    bool made;      /* when the lane entered it */
+    uint64_t fresh; /* the temporary name that it has still, as in a row's temp; 0: its own */
+    size_t row_at;  /* then: its row in the lane's placed */
 };
 
 /* The folder whose listing a lane compares: names seen, what is kept. */
@@ -126,7 +129,8 @@ struct rlane {
     struct rows firsts, laters; /* of hard-linked files, at the end */
     struct rows bases;          /* of files that others share blocks with */
     struct placed placed;
-    unsigned lost; /* bits of meta_loss, of the entry in hand */
+    int64_t held_ms; /* since when there may be something in placed */
+    unsigned lost;   /* bits of meta_loss, of the entry in hand */
     uint64_t found;
     struct counters delta; /* merged into the receiver's after each record */
     struct buf out;
@@ -157,6 +161,7 @@ struct receiver {
     bool root_history; /* there is something to lose */
     atomic_bool root_empty;
     bool root_later; /* as of struct place_folder */
+    bool can_fill;   /* new folders may get their names when they are full: place_fresh.c */
     bool can_share;  /* files there can share blocks */
     char token[PAIR_TOKEN_LEN + 1];
     char *scratch; /* folder for spools */
@@ -222,9 +227,20 @@ int receive_lane_reply(struct rlane *l, uint8_t type);
 
 /* place_folder.c */
 int place_enter(struct rlane *l, struct bytes folder, bool make);
+int place_entered(struct rlane *l, struct bytes folder, int fd, bool made); /* owns fd */
+bool place_is_at(const struct rlane *l, struct bytes folder);
 void place_leave(struct rlane *l);
 int place_open_folder(struct receiver *r, const char *path, size_t len, bool make, bool *retmade);
 bool place_inherits(int folder_fd);
+
+/* place_fresh.c */
+/* 1: not there; to be entered as any other. Until place_leave() nobody else knows of the folder,
+ * and what the lane has placed is not handed over. */
+int place_fresh_enter(struct rlane *l, struct bytes folder);
+/* There is room for one more row, or the folder is left and entered by its name. */
+int place_fresh_room(struct rlane *l, size_t name_len);
+bool place_fresh_over(const struct rlane *l); /* it is to be left, for what is in it has to go on */
+void place_fresh_leave(struct rlane *l);      /* for place_leave() */
 
 /* place.c */
 int place_batch(struct rlane *l, struct cursor *c);
@@ -234,6 +250,7 @@ void place_note_losses(struct rlane *l, struct bytes folder, struct bytes name);
 /* Gives temp its name; what has that name now goes, but for a folder with entries, which goes only
  * when extras may be deleted: -ENOTEMPTY. */
 int place_rename(const struct receiver *r, int folder_fd, const char *temp, const char *name);
+int place_rename_to(const struct receiver *r, int from, const char *temp, int to, const char *name);
 
 /* place_spool.c */
 int place_spool_folder(struct receiver *r, struct bytes folder, const struct meta *m,
@@ -320,12 +337,20 @@ int durable_step(struct receiver *r);
 /* naming.c */
 bool naming_waits(
     int folder_fd); /* is that file system one that a power cut leaves something of? */
+/* Does a folder keep its inode's number when it is renamed there, and can a rename spare what has
+ * the name? Not so on some of FUSE, on NFS and others. */
+bool naming_can_fill(int folder_fd);
 /* Was this number given to a small file in this life of the run? */
 bool naming_is_ours(struct receiver *r, uint64_t number);
 /* There is room for one more row with a temporary name, or the rows are handed over. */
 int naming_room(struct rlane *l, size_t folder_len, size_t name_len);
 void naming_give(struct receiver *r, struct placed *p); /* what was synced */
 void naming_drop(struct receiver *r, struct placed *p); /* it could not be: its files go */
+/* The new folder whose row is at that place of p's rows. */
+void naming_folder(struct receiver *r, struct placed *p, size_t at);
+void naming_folder_drop(struct receiver *r, struct bytes folder, uint64_t number); /* with all */
+/* The path of folder's temporary name, which is beside its own; malloc'd. */
+char *naming_folder_temp(struct receiver *r, struct bytes folder, uint64_t number, size_t *retlen);
 
 /* written.c */
 int written_note(struct receiver *r, int fd, uint64_t dev); /* that folder will be written to */

@@ -45,6 +45,13 @@ dst step-ended 2
 dst result-stored 2    short
 dst acknowledged 2
 "
+# Into an empty destination, where new folders are filled under temporary names.
+fresh_points="
+dst content-written 60 short
+dst folder-named 3     short
+dst flush-begun 1
+dst synced 1
+"
 # The same with --delta, over older copies of the large files.
 delta_points="
 src piece-offered 3    short
@@ -112,15 +119,16 @@ END
 n=0
 dies_at() { # SIDE POINT TIMES [OPTION…]
     local side=$1 point=$2 times=$3 job=p$((++n)) dst=$work/to$n how=${4:-}
-    mkdir -p "$dst/extra" && echo x >"$dst/extra/file" # not fresh: it is listed and compared
+    [ "$how" = fresh ] || { mkdir -p "$dst/extra" && echo x >"$dst/extra/file"; } # it is listed and compared
     [ "$how" != --delta ] || older "$dst"
     arm "$side" "$point" "$times"
-    job_start "$job" "$src" "$dst" --delete ${how:+"$how"}
+    if [ "$how" = --delta ]; then set -- --delta; else set --; fi
+    job_start "$job" "$src" "$dst" --delete "$@"
     job_end "$job" 60 done
     ! armed "$side" || fail "$side never came to $point for the $times. time"
     same "$src" "$dst"
     no_temporaries "$dst"
-    passed "$side dies at $point${how:+ with $how} (sent again: $(report "$job" .totals.again_bytes) bytes)"
+    passed "$side dies at $point${how:+, $how} (sent again: $(report "$job" .totals.again_bytes) bytes)"
     rm -rf "$dst"
     until_true 30 "both are online" is_online src
     until_true 30 "both are online" is_online dst
@@ -194,6 +202,7 @@ each_of() { # POINTS [OPTION]
     done <<<"$1"
 }
 each_of "$points"
+each_of "$fresh_points" fresh
 each_of "$delta_points" --delta
 while read -r side point times form; do
     [ -n "$side" ] || continue
@@ -214,7 +223,7 @@ done <<<"$direct_points"
 
 # No point of a file's journey is without a case here; other workloads have tests of their own.
 for point in $(grep -hoE 'FAULT_POINT\("[^"]*' "$top"/agent/*.c "$top"/agent/{transfer,pull}/*.c | cut -d'"' -f2 | sort -u); do
-    grep -qE "^(src|dst|[a-z0-9]+ (agents|pull)) $point " <<<"$points$delta_points$renamed_points$shared_points$direct_points" && continue
+    grep -qE "^(src|dst|[a-z0-9]+ (agents|pull)) $point " <<<"$points$fresh_points$delta_points$renamed_points$shared_points$direct_points" && continue
     show "there is no case for the point $point"
     ! long || fail "there is no case for the point $point"
 done

@@ -33,7 +33,8 @@ none_lies() { # SRC DST
 import os, sys
 src, dst = sys.argv[1:3]
 whole = 0
-for folder, _, names in os.walk(dst):
+for folder, folders, names in os.walk(dst):
+    folders[:] = [f for f in folders if not f.startswith(".godwit-")] # not named yet
     for name in names:
         at = os.path.join(folder, name)
         if name.startswith(".godwit-") or os.path.islink(at) or not os.path.isfile(at):

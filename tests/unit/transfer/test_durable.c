@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "agent/store/meta.h"
+#include "agent/store/pairname.h"
 #include "agent/transfer/digest.h"
 #include "agent/transfer/record.h"
 #include "common/base/mem.h"
@@ -26,12 +27,13 @@
 
 static ino_t seen[SEEN_MAX]; /* inodes of regular files that a sync began after */
 static size_t nseen;
-static unsigned syncs, named, early;
-static dev_t broken; /* this file system cannot be synced */
+static unsigned syncs, named, early, filling; /* filling: folders without their name yet */
+static dev_t broken;                          /* this file system cannot be synced */
 static bool grounds_ready;
 #define BELOW 140U
 static dev_t synced[2 * BELOW];
 static size_t nsynced;
+static bool swap;  /* … takes away what is being filled, and puts a folder of its own there */
 static bool spoil; /* each sync puts a folder with an entry where "f7" is to go */
 
 static bool was_seen(ino_t ino)
@@ -52,7 +54,9 @@ static bool was_synced(dev_t dev)
 
 static int look(const char *path, const struct stat *st, int type, struct FTW *at)
 {
-    bool temp = strncmp(path + at->base, ".godwit-", 8) == 0;
+    bool temp = strstr(path, "/.godwit-") != NULL; /* it, or a folder on the way to it */
+    (void)at;
+    filling += temp && type == FTW_D;
     /* Larger ones are synced by themselves. */
     if (type != FTW_F || !S_ISREG(st->st_mode) || st->st_size > (64 << 20))
         return 0;
@@ -76,6 +80,15 @@ int __wrap_syncfs(int fd)
     if (nsynced < ARRAY_SIZE(synced) && !was_synced(st.st_dev))
         synced[nsynced++] = st.st_dev;
     (void)nftw(destination, look, 16, FTW_PHYS);
+    if (swap) {
+        char *script = xasprintf("cd '%s' && for t in .godwit-*; do mv $t taken$t && mkdir $t && "
+                                 "echo mine >$t/f0; done",
+                                 destination);
+        const char *const argv[] = {"sh", "-c", script, NULL};
+        (void)trees_run(argv);
+        free(script);
+        swap = false;
+    }
     if (spoil) {
         make_dir(destination, "sub");
         make_dir(destination, "sub/f7");
@@ -86,9 +99,9 @@ int __wrap_syncfs(int fd)
 
 static int setup(void **state_)
 {
-    nseen = nsynced = syncs = named = early = 0;
+    nseen = nsynced = syncs = named = early = filling = 0;
     broken = 0;
-    spoil = false;
+    spoil = swap = false;
     return trees_setup(state_);
 }
 
@@ -96,6 +109,19 @@ static bool on_disk(void)
 {
     struct statfs st;
     return statfs(base, &st) == 0 && st.f_type != 0x01021994; /* tmpfs */
+}
+
+/* Folders that nobody comes to but the lane that has their files. */
+static void make_leaves(void)
+{
+    for (unsigned i = 0; i < 40; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof name, "leaf%u", i / 10);
+        if (i % 10 == 0)
+            make_dir(source, name);
+        (void)snprintf(name, sizeof name, "leaf%u/f%u", i / 10, i);
+        put_random(name, 100 + i, i);
+    }
 }
 
 static void a_name_comes_after_the_content(void **state_)
@@ -107,10 +133,12 @@ static void a_name_comes_after_the_content(void **state_)
     }
     struct both b;
     make_tree();
+    make_leaves();
     transfer(&b, NULL);
     assert_done(&b);
     assert_same_trees();
     assert_true(syncs >= 2);
+    assert_true(filling > 0);
     (void)nftw(destination, look, 16, FTW_PHYS);
     assert_true(named > 1500);
     assert_int_equal(early, 0);
@@ -154,6 +182,87 @@ static void a_late_name_that_is_taken_costs_that_file(void **state_)
     assert_done(&b);
     assert_int_equal(b.received.counters.files, 1);
     assert_same_trees();
+}
+
+/* Who owns the destination's folder puts one of his own in the place of one that is being filled:
+ * nothing of his counts as what came. */
+static void a_folder_swapped_while_filled_is_not_ours(void **state_)
+{
+    (void)state_;
+    if (!on_disk()) {
+        print_message("skipped: names wait for a sync on a disk only, and TMPDIR is in memory\n");
+        skip();
+    }
+    struct harness h = {.source = source, .destination = destination, .state = state};
+    struct step_result sent, received;
+    struct both b;
+    make_dir(source, "leaf");
+    put(source, "leaf/f0", "zero", 4);
+    put(source, "leaf/f1", "one", 3);
+    swap = true;
+    harness_run(&h, &sent, &received);
+    assert_false(swap);
+    assert_int_equal(received.status, STEP_PARTIAL);
+    assert_int_equal(received.counters.failed, 2);
+    assert_int_equal(received.counters.files, 0);
+    step_result_done(&sent);
+    step_result_done(&received);
+    transfer(&b, &(struct transfer_options){.delete_extras = true});
+    assert_done(&b);
+    assert_same_trees();
+}
+
+/* More than a lane keeps to itself: the rest comes by the folder's path, and what came before goes
+ * there too. Folders within are entered by that path while it is filled. */
+static void a_large_folder_is_left_while_filled(void **state_)
+{
+    (void)state_;
+    struct both b;
+    char name[48];
+    make_dir(source, "large");
+    make_dir(source, "large/in");
+    for (unsigned i = 0; i < 12000; i++) {
+        (void)snprintf(name, sizeof name, "large/%sf%u", i % 100 ? "" : "in/", i);
+        put_random(name, i % 50, i);
+    }
+    transfer(&b, NULL);
+    assert_done(&b);
+    assert_int_equal(b.received.counters.files, 12000);
+    assert_same_trees();
+    transfer(&b, NULL);
+    assert_done(&b);
+    assert_int_equal(b.received.counters.files, 0);
+    assert_int_equal(b.received.counters.unchanged_files, 12000);
+}
+
+static char *in_filled(const char *name)
+{
+    char token[PAIR_TOKEN_LEN + 1], temp[PAIR_TEMP_MAX];
+    pair_token("0123456789abcdef.1", token);
+    pair_temp_name(token, 7, temp);
+    return xasprintf("%s%s%s", temp, name ? "/" : "", name ? name : "");
+}
+
+/* What a killed run had begun to fill goes with the next one. */
+static void a_folder_half_filled_goes(void **state_)
+{
+    (void)state_;
+    struct both b;
+    make_leaves();
+    transfer(&b, NULL);
+    assert_done(&b);
+    char *folder = in_filled(NULL), *file = in_filled("f0");
+    make_dir(destination, folder);
+    char *path = xasprintf("%s/%s", destination, folder);
+    assert_int_equal(chmod(path, 0700), 0);
+    put(destination, file, "half", 4);
+    transfer(&b, NULL);
+    assert_done(&b);
+    assert_int_equal(b.received.counters.files, 0);
+    assert_same_trees();
+    free(folder);
+    free(file);
+    free(path);
 }
 
 static void a_file_system_below_that_cannot_sync_ends_it(void **state_)
@@ -347,6 +456,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_name_comes_after_the_content, setup, trees_teardown),
         cmocka_unit_test_setup_teardown(a_late_name_that_is_taken_costs_that_file, setup,
                                         trees_teardown),
+        cmocka_unit_test_setup_teardown(a_folder_swapped_while_filled_is_not_ours, setup,
+                                        trees_teardown),
+        cmocka_unit_test_setup_teardown(a_large_folder_is_left_while_filled, setup, trees_teardown),
+        cmocka_unit_test_setup_teardown(a_folder_half_filled_goes, setup, trees_teardown),
         cmocka_unit_test_setup_teardown(what_waits_is_what_a_second_listing_meets, setup,
                                         trees_teardown),
         cmocka_unit_test_setup_teardown(a_file_system_below_that_cannot_sync_ends_it, setup,
