@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "agent/store/meta.h"
@@ -105,10 +104,12 @@ static int setup(void **state_)
     return trees_setup(state_);
 }
 
-static bool on_disk(void)
+static void skip_without_mounts(void)
 {
-    struct statfs st;
-    return statfs(base, &st) == 0 && st.f_type != 0x01021994; /* tmpfs */
+    if (grounds_ready)
+        return;
+    print_message("skipped: needs root and a mount namespace\n");
+    skip();
 }
 
 /* Folders that nobody comes to but the lane that has their files. */
@@ -127,10 +128,7 @@ static void make_leaves(void)
 static void a_name_comes_after_the_content(void **state_)
 {
     (void)state_;
-    if (!on_disk()) {
-        print_message("skipped: names wait for a sync on a disk only, and TMPDIR is in memory\n");
-        skip();
-    }
+    skip_in_memory();
     struct both b;
     make_tree();
     make_leaves();
@@ -155,10 +153,7 @@ static void a_name_comes_after_the_content(void **state_)
 static void a_late_name_that_is_taken_costs_that_file(void **state_)
 {
     (void)state_;
-    if (!on_disk()) {
-        print_message("skipped: names wait for a sync on a disk only, and TMPDIR is in memory\n");
-        skip();
-    }
+    skip_in_memory();
     struct harness h = {.source = source, .destination = destination, .state = state};
     struct step_result sent, received;
     make_dir(source, "sub");
@@ -189,10 +184,7 @@ static void a_late_name_that_is_taken_costs_that_file(void **state_)
 static void a_folder_swapped_while_filled_is_not_ours(void **state_)
 {
     (void)state_;
-    if (!on_disk()) {
-        print_message("skipped: names wait for a sync on a disk only, and TMPDIR is in memory\n");
-        skip();
-    }
+    skip_in_memory();
     struct harness h = {.source = source, .destination = destination, .state = state};
     struct step_result sent, received;
     struct both b;
@@ -268,10 +260,7 @@ static void a_folder_half_filled_goes(void **state_)
 static void a_file_system_below_that_cannot_sync_ends_it(void **state_)
 {
     (void)state_;
-    if (!grounds_ready) {
-        print_message("skipped: needs root and a mount namespace\n");
-        skip();
-    }
+    skip_without_mounts();
     struct harness h = {.source = source, .destination = destination, .state = state};
     struct step_result sent, received;
     char *below = xasprintf("%s/below", destination);
@@ -331,10 +320,7 @@ static void each_file_system_below_is_synced(void **state_)
     (void)state_;
     struct stat st;
     struct both b;
-    if (!grounds_ready) {
-        print_message("skipped: needs root and a mount namespace\n");
-        skip();
-    }
+    skip_without_mounts();
     assert_int_equal(mkdir(destination, 0755), 0);
     for (unsigned i = 0; i < BELOW; i++) {
         char *from = below(source, i), *to = below(destination, i);
@@ -407,10 +393,7 @@ static void send_one(struct lane *l, const char *folder, const char *text, time_
 static void what_waits_is_what_a_second_listing_meets(void **state_)
 {
     (void)state_;
-    if (!on_disk()) {
-        print_message("skipped: names wait for a sync on a disk only, and TMPDIR is in memory\n");
-        skip();
-    }
+    skip_in_memory();
     struct step_result received = {0};
     struct lane_record r;
     pthread_t thread;

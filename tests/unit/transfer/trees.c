@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -157,6 +159,15 @@ void make_tree(void)
     IN_SOURCE(utimensat(AT_FDCWD, path, times, 0), "size4");
     IN_SOURCE(utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW), "link");
     IN_SOURCE(utimensat(AT_FDCWD, path, times, 0), "sub");
+}
+
+void skip_in_memory(void)
+{
+    struct statfs st;
+    if (statfs(base, &st) == 0 && st.f_type != TMPFS_MAGIC)
+        return;
+    print_message("skipped: names wait for a sync on a disk only, and TMPDIR is in memory\n");
+    skip();
 }
 
 int trees_setup(void **state_)

@@ -28,6 +28,7 @@ void put(const char *dir, const char *name, const void *data, size_t len);
 void put_random(const char *name, size_t len, unsigned seed);
 void make_dir(const char *dir, const char *name);
 void make_tree(void);
+void skip_in_memory(void); /* the test, with its reason, where names need not wait for a sync */
 int trees_setup(void **state_);
 int trees_teardown(void **state_);
 void transfer(struct both *ret, const struct transfer_options *options);
