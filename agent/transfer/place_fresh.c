@@ -67,6 +67,8 @@ int place_fresh_enter(struct rlane *l, struct bytes folder)
     size_t len = 0;
     CLEANUP(mem_free) char *temp = naming_folder_temp(r, folder, number, &len);
     int fd = beneath_mkdirs(r->root, temp, len, false, &made);
+    if (fd == -EMFILE) /* made, perhaps, and not opened */
+        naming_folder_drop(r, folder, number);
     if (fd < 0 || !made) {
         (void)fd_close(fd);
         return 1;
