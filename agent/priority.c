@@ -36,7 +36,12 @@ int priority_take(enum io_priority p)
 {
     if (p == IO_PRIORITY_NORMAL)
         return 0; /* as the agent was started: systemd may have said something */
-    if (syscall(SYS_ioprio_set, WHO_THREAD, 0, rows[p].io) < 0)
+    /* What it was started with may be lower still: a larger number is a later place in both. */
+    if (syscall(SYS_ioprio_get, WHO_THREAD, 0) < rows[p].io &&
+        syscall(SYS_ioprio_set, WHO_THREAD, 0, rows[p].io) < 0)
         return -errno;
-    return setpriority(PRIO_PROCESS, 0, rows[p].nice) < 0 ? -errno : 0;
+    if (getpriority(PRIO_PROCESS, 0) < rows[p].nice &&
+        setpriority(PRIO_PROCESS, 0, rows[p].nice) < 0)
+        return -errno;
+    return 0;
 }

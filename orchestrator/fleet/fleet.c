@@ -207,12 +207,19 @@ void fleet_unwatch_gate(struct fleet *f, struct gate *g)
     zloop_reader_end(f->loop, meter_events(g->enrol_meter));
 }
 
+/* Timers come before sockets: what was closed since is heard first. */
+static unsigned sweep_meter(struct meter *m)
+{
+    meter_read(m);
+    return meter_sweep(m);
+}
+
 static void sweep_meters(struct fleet *f)
 {
     for (size_t i = 0; i < ARRAY_SIZE(f->gates) && f->gates[i]; i++) {
-        unsigned cut = meter_sweep(f->gates[i]->enrol_meter);
+        unsigned cut = sweep_meter(f->gates[i]->enrol_meter);
         if (f->sweeps % AGENTS_EVERY == 0)
-            cut += meter_sweep(f->gates[i]->agents_meter);
+            cut += sweep_meter(f->gates[i]->agents_meter);
         f->cut += cut;
         if (cut)
             log_warning("%u connections cut: they sent much and ended no message", cut);

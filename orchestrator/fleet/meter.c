@@ -101,10 +101,11 @@ unsigned meter_sweep(struct meter *m)
     for (size_t fd = 0; fd < m->nfds; fd++) {
         struct connection *c = &m->by_fd[fd];
         uint64_t received = 0;
-        /* The number may be another file by now: this fails, or shows a young connection. */
+        /* The number may be another file by now: this fails, or shows a young connection, which
+         * has received less than the one before it. */
         if (!c->open || tcp_bytes_received((int)fd, &received) < 0)
             continue;
-        if (c->moved)
+        if (c->moved || received < c->mark)
             c->mark = received;
         c->moved = false;
         if (received - c->mark <= m->budget)

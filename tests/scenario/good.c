@@ -75,10 +75,12 @@ void good_hello(struct good *g, const char *instance)
     peer_say(&g->peer, &e);
     CLEANUP(wire_free)
     Godwit__Envelope *w = peer_hear_type(&g->peer, GODWIT__ENVELOPE__BODY_WELCOME, ANSWER_MS);
-    if (!w)
+    if (!w) {
+        daemon_show_log(g->daemon);
         fail_msg("%s was not welcomed", g->host);
-    else
+    } else {
         assert_string_equal(w->welcome->host, g->host);
+    }
 }
 
 void good_join(struct daemon *d, struct good *g, const char *host)
@@ -86,6 +88,7 @@ void good_join(struct daemon *d, struct good *g, const char *host)
     struct token t;
     struct curve_key key;
     (void)snprintf(g->host, sizeof g->host, "%s", host);
+    g->daemon = d;
     daemon_token(d, host, HOUR_MS, &t);
     curve_key_new(&key);
     assert_int_equal(enrol_state(d, &t, &key), GODWIT__ENROL_REPLY__STATE__ADMITTED);

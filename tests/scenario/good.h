@@ -4,6 +4,7 @@
 
 /* An enrolled agent with the manners of a real one. */
 struct good {
+    const struct daemon *daemon;
     struct peer peer;
     char host[64];
 };
