@@ -25,7 +25,7 @@ static int say_status(struct rlane *l)
 {
     (void)pthread_mutex_lock(&l->r->lock);
     struct status now = {l->r->run.instance, l->r->durable.data, l->r->found};
-    bool unsaid = l->r->unsaid.len > 0;
+    bool unsaid = l->r->unsaid.len > 0 && l->is_read;
     (void)pthread_mutex_unlock(&l->r->lock);
     int rc = unsaid ? receiver_say_unsaid(l) : 0;
     if (rc < 0)
@@ -162,6 +162,7 @@ static int record_in(struct rlane *l, const struct lane_record *rec)
         c = cursor_of(l->raw, len);
     }
     FAULT_POINT("record-in");
+    l->is_read = rec->type != REC_BARRIER;
     int rc = l->at.fresh && rec->type != REC_BATCH ? hand_over(l, true) : 0;
     if (placed_is_empty(&l->placed))
         l->held_ms = clock_mono_ms();

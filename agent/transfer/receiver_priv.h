@@ -146,6 +146,7 @@ struct rlane {
     bool can_move;            /* the source says whether something was elsewhere */
     struct held_pieces *held; /* NULL: no piece was offered yet */
     struct status told;
+    bool is_read; /* the source reads this lane for sure: something came, and not yet the barrier */
 };
 
 struct receiver {

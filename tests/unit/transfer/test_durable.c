@@ -375,7 +375,8 @@ static void listed(struct lane *l, const char *folder, time_t mtime, const char 
     assert_memory_equal(cursor_bytes(&c, DIGEST_BYTES), digest, DIGEST_BYTES);
 }
 
-static void send_one(struct lane *l, const char *folder, const char *text, time_t mtime)
+static void send_one(struct lane *l, const char *folder, const char *name, const char *text,
+                     time_t mtime)
 {
     struct buf b;
     struct batch_head head = {
@@ -383,7 +384,7 @@ static void send_one(struct lane *l, const char *folder, const char *text, time_
     };
     buf_init(&b, LANE_RECORD_MAX);
     batch_head_put(&b, &head);
-    byhand_put_file(&b, "f", text, mtime, 0);
+    byhand_put_file(&b, name, text, mtime, 0);
     assert_int_equal(lane_send_copy(l, REC_BATCH, 0, b.data, b.len), 0);
     buf_done(&b);
 }
@@ -410,9 +411,9 @@ static void what_waits_is_what_a_second_listing_meets(void **state_)
     assert_int_equal(pthread_create(&thread, NULL, byhand_receive, &received), 0);
     struct lane *l = byhand_lane();
     listed(l, "d", 2000, "version1");
-    send_one(l, "d", "version2", 2000);
+    send_one(l, "d", "f", "version2", 2000);
     listed(l, "d", 1000, "version2"); /* version1 goes */
-    send_one(l, "d", "version1", 1000);
+    send_one(l, "d", "f", "version1", 1000);
     assert_int_equal(lane_send_copy(l, REC_FINISH, 0, NULL, 0), 0);
     byhand_wait(l, REC_FINISHED, &r);
     assert_int_equal(lane_send_copy(l, REC_BYE, 0, NULL, 0), 0);
@@ -424,6 +425,59 @@ static void what_waits_is_what_a_second_listing_meets(void **state_)
     const char *const argv[] = {"sh", "-c", script, NULL};
     assert_int_equal(trees_run(argv), 0);
     free(script);
+}
+
+/* Until a record of that type, or until something is durable. */
+static unsigned failures_until(struct lane *l, uint8_t type)
+{
+    struct lane_record r = {.type = 0};
+    struct status st = {.instance = 0};
+    unsigned failures = 0;
+    do {
+        assert_int_equal(lane_receive(l, 10000, &r), 1);
+        struct cursor c = cursor_of(r.data, r.len);
+        failures += r.type == REC_FAILED;
+        if (r.type == REC_STATUS)
+            assert_int_equal(status_get(&c, &st), 0);
+    } while (r.type != type || (type == REC_STATUS && st.durable_bytes == 0));
+    return failures;
+}
+
+/* The source reads a lane until that has said that it is drained, and the one of the end until the
+ * end; one that it opened in vain, the last here, not at all. What fails when all are drained is
+ * said where it is read, whichever lane comes by first. */
+static void what_fails_late_is_said_where_the_source_reads(void **state_)
+{
+    (void)state_;
+    skip_in_memory();
+    struct step_result received = {0};
+    struct lane_record r;
+    struct lane *lanes[6];
+    pthread_t thread;
+    struct both keys;
+    transfer(&keys, &(struct transfer_options){.dry_run = true});
+    assert_int_equal(pthread_create(&thread, NULL, byhand_receive, &received), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(lanes); i++)
+        lanes[i] = byhand_lane();
+    spoil = true;
+    send_one(lanes[0], "sub", "f7", "seven", 1000);
+    send_one(lanes[0], "sub", "f8", "eight", 1000);
+    for (size_t i = 0; i < ARRAY_SIZE(lanes) - 1; i++) {
+        assert_int_equal(lane_send_copy(lanes[i], REC_BARRIER, 0, NULL, 0), 0);
+        byhand_wait(lanes[i], REC_BARRIER_DONE, &r);
+    }
+    for (size_t i = 1; i < ARRAY_SIZE(lanes); i++)
+        assert_int_equal(failures_until(lanes[i], REC_STATUS), 0);
+    assert_int_equal(lane_send_copy(lanes[0], REC_FINISH, 0, NULL, 0), 0);
+    assert_int_equal(failures_until(lanes[0], REC_FINISHED), 1);
+    assert_int_equal(lane_send_copy(lanes[0], REC_BYE, 0, NULL, 0), 0);
+    for (size_t i = 1; i < ARRAY_SIZE(lanes); i++)
+        (void)lane_free(lanes[i]);
+    (void)pthread_join(thread, NULL);
+    (void)lane_free(lanes[0]);
+    assert_int_equal(received.status, STEP_PARTIAL);
+    assert_int_equal(received.counters.failed, 1);
+    step_result_done(&received);
 }
 
 int main(void)
@@ -438,6 +492,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_name_comes_after_the_content, setup, trees_teardown),
         cmocka_unit_test_setup_teardown(a_late_name_that_is_taken_costs_that_file, setup,
+                                        trees_teardown),
+        cmocka_unit_test_setup_teardown(what_fails_late_is_said_where_the_source_reads, setup,
                                         trees_teardown),
         cmocka_unit_test_setup_teardown(a_folder_swapped_while_filled_is_not_ours, setup,
                                         trees_teardown),
