@@ -211,10 +211,10 @@ static struct snapshot *snapshot_one(struct incoming *in)
     return s;
 }
 
+/* Under lock. */
 static struct snapshot *snapshot_all(struct receiver *r)
 {
     struct snapshot *all = NULL;
-    (void)pthread_mutex_lock(&r->lock);
     for (struct incoming *in = r->incoming; in; in = in->next) {
         struct snapshot *s = snapshot_one(in);
         if (!s)
@@ -222,7 +222,6 @@ static struct snapshot *snapshot_all(struct receiver *r)
         s->next = all;
         all = s;
     }
-    (void)pthread_mutex_unlock(&r->lock);
     return all;
 }
 
@@ -246,11 +245,13 @@ static int put_snapshots(struct receiver *r, const struct snapshot *all)
     return rc;
 }
 
-/* Takes pending over; it is empty afterwards. */
-static struct placed pending_take(struct receiver *r)
+/* Takes pending over, which is empty afterwards, and at that very moment the pieces: each is in the
+ * counts if it is among them. */
+static struct placed pending_take(struct receiver *r, struct snapshot **retpartials)
 {
     (void)pthread_mutex_lock(&r->lock);
     struct placed p = r->pending;
+    *retpartials = snapshot_all(r);
     r->pending = (struct placed){0};
     buf_init(&r->pending.rows, ROWS_MAX);
     folderset_take(&r->new_synced, &r->new_pending);
@@ -310,8 +311,8 @@ static int settle(struct receiver *r, struct placed *p, const struct snapshot *p
 
 static int step_locked(struct receiver *r)
 {
-    struct placed p = pending_take(r);
-    struct snapshot *partials = snapshot_all(r);
+    struct snapshot *partials = NULL;
+    struct placed p = pending_take(r, &partials);
     FAULT_POINT("flush-begun");
     int rc = r->sync_failed ? -EIO : written_sync(r);
     r->sync_failed = rc < 0;

@@ -180,6 +180,7 @@ int incoming_piece_done(struct rlane *l, struct incoming *in, uint32_t piece,
                         const uint8_t digest[DIGEST_BYTES], uint64_t data)
 {
     bool complete = false;
+    (void)pthread_mutex_lock(&l->r->lock); /* a piece and its count become durable together */
     (void)pthread_mutex_lock(&in->lock);
     bool fresh = !in->over && !((in->bitmap[piece / 8] >> (piece % 8)) & 1);
     if (fresh) {
@@ -187,13 +188,14 @@ int incoming_piece_done(struct rlane *l, struct incoming *in, uint32_t piece,
         memcpy(in->digests + (size_t)piece * DIGEST_BYTES, digest, DIGEST_BYTES);
         in->ndone++;
         in->done_bytes += piece_len(in->meta.size, piece);
+        l->r->pending.data += data;
         complete = completes(in);
     }
     (void)pthread_mutex_unlock(&in->lock);
+    (void)pthread_mutex_unlock(&l->r->lock);
     if (fresh) {
         l->placed.parts += (int64_t)piece_len(in->meta.size, piece);
         l->placed.content += piece_len(in->meta.size, piece);
-        l->placed.data += data;
     }
     return complete ? incoming_complete(l, in) : 0;
 }
