@@ -45,7 +45,6 @@ static void want_of(const struct stage_run *r, const Godwit__IdentityMove *m, st
     }
     w->routes = m->routes;
     w->nroutes = m->n_routes;
-    w->mtu = m->mtu;
 }
 
 bool stage_is_card(const Godwit__IdentityPlan *p, bool source, const char *mac)
