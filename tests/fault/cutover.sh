@@ -329,7 +329,9 @@ for ((t = 1; t <= tracks; t++)); do
     work $t &
     workers+=($!)
 done
-for w in "${workers[@]}"; do wait "$w" || fail "a track ended"; done
+for w in "${workers[@]}"; do
+    wait "$w" || { kill "${workers[@]}" 2>/dev/null || true; fail "a track ended"; }
+done
 
 n=$(wc -l <"$kept/results") good=$(grep -c " good " "$kept/results" || true)
 sed -n 's/^[a-z]* \(.*\) good /CASE: \1 /p' "$kept/results"

@@ -16,8 +16,6 @@ fleet_up
 on src nft "add table ip f; add chain ip f out { type nat hook output priority -100; }
     add rule ip f out ip daddr ${ip[dst]} tcp dport 7410 meta mark != 7 redirect to :7999"
 on src "$bin/fault-relay" 7999 127.0.0.77 7410 3000000 4 >"$work/relay.out" 2>&1 &
-relay=$!
-later "kill $relay"
 on src nft "add rule ip f out ip daddr 127.0.0.77 tcp dport 7410 dnat to ${ip[dst]}:7410"
 on src sysctl -qw net.ipv4.conf.all.route_localnet=1
 on src nft "add chain ip f post { type nat hook postrouting priority 100; }

@@ -80,7 +80,7 @@ net_up() {
     local host
     for host in bridge orch src dst; do
         ip netns add "$ns-$host" || skip "no network namespaces here"
-        later ip netns del "$ns-$host"
+        later net_down "$host"
         ip -n "$ns-$host" link set lo up
     done
     ip -n "$ns-bridge" link add bridge0 type bridge
@@ -92,6 +92,10 @@ net_up() {
         ip -n "$ns-$host" link set eth0 up
     done
     on bridge nft 'add table bridge f; add chain bridge f forward { type filter hook forward priority 0; }'
+}
+net_down() { # HOST: with whatever still runs there
+    ip netns pids "$ns-$1" | xargs -r kill -KILL
+    ip netns del "$ns-$1"
 }
 on() { local host=$1; shift; nsenter --net="/run/netns/$ns-$host" "$@"; }
 
