@@ -15,6 +15,7 @@
 #include "agent/store/aside.h"
 #include "agent/store/beneath.h"
 #include "agent/store/pairname.h"
+#include "agent/store/rename.h"
 #include "common/base/cleanup.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
@@ -56,10 +57,8 @@ static int move_all(int fd, int to, const char *aside, uint64_t *ret)
     for (const struct dirent *e; rc == 0 && (e = readdir(dir)) != NULL;) {
         if (stays(e->d_name, aside))
             continue;
-        if (renameat2(fd, e->d_name, to, e->d_name, RENAME_NOREPLACE) < 0)
-            rc = -errno;
-        else
-            (*ret)++;
+        rc = rename_new(fd, e->d_name, to, e->d_name);
+        *ret += rc == 0;
     }
     if (dir)
         (void)closedir(dir);

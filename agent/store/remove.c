@@ -13,6 +13,7 @@
 #include "agent/store/beneath.h"
 #include "agent/store/beneath_priv.h"
 #include "agent/store/meta_priv.h"
+#include "agent/store/rename.h"
 #include "common/base/cleanup.h"
 
 #define LEVELS_MAX 64 /* descriptors held at once */
@@ -81,10 +82,9 @@ static int hoist(struct removal *r, int dir, const char *name)
     for (;;) {
         char to[48];
         (void)snprintf(to, sizeof to, ".godwit-gone-%llu", (unsigned long long)r->hoisted++);
-        if (renameat2(dir, name, r->top, to, RENAME_NOREPLACE) == 0)
-            return 0;
-        if (errno != EEXIST)
-            return -errno;
+        int rc = rename_new(dir, name, r->top, to);
+        if (rc != -EEXIST)
+            return rc;
     }
 }
 
