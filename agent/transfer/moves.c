@@ -11,6 +11,7 @@
 
 #include "agent/store/attrs.h"
 #include "agent/store/beneath.h"
+#include "agent/store/rename.h"
 #include "agent/transfer/receiver_priv.h"
 #include "common/base/cleanup.h"
 #include "common/base/fault_point.h"
@@ -75,6 +76,8 @@ static int clear(struct receiver *r, const struct way *w)
 
 static int rename_once(const struct way *w, unsigned flags)
 {
+    if (flags == RENAME_NOREPLACE)
+        return rename_new(w->from, w->from_name, w->to, w->to_name);
     return renameat2(w->from, w->from_name, w->to, w->to_name, flags) < 0 ? -errno : 0;
 }
 
@@ -90,8 +93,10 @@ static int rename_checked(struct receiver *r, const struct way *w, const struct 
     }
     if (rc < 0 || is_there(r, w->to, w->to_name, m))
         return rc;
-    unsigned back = m->swap ? RENAME_EXCHANGE : RENAME_NOREPLACE;
-    (void)renameat2(w->to, w->to_name, w->from, w->from_name, back);
+    struct way back = {.from = w->to, .to = w->from};
+    memcpy(back.from_name, w->to_name, sizeof back.from_name);
+    memcpy(back.to_name, w->from_name, sizeof back.to_name);
+    (void)rename_once(&back, m->swap ? RENAME_EXCHANGE : RENAME_NOREPLACE);
     return -EBUSY;
 }
 

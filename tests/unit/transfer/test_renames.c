@@ -1,6 +1,7 @@
 /* test_renames: what was renamed on the source is renamed at the destination: with the change feed
  * and by full scan, with and without deletion of extras. Needs root; skips without. */
 #include <dirent.h>
+#include <errno.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdatomic.h>
@@ -319,8 +320,9 @@ static void a_gigabyte_is_not_sent(void **state_)
 
 /* ── another lane enters what is about to be renamed ── */
 
-static atomic_bool hold_rename; /* the next one waits until somebody is in the folder */
-static char *held_folder;       /* what is in it */
+static atomic_bool hold_rename;    /* the next one waits until somebody is in the folder */
+static atomic_bool spares_nothing; /* no rename does without replacing */
+static char *held_folder;          /* what is in it */
 
 static bool is_entered(void)
 {
@@ -342,10 +344,23 @@ int __wrap_renameat2(int from, const char *old, int to, const char *new, unsigne
 
 int __wrap_renameat2(int from, const char *old, int to, const char *new, unsigned flags)
 {
+    if (flags == RENAME_NOREPLACE && atomic_load(&spares_nothing)) {
+        errno = EINVAL;
+        return -1;
+    }
     bool hold = atomic_exchange(&hold_rename, false);
     for (int i = 0; hold && i < 100 && !is_entered(); i++)
         (void)poll(NULL, 0, 2);
     return __real_renameat2(from, old, to, new, flags);
+}
+
+/* As on NFS. */
+static void where_no_rename_spares(void **state_)
+{
+    (void)state_;
+    atomic_store(&spares_nothing, true);
+    side_by_side(true, true);
+    atomic_store(&spares_nothing, false);
 }
 
 /* One lane lists q and renames what was in p; others list p, where new folders of those names have
@@ -471,6 +486,7 @@ int main(void)
         TEST(with_evidence),
         TEST(with_filters),
         TEST(a_gigabyte_is_not_sent),
+        TEST(where_no_rename_spares),
         TEST(a_folder_that_another_lane_goes_to),
         TEST(killed_at_any_point),
     };
