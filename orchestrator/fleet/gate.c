@@ -17,6 +17,10 @@
  */
 #define AGENT_BUDGET ((size_t)16 * LIMIT_CONTROL_BYTES)
 #define ENROL_BUDGET ((size_t)8 * LIMIT_ENROL_BYTES)
+/* Whole messages of one connection that wait while we are busy; then it is not read from. libzmq's
+ * own 1,000 would be a gigabyte. */
+#define AGENT_WAITING 64
+#define ENROL_WAITING 8
 
 static char *key_path(const struct orchestrator_conf *conf, char slot)
 {
@@ -92,7 +96,8 @@ static int open_all(struct gate *g, const struct orchestrator_conf *conf, struct
     if (rc < 0)
         return rc;
     zsock_set_maxmsgsize(g->enrol, LIMIT_ENROL_BYTES + WIRE_CURVE_BYTES); /* strangers get little */
-    zsock_set_rcvhwm(g->enrol, 8);
+    zsock_set_rcvhwm(g->enrol, ENROL_WAITING);
+    zsock_set_rcvhwm(g->agents, AGENT_WAITING);
     rc = bind_tcp(g->agents, conf->listen, b ? conf->agents_port_b : conf->agents_port,
                   &g->agents_port, reterr);
     if (rc == 0)

@@ -7,6 +7,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/wire/limits.h"
 #include "tests/unit/fleet/world.h"
 #include "tests/unit/test.h"
 static void an_enrolled_host_says_hello_and_is_online(void **state)
@@ -401,6 +402,32 @@ struct oracle {
     unsigned asked;
 };
 
+#define FLOOD_MOST 96 /* of a megabyte each: 64 in the daemon, and what is on the way */
+
+/* An enrolled host floods a daemon that is busy with something else. */
+static void what_waits_for_a_busy_daemon_is_bounded(void **state)
+{
+    struct world *w = *state;
+    struct peer p;
+    CLEANUP(mem_free) uint8_t *bulk = xcalloc(1, LIMIT_CONTROL_BYTES);
+    size_t sent = 0;
+    world_join(w, "fs1", &p);
+    zsock_destroy(&p.sock);
+    p.sock = zsock_new(ZMQ_DEALER);
+    assert_int_equal(curve_secure_client(p.sock, &p.key, w->fleet->gates[0]->key.public_key), 0);
+    zsock_set_linger(p.sock, 0);
+    zsock_set_sndhwm(p.sock, 1); /* nothing waits at its own end */
+    assert_int_equal(zsock_connect(p.sock, "tcp://127.0.0.1:%u", w->fleet->gates[0]->agents_port),
+                     0);
+    zmq_pollitem_t item = {.socket = zsock_resolve(p.sock), .events = ZMQ_POLLOUT};
+    while (sent < 2 * FLOOD_MOST && zmq_poll(&item, 1, sent ? 2000 : 20000) > 0)
+        sent += zmq_send(item.socket, bulk, LIMIT_CONTROL_BYTES, ZMQ_DONTWAIT) > 0;
+    print_message("taken %zu\n", sent);
+    if (sent > FLOOD_MOST)
+        fail_msg("%zu messages were taken", sent);
+    peer_close(&p);
+}
+
 static void on_console(void *arg, const Godwit__ConsoleRequest *req, int64_t waited_ms,
                        struct fleet_answer *ret)
 {
@@ -477,6 +504,7 @@ int main(void)
         CASE(a_cloned_key_does_not_take_turns),
         CASE(a_message_without_end_is_cut_off),
         CASE(much_in_whole_messages_is_served),
+        CASE(what_waits_for_a_busy_daemon_is_bounded),
         CASE(a_console_is_answered_when_it_has_happened),
         CASE(a_clock_that_was_set_goes_ahead_of_the_next_order),
         CASE(a_new_agent_key_and_the_old_one_overlap),
