@@ -27,7 +27,9 @@ struct meter {
 
 int meter_new(struct meter **ret, zsock_t *sock, const char *name, size_t budget)
 {
-    CLEANUP(mem_free) char *endpoint = xasprintf("inproc://meter-%s", name);
+    /* A name of its own each time: libzmq gives one that was closed free only some time later. */
+    static unsigned serial;
+    CLEANUP(mem_free) char *endpoint = xasprintf("inproc://meter-%s-%u", name, serial++);
     int events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED;
     if (zmq_socket_monitor(zsock_resolve(sock), endpoint, events) != 0)
         return -errno;

@@ -7,8 +7,7 @@
 
 struct meter;
 
-/* Before bind. name is unique in the process. budget: bytes that may arrive between two messages.
- */
+/* Before bind. budget: bytes that may arrive between two messages. */
 int meter_new(struct meter **ret, zsock_t *sock, const char *name, size_t budget);
 struct meter *meter_free(struct meter *m); /* before the socket goes */
 zsock_t *meter_events(struct meter *m);    /* readable: call meter_read() */
