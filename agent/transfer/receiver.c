@@ -75,8 +75,12 @@ static int session_begin(struct receiver *r, const struct lane_entry *e)
         rc = spools_new(r);
     if (rc == 0)
         rc = moves_recover(r);
-    bool fresh = !r->spec->options.dry_run && !r->spec->options.only_failed &&
-                 beneath_is_empty(r->root, ".") == 1;
+    bool asks = rc == 0 && !r->spec->options.dry_run && !r->spec->options.only_failed;
+    int empty = asks ? beneath_is_empty(r->root, ".") : 0;
+    if (empty <
+        0) /* by a guess the source would send only what changed, to a folder with nothing */
+        rc = empty;
+    bool fresh = empty == 1;
     faillist_restart(r->failures);
     struct fault why = {.err = 0};
     if (rc == 0)

@@ -24,6 +24,8 @@ static bool taken;        /* the new folder's name, when it is to have it */
 static bool unsynced;     /* no file system can be synced */
 static bool unopened;     /* a folder is made, and there is no descriptor for it any more */
 
+static bool unseen; /* … nor to see whether the destination is empty */
+
 static int held[MOST];
 static size_t nheld;
 static struct rlimit usual;
@@ -91,9 +93,16 @@ int __wrap_beneath_mkdirs(int root, const char *rel, size_t len, bool replace, b
     return -EMFILE;
 }
 
+int __real_beneath_is_empty(int dir, const char *name);
+int __wrap_beneath_is_empty(int dir, const char *name);
+int __wrap_beneath_is_empty(int dir, const char *name)
+{
+    return unseen ? -EMFILE : __real_beneath_is_empty(dir, name);
+}
+
 static int setup(void **state_)
 {
-    scarce = taken = unsynced = unopened = false;
+    scarce = taken = unsynced = unopened = unseen = false;
     scarcely = 0;
     return getrlimit(RLIMIT_NOFILE, &usual) || trees_setup(state_);
 }
@@ -188,6 +197,23 @@ static void a_folder_that_was_not_opened_goes(void **state_)
     assert_same_trees();
 }
 
+/* A source that goes by its change feed would send nothing to a folder that is taken for full. */
+static void a_guess_ends_it(void **state_)
+{
+    (void)state_;
+    struct harness h = {.source = source, .destination = destination, .state = state};
+    struct step_result sent, received;
+    unseen = true;
+    make_dir(source, "leaf");
+    put_some(0);
+    harness_run(&h, &sent, &received);
+    assert_int_equal(received.status, STEP_FAILED);
+    assert_int_equal(received.fault.err, EMFILE);
+    assert_int_equal(received.fault.what_next, FAULT_RETRY);
+    step_result_done(&sent);
+    step_result_done(&received);
+}
+
 int main(void)
 {
     port = (uint16_t)(20000 + getpid() % 12000);
@@ -201,6 +227,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_folder_is_merged, setup, trees_teardown),
         cmocka_unit_test_setup_teardown(what_was_not_synced_goes, setup, trees_teardown),
         cmocka_unit_test_setup_teardown(a_folder_that_was_not_opened_goes, setup, trees_teardown),
+        cmocka_unit_test_setup_teardown(a_guess_ends_it, setup, trees_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
