@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,7 +15,7 @@
 #include "common/base/file.h"
 
 #define ALIGN 4096U /* of memory and of places in the file */
-#define ROOM (2U << 20)
+#define ROOM (1U << 20)
 #define LEAST (256U << 10) /* less is not worth it, and cuts the file's extents up */
 
 #ifndef XFS_SUPER_MAGIC
@@ -37,83 +36,122 @@ int direct_open(int folder_fd, const char *name, int fd)
     return direct < 0 ? -1 : direct;
 }
 
-/* What is under way has ended. What the disk refuses is no matter of the cache: that would take it,
- * and only the next sync would say so, of no file. Anything else is tried through the cache. */
-static int land(struct direct *d, int fd)
+/* The oldest run that is under way has ended. What the disk refuses is no matter of the cache: that
+ * would take it, and only the next sync would say so, of no file. Anything else is tried through
+ * the cache. Of what was left the outcome waits for direct_left(). */
+static int land_one(struct direct *d)
 {
-    size_t n = d->flying;
-    d->flying = 0;
-    if (n == 0)
-        return 0;
-    int64_t k = flight_end(&d->flight);
+    struct direct_room *r = &d->rooms[d->ended % DIRECT_ROOMS];
+    bool left = d->ended++ < d->left;
+    int64_t k = flight_end(&r->flight);
     FAULT_POINT("past-cache");
+    int rc = 0;
     if (k == -EIO)
-        return -EIO;
-    return k == (int64_t)n ? 0 : file_write_at(fd, d->away, n, d->flying_at);
+        rc = -EIO;
+    else if (k != (int64_t)r->n)
+        rc = file_write_at(r->fd, r->data, r->n, r->at);
+    r->n = 0;
+    if (!left)
+        return rc;
+    d->left_rc = d->left_rc < 0 ? d->left_rc : rc;
+    return 0;
 }
 
-/* The first n bytes of the room are on their way, and the room is free. */
-static int depart(struct direct *d, int fd, int direct_fd, size_t n)
+static int land_until(struct direct *d, uint64_t run)
 {
-    int rc = land(d, fd);
-    if (rc < 0)
-        return rc;
-    uint8_t *free_room = d->away;
-    d->away = d->room;
-    d->room = free_room;
-    d->flying = n;
-    d->flying_at = d->at;
-    flight_begin(&d->flight, direct_fd, d->away, n, d->at);
-    return 0;
+    int rc = 0;
+    while (d->ended < run) {
+        int one = land_one(d);
+        rc = rc < 0 ? rc : one;
+    }
+    return rc;
+}
+
+static struct direct_room *filling(struct direct *d)
+{
+    return &d->rooms[d->begun % DIRECT_ROOMS];
+}
+
+/* What the room has is on its way, and another one is free. */
+static int depart(struct direct *d, int fd, int direct_fd)
+{
+    struct direct_room *r = filling(d);
+    r->fd = fd;
+    flight_begin(&r->flight, direct_fd, r->data, r->n, r->at);
+    d->begun++;
+    return d->begun - d->ended < DIRECT_ROOMS ? 0 : land_until(d, d->ended + 1);
 }
 
 static int run_write(struct direct *d, int fd, int direct_fd)
 {
-    size_t n = d->n, whole = n - n % ALIGN;
-    d->n = 0;
-    if (whole < LEAST || d->at % ALIGN != 0)
+    struct direct_room *r = filling(d);
+    size_t n = r->n, whole = n - n % ALIGN;
+    if (whole < LEAST || r->at % ALIGN != 0)
         whole = 0;
-    int rc = n > whole ? file_write_at(fd, d->room + whole, n - whole, d->at + whole) : 0;
-    return rc == 0 && whole > 0 ? depart(d, fd, direct_fd, whole) : rc;
+    int rc = n > whole ? file_write_at(fd, r->data + whole, n - whole, r->at + whole) : 0;
+    r->n = rc == 0 ? whole : 0;
+    return r->n > 0 ? depart(d, fd, direct_fd) : rc;
 }
 
 int direct_flush(struct direct *d, int fd, int direct_fd)
 {
-    int rc = d->n > 0 ? run_write(d, fd, direct_fd) : 0;
-    int rc2 = land(d, fd);
+    int rc = filling(d)->n > 0 ? run_write(d, fd, direct_fd) : 0;
+    int rc2 = land_until(d, d->begun);
     return rc < 0 ? rc : rc2;
+}
+
+int direct_leave(struct direct *d, int fd, int direct_fd)
+{
+    int rc = filling(d)->n > 0 ? run_write(d, fd, direct_fd) : 0;
+    if (rc < 0)
+        return rc;
+    d->left = d->begun;
+    d->left_rc = 0;
+    return 0;
+}
+
+bool direct_left_ended(const struct direct *d)
+{
+    return d->ended >= d->left;
+}
+
+int direct_left(struct direct *d)
+{
+    (void)land_until(d, d->left);
+    return d->left_rc;
 }
 
 static bool rooms_make(struct direct *d)
 {
-    void *a = NULL, *b = NULL;
-    if (d->room)
+    void *data = NULL;
+    if (d->memory)
         return true;
-    if (posix_memalign(&a, ALIGN, ROOM) != 0 || posix_memalign(&b, ALIGN, ROOM) != 0) {
-        free(a);
+    if (posix_memalign(&data, ALIGN, (size_t)DIRECT_ROOMS * ROOM) != 0)
         return false;
-    }
-    d->room = a;
-    d->away = b;
+    d->memory = data;
+    for (unsigned i = 0; i < DIRECT_ROOMS; i++)
+        d->rooms[i].data = d->memory + (size_t)i * ROOM;
     return true;
 }
 
 int direct_put(struct direct *d, int fd, int direct_fd, const void *data, size_t n, uint64_t at)
 {
     const uint8_t *p = data;
+    struct direct_room *r = filling(d);
     if (direct_fd < 0 || !rooms_make(d))
         return file_write_at(fd, p, n, at);
-    int rc = d->n > 0 && at != d->at + d->n ? run_write(d, fd, direct_fd) : 0;
+    int rc = r->n > 0 && at != r->at + r->n ? run_write(d, fd, direct_fd) : 0;
     while (rc == 0 && n > 0) {
-        size_t k = ROOM - d->n < n ? ROOM - d->n : n;
-        if (d->n == 0)
-            d->at = at;
-        memcpy(d->room + d->n, p, k);
-        d->n += k;
+        r = filling(d);
+        size_t k = ROOM - r->n < n ? ROOM - r->n : n;
+        if (r->n == 0)
+            r->at = at;
+        memcpy(r->data + r->n, p, k);
+        r->n += k;
         p += k;
         at += k;
         n -= k;
-        if (d->n == ROOM)
+        if (r->n == ROOM)
             rc = run_write(d, fd, direct_fd);
     }
     return rc;
@@ -121,17 +159,16 @@ int direct_put(struct direct *d, int fd, int direct_fd, const void *data, size_t
 
 void direct_drop(struct direct *d)
 {
-    d->n = 0;
-    if (d->flying)
-        (void)flight_end(&d->flight);
-    d->flying = 0;
+    filling(d)->n = 0;
+    if (d->begun > d->left)
+        (void)land_until(d, d->begun);
 }
 
 void direct_done(struct direct *d)
 {
-    direct_drop(d);
-    flight_done(&d->flight);
-    free(d->room);
-    free(d->away);
-    *d = (struct direct){.room = NULL};
+    (void)land_until(d, d->begun);
+    for (unsigned i = 0; i < DIRECT_ROOMS; i++)
+        flight_done(&d->rooms[i].flight);
+    free(d->memory);
+    *d = (struct direct){.begun = 0};
 }

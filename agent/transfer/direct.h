@@ -1,18 +1,29 @@
-/* direct: content that follows each other in a file, written past the page cache in runs of 2 MiB:
+/* direct: content that follows each other in a file, written past the page cache in runs of 1 MiB:
  * memory that the kernel finds, fills and writes back later costs more than the rest of a large
- * file's way, and what others read here stays in memory. One run is under way while the next is
- * filled. One thread. */
+ * file's way, and what others read here stays in memory. Runs are under way while the next is
+ * filled: a disk has nothing to do while nobody asks it for anything. One thread. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
 
 #include "agent/transfer/flight.h"
 
-struct direct {           /* zeros: nothing waits */
-    uint8_t *room, *away; /* what is filled, and what is under way */
-    uint64_t at, flying_at;
-    size_t n, flying;
+#define DIRECT_ROOMS 4U /* one is filled, the others are under way */
+
+struct direct_room {
+    uint8_t *data;
+    uint64_t at;
+    size_t n;
+    int fd; /* of what is under way: borrowed until it has ended */
     struct flight flight;
+};
+
+struct direct {      /* zeros: nothing waits */
+    uint8_t *memory; /* of all rooms */
+    struct direct_room rooms[DIRECT_ROOMS];
+    uint64_t begun, ended; /* runs: those between are under way; the next fills rooms[begun % …] */
+    uint64_t left;         /* so many of the first belong to what was left, with this outcome */
+    int left_rc;
 };
 
 /* A second descriptor of fd's file, for what fd is open for, past the page cache, where that is
@@ -21,9 +32,14 @@ struct direct {           /* zeros: nothing waits */
 int direct_open(int folder_fd, const char *name, int fd);
 
 /* fd and direct_fd are of one file, the second past the page cache; -1: there is none, and all goes
- * by the first at once. 0 or -errno, also of what was put before. */
+ * by the first at once. 0 or -errno, also of what was put before, but for what was left. */
 int direct_put(struct direct *d, int fd, int direct_fd, const void *data, size_t n, uint64_t at);
 int direct_flush(struct direct *d, int fd, int direct_fd); /* what waits */
-/* Nothing waits any more, nor is under way; the file has some of it or not. */
+/* As direct_flush(), but what is under way may go on while other content is put, until
+ * direct_left(), which comes before the next direct_leave(). */
+int direct_leave(struct direct *d, int fd, int direct_fd);
+bool direct_left_ended(const struct direct *d); /* direct_left() has nothing to wait for */
+int direct_left(struct direct *d);
+/* Nothing waits any more, nor is under way but what was left; the file has some of it or not. */
 void direct_drop(struct direct *d);
 void direct_done(struct direct *d);

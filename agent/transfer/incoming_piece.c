@@ -76,6 +76,9 @@ int incoming_chunk(struct rlane *l, struct cursor *c)
     l->piece_at += k.data.n;
     l->piece_data += k.data.n;
     FAULT_POINT("chunk-in");
+    rc = direct_left_ended(&l->direct) ? incoming_settle(l) : 0;
+    if (rc < 0)
+        return rc;
     rc = direct_put(&l->direct, in->fd, in->direct_fd, k.data.p, k.data.n, k.offset);
     return rc < 0 ? incoming_fail(l, in, -rc, "write") : 0;
 }
@@ -214,6 +217,36 @@ static void piece_digest(struct rlane *l, const struct incoming *in, uint8_t ret
     memcpy(ret, c.digest, DIGEST_BYTES);
 }
 
+int incoming_settle(struct rlane *l)
+{
+    struct piece_left left = l->left;
+    if (!left.of)
+        return 0;
+    l->left.of = NULL;
+    int rc = direct_left(&l->direct);
+    if (rc < 0)
+        rc = incoming_fail(l, left.of, -rc, "write");
+    else
+        rc = incoming_piece_done(l, left.of, left.piece, left.digest, left.data);
+    incoming_unref(l->r, left.of);
+    return rc;
+}
+
+/* The piece is whole. The disk has time for the end of it while the next one comes. */
+static int piece_leave(struct rlane *l, const uint8_t digest[DIGEST_BYTES])
+{
+    struct incoming *in = l->piece_of;
+    if (incoming_is_over(in))
+        return 0;
+    int rc = direct_leave(&l->direct, in->fd, in->direct_fd);
+    if (rc < 0)
+        return incoming_fail(l, in, -rc, "write");
+    l->left = (struct piece_left){.of = in, .piece = l->piece, .data = l->piece_data};
+    memcpy(l->left.digest, digest, DIGEST_BYTES);
+    l->piece_of = NULL;
+    return direct_left_ended(&l->direct) ? incoming_settle(l) : 0;
+}
+
 int incoming_piece_end(struct rlane *l, struct cursor *c)
 {
     struct piece_end p;
@@ -224,16 +257,16 @@ int incoming_piece_end(struct rlane *l, struct cursor *c)
     rc = piece_enter(l, p.id, p.piece);
     if (rc < 0)
         return rc == -ESRCH ? 0 : rc;
-    struct incoming *in = l->piece_of;
     FAULT_POINT("piece-in");
-    piece_digest(l, in, digest);
-    rc = incoming_is_over(in) ? 0 : direct_flush(&l->direct, in->fd, in->direct_fd);
+    rc = incoming_settle(l);
     if (rc < 0)
-        rc = incoming_fail(l, in, -rc, "write");
-    else if (memcmp(digest, p.digest, DIGEST_BYTES) == 0)
-        rc = incoming_piece_done(l, in, p.piece, digest, l->piece_data);
-    else
+        return rc;
+    struct incoming *in = l->piece_of;
+    piece_digest(l, in, digest);
+    if (memcmp(digest, p.digest, DIGEST_BYTES) != 0)
         rc = incoming_fail(l, in, EBADMSG, "digest");
+    else
+        rc = piece_leave(l, digest);
     incoming_drop_piece(l);
     return rc;
 }

@@ -13,6 +13,7 @@
 #include "common/base/mem.h"
 
 #define TICK_MS 500
+#define LEFT_MS 5 /* by then the disk has what it was given */
 
 int receive_lane_reply(struct rlane *l, uint8_t type)
 {
@@ -93,6 +94,9 @@ static int bye(struct rlane *l)
 
 static int record_do(struct rlane *l, uint8_t type, struct cursor *c)
 {
+    int rc = type == REC_CHUNK || type == REC_PIECE_END ? 0 : incoming_settle(l);
+    if (rc < 0)
+        return rc;
     switch (type) {
     case REC_LISTING:
         return compare_listing(l, c);
@@ -174,6 +178,13 @@ static int record_in(struct rlane *l, const struct lane_record *rec)
     return rc < 0 ? rc : grant(l, rec->len);
 }
 
+/* Nothing comes at the moment. */
+static int nothing_in(struct rlane *l)
+{
+    int rc = incoming_settle(l);
+    return rc < 0 ? rc : hand_over(l, true);
+}
+
 static int lane_loop(struct rlane *l)
 {
     struct lane_welcome w = {.can = l->r->can_share ? LANE_CAN_SHARE : 0,
@@ -187,11 +198,11 @@ static int lane_loop(struct rlane *l)
         if (rc >= 0)
             rc = say_stop(l);
         if (rc >= 0)
-            rc = lane_receive(l->lane, TICK_MS, &rec);
+            rc = lane_receive(l->lane, l->left.of ? LEFT_MS : TICK_MS, &rec);
         if (rc == 1)
             rc = record_in(l, &rec);
         else if (rc == 0)
-            rc = hand_over(l, true);
+            rc = nothing_in(l);
     }
     return rc;
 }
@@ -218,6 +229,7 @@ void *receive_lane_run(void *arg)
     l->whole = xmalloc(BATCH_FILE_MAX);
     l->piece_hash = XXH3_createState();
     (void)lane_loop(l);
+    (void)incoming_settle(l);
     (void)hand_over(l, true);
     (void)say_stop(l);
     merge(l);

@@ -117,6 +117,14 @@ struct rows {
     struct catalogue_folder *known;
 };
 
+/* A piece that came whole, whose last bytes are under way to the disk. */
+struct piece_left {
+    struct incoming *of; /* referenced; NULL: none */
+    uint32_t piece;
+    uint64_t data;
+    uint8_t digest[DIGEST_BYTES];
+};
+
 struct rlane {
     struct rlane *next;
     struct receiver *r;
@@ -142,6 +150,7 @@ struct rlane {
     uint64_t piece_at, piece_data; /* how far; without holes */
     XXH3_state_t *piece_hash;
     struct direct direct;     /* what of that piece is not written yet */
+    struct piece_left left;   /* while the next one comes */
     bool can_delta;           /* the source knows of older files */
     bool can_move;            /* the source says whether something was elsewhere */
     struct held_pieces *held; /* NULL: no piece was offered yet */
@@ -295,6 +304,8 @@ void incoming_drop_all(struct receiver *r, bool remove);
 int incoming_chunk(struct rlane *l, struct cursor *c);
 int incoming_piece_end(struct rlane *l, struct cursor *c);
 int incoming_end(struct rlane *l, struct cursor *c);
+/* What the lane's last piece waits for has ended. -errno of the lane. */
+int incoming_settle(struct rlane *l);
 void incoming_drop_piece(struct rlane *l); /* the lane ends */
 /* A piece is in the temporary file; data: bytes of it that came over lanes. */
 /* near.c: a lane whose source is this process may write the file itself */

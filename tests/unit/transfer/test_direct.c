@@ -25,16 +25,17 @@
 static bool grounds_ready;
 
 /* Writes past the page cache: how many, and what becomes of them. */
-static atomic_int writes, ended, fails_with, takes_less;
+static atomic_int writes, ended, fails_with, fails_once, takes_less; /* once: which of them */
 static atomic_bool refused; /* the kernel works on nothing while the thread goes on */
 
 void __real_flight_begin(struct flight *f, int fd, const void *data, size_t n, uint64_t at);
 void __wrap_flight_begin(struct flight *f, int fd, const void *data, size_t n, uint64_t at);
 void __wrap_flight_begin(struct flight *f, int fd, const void *data, size_t n, uint64_t at)
 {
-    (void)atomic_fetch_add(&writes, 1);
+    int number = atomic_fetch_add(&writes, 1) + 1;
+    int once = atomic_load(&fails_once);
     f->refused = atomic_load(&refused);
-    if (atomic_load(&fails_with))
+    if (atomic_load(&fails_with) && (once == 0 || once == number))
         *f = (struct flight){.context = f->context, .result = -atomic_load(&fails_with)};
     else
         __real_flight_begin(f, fd, data, atomic_load(&takes_less) ? 4096 : n, at);
@@ -53,6 +54,7 @@ static int setup(void **state_)
     atomic_store(&ended, 0);
     atomic_store(&writes, 0);
     atomic_store(&fails_with, 0);
+    atomic_store(&fails_once, 0);
     atomic_store(&takes_less, 0);
     atomic_store(&refused, false);
     return trees_setup(state_);
@@ -137,7 +139,7 @@ static void it_all_arrives_and_nothing_stays_in_memory(void **state_)
         assert_int_equal(file_put(&f, 5 * MIB, 512 << 10, 3), 0);
         assert_int_equal(direct_flush(&f.d, f.fd, f.direct), 0);
         assert_int_equal(direct_flush(&f.d, f.fd, f.direct), 0); /* nothing waits */
-        assert_int_equal(atomic_load(&writes), 7);
+        assert_int_equal(atomic_load(&writes), 12);
         assert_in_range(cached_bytes(f.fd, f.len), 1, 64 << 10);
         atomic_store(&writes, 0);
         file_end(&f);
@@ -166,7 +168,7 @@ static void other_file_systems_are_left_alone(void **state_)
         file_begin(&f, kinds[i], 4 * MIB);
         assert_int_equal(f.direct, -1);
         assert_int_equal(file_put(&f, 0, 3 * MIB, 1), 0);
-        assert_null(f.d.room); /* it is there already */
+        assert_null(f.d.memory); /* it is there already */
         assert_int_equal(atomic_load(&writes), 0);
         file_end(&f);
     }
@@ -178,9 +180,9 @@ static void what_is_dropped_is_written_nowhere(void **state_)
     (void)state_;
     struct file f;
     file_begin(&f, "ext4", 8 * MIB);
-    assert_int_equal(file_put(&f, 0, MIB, 1), 0);
+    assert_int_equal(file_put(&f, 0, MIB / 2, 1), 0);
     direct_drop(&f.d);
-    memset(f.want, 0, MIB);
+    memset(f.want, 0, MIB / 2);
     assert_int_equal(file_put(&f, 4 * MIB, MIB, 2), 0);
     assert_int_equal(direct_flush(&f.d, f.fd, f.direct), 0);
     assert_int_equal(atomic_load(&writes), 1);
@@ -205,6 +207,52 @@ static void what_is_under_way_is_over_when_it_is_dropped(void **state_)
     file_end(&f);
 }
 
+/* A piece that is whole: neither does the next one wait for it, nor does it go with that. */
+static void what_is_left_goes_on(void **state_)
+{
+    (void)state_;
+    struct file f;
+    file_begin(&f, "ext4", 16 * MIB);
+    for (unsigned i = 0; i < 20; i++) {
+        atomic_store(&ended, 0);
+        assert_int_equal(file_put(&f, 0, 3 * MIB, i), 0);
+        assert_int_equal(direct_leave(&f.d, f.fd, f.direct), 0);
+        assert_false(direct_left_ended(&f.d));
+        assert_int_equal(file_put(&f, 8 * MIB, MIB / 2, 100 + i), 0);
+        direct_drop(&f.d);
+        memset(f.want + 8 * MIB, 0, MIB / 2);
+        assert_int_equal(atomic_load(&ended), 0);
+        assert_int_equal(direct_left(&f.d), 0);
+        assert_int_equal(atomic_load(&ended), 3);
+        assert_true(direct_left_ended(&f.d));
+    }
+    assert_int_equal(file_put(&f, 4 * MIB, 3 * MIB, 1), 0);
+    assert_int_equal(direct_leave(&f.d, f.fd, f.direct), 0);
+    assert_int_equal(file_put(&f, 8 * MIB, 8 * MIB, 2), 0); /* which takes its rooms */
+    assert_int_equal(direct_flush(&f.d, f.fd, f.direct), 0);
+    assert_int_equal(direct_left(&f.d), 0);
+    file_end(&f);
+}
+
+/* As that of the piece that it was of, not of the next one's. */
+static void what_becomes_of_what_is_left_is_told(void **state_)
+{
+    (void)state_;
+    struct file f;
+    file_begin(&f, "ext4", 8 * MIB);
+    atomic_store(&fails_with, EIO);
+    assert_int_equal(file_put(&f, 0, 3 * MIB, 1), 0);
+    memset(f.want, 0, f.len);
+    assert_int_equal(direct_leave(&f.d, f.fd, f.direct), 0);
+    atomic_store(&fails_with, 0);
+    assert_int_equal(file_put(&f, 4 * MIB, 4 * MIB, 2), 0);
+    assert_int_equal(direct_flush(&f.d, f.fd, f.direct), 0);
+    assert_int_equal(direct_left(&f.d), -EIO);
+    assert_int_equal(direct_leave(&f.d, f.fd, f.direct), 0);
+    assert_int_equal(direct_left(&f.d), 0);
+    file_end(&f);
+}
+
 static void a_kernel_that_does_nothing_beside_is_as_good(void **state_)
 {
     (void)state_;
@@ -213,8 +261,8 @@ static void a_kernel_that_does_nothing_beside_is_as_good(void **state_)
     atomic_store(&refused, true);
     assert_int_equal(file_put(&f, 0, 7 * MIB + 5, 1), 0);
     assert_int_equal(direct_flush(&f.d, f.fd, f.direct), 0);
-    assert_int_equal(atomic_load(&writes), 4);
-    assert_true(f.d.flight.context == 0);
+    assert_int_equal(atomic_load(&writes), 7);
+    assert_true(f.d.rooms[0].flight.context == 0);
     file_end(&f);
 }
 
@@ -228,19 +276,19 @@ static void what_cannot_go_past_memory_goes_through_it(void **state_)
         atomic_store(&takes_less, less);
         assert_int_equal(file_put(&f, 0, 5 * MIB + 1, 1), 0);
         assert_int_equal(direct_flush(&f.d, f.fd, f.direct), 0);
-        assert_int_equal(atomic_load(&writes), 3 * (less + 1));
+        assert_int_equal(atomic_load(&writes), 5 * (less + 1));
         file_end(&f);
     }
 }
 
-static void a_disk_that_fails_is_told_at_once(void **state_)
+static void a_disk_that_fails_is_told(void **state_)
 {
     (void)state_;
     struct file f;
     file_begin(&f, "ext4", 8 * MIB);
     atomic_store(&fails_with, EIO);
     assert_int_equal(file_put(&f, 0, 4 * MIB, 1), -EIO);
-    assert_int_equal(atomic_load(&writes), 1);
+    assert_int_equal(atomic_load(&writes), DIRECT_ROOMS);
     memset(f.want, 0, f.len);
     file_end(&f);
 }
@@ -358,15 +406,15 @@ static void a_large_file_leaves_nothing_in_memory(void **state_)
 }
 
 /* The file is named, and neither it nor a temporary one stands there. */
-static void a_disk_that_fails_ends_the_transfer(void **state_)
+static void disk_fails(int which)
 {
-    (void)state_;
     struct both b;
     if (!grounds_ready || !grounds_mount("ext4", destination, 320))
         skip();
     put_random("one", 20 * MIB, 1);
     atomic_store(&fails_with, EIO);
-    transfer(&b, NULL);
+    atomic_store(&fails_once, which);
+    transfer(&b, &(struct transfer_options){.lanes = 1});
     assert_int_equal(b.received.status, STEP_FAILED);
     assert_non_null(strstr(b.received.fault.text, "cannot write 'one': Input/output error"));
     step_result_done(&b.sent);
@@ -376,6 +424,23 @@ static void a_disk_that_fails_ends_the_transfer(void **state_)
     assert_int_equal(trees_run(argv), 0);
     free(script);
     grounds_unmount(destination);
+}
+
+static void a_disk_that_fails_ends_the_transfer(void **state_)
+{
+    (void)state_;
+    disk_fails(0);
+}
+
+/* The last of a piece, which is under way while the next one comes; and the last of all. */
+static void a_disk_that_fails_once_ends_it_too(void **state_)
+{
+    (void)state_;
+    static const int which[] = {8, 9, 16, 20};
+    for (size_t i = 0; i < ARRAY_SIZE(which); i++) {
+        atomic_store(&writes, 0);
+        disk_fails(which[i]);
+    }
 }
 
 int main(void)
@@ -394,9 +459,11 @@ int main(void)
         TEST(other_file_systems_are_left_alone),
         TEST(what_is_dropped_is_written_nowhere),
         TEST(what_is_under_way_is_over_when_it_is_dropped),
+        TEST(what_is_left_goes_on),
+        TEST(what_becomes_of_what_is_left_is_told),
         TEST(a_kernel_that_does_nothing_beside_is_as_good),
         TEST(what_cannot_go_past_memory_goes_through_it),
-        TEST(a_disk_that_fails_is_told_at_once),
+        TEST(a_disk_that_fails_is_told),
         TEST(a_full_disk_is_told),
         TEST(large_files_arrive_on_ext4),
         TEST(large_files_arrive_on_xfs),
@@ -404,6 +471,7 @@ int main(void)
         TEST(large_files_arrive_on_tmpfs),
         TEST(a_large_file_leaves_nothing_in_memory),
         TEST(a_disk_that_fails_ends_the_transfer),
+        TEST(a_disk_that_fails_once_ends_it_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
