@@ -47,6 +47,7 @@ static void add(struct placed *to, const struct placed *p)
     to->entries += p->entries;
     to->content += p->content;
     to->data += p->data;
+    to->past += p->past;
     to->parts += p->parts;
     to->waiting += p->waiting;
 }
@@ -110,7 +111,9 @@ static int room_for(struct receiver *r, size_t rows)
  * waits for more where they are many. */
 static bool is_early(const struct receiver *r)
 {
-    return r->root_later && r->pending.content > FLUSH_EARLY + r->incoming_pieces * 1024;
+    uint64_t content = r->pending.content, cached = content - r->pending.past;
+    return r->root_later && (cached > FLUSH_EARLY + r->incoming_pieces * 1024 ||
+                             content > FLUSH_BYTES / 2 + r->incoming_pieces * 1024);
 }
 
 int durable_note(struct rlane *l)

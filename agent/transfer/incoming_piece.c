@@ -199,6 +199,7 @@ int incoming_piece_done(struct rlane *l, struct incoming *in, uint32_t piece,
     if (fresh) {
         l->placed.parts += (int64_t)piece_len(in->meta.size, piece);
         l->placed.content += piece_len(in->meta.size, piece);
+        l->placed.past += in->direct_fd >= 0 ? piece_len(in->meta.size, piece) : 0;
     }
     return complete ? incoming_complete(l, in) : 0;
 }

@@ -43,6 +43,7 @@ struct placed {
     struct buf rows;
     uint64_t files, bytes, entries, content;
     uint64_t data; /* of content, what came over the lanes: without holes */
+    uint64_t past; /* of content, what went past the page cache: no sync has to write it */
     int64_t parts; /* content of files that are not whole yet; what is whole leaves it for bytes */
     uint64_t waiting; /* files that get their names after the next sync */
     uint64_t temp;    /* of the row that comes next */
