@@ -50,7 +50,7 @@ void fake_new(struct fake *f, const struct step_kind *kinds)
 {
     zsys_handler_set(NULL);
     srandom((unsigned)getpid());
-    *f = (struct fake){.epoch = 5, .heartbeat_ms = 300, .kinds = kinds, .stop_fd = -1};
+    *f = (struct fake){.epoch = 5, .heartbeat_ms = 2000, .kinds = kinds, .stop_fd = -1};
     f->dir = temp_dir_new();
     assert_int_equal(zap_start(&f->zap), 0);
     curve_key_new(&f->key);

@@ -314,7 +314,7 @@ static void silence_makes_a_new_connection(void **state)
 static void a_new_server_key_is_kept_and_used(void **state)
 {
     struct fake *f = *state;
-    struct fake b = {.epoch = 5, .heartbeat_ms = 300, .stop_fd = -1}; /* the second gate */
+    struct fake b = {.epoch = 5, .heartbeat_ms = 2000, .stop_fd = -1}; /* the second gate */
     curve_key_new(&b.key);
     fake_bind(&b);
     char ep[2][64];
