@@ -106,15 +106,17 @@ static void a_thousand_unfinished_handshakes(void **state)
     open_idlers(s->daemon.enrol_endpoint, at_enrol);
 
     int64_t start = clock_mono_ms(), worst = 0;
+    long held = 0; /* at most: on a busy machine the first are cut before the last have come */
     siege_join(s, &fresh);
     for (int i = 0; i < 20; i++) {
         int64_t asked = clock_mono_ms();
         assert_true(good_beat(&s->good, 2000));
         assert_true(good_beat(&fresh, 2000));
         worst = clock_mono_ms() - asked > worst ? clock_mono_ms() - asked : worst;
+        long now = daemon_files(&s->daemon) - files;
+        held = now > held ? now : held;
         zclock_sleep(50);
     }
-    long held = daemon_files(&s->daemon) - files;
     long grown = daemon_memory(&s->daemon, "VmRSS") - memory;
     print_message("%ld unfinished connections: slowest two heartbeats %ld ms, %ld KiB\n", held,
                   (long)worst, grown);
