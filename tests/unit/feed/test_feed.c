@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -231,6 +232,7 @@ static void two_pairs_on_one_file_system_keep_their_own_list(void **state)
 _Noreturn static void change_for_ever(int who)
 {
     char name[32];
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that took too long is killed: so are we */
     if (chdir(ground_path(GROUND_TMPFS)) < 0)
         _exit(1);
     for (unsigned i = 0;; i++) {
