@@ -94,9 +94,6 @@ static int bye(struct rlane *l)
 
 static int record_do(struct rlane *l, uint8_t type, struct cursor *c)
 {
-    int rc = type == REC_CHUNK || type == REC_PIECE_END ? 0 : incoming_settle(l);
-    if (rc < 0)
-        return rc;
     switch (type) {
     case REC_LISTING:
         return compare_listing(l, c);
@@ -155,6 +152,16 @@ static int hand_over(struct rlane *l, bool leave)
     return l->at.fresh || placed_is_empty(&l->placed) ? 0 : durable_note(l);
 }
 
+/* The piece that is left, too, before anything but content: a barrier says that all is handed over.
+ */
+static int settle_before(struct rlane *l, uint8_t type)
+{
+    if (!l->left.of || type == REC_CHUNK || type == REC_PIECE_END)
+        return 0;
+    int rc = incoming_settle(l);
+    return rc < 0 ? rc : hand_over(l, false);
+}
+
 static int record_in(struct rlane *l, const struct lane_record *rec)
 {
     struct cursor c = cursor_of(rec->data, rec->len);
@@ -168,6 +175,8 @@ static int record_in(struct rlane *l, const struct lane_record *rec)
     FAULT_POINT("record-in");
     l->is_read = rec->type != REC_BARRIER;
     int rc = l->at.fresh && rec->type != REC_BATCH ? hand_over(l, true) : 0;
+    if (rc == 0)
+        rc = settle_before(l, rec->type);
     if (placed_is_empty(&l->placed))
         l->held_ms = clock_mono_ms();
     if (rc == 0)
