@@ -152,8 +152,7 @@ static int hand_over(struct rlane *l, bool leave)
     return l->at.fresh || placed_is_empty(&l->placed) ? 0 : durable_note(l);
 }
 
-/* The piece that is left, too, before anything but content: a barrier says that all is handed over.
- */
+/* What is left, too, before anything but content: a barrier says that all is handed over. */
 static int settle_before(struct rlane *l, uint8_t type)
 {
     if (!l->left.of || type == REC_CHUNK || type == REC_PIECE_END)

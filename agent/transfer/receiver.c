@@ -77,8 +77,8 @@ static int session_begin(struct receiver *r, const struct lane_entry *e)
         rc = moves_recover(r);
     bool asks = rc == 0 && !r->spec->options.dry_run && !r->spec->options.only_failed;
     int empty = asks ? beneath_is_empty(r->root, ".") : 0;
-    if (empty <
-        0) /* by a guess the source would send only what changed, to a folder with nothing */
+    /* By a guess the source would send only what changed, to a folder with nothing. */
+    if (empty < 0)
         rc = empty;
     bool fresh = empty == 1;
     faillist_restart(r->failures);
