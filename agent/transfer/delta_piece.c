@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
+#include "agent/transfer/direct.h"
 #include "agent/transfer/receiver_priv.h"
 #include "common/base/cleanup.h"
 #include "common/base/file.h"
@@ -66,31 +66,6 @@ static void old_read(int fd, uint8_t *to, size_t n, uint64_t at)
     memset(to, 0, n);
 }
 
-/* As much as goes that way, and no more than n; there is room up to the next whole block. */
-static size_t direct_read(int fd, uint8_t *to, size_t n, uint64_t at)
-{
-    ssize_t k;
-    do
-        k = pread(fd, to, (n + ALIGN - 1) / ALIGN * ALIGN, (off_t)at);
-    while (k < 0 && errno == EINTR);
-    return k <= 0 ? 0 : (size_t)k < n ? (size_t)k : n;
-}
-
-/* Whoever may not ask is told that all of it is. */
-static bool most_is_cached(int fd, uint64_t at, uint64_t n)
-{
-    unsigned char in[PIECE_BYTES / ALIGN]; /* no machine has smaller pages */
-    uint64_t pages = (n + (uint64_t)sysconf(_SC_PAGESIZE) - 1) / (uint64_t)sysconf(_SC_PAGESIZE);
-    void *map = mmap(NULL, n, PROT_READ, MAP_SHARED, fd, (off_t)at);
-    if (map == MAP_FAILED)
-        return true;
-    uint64_t there = mincore(map, n, in) < 0 ? 2 * pages : 0;
-    (void)munmap(map, n);
-    for (uint64_t i = 0; there < pages && i < pages; i++)
-        there += in[i] & 1;
-    return there * 2 >= pages;
-}
-
 /* A file that shares its blocks shares no cache: what is in the older one's is of no use, and what
  * is read ahead there is read twice. -1: by fd. */
 static int reading_direct(const struct delta_piece *p, int fd)
@@ -98,7 +73,7 @@ static int reading_direct(const struct delta_piece *p, int fd)
     uint64_t start = p->piece * PIECE_BYTES;
     int direct = p->cloned ? p->in->direct_fd : p->in->old_direct_fd;
     if (direct >= 0)
-        return p->cloned || !most_is_cached(fd, start, p->len) ? direct : -1;
+        return p->cloned || !direct_is_cached(fd, start, p->len) ? direct : -1;
     if (p->cloned || p->piece == 0) /* lanes by turns are no order that the kernel sees through */
         file_read_ahead(fd, start, p->cloned ? p->len : PIECES_AHEAD * PIECE_BYTES);
     if (!p->cloned)

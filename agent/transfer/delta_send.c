@@ -6,12 +6,15 @@
 #include <string.h>
 
 #include "agent/transfer/delta.h"
+#include "agent/transfer/delta_piece.h"
+#include "agent/transfer/direct.h"
 #include "agent/transfer/sender_priv.h"
 #include "common/base/fault_point.h"
 #include "common/base/mem.h"
 
 #define WAIT_MS 200
-#define RUN_PIECES 32U  /* then the worker looks for something else to do */
+#define RUN_PIECES 32U /* then the worker looks for something else to do */
+#define DIRECT_STEP (2U << 20)
 #define SKIP_PIECES 16U /* most pieces in a row that go whole because those before were all new */
 
 /* A piece that was offered. */
@@ -75,11 +78,22 @@ static void learn(struct sender *s, struct large *g, uint64_t sent, uint64_t of)
 
 /* ── offering ── */
 
-static int take_data(struct worker *w, const struct large *g, uint8_t *to, uint64_t at, uint64_t n)
+/* Past the page cache what is not in it: it would push out what the host's users have there, and
+ * costs more than all else that is done to a piece. Not where the source is to be spared. */
+static bool reads_direct(const struct worker *w, const struct offered *p)
 {
+    return p->g->direct_fd >= 0 && !w->s->hold.max_us &&
+           !direct_is_cached(p->g->fd, p->piece * PIECE_BYTES, p->len);
+}
+
+static int take_data(struct worker *w, const struct large *g, bool direct, uint8_t *to, uint64_t at,
+                     uint64_t n)
+{
+    size_t step = direct ? DIRECT_STEP : CHUNK_BYTES;
     while (n > 0) {
-        size_t k = n < CHUNK_BYTES ? n : CHUNK_BYTES;
-        int rc = large_read(w, g, to, k, at);
+        size_t k = n < step ? n : step;
+        size_t got = direct ? direct_read(g->direct_fd, to, k, at) : 0;
+        int rc = got < k ? large_read(w, g, to + got, k - got, at + got) : 0;
         if (rc < 0)
             return rc;
         (void)XXH3_128bits_update(w->hash, to, k);
@@ -94,7 +108,9 @@ static int take_data(struct worker *w, const struct large *g, uint8_t *to, uint6
 static int piece_read(struct worker *w, struct delta *d, struct offered *p)
 {
     uint64_t start = p->piece * PIECE_BYTES, at = start, end = start + p->len;
-    large_read_ahead(w, p->g, p->piece);
+    bool direct = reads_direct(w, p);
+    if (!direct)
+        large_read_ahead(w, p->g, p->piece);
     d->nholes = 0;
     p->holes = 0;
     (void)XXH3_128bits_reset(w->hash);
@@ -109,7 +125,7 @@ static int piece_read(struct worker *w, struct delta *d, struct offered *p)
             memset(p->data + (at - start), 0, from - at);
             (void)XXH3_128bits_update(w->hash, p->data + (at - start), from - at);
         }
-        int rc = take_data(w, p->g, p->data + (from - start), from, to - from);
+        int rc = take_data(w, p->g, direct, p->data + (from - start), from, to - from);
         if (rc < 0)
             return rc;
         at = to;
@@ -143,7 +159,7 @@ static int piece_begin(struct worker *w, struct delta *d, struct large *g, uint3
         p->len = piece_len(g->meta.size, piece);
         p->answered = false;
         if (!p->data)
-            p->data = xmalloc(PIECE_BYTES);
+            p->data = delta_piece_room();
         int got = piece_read(w, d, p);
         offers = got == 0;
         if (offers) {

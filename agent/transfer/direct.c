@@ -6,10 +6,12 @@
 #include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "agent/transfer/record.h"
 #include "common/base/cleanup.h"
 #include "common/base/fault_point.h"
 #include "common/base/file.h"
@@ -28,12 +30,37 @@ int direct_open(int folder_fd, const char *name, int fd)
     struct stat a, b;
     if (fstatfs(fd, &fs) < 0 || (fs.f_type != EXT4_SUPER_MAGIC && fs.f_type != XFS_SUPER_MAGIC))
         return -1;
-    int mode = fcntl(fd, F_GETFL) & O_ACCMODE;
+    int mode = fcntl(fd, F_GETFL) & (O_ACCMODE | O_NOATIME);
     int direct = openat(folder_fd, name, mode | O_DIRECT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (direct >= 0 && (fstat(fd, &a) < 0 || fstat(direct, &b) < 0 || a.st_dev != b.st_dev ||
                         a.st_ino != b.st_ino))
         direct = fd_close(direct); /* somebody put another one there */
     return direct < 0 ? -1 : direct;
+}
+
+bool direct_is_cached(int fd, uint64_t at, uint64_t n)
+{
+    unsigned char in[PIECE_BYTES / ALIGN]; /* no machine has smaller pages */
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), pages = (n + page - 1) / page;
+    if (pages > sizeof in)
+        return true;
+    void *map = mmap(NULL, n, PROT_READ, MAP_SHARED, fd, (off_t)at);
+    if (map == MAP_FAILED)
+        return true;
+    uint64_t there = mincore(map, n, in) < 0 ? 2 * pages : 0;
+    (void)munmap(map, n);
+    for (uint64_t i = 0; there < pages && i < pages; i++)
+        there += in[i] & 1;
+    return there * 2 >= pages;
+}
+
+size_t direct_read(int direct_fd, uint8_t *to, size_t n, uint64_t at)
+{
+    ssize_t k;
+    do
+        k = pread(direct_fd, to, (n + ALIGN - 1) / ALIGN * ALIGN, (off_t)at);
+    while (k < 0 && errno == EINTR);
+    return k <= 0 ? 0 : (size_t)k < n ? (size_t)k : n;
 }
 
 /* The oldest run that is under way has ended. What the disk refuses is no matter of the cache: that

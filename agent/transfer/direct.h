@@ -3,6 +3,7 @@
  * file's way, and what others read here stays in memory. Runs are under way while the next is
  * filled: a disk has nothing to do while nobody asks it for anything. One thread. */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,6 +31,13 @@ struct direct {      /* zeros: nothing waits */
  * known to be good: what a large file leaves there nobody wants. name: of fd in that folder. -1:
  * not here. */
 int direct_open(int folder_fd, const char *name, int fd);
+
+/* Is most of this in the page cache? Of what this process may not ask about, and of n over
+ * PIECE_BYTES: true. */
+bool direct_is_cached(int fd, uint64_t at, uint64_t n);
+/* As much as goes past the page cache, and no more than n. to and at are multiples of 4,096, and
+ * there is room at to up to the next one after n. */
+size_t direct_read(int direct_fd, uint8_t *to, size_t n, uint64_t at);
 
 /* fd and direct_fd are of one file, the second past the page cache; -1: there is none, and all goes
  * by the first at once. 0 or -errno, also of what was put before, but for what was left. */
