@@ -18,7 +18,6 @@
 
 #define ALIGN 4096U /* of memory and of places in the file, for what goes past the page cache */
 #define DIRECT_MIN (256U << 10) /* less is not worth it, and cuts the file's extents up */
-#define DIRECT_READ (2U << 20)  /* at once: other lanes' clones wait for it on XFS */
 
 uint8_t *delta_piece_room(void)
 {

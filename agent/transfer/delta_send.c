@@ -13,8 +13,7 @@
 #include "common/base/mem.h"
 
 #define WAIT_MS 200
-#define RUN_PIECES 32U /* then the worker looks for something else to do */
-#define DIRECT_STEP (2U << 20)
+#define RUN_PIECES 32U  /* then the worker looks for something else to do */
 #define SKIP_PIECES 16U /* most pieces in a row that go whole because those before were all new */
 
 /* A piece that was offered. */
@@ -79,17 +78,16 @@ static void learn(struct sender *s, struct large *g, uint64_t sent, uint64_t of)
 /* ── offering ── */
 
 /* Past the page cache what is not in it: it would push out what the host's users have there, and
- * costs more than all else that is done to a piece. Not where the source is to be spared. */
-static bool reads_direct(const struct worker *w, const struct offered *p)
+ * costs more than all else that is done to a piece. */
+static bool reads_direct(const struct offered *p)
 {
-    return p->g->direct_fd >= 0 && !w->s->hold.max_us &&
-           !direct_is_cached(p->g->fd, p->piece * PIECE_BYTES, p->len);
+    return p->g->direct_fd >= 0 && !direct_is_cached(p->g->fd, p->piece * PIECE_BYTES, p->len);
 }
 
 static int take_data(struct worker *w, const struct large *g, bool direct, uint8_t *to, uint64_t at,
                      uint64_t n)
 {
-    size_t step = direct ? DIRECT_STEP : CHUNK_BYTES;
+    size_t step = direct ? DIRECT_READ : CHUNK_BYTES;
     while (n > 0) {
         size_t k = n < step ? n : step;
         size_t got = direct ? direct_read(g->direct_fd, to, k, at) : 0;
@@ -108,8 +106,8 @@ static int take_data(struct worker *w, const struct large *g, bool direct, uint8
 static int piece_read(struct worker *w, struct delta *d, struct offered *p)
 {
     uint64_t start = p->piece * PIECE_BYTES, at = start, end = start + p->len;
-    bool direct = reads_direct(w, p);
-    if (!direct)
+    bool direct = reads_direct(p);
+    if (p->g->direct_fd < 0) /* else the piece that is read ahead would be found in the cache */
         large_read_ahead(w, p->g, p->piece);
     d->nholes = 0;
     p->holes = 0;

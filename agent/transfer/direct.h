@@ -9,7 +9,8 @@
 
 #include "agent/transfer/flight.h"
 
-#define DIRECT_ROOMS 4U /* one is filled, the others are under way */
+#define DIRECT_READ (2U << 20) /* at once: others' writes wait for it, and clones on XFS */
+#define DIRECT_ROOMS 4U        /* one is filled, the others are under way */
 
 struct direct_room {
     uint8_t *data;

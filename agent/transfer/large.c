@@ -373,7 +373,8 @@ int large_send(struct worker *w, struct folder *f, const char *name, int fd, con
                       .meta = *m,
                       .sparse = has_holes(fd, m),
                       .basis = basis.path ? &basis : NULL};
-    if (w->s->spec->options.delta && !g.sparse)
+    /* Not where the source is to be spared: how long its disk takes is measured in large_read(). */
+    if (w->s->spec->options.delta && !g.sparse && !w->s->hold.max_us)
         g.direct_fd = direct_open(f->fd, name, fd);
     int rc = send_whole(w, f, name, &g);
     (void)fd_close(g.direct_fd);

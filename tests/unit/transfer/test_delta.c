@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
@@ -318,65 +317,6 @@ static void blocks_are_shared_on_xfs(void **state_)
     blocks_are_shared_on("xfs");
 }
 
-/* ── what the page cache is spared ── */
-
-static uint64_t cached_bytes(int fd)
-{
-    static unsigned char in[SIZE / 4096 + 1];
-    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), n = 0;
-    void *map = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, fd, 0);
-    assert_ptr_not_equal(map, MAP_FAILED);
-    assert_int_equal(mincore(map, SIZE, in), 0);
-    for (uint64_t i = 0; i * page < SIZE; i++)
-        n += (in[i] & 1) * page;
-    assert_int_equal(munmap(map, SIZE), 0);
-    return n;
-}
-
-/* An older file that is in no cache is read once, past it: neither it nor what shares its blocks
- * drives out what others have there. */
-static void older_is_read_past_the_cache_on(const char *kind)
-{
-    if (!grounds_ready || !grounds_mount(kind, destination, 512))
-        skip();
-    char *lost = xasprintf("%s/lost+found", destination);
-    (void)rmdir(lost);
-    free(lost);
-    first_copy();
-    char *older = xasprintf("%s/" NAME, destination);
-    int fd = open(older, O_RDONLY | O_CLOEXEC);
-    assert_true(fd >= 0);
-    assert_int_equal(syncfs(fd), 0);
-    assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
-    assert_int_equal(cached_bytes(fd), 0);
-    change(source, 3 * PIECE_BYTES + 100, 10, 2);
-    change(source, SIZE - 1, 1, 3);
-    struct both b;
-    transfer(&b, &on);
-    assert_done(&b);
-    assert_int_equal(b.sent.counters.sent_bytes, DELTA_BLOCK + SIZE % DELTA_BLOCK);
-    assert_in_range(cached_bytes(fd), 0, 1 << 20); /* its end is no whole block */
-    int newer = open(older, O_RDONLY | O_CLOEXEC);
-    assert_in_range(cached_bytes(newer), 0, PIECE_BYTES); /* what was written by less */
-    (void)close(newer);
-    (void)close(fd);
-    assert_same_trees();
-    free(older);
-    grounds_unmount(destination);
-}
-
-static void older_is_read_past_the_cache_on_ext4(void **state_)
-{
-    (void)state_;
-    older_is_read_past_the_cache_on("ext4");
-}
-
-static void older_is_read_past_the_cache_on_xfs(void **state_)
-{
-    (void)state_;
-    older_is_read_past_the_cache_on("xfs");
-}
-
 /* ── kill -9 ── */
 
 static uint64_t most; /* that a source may send or save in its life */
@@ -557,8 +497,6 @@ int main(void)
         CASE(an_older_file_of_another_kind_is_no_older_file),
         CASE(blocks_are_shared_on_btrfs),
         CASE(blocks_are_shared_on_xfs),
-        CASE(older_is_read_past_the_cache_on_ext4),
-        CASE(older_is_read_past_the_cache_on_xfs),
         CASE(killed_sides_come_back_to_the_same_end),
         cmocka_unit_test(records_are_bounded),
         cmocka_unit_test(an_older_peer_knows_of_no_older_file),

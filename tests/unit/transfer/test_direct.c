@@ -174,6 +174,66 @@ static void other_file_systems_are_left_alone(void **state_)
     }
 }
 
+/* What is behind the end is room of the reader's, but for the rest of the last block. */
+static void reads_end_with_the_file(void **state_)
+{
+    (void)state_;
+    static const struct {
+        uint64_t at;
+        size_t n, got;
+    } cases[] = {
+        {0,                    MIB,  MIB         },
+        {4096,                 5000, 5000        },
+        {2 * MIB,              MIB,  MIB / 2 + 77}, /* somebody cut the file short */
+        {2 * MIB + 4096 * 127, 4096, 4096        },
+        {2 * MIB + MIB / 2,    4096, 77          },
+        {2 * MIB + MIB / 2,    77,   77          },
+        {3 * MIB,              4096, 0           },
+        {512 + 1,              4096, 0           }, /* not that way */
+    };
+    struct file f;
+    file_begin(&f, "ext4", 2 * MIB + MIB / 2 + 77);
+    assert_int_equal(file_put(&f, 0, f.len, 1), 0);
+    assert_int_equal(direct_flush(&f.d, f.fd, f.direct), 0);
+    void *room = NULL;
+    assert_int_equal(posix_memalign(&room, 4096, MIB + 4096), 0);
+    uint8_t *p = room;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        memset(p, 'x', MIB + 4096);
+        size_t k = direct_read(f.direct, p, cases[i].n, cases[i].at);
+        assert_int_equal(k, cases[i].got);
+        assert_memory_equal(p, f.want + cases[i].at, k);
+        for (size_t at = (cases[i].n + 4095) / 4096 * 4096; at < MIB + 4096; at++)
+            assert_int_equal(p[at], 'x');
+    }
+    assert_int_equal(direct_read(-1, p, 4096, 0), 0);
+    free(room);
+    file_end(&f);
+}
+
+/* Most of it, and not when in doubt: what is there is read for less than what is not. */
+static void what_is_in_memory_is_known(void **state_)
+{
+    (void)state_;
+    static uint8_t some[5 * MIB];
+    struct file f;
+    file_begin(&f, "ext4", PIECE_BYTES + 5000);
+    assert_int_equal(file_put(&f, 0, f.len, 1), 0);
+    assert_int_equal(direct_flush(&f.d, f.fd, f.direct), 0);
+    assert_int_equal(syncfs(f.fd), 0);
+    assert_int_equal(posix_fadvise(f.fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    assert_int_equal(posix_fadvise(f.fd, 0, 0, POSIX_FADV_RANDOM), 0); /* nothing is read ahead */
+    assert_false(direct_is_cached(f.fd, 0, PIECE_BYTES));
+    assert_int_equal(pread(f.fd, some, 3 * MIB, 0), 3 * MIB);
+    assert_false(direct_is_cached(f.fd, 0, PIECE_BYTES));
+    assert_int_equal(pread(f.fd, some, 5 * MIB, 0), 5 * MIB);
+    assert_true(direct_is_cached(f.fd, 0, PIECE_BYTES));
+    assert_false(direct_is_cached(f.fd, PIECE_BYTES, 5000));
+    assert_true(direct_is_cached(f.fd, 0, PIECE_BYTES + 1)); /* more than is asked about */
+    assert_true(direct_is_cached(-1, 0, PIECE_BYTES));
+    file_end(&f);
+}
+
 /* Of a piece that is given up: not into its own file any more, and not into the next one. */
 static void what_is_dropped_is_written_nowhere(void **state_)
 {
@@ -457,6 +517,8 @@ int main(void)
         TEST(it_all_arrives_and_nothing_stays_in_memory),
         TEST(what_begins_within_a_block_goes_through_memory),
         TEST(other_file_systems_are_left_alone),
+        TEST(reads_end_with_the_file),
+        TEST(what_is_in_memory_is_known),
         TEST(what_is_dropped_is_written_nowhere),
         TEST(what_is_under_way_is_over_when_it_is_dropped),
         TEST(what_is_left_goes_on),

@@ -1,0 +1,321 @@
+/* test_delta_disk: how large files that the destination has in an older state are read and written
+ * on real file systems: what of them enters the page cache, and what becomes of reads that go past
+ * it and end early. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/transfer/delta.h"
+#include "agent/transfer/direct.h"
+#include "common/base/mem.h"
+#include "tests/unit/test.h"
+#include "tests/unit/transfer/grounds.h"
+#include "tests/unit/transfer/harness.h"
+#include "tests/unit/transfer/trees.h"
+
+#define NAME "image"
+#define SIZE (5 * PIECE_BYTES + 12345)
+
+static const struct transfer_options on = {.delta = true, .compress = COMPRESS_OFF};
+static bool grounds_ready;
+
+/* ── what a read past the page cache gives ── */
+
+enum way { ALL, NONE, SOME, CUT }; /* CUT: the source's file is cut short before one of them */
+static _Atomic enum way way;
+static atomic_uint reads;
+
+size_t __real_direct_read(int fd, uint8_t *to, size_t n, uint64_t at);
+size_t __wrap_direct_read(int fd, uint8_t *to, size_t n, uint64_t at);
+size_t __wrap_direct_read(int fd, uint8_t *to, size_t n, uint64_t at)
+{
+    unsigned number = atomic_fetch_add(&reads, 1);
+    enum way now = atomic_load(&way);
+    if (now == CUT && number == 5)
+        IN_SOURCE(truncate(path, (off_t)(PIECE_BYTES + 4097)), NAME);
+    size_t k = now == NONE ? 0 : __real_direct_read(fd, to, n, at), some = k > 100 ? k / 2 + 13 : 0;
+    if (now != SOME)
+        return k;
+    memset(to + some, 'x', n - some);
+    return some;
+}
+
+/* ── a file here and there ── */
+
+static char *in(const char *dir)
+{
+    return xasprintf("%s/" NAME, dir);
+}
+
+static void change(uint64_t at, size_t len, unsigned seed)
+{
+    char *path = in(source);
+    uint8_t *data = xmalloc(len);
+    for (size_t i = 0; i < len; i++) {
+        seed = seed * 1103515245U + 12345U;
+        data[i] = (uint8_t)(seed >> 16);
+    }
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, data, len, (off_t)at), len);
+    (void)close(fd);
+    free(data);
+    free(path);
+}
+
+/* A file system of that kind, with nothing in it. */
+static void ground(const char *kind, const char *path)
+{
+    if (!grounds_ready || !grounds_mount(kind, path, 512))
+        skip();
+    char *lost = xasprintf("%s/lost+found", path);
+    (void)rmdir(lost);
+    free(lost);
+}
+
+/* Both hold the same before it. */
+static void first_copy(void)
+{
+    struct both b;
+    put_random(NAME, SIZE, 1);
+    transfer(&b, NULL);
+    assert_done(&b);
+    atomic_store(&reads, 0);
+}
+
+static int opened(const char *dir)
+{
+    char *path = in(dir);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    free(path);
+    return fd;
+}
+
+static uint64_t cached_bytes(int fd)
+{
+    static unsigned char pages[SIZE / 4096 + 1];
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), n = 0;
+    void *map = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, fd, 0);
+    assert_ptr_not_equal(map, MAP_FAILED);
+    assert_int_equal(mincore(map, SIZE, pages), 0);
+    for (uint64_t i = 0; i * page < SIZE; i++)
+        n += (pages[i] & 1) * page;
+    assert_int_equal(munmap(map, SIZE), 0);
+    return n;
+}
+
+/* Nothing of it is in memory. */
+static void forget(int fd)
+{
+    assert_int_equal(syncfs(fd), 0);
+    assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    assert_int_equal(cached_bytes(fd), 0);
+}
+
+static void expect_sent(uint64_t bytes)
+{
+    struct both b;
+    transfer(&b, &on);
+    assert_done(&b);
+    assert_int_equal(b.sent.counters.sent_bytes, bytes);
+}
+
+/* ── what the page cache is spared ── */
+
+/* An older file that is in no cache is read once, past it: neither it nor what shares its blocks
+ * drives out what others have there. */
+static void older_is_read_past_the_cache_on(const char *kind)
+{
+    ground(kind, destination);
+    first_copy();
+    int older = opened(destination);
+    change(3 * PIECE_BYTES + 100, 10, 2);
+    change(SIZE - 1, 1, 3);
+    forget(older);
+    expect_sent(DELTA_BLOCK + SIZE % DELTA_BLOCK);
+    assert_in_range(cached_bytes(older), 0, 1 << 20); /* its end is no whole block */
+    int newer = opened(destination);
+    assert_in_range(cached_bytes(newer), 0, PIECE_BYTES); /* what was written by less */
+    (void)close(newer);
+    (void)close(older);
+    assert_same_trees();
+    grounds_unmount(destination);
+}
+
+static void older_is_read_past_the_cache_on_ext4(void **state_)
+{
+    (void)state_;
+    older_is_read_past_the_cache_on("ext4");
+}
+
+static void older_is_read_past_the_cache_on_xfs(void **state_)
+{
+    (void)state_;
+    older_is_read_past_the_cache_on("xfs");
+}
+
+/* Nor does the source's, and where somebody reads its head, only that is there after it: what would
+ * be read ahead would be found in the cache, and what is behind it be read ahead. */
+static void the_source_is_read_past_the_cache_on(const char *kind)
+{
+    static uint8_t head[2 * PIECE_BYTES];
+    ground(kind, source);
+    first_copy();
+    int fd = opened(source);
+    assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM), 0); /* no more than is asked for */
+    for (unsigned some = 0; some < 2; some++) {
+        change(3 * PIECE_BYTES + 100, 10, 2 + some);
+        change(SIZE - 1, 1, 4 + some);
+        forget(fd);
+        if (some)
+            assert_int_equal(pread(fd, head, sizeof head, 0), sizeof head);
+        uint64_t before = cached_bytes(fd);
+        expect_sent(DELTA_BLOCK + SIZE % DELTA_BLOCK);
+        assert_in_range(cached_bytes(fd), before, before + (64 << 10));
+        assert_same_trees();
+    }
+    (void)close(fd);
+    grounds_unmount(source);
+}
+
+static void the_source_is_read_past_the_cache_on_ext4(void **state_)
+{
+    (void)state_;
+    the_source_is_read_past_the_cache_on("ext4");
+}
+
+static void the_source_is_read_past_the_cache_on_xfs(void **state_)
+{
+    (void)state_;
+    the_source_is_read_past_the_cache_on("xfs");
+}
+
+/* What was written and is on no disk yet is there, whoever reads. */
+static void what_is_only_in_memory_is_seen(void **state_)
+{
+    (void)state_;
+    ground("ext4", source);
+    first_copy();
+    int fd = opened(source);
+    forget(fd);
+    change(3 * PIECE_BYTES + 100, 10, 2);
+    change(4 * PIECE_BYTES - DELTA_BLOCK, 1 << 20, 3);
+    expect_sent(DELTA_BLOCK + (1 << 20));
+    assert_true(atomic_load(&reads) > 0);
+    assert_same_trees();
+    (void)close(fd);
+    grounds_unmount(source);
+}
+
+/* Where these are in use others' programs are read as ever. */
+static void other_sources_are_read_through_memory(void **state_)
+{
+    (void)state_;
+    static const char *const kinds[] = {"tmpfs", "btrfs"};
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        ground(kinds[i], source);
+        first_copy();
+        change(100, 10, 2);
+        expect_sent(DELTA_BLOCK);
+        assert_same_trees();
+        grounds_unmount(source);
+    }
+}
+
+/* How long a disk takes shows only where its reads are measured. */
+static void a_source_that_is_to_be_spared_is_read_through_memory(void **state_)
+{
+    (void)state_;
+    struct both b;
+    ground("ext4", source);
+    first_copy();
+    int fd = opened(source);
+    change(3 * PIECE_BYTES + 100, 10, 2);
+    forget(fd);
+    struct transfer_options o = on;
+    o.max_source_latency_ms = 10000;
+    transfer(&b, &o);
+    assert_done(&b);
+    assert_in_range(cached_bytes(fd), SIZE - PIECE_BYTES, SIZE + PIECE_BYTES);
+    (void)close(fd);
+    grounds_unmount(source);
+}
+
+/* ── reads that end early ── */
+
+static void what_cannot_be_read_that_way_is_read_through_memory(void **state_)
+{
+    (void)state_;
+    static const enum way ways[] = {NONE, SOME};
+    ground("ext4", source);
+    first_copy();
+    int fd = opened(source);
+    for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+        change(3 * PIECE_BYTES + 100, 10, 2 + (unsigned)i);
+        change(SIZE - 1, 1, 4 + (unsigned)i);
+        forget(fd);
+        atomic_store(&way, ways[i]);
+        expect_sent(DELTA_BLOCK + SIZE % DELTA_BLOCK);
+        assert_same_trees();
+    }
+    (void)close(fd);
+    grounds_unmount(source);
+}
+
+/* It is sent anew, as it is then. */
+static void a_source_that_is_cut_short_meanwhile_arrives_as_it_is_then(void **state_)
+{
+    (void)state_;
+    struct both b;
+    ground("ext4", source);
+    first_copy();
+    int fd = opened(source);
+    change(100, 10, 2);
+    forget(fd);
+    atomic_store(&way, CUT);
+    transfer(&b, &on);
+    assert_true(atomic_load(&reads) > 5);
+    assert_done(&b);
+    assert_same_trees();
+    (void)close(fd);
+    grounds_unmount(source);
+}
+
+static int setup(void **state_)
+{
+    atomic_store(&way, ALL);
+    atomic_store(&reads, 0);
+    return trees_setup(state_);
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, trees_teardown)
+
+int main(void)
+{
+    port = (uint16_t)(20000 + getpid() % 12000);
+    const char *const argv[] = {"sh", "-c", "command -v rsync >/dev/null", NULL};
+    if (trees_run(argv) != 0) {
+        (void)fprintf(stderr, "skipped: rsync is not installed\n");
+        return 77;
+    }
+    grounds_ready = grounds_enter();
+    const struct CMUnitTest tests[] = {
+        CASE(older_is_read_past_the_cache_on_ext4),
+        CASE(older_is_read_past_the_cache_on_xfs),
+        CASE(the_source_is_read_past_the_cache_on_ext4),
+        CASE(the_source_is_read_past_the_cache_on_xfs),
+        CASE(what_is_only_in_memory_is_seen),
+        CASE(other_sources_are_read_through_memory),
+        CASE(a_source_that_is_to_be_spared_is_read_through_memory),
+        CASE(what_cannot_be_read_that_way_is_read_through_memory),
+        CASE(a_source_that_is_cut_short_meanwhile_arrives_as_it_is_then),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
