@@ -13,4 +13,5 @@ int digest_file(int fd, uint64_t size, struct step *s, uint8_t ret[DIGEST_BYTES]
 int digest_file_and(int fd, uint64_t size, int (*more)(void *arg, const void *p, size_t n),
                     void *arg, uint8_t ret[DIGEST_BYTES]);
 void digest_bytes(const void *p, size_t n, uint8_t ret[DIGEST_BYTES]);
-void digest_zero_piece(uint8_t ret[DIGEST_BYTES]);
+/* Of PIECE_BYTES zeros, as a hole reads. */
+extern const uint8_t digest_zero_piece[DIGEST_BYTES];

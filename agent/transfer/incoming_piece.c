@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/transfer/digest.h"
 #include "agent/transfer/receiver_priv.h"
 #include "common/base/fault_point.h"
 #include "common/base/file.h"
@@ -209,7 +210,7 @@ static void piece_digest(struct rlane *l, const struct incoming *in, uint8_t ret
 {
     uint64_t start = l->piece * PIECE_BYTES, len = piece_len(in->meta.size, l->piece);
     if (l->piece_at == start && len == PIECE_BYTES) {
-        memcpy(ret, l->r->zero_piece, DIGEST_BYTES);
+        memcpy(ret, digest_zero_piece, DIGEST_BYTES);
         return;
     }
     (void)hash_zeros(l, start + len);

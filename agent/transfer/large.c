@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/transfer/digest.h"
 #include "agent/transfer/direct.h"
 #include "agent/transfer/sender_priv.h"
 #include "common/base/cleanup.h"
@@ -164,7 +165,7 @@ int large_piece_send(struct worker *w, const struct large *g, uint32_t piece, in
         uint64_t from, to;
         large_data_range(g, at, end, &from, &to);
         if (from == end && at == start && end - start == PIECE_BYTES)
-            return large_piece_end(w, g, piece, w->s->zero_piece);
+            return large_piece_end(w, g, piece, digest_zero_piece);
         (void)hash_zeros(w, from - at);
         for (at = from; at < to;) {
             size_t n = to - at < CHUNK_BYTES ? to - at : CHUNK_BYTES;

@@ -13,7 +13,6 @@
 #include "agent/lane/lane_server.h"
 #include "agent/store/beneath.h"
 #include "agent/store/extents.h"
-#include "agent/transfer/digest.h"
 #include "agent/transfer/receiver_priv.h"
 #include "common/base/cleanup.h"
 #include "common/base/clock.h"
@@ -399,7 +398,6 @@ static void receiver_init(struct receiver *r, struct step *s, const struct trans
     pair_token(spec->pair, r->token);
     (void)text_random(&r->instance, sizeof r->instance);
     atomic_init(&r->temp_number, r->instance); /* never a name that a killed run used */
-    digest_zero_piece(r->zero_piece);
     buf_init(&r->pending.rows, ROWS_MAX);
     buf_init(&r->unsaid, UNSAID_MAX);
     (void)pthread_mutex_init(&r->cat_lock, NULL);

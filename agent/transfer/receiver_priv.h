@@ -177,7 +177,6 @@ struct receiver {
     char token[PAIR_TOKEN_LEN + 1];
     char *scratch; /* folder for spools */
     atomic_uint_fast64_t temp_number;
-    uint8_t zero_piece[DIGEST_BYTES];
     struct faillist *failures;
 
     pthread_mutex_t cat_lock;

@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "agent/store/beneath.h"
-#include "agent/transfer/digest.h"
 #include "agent/transfer/lanes.h"
 #include "agent/transfer/sender_priv.h"
 #include "agent/transfer/sent.h"
@@ -254,7 +253,6 @@ static int sender_open(struct sender *s)
     s->failed_path = temp_state_path(state, p->pair, "failed");
     s->sent_path = temp_state_path(state, p->pair, "sent");
     (void)sent_load(s->sent_path, p->ticket_id, &s->again);
-    digest_zero_piece(s->zero_piece);
     int rc = faillist_new(&s->failures, s->failed_path);
     return rc == 0 ? 0
                    : fault_set(&s->fault, FAULT_RETRY, -rc, "cannot prepare to send: %s",

@@ -174,7 +174,6 @@ struct sender {
     struct rootid root_id; /* for the destination to know whether it is the same as ever */
     char *scratch, *failed_path, *sent_path;
     struct hold hold;
-    uint8_t zero_piece[DIGEST_BYTES];
     struct faillist *failures;
     int64_t began_ms;
 

@@ -1,10 +1,12 @@
-/* test_digest: reading a whole file ends when its step is cancelled, not when the file ends. */
+/* test_digest: reading a whole file ends when its step is cancelled, not when the file ends; and the
+ * digest of zeros is that of zeros. */
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "agent/step.h"
 #include "agent/transfer/digest.h"
+#include "common/base/cleanup.h"
 #include "common/base/mem.h"
 #include "tests/unit/test.h"
 
@@ -46,10 +48,20 @@ static void a_cancelled_step_reads_no_further(void **state)
     (void)close(fd);
 }
 
+static void a_piece_of_zeros_has_the_digest_that_is_written_down(void **state)
+{
+    (void)state;
+    uint8_t digest[DIGEST_BYTES];
+    CLEANUP(mem_free) void *zeros = xcalloc(1, PIECE_BYTES);
+    digest_bytes(zeros, PIECE_BYTES, digest);
+    assert_memory_equal(digest, digest_zero_piece, sizeof digest);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_cancelled_step_reads_no_further),
+        cmocka_unit_test(a_piece_of_zeros_has_the_digest_that_is_written_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
