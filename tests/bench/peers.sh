@@ -5,15 +5,15 @@ rclone=/media/usr/bin/rclone # this machine's: the hosts need not have it
 
 move_rsync() {
     # shellcheck disable=SC2086
-    on fs1 rsync $rsync_options $more_rsync /srv/ground/tree/ "rsync://new1/srv/${target#/srv/}/"
+    began_on fs1 rsync $rsync_options $more_rsync /srv/ground/tree/ "rsync://new1/srv/${target#/srv/}/"
 }
 move_inplace() {
     # shellcheck disable=SC2086
-    on fs1 rsync $rsync_options $more_rsync --inplace /srv/ground/tree/ "rsync://new1/srv/${target#/srv/}/"
+    began_on fs1 rsync $rsync_options $more_rsync --inplace /srv/ground/tree/ "rsync://new1/srv/${target#/srv/}/"
 }
 move_ssh() {
     # shellcheck disable=SC2086
-    on fs1 rsync $rsync_options $more_rsync -e ssh /srv/ground/tree/ "root@new1:$target/"
+    began_on fs1 rsync $rsync_options $more_rsync -e ssh /srv/ground/tree/ "root@new1:$target/"
 }
 # The receiving end listens before the clock starts.
 listen_tar() {
@@ -22,18 +22,18 @@ listen_tar() {
     until on new1 ss -Hltn 'sport = 7999' | grep -q .; do sleep 0.01; done
 }
 move_tar() {
-    on fs1 sh -c 'tar -C /srv/ground/tree --acls --xattrs --numeric-owner -cf - . | socat -u - TCP:new1:7999'
+    began_on fs1 sh -c 'tar -C /srv/ground/tree --acls --xattrs --numeric-owner -cf - . | socat -u - TCP:new1:7999'
     wait "$tar_end"
 }
 rclone_copy() { # HOST FROM TO
-    on "$1" $rclone copy -q --config /root/rclone.conf --transfers 8 --checkers 8 "$2" "$3"
+    began_on "$1" $rclone copy -q --config /root/rclone.conf --transfers 8 --checkers 8 "$2" "$3"
 }
 move_rclone_sftp() { rclone_copy fs1 /srv/ground/tree "new1sftp:$target"; }
 move_rclone_http() { rclone_copy new1 fs1http: "$target"; }
 move_rclone() { "move_rclone_$rclone_by"; }
 move_godwit() { # the phase that does what the peers do: none of them counts the files beforehand
     # shellcheck disable=SC2086
-    godwit job start "$job" $godwit_phase --wait >"$out/watch" 2>&1 || { cat "$out/watch"; godwit job report "$job"; fail "job $job failed"; }
+    began_on orch godwit job start "$job" $godwit_phase --wait >"$out/watch" 2>&1 || { cat "$out/watch"; godwit job report "$job"; fail "job $job failed"; }
 }
 move_manifest() { move_godwit; }
 

@@ -1,4 +1,4 @@
-/* test_digest: reading a whole file ends when its step is cancelled, not when the file ends; and the
+/* test_digest: reading a whole file ends when its step is cancelled, not when the file ends; the
  * digest of zeros is that of zeros. */
 #include <errno.h>
 #include <stdlib.h>
