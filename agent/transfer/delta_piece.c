@@ -128,34 +128,74 @@ static bool is_changed(const struct delta_piece *p, uint64_t block)
     return (p->changed[block / 64] >> (block % 64)) & 1;
 }
 
-/* n: of whole blocks, at one. False: not that way. */
-static bool direct_write(int fd, const uint8_t *data, uint64_t n, uint64_t at)
+/* As in direct.c: a disk's error is one; anything else is tried through the cache. */
+int delta_piece_land(struct delta_piece *p)
+{
+    uint64_t n = p->leaving;
+    int64_t k = n > 0 ? flight_end(&p->flight) : 0;
+    p->leaving = 0;
+    if (k == (int64_t)n || k == -EIO)
+        return k < 0 ? (int)k : 0;
+    return file_write_at(p->in->fd, p->data, n, p->piece * PIECE_BYTES);
+}
+
+bool delta_piece_has_landed(struct delta_piece *p)
+{
+    return p->leaving == 0 || flight_is_over(&p->flight);
+}
+
+void delta_piece_done(struct delta_piece *p)
+{
+    (void)flight_end(&p->flight);
+    flight_done(&p->flight);
+    free(p->data);
+    p->data = NULL;
+}
+
+/* n: of whole blocks, at one. 1: not that way. */
+static int direct_write(int fd, const uint8_t *data, uint64_t n, uint64_t at)
 {
     ssize_t k;
     do
         k = pwrite(fd, data, n, (off_t)at);
     while (k < 0 && errno == EINTR);
-    return k == (ssize_t)n;
+    return k == (ssize_t)n ? 0 : k < 0 && errno == EIO ? -EIO : 1;
 }
 
-/* from..to of the piece. What fails past the page cache is tried through it, and fails there. */
+/* from..to of the piece. */
 static int range_write(const struct delta_piece *p, uint64_t from, uint64_t to)
 {
     uint64_t start = p->piece * PIECE_BYTES;
     uint64_t a = (from + ALIGN - 1) / ALIGN * ALIGN, b = to / ALIGN * ALIGN;
-    if (p->in->direct_fd < 0 || to - from < DIRECT_MIN ||
-        !direct_write(p->in->direct_fd, p->data + a, b - a, start + a))
+    bool direct = p->in->direct_fd >= 0 && to - from >= DIRECT_MIN;
+    int rc = direct ? direct_write(p->in->direct_fd, p->data + a, b - a, start + a) : 1;
+    if (rc > 0)
         return file_write_at(p->in->fd, p->data + from, to - from, start + from);
-    int rc = a > from ? file_write_at(p->in->fd, p->data + from, a - from, start + from) : 0;
+    if (rc == 0 && a > from)
+        rc = file_write_at(p->in->fd, p->data + from, a - from, start + from);
     if (rc == 0 && to > b)
         rc = file_write_at(p->in->fd, p->data + b, to - b, start + b);
     return rc;
 }
 
-static int write_all(const struct delta_piece *p)
+/* The disk has time for it while the next piece is read. */
+static int write_leaving(struct delta_piece *p)
+{
+    uint64_t whole = p->len - p->len % ALIGN, start = p->piece * PIECE_BYTES;
+    int rc = file_write_at(p->in->fd, p->data + whole, p->len - whole, start + whole);
+    if (rc < 0)
+        return rc;
+    p->leaving = whole;
+    flight_begin(&p->flight, p->in->direct_fd, p->data, whole, start);
+    return 0;
+}
+
+static int write_all(struct delta_piece *p)
 {
     uint64_t at = 0;
     int rc = 0;
+    if (p->in->direct_fd >= 0 && p->nholes == 0 && p->len >= DIRECT_MIN)
+        return write_leaving(p);
     for (uint32_t i = 0; rc == 0 && i <= p->nholes; i++) {
         uint64_t to = i < p->nholes ? p->holes[i].from : p->len;
         if (to > at)
@@ -191,7 +231,7 @@ static int write_changed(const struct delta_piece *p)
     return rc;
 }
 
-int delta_piece_write(const struct delta_piece *p)
+int delta_piece_write(struct delta_piece *p)
 {
     return p->cloned ? write_changed(p) : write_all(p);
 }

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/transfer/flight.h"
 #include "agent/transfer/record.h"
 #include "common/base/xxh3.h"
 
@@ -18,6 +19,10 @@ struct delta_piece {
     uint64_t changed[PIECE_BLOCKS / 64];
     uint32_t nholes;
     struct hole holes[OFFER_HOLES_MAX];
+    uint8_t digest[DIGEST_BYTES]; /* once it is right */
+    uint64_t leaving;             /* bytes from its beginning on that are under way; 0: none */
+    uint64_t turn;
+    struct flight flight;
 };
 
 uint8_t *delta_piece_room(void); /* for free() */
@@ -27,5 +32,9 @@ uint8_t *delta_piece_room(void); /* for free() */
 void delta_piece_fill(struct delta_piece *p, XXH3_state_t *hash, uint8_t retdigest[DIGEST_BYTES]);
 /* The source's, within len. */
 void delta_piece_change(struct delta_piece *p, uint64_t at, const void *data, size_t n);
-/* Into the temporary file; holes stay holes. Of one that is cloned, only what was changed. */
-int delta_piece_write(const struct delta_piece *p);
+/* Into the temporary file; holes stay holes. Of one that is cloned, only what was changed. What
+ * then is leaving is there once delta_piece_land() said so; until then nothing of p changes. */
+int delta_piece_write(struct delta_piece *p);
+bool delta_piece_has_landed(struct delta_piece *p); /* delta_piece_land() has nothing to wait for */
+int delta_piece_land(struct delta_piece *p);
+void delta_piece_done(struct delta_piece *p); /* and its room */

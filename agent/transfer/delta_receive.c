@@ -18,10 +18,15 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 
+#define ROOMS (DELTA_AHEAD + 1) /* one is being written while all that may be offered are there */
+#define SPARE_MOST 8U           /* of those last ones, of all lanes */
+
 /* Of one lane, from the first offer on. */
 struct held_pieces {
     XXH3_state_t *hash;
-    struct delta_piece at[DELTA_AHEAD];
+    struct delta_piece at[ROOMS];
+    uint64_t turns; /* of those that are leaving; the least is the oldest */
+    bool spare;     /* its last room is counted */
     uint8_t sums[PIECE_BLOCKS * SUM_BYTES];
 };
 
@@ -68,36 +73,104 @@ void delta_done(struct rlane *l)
 {
     if (!l->held)
         return;
-    for (unsigned i = 0; i < DELTA_AHEAD; i++) {
+    for (unsigned i = 0; i < ROOMS; i++) {
+        delta_piece_done(&l->held->at[i]);
         held_drop(l, &l->held->at[i]);
-        free(l->held->at[i].data);
     }
+    if (l->held->spare)
+        (void)atomic_fetch_sub(&l->r->spare_rooms, 1);
     (void)XXH3_freeState(l->held->hash);
     free(l->held);
     l->held = NULL;
 }
 
-/* NULL: more than a source has under way. */
-static struct delta_piece *held_new(struct rlane *l)
+/* ── what is leaving ── */
+
+static struct delta_piece *oldest(const struct rlane *l)
 {
+    struct delta_piece *ret = NULL;
+    for (unsigned i = 0; l->held && i < ROOMS; i++) {
+        struct delta_piece *h = &l->held->at[i];
+        if (h->leaving && (!ret || h->turn < ret->turn))
+            ret = h;
+    }
+    return ret;
+}
+
+/* rc: of its writing. */
+static int held_end(struct rlane *l, struct delta_piece *h, int rc)
+{
+    if (rc < 0) {
+        rc = incoming_fail(l, h->in, -rc, "write");
+    } else {
+        FAULT_POINT("piece-made");
+        rc = incoming_piece_done(l, h->in, h->piece, h->digest, h->came);
+    }
+    held_drop(l, h);
+    return rc;
+}
+
+bool delta_leaves(const struct rlane *l)
+{
+    return oldest(l);
+}
+
+int delta_settle(struct rlane *l, bool wait)
+{
+    struct delta_piece *h = oldest(l);
+    int rc = 0;
+    for (; rc == 0 && h && (wait || delta_piece_has_landed(h)); h = oldest(l))
+        rc = held_end(l, h, delta_piece_land(h));
+    return rc;
+}
+
+/* ── rooms ── */
+
+/* May this lane have its last room, too? */
+static bool spare_take(struct rlane *l)
+{
+    if (!l->held->spare && atomic_fetch_add(&l->r->spare_rooms, 1) < SPARE_MOST)
+        l->held->spare = true;
+    else if (!l->held->spare)
+        (void)atomic_fetch_sub(&l->r->spare_rooms, 1);
+    return l->held->spare;
+}
+
+static struct delta_piece *room_free(struct rlane *l)
+{
+    for (unsigned i = 0; i < ROOMS; i++)
+        if (!l->held->at[i].in && (i < DELTA_AHEAD || spare_take(l)))
+            return &l->held->at[i];
+    return NULL;
+}
+
+/* *ret: NULL: more than a source has under way. */
+static int held_new(struct rlane *l, struct delta_piece **ret)
+{
+    unsigned offered = 0;
+    int rc = 0;
     if (!l->held) {
         l->held = xcalloc(1, sizeof *l->held);
         l->held->hash = XXH3_createState();
     }
-    struct delta_piece *h = NULL;
-    for (unsigned i = 0; i < DELTA_AHEAD && !h; i++)
-        if (!l->held->at[i].in)
-            h = &l->held->at[i];
+    for (unsigned i = 0; i < ROOMS; i++)
+        offered += l->held->at[i].in && !l->held->at[i].leaving;
+    struct delta_piece *h = offered < DELTA_AHEAD ? room_free(l) : NULL, *old = NULL;
+    while (rc == 0 && !h && offered < DELTA_AHEAD && (old = oldest(l))) {
+        rc = held_end(l, old, delta_piece_land(old));
+        h = room_free(l);
+    }
     if (h && !h->data)
         h->data = delta_piece_room();
-    return h;
+    *ret = h;
+    return rc;
 }
 
 static struct delta_piece *held_find(const struct rlane *l, uint32_t id, uint32_t piece)
 {
-    for (unsigned i = 0; l->held && i < DELTA_AHEAD; i++) {
+    for (unsigned i = 0; l->held && i < ROOMS; i++) {
         struct delta_piece *h = &l->held->at[i];
-        if (h->in && h->in->id == id && h->piece == piece)
+        if (h->in && !h->leaving && h->in->id == id && h->piece == piece)
             return h;
     }
     return NULL;
@@ -123,11 +196,10 @@ static int holes_take(struct delta_piece *h, const struct offer *o, struct curso
 /* Its digest is right. */
 static int held_place(struct rlane *l, struct delta_piece *h, const uint8_t digest[DIGEST_BYTES])
 {
+    memcpy(h->digest, digest, DIGEST_BYTES);
+    h->turn = ++l->held->turns;
     int rc = incoming_is_over(h->in) ? 0 : delta_piece_write(h);
-    if (rc < 0)
-        return incoming_fail(l, h->in, -rc, "write");
-    FAULT_POINT("piece-made");
-    return incoming_piece_done(l, h->in, h->piece, digest, h->came);
+    return rc == 0 && h->leaving ? 0 : held_end(l, h, rc);
 }
 
 /* 1: the piece is not wanted any more, or not at all. */
@@ -158,7 +230,7 @@ static int offer_take(struct rlane *l, struct delta_piece *h, const struct offer
     FAULT_POINT("piece-compared");
     int rc = answer(l, &s);
     if (rc == 0 && same)
-        rc = held_place(l, h, digest);
+        return held_place(l, h, digest);
     if (same)
         held_drop(l, h);
     return rc;
@@ -171,8 +243,10 @@ int delta_offer(struct rlane *l, struct cursor *c)
     int rc = offer_get(c, &o);
     if (rc == 0)
         rc = offer_check(l, &o, &in);
-    struct delta_piece *h = rc == 0 ? held_new(l) : NULL;
-    if (h) {
+    struct delta_piece *h = NULL;
+    if (rc == 0)
+        rc = held_new(l, &h);
+    if (rc == 0 && h) {
         h->in = in; /* and its reference */
         h->piece = o.piece;
         h->len = piece_len(in->meta.size, o.piece);
@@ -208,8 +282,11 @@ bool delta_piece_end(struct rlane *l, const struct piece_end *p, int *ret)
     if (!h)
         return false;
     digest_bytes(h->data, h->len, digest);
-    bool right = memcmp(digest, p->digest, DIGEST_BYTES) == 0;
-    *ret = right ? held_place(l, h, digest) : incoming_fail(l, h->in, EBADMSG, "digest");
+    if (memcmp(digest, p->digest, DIGEST_BYTES) == 0) {
+        *ret = held_place(l, h, digest);
+        return true;
+    }
+    *ret = incoming_fail(l, h->in, EBADMSG, "digest");
     held_drop(l, h);
     return true;
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/aio_abi.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 static bool submit(struct flight *f, int fd, const void *data, size_t n, uint64_t at)
@@ -35,17 +36,32 @@ void flight_begin(struct flight *f, int fd, const void *data, size_t n, uint64_t
         f->result = write_now(fd, data, n, at);
 }
 
-int64_t flight_end(struct flight *f)
+/* limit: NULL: none. */
+static void await(struct flight *f, struct timespec *limit)
 {
     struct io_event e;
-    long k = 1;
-    if (!f->submitted)
-        return f->result;
+    long k;
     do
-        k = syscall(SYS_io_getevents, f->context, 1L, 1L, &e, NULL);
+        k = syscall(SYS_io_getevents, f->context, 1L, 1L, &e, limit);
     while (k < 0 && errno == EINTR);
+    if (k == 0)
+        return;
     f->submitted = false;
     f->result = k == 1 ? e.res : -EAGAIN;
+}
+
+bool flight_is_over(struct flight *f)
+{
+    struct timespec now = {.tv_sec = 0};
+    if (f->submitted)
+        await(f, &now);
+    return !f->submitted;
+}
+
+int64_t flight_end(struct flight *f)
+{
+    if (f->submitted)
+        await(f, NULL);
     return f->result;
 }
 

@@ -14,5 +14,6 @@ struct flight { /* zeros: none was begun yet */
 
 /* The one before has ended. data stays until flight_end(). */
 void flight_begin(struct flight *f, int fd, const void *data, size_t n, uint64_t at);
-int64_t flight_end(struct flight *f); /* bytes that were written, or -errno */
-void flight_done(struct flight *f);   /* it has ended */
+bool flight_is_over(struct flight *f); /* flight_end() has nothing to wait for */
+int64_t flight_end(struct flight *f);  /* bytes that were written, or -errno */
+void flight_done(struct flight *f);    /* it has ended */

@@ -155,9 +155,12 @@ static int hand_over(struct rlane *l, bool leave)
 /* What is left, too, before anything but content: a barrier says that all is handed over. */
 static int settle_before(struct rlane *l, uint8_t type)
 {
-    if (!l->left.of || type == REC_CHUNK || type == REC_PIECE_END)
+    bool content = type == REC_CHUNK || type == REC_PIECE_END, offer = type == REC_OFFER;
+    if (content || (!l->left.of && (offer || !delta_leaves(l))))
         return 0;
     int rc = incoming_settle(l);
+    if (rc == 0 && !offer)
+        rc = delta_settle(l, true);
     return rc < 0 ? rc : hand_over(l, false);
 }
 
@@ -190,6 +193,8 @@ static int record_in(struct rlane *l, const struct lane_record *rec)
 static int nothing_in(struct rlane *l)
 {
     int rc = incoming_settle(l);
+    if (rc == 0)
+        rc = delta_settle(l, false);
     return rc < 0 ? rc : hand_over(l, true);
 }
 
@@ -206,7 +211,7 @@ static int lane_loop(struct rlane *l)
         if (rc >= 0)
             rc = say_stop(l);
         if (rc >= 0)
-            rc = lane_receive(l->lane, l->left.of ? LEFT_MS : TICK_MS, &rec);
+            rc = lane_receive(l->lane, l->left.of || delta_leaves(l) ? LEFT_MS : TICK_MS, &rec);
         if (rc == 1)
             rc = record_in(l, &rec);
         else if (rc == 0)
@@ -238,6 +243,7 @@ void *receive_lane_run(void *arg)
     l->piece_hash = XXH3_createState();
     (void)lane_loop(l);
     (void)incoming_settle(l);
+    (void)delta_settle(l, true);
     (void)hand_over(l, true);
     (void)say_stop(l);
     merge(l);

@@ -177,6 +177,7 @@ struct receiver {
     char token[PAIR_TOKEN_LEN + 1];
     char *scratch; /* folder for spools */
     atomic_uint_fast64_t temp_number;
+    atomic_uint spare_rooms; /* for pieces that are written while others are read */
     struct faillist *failures;
 
     pthread_mutex_t cat_lock;
@@ -326,6 +327,9 @@ int delta_offer(struct rlane *l, struct cursor *c);
 /* False: not of a piece that was offered. Else *ret is 0 or -errno. */
 bool delta_chunk(struct rlane *l, const struct chunk *k, int *ret);
 bool delta_piece_end(struct rlane *l, const struct piece_end *p, int *ret);
+/* Pieces that are whole and whose writing has not ended. wait: till none is. */
+bool delta_leaves(const struct rlane *l);
+int delta_settle(struct rlane *l, bool wait);
 void delta_done(struct rlane *l); /* the lane ends */
 
 /* durable.c */
