@@ -157,6 +157,23 @@ static int temp_reopen(const struct receiver *r, const struct incoming *in)
     return fd;
 }
 
+/* What stands in a piece that is not whole would be read where the source has holes, for they are
+ * not written: an older file's blocks, say, which it was to be made of then and is not now. Where
+ * nothing can be cleared files share no blocks, and the same source has the same holes. */
+static bool pieces_clear(const struct incoming *in, const uint8_t *bitmap)
+{
+    for (uint32_t i = 0, n; i < in->npieces; i += n + (n == 0)) {
+        for (n = 0; i + n < in->npieces && !((bitmap[(i + n) / 8] >> ((i + n) % 8)) & 1);)
+            n++;
+        if (n > 0 &&
+            fallocate(in->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(i * PIECE_BYTES),
+                      (off_t)(n * PIECE_BYTES)) < 0 &&
+            errno != EOPNOTSUPP)
+            return false;
+    }
+    return true;
+}
+
 /* A row that no temporary file stands for must be gone for good before a new one takes its name:
  * else a crash would leave the row to vouch for pieces that were never written. */
 static int partial_discard(struct receiver *r, struct incoming *in)
@@ -182,6 +199,8 @@ static int partial_resume(struct receiver *r, struct incoming *in, bool fresh)
     in->kept_partial = true;
     if (!fresh && partial_fits(&p, in))
         in->fd = temp_reopen(r, in);
+    if (in->fd >= 0 && !pieces_clear(in, p.bitmap))
+        in->fd = fd_close(in->fd);
     if (in->fd >= 0) {
         memcpy(in->bitmap, p.bitmap, p.bitmap_len);
         memcpy(in->digests, p.piece_digests, (size_t)in->npieces * DIGEST_BYTES);

@@ -96,50 +96,6 @@ static int side_main(char **argv)
     _exit(r.status == STEP_DONE ? 0 : 1);
 }
 
-static void begin_large(struct lane *l, uint8_t flags, struct begun *ret)
-{
-    struct lane_record r;
-    struct buf b;
-    struct begin g = {
-        .id = 1, .flags = flags, .name = {"big", 3}
-    };
-    g.meta = (struct meta){.mode = S_IFREG | 0644, .nlink = 1, .size = 2 * PIECE_BYTES};
-    buf_init(&b, LANE_RECORD_MAX);
-    begin_put(&b, &g);
-    assert_int_equal(lane_send_copy(l, REC_BEGIN, 0, b.data, b.len), 0);
-    byhand_wait(l, REC_BEGUN, &r);
-    struct cursor c = cursor_of(r.data, r.len);
-    assert_int_equal(begun_get(&c, ret), 0);
-    buf_done(&b);
-}
-
-/* That piece of it, and waits until it is durable. */
-static void send_piece(struct lane *l, uint32_t piece)
-{
-    struct lane_record r;
-    struct status st = {0};
-    struct buf b;
-    struct piece_end p = {.id = 1, .piece = piece};
-    memcpy(p.digest, digest_zero_piece, sizeof p.digest);
-    buf_init(&b, LANE_RECORD_MAX);
-    for (uint64_t at = 0; at < PIECE_BYTES; at += CHUNK_BYTES) {
-        buf_clear(&b);
-        uint8_t *head = buf_reserve(&b, CHUNK_HEAD_BYTES + CHUNK_BYTES);
-        memset(head, 0, CHUNK_HEAD_BYTES + CHUNK_BYTES);
-        chunk_head_put(head, 1, piece * PIECE_BYTES + at);
-        assert_int_equal(lane_send_copy(l, REC_CHUNK, 0, head, CHUNK_HEAD_BYTES + CHUNK_BYTES), 0);
-    }
-    buf_clear(&b);
-    piece_end_put(&b, &p);
-    assert_int_equal(lane_send_copy(l, REC_PIECE_END, 0, b.data, b.len), 0);
-    while (st.durable_bytes < (piece + 1) * PIECE_BYTES) {
-        byhand_wait(l, REC_STATUS, &r);
-        struct cursor c = cursor_of(r.data, r.len);
-        assert_int_equal(status_get(&c, &st), 0);
-    }
-    buf_done(&b);
-}
-
 /* Pieces that a run wrote; then its temporary file is lost; then the next is killed before it has
  * written any. The third must not believe what the first noted. */
 static void pieces_of_a_lost_file_are_not_believed(void **state_)
@@ -151,10 +107,10 @@ static void pieces_of_a_lost_file_are_not_believed(void **state_)
         struct begun g;
         pid_t pid = side_start(false);
         struct lane *l = byhand_lane();
-        begin_large(l, i == 1 ? BEGIN_FRESH : 0, &g);
+        byhand_begin_large(l, i == 1 ? BEGIN_FRESH : 0, &g);
         assert_int_equal(g.bitmap.n, 0);
         if (i == 0)
-            send_piece(l, 0);
+            byhand_send_piece(l, 0);
         (void)kill(pid, SIGKILL);
         (void)waitpid(pid, NULL, 0);
         (void)lane_free(l);
@@ -162,16 +118,6 @@ static void pieces_of_a_lost_file_are_not_believed(void **state_)
         if (i == 0)
             assert_int_equal(trees_run(argv), 0);
     }
-}
-
-static void send_end(struct lane *l)
-{
-    static const uint8_t end[] = {1, 0, 0, 0, 1}; /* the file, and that it held still */
-    struct lane_record r;
-    assert_int_equal(lane_send_copy(l, REC_END, 0, end, sizeof end), 0);
-    assert_int_equal(lane_send_copy(l, REC_FINISH, 0, NULL, 0), 0);
-    byhand_wait(l, REC_FINISHED, &r);
-    assert_int_equal(lane_send_copy(l, REC_BYE, 0, NULL, 0), 0);
 }
 
 /* A piece that is durable counts before its file is whole, also in the next run, and no more once
@@ -187,13 +133,13 @@ static void a_file_in_pieces_counts_as_it_comes(void **state_)
         pthread_t thread;
         assert_int_equal(pthread_create(&thread, NULL, byhand_receive, &received), 0);
         struct lane *l = byhand_lane();
-        begin_large(l, 0, &g);
+        byhand_begin_large(l, 0, &g);
         assert_int_equal(g.bitmap.n, run);
-        send_piece(l, run);
+        byhand_send_piece(l, run);
         if (run == 0)
             harness_cancel();
         else
-            send_end(l);
+            byhand_send_end(l);
         (void)pthread_join(thread, NULL);
         (void)lane_free(l);
         assert_int_equal(received.status, run == 0 ? STEP_STOPPED : STEP_DONE);
@@ -201,6 +147,50 @@ static void a_file_in_pieces_counts_as_it_comes(void **state_)
         assert_int_equal(received.counters.bytes, run == 0 ? 0 : 2 * PIECE_BYTES);
         step_result_done(&received);
     }
+}
+
+static void assert_in_destination(const char *check)
+{
+    char *script = xasprintf("cd '%s' && %s", destination, check);
+    const char *const argv[] = {"sh", "-c", script, NULL};
+    assert_int_equal(trees_run(argv), 0);
+    free(script);
+}
+
+/* A piece that a cut run had begun, of an older file's blocks, say, is a hole when it comes. */
+static void what_a_cut_piece_left_is_in_no_hole(void **state_)
+{
+    (void)state_;
+    struct both keys;
+    transfer(&keys, &(struct transfer_options){.dry_run = true}); /* makes the keys */
+    for (uint32_t run = 0; run < 2; run++) {
+        struct step_result received = {0};
+        struct lane_record r;
+        struct begun g;
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, byhand_receive, &received), 0);
+        struct lane *l = byhand_lane();
+        byhand_begin_large(l, 0, &g);
+        assert_int_equal(g.bitmap.n, run);
+        if (run == 0) {
+            byhand_send_piece(l, 0);
+            for (uint64_t at = 0; at < PIECE_BYTES; at += CHUNK_BYTES)
+                byhand_send_chunk(l, PIECE_BYTES + at, 'x');
+            assert_int_equal(lane_send_copy(l, REC_BARRIER, 0, NULL, 0), 0);
+            byhand_wait(l, REC_BARRIER_DONE, &r);
+            harness_cancel();
+        } else {
+            byhand_send_hole(l, 1);
+            byhand_send_end(l);
+        }
+        (void)pthread_join(thread, NULL);
+        (void)lane_free(l);
+        if (run == 0)
+            assert_in_destination("grep -q xxxx .godwit-*");
+        assert_int_equal(received.status, run == 0 ? STEP_STOPPED : STEP_DONE);
+        step_result_done(&received);
+    }
+    assert_in_destination("test $(stat -c %s big) = 16777216 && cmp -n 16777216 big /dev/zero");
 }
 
 static void offer(struct lane *l, uint32_t id)
@@ -225,7 +215,7 @@ static void an_offer_that_nobody_asked_for_ends_the_lane(void **state_)
     transfer(&keys, &(struct transfer_options){.dry_run = true}); /* makes the keys */
     pid_t pid = side_start(false);
     struct lane *l = byhand_lane();
-    begin_large(l, 0, &g);
+    byhand_begin_large(l, 0, &g);
     assert_int_equal(g.old_size, 0);
     offer(l, 99);
     byhand_wait(l, REC_SUMS, &r);
@@ -469,6 +459,7 @@ int main(int argc, char **argv)
         CASE(a_wrong_digest_costs_its_file_alone),
         CASE(pieces_of_a_lost_file_are_not_believed),
         CASE(a_file_in_pieces_counts_as_it_comes),
+        CASE(what_a_cut_piece_left_is_in_no_hole),
         CASE(an_offer_that_nobody_asked_for_ends_the_lane),
         CASE(a_destination_killed_at_the_goodbye_ends_with_the_next_source),
         CASE(a_killed_destination_loses_nothing),
