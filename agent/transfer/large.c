@@ -187,6 +187,7 @@ static int take(struct worker *w, struct large *g, uint32_t piece)
         return delta_take(w, g, piece);
     int rc =
         w->s->source ? w->s->source->piece(w, g, piece, &err) : large_piece_send(w, g, piece, &err);
+    direct_drop(&w->direct); /* nothing is under way by descriptors that the owner closes */
     large_release(w->s, g, rc < 0 ? -ECANCELED : err);
     return rc < 0 ? rc : 1;
 }

@@ -16,10 +16,13 @@
 #include "common/base/mem.h"
 #include "tests/unit/test.h"
 #include "tests/unit/transfer/byhand.h"
+#include "tests/unit/transfer/grounds.h"
 #include "tests/unit/transfer/harness.h"
 #include "tests/unit/transfer/trees.h"
 
 #define MIB (1U << 20)
+
+static bool grounds_ready;
 
 /* Writes of 1 MiB and more, which none but near_write() makes: bytes, and which write fails, past
  * the page cache (tried once more through it: the same place of the same file) or not. */
@@ -46,12 +49,15 @@ static bool is_bad_write(int fd, size_t n, uint64_t at, bool again)
     return false;
 }
 
+static atomic_int under_way, closed, closed_early; /* files past the page cache */
+
 void __real_flight_begin(struct flight *f, int fd, const void *data, size_t n, uint64_t at);
 void __wrap_flight_begin(struct flight *f, int fd, const void *data, size_t n, uint64_t at);
 void __wrap_flight_begin(struct flight *f, int fd, const void *data, size_t n, uint64_t at)
 {
     if (n >= MIB && is_bad_write(fd, n, at, false))
         atomic_store(&bad_flight, f);
+    (void)atomic_fetch_add(&under_way, 1);
     __real_flight_begin(f, fd, data, n, at);
 }
 
@@ -60,6 +66,7 @@ int64_t __wrap_flight_end(struct flight *f);
 int64_t __wrap_flight_end(struct flight *f)
 {
     int64_t k = __real_flight_end(f);
+    (void)atomic_fetch_sub(&under_way, 1);
     struct flight *bad = f;
     return atomic_compare_exchange_strong(&bad_flight, &bad, NULL) ? -atomic_load(&bad_errno) : k;
 }
@@ -73,6 +80,19 @@ ssize_t __wrap_pwrite64(int fd, const void *data, size_t n, off_t at)
         return -1;
     }
     return __real_pwrite64(fd, data, n, at);
+}
+
+/* What fails past the page cache is tried by the file's descriptor, which is another file's soon.
+ */
+void __real_near_close(struct near *n);
+void __wrap_near_close(struct near *n);
+void __wrap_near_close(struct near *n)
+{
+    if (n->direct_fd >= 0) {
+        (void)atomic_fetch_add(&closed, 1);
+        (void)atomic_fetch_add(&closed_early, atomic_load(&under_way) > 0);
+    }
+    __real_near_close(n);
 }
 
 /* ── the source: files of the folder `source`, read here ── */
@@ -136,6 +156,8 @@ static int later(struct worker *w)
     return 0;
 }
 
+static atomic_bool cut; /* "one" cannot be read to the end of a piece */
+
 static int piece(struct worker *w, struct large *g, uint32_t n, int *reterr)
 {
     uint64_t at = n * PIECE_BYTES, to = at + piece_len(g->meta.size, n);
@@ -150,6 +172,10 @@ static int piece(struct worker *w, struct large *g, uint32_t n, int *reterr)
         *reterr = pread(fd, w->own, len, (off_t)at) == (ssize_t)len ? 0 : -EBUSY;
         (void)XXH3_128bits_update(w->hash, w->own, len);
         rc = near_write(w, g, w->own, len, at, &err);
+        if (atomic_load(&cut) && at % PIECE_BYTES == 3 * MIB && g->meta.size > 3 * MIB)
+            *reterr = -EREMOTEIO;
+        if (*reterr < 0)
+            return rc;
     }
     XXH128_canonicalFromHash(&c, XXH3_128bits_digest(w->hash));
     memcpy(p.digest, c.digest, DIGEST_BYTES);
@@ -253,6 +279,28 @@ static void a_write_that_fails_is_the_destinations(void **state_)
     }
 }
 
+/* Nothing of it is under way any more when its descriptors are let go of. */
+static void a_piece_that_is_not_read_is_over(void **state_)
+{
+    (void)state_;
+    struct both b;
+    if (!grounds_ready || !grounds_mount("ext4", destination, 320))
+        skip();
+    put_random("one", 20 * MIB, 1);
+    put_random("two", 3 * MIB, 2);
+    atomic_store(&closed, 0);
+    atomic_store(&cut, true);
+    (void)run(0, &b);
+    atomic_store(&cut, false);
+    assert_int_equal(b.sent.status, STEP_PARTIAL);
+    assert_false(is_there("one"));
+    assert_true(is_there("two"));
+    assert_int_equal(atomic_load(&closed), 1);
+    assert_int_equal(atomic_load(&closed_early), 0);
+    done(&b);
+    grounds_unmount(destination);
+}
+
 static void the_rate_holds_for_it_too(void **state_)
 {
     (void)state_;
@@ -311,11 +359,14 @@ int main(void)
         (void)fprintf(stderr, "skipped: rsync is not installed\n");
         return 77;
     }
+    grounds_ready = grounds_enter();
     port = (uint16_t)(20000 + getpid() % 12000);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_the_source_writes_arrives, trees_setup,
                                         trees_teardown),
         cmocka_unit_test_setup_teardown(a_write_that_fails_is_the_destinations, trees_setup,
+                                        trees_teardown),
+        cmocka_unit_test_setup_teardown(a_piece_that_is_not_read_is_over, trees_setup,
                                         trees_teardown),
         cmocka_unit_test_setup_teardown(the_rate_holds_for_it_too, trees_setup, trees_teardown),
         cmocka_unit_test_setup_teardown(no_other_peer_has_written, trees_setup, trees_teardown),
