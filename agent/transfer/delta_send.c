@@ -260,6 +260,7 @@ int delta_take(struct worker *w, struct large *g, uint32_t piece)
     struct delta *d = w->delta;
     int rc = 0;
     bool more = true;
+    large_hold(w->s, g); /* between one piece and the next nothing else keeps it */
     for (unsigned i = 0; rc >= 0 && more; i++) {
         rc = piece_begin(w, d, g, piece);
         if (rc >= 0 && d->n == DELTA_AHEAD)
@@ -270,5 +271,6 @@ int delta_take(struct worker *w, struct large *g, uint32_t piece)
         rc = settle(w, d);
     while (d->n > 0)
         large_release(w->s, slot(d, --d->n)->g, -ECANCELED);
+    large_release(w->s, g, 0);
     return rc < 0 ? rc : 1;
 }

@@ -65,6 +65,13 @@ void large_read_ahead(const struct worker *w, const struct large *g, uint32_t pi
     file_read_ahead(g->fd, (piece + PIECES_AHEAD) * PIECE_BYTES, PIECE_BYTES);
 }
 
+void large_hold(struct sender *s, struct large *g)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    g->inflight++;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
 void large_release(struct sender *s, struct large *g, int err)
 {
     (void)pthread_mutex_lock(&s->lock);

@@ -318,8 +318,11 @@ int large_send_file(struct worker *w, struct folder *f, const char *name, const 
                     const struct meta *m);
 int large_help(struct worker *w); /* 1: sent a piece of some file. 0: nothing to take */
 void large_begun(struct worker *w, const struct begun *b);
-bool large_claim(struct sender *s, struct large *g, uint32_t *retpiece); /* one to send */
-void large_release(struct sender *s, struct large *g, int err);          /* it was sent */
+/* One to send. Whoever is not the owner has another of it, or holds it: else it may be gone. */
+bool large_claim(struct sender *s, struct large *g, uint32_t *retpiece);
+void large_hold(struct sender *s,
+                struct large *g); /* as a piece of it would; is let go of as one */
+void large_release(struct sender *s, struct large *g, int err); /* it was sent */
 int large_piece_send(struct worker *w, const struct large *g, uint32_t piece, int *reterr);
 int large_piece_end(struct worker *w, const struct large *g, uint32_t piece,
                     const uint8_t digest[DIGEST_BYTES]);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "agent/transfer/delta.h"
+#include "agent/transfer/sender_priv.h"
 #include "common/base/mem.h"
 #include "tests/unit/test.h"
 #include "tests/unit/transfer/grounds.h"
@@ -29,6 +30,20 @@
 
 static const struct transfer_options on = {.delta = true, .compress = COMPRESS_OFF};
 static char fault_file[64];
+
+/* Pieces that a worker claimed of a file of which it had none: that may be gone with its owner. */
+static atomic_int claimed, claimed_unheld;
+
+bool __real_large_claim(struct sender *s, struct large *g, uint32_t *retpiece);
+bool __wrap_large_claim(struct sender *s, struct large *g, uint32_t *retpiece);
+bool __wrap_large_claim(struct sender *s, struct large *g, uint32_t *retpiece)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    atomic_fetch_add(&claimed, 1);
+    atomic_fetch_add(&claimed_unheld, g->inflight == 0);
+    (void)pthread_mutex_unlock(&s->lock);
+    return __real_large_claim(s, g, retpiece);
+}
 
 static void change(const char *dir, uint64_t at, size_t len, unsigned seed)
 {
@@ -160,6 +175,20 @@ static void a_file_may_grow_and_shrink(void **state_)
     transfer(&b, &on);
     assert_done(&b);
     assert_same_trees();
+}
+
+/* Most of it is offered by nobody: a worker has none of it in hand when it asks for the next. */
+static void a_file_stays_while_it_is_asked_for_pieces(void **state_)
+{
+    (void)state_;
+    struct both b;
+    first_copy();
+    IN_SOURCE(truncate(path, (off_t)(70 * PIECE_BYTES)), NAME);
+    atomic_store(&claimed_unheld, 0);
+    transfer(&b, &(struct transfer_options){.delta = true, .lanes = 1});
+    assert_done(&b);
+    assert_true(atomic_load(&claimed) > 60);
+    assert_int_equal(atomic_load(&claimed_unheld), 0);
 }
 
 static void holes_come_and_go(void **state_)
@@ -491,6 +520,7 @@ int main(void)
         CASE(the_report_says_what_was_saved),
         CASE(what_moved_is_sent_whole),
         CASE(a_file_may_grow_and_shrink),
+        CASE(a_file_stays_while_it_is_asked_for_pieces),
         CASE(holes_come_and_go),
         CASE(many_holes_go_as_they_always_did),
         CASE(an_older_file_that_changes_meanwhile_does_no_harm),
