@@ -97,13 +97,17 @@ int durable_settle_in(struct receiver *r, struct bytes folder)
     return some ? durable_flush(r) : 0;
 }
 
-/* More than one flush takes, should it come: with rows names would be lost. */
-static int room_for(struct receiver *r, size_t rows)
+/* Under lock, which is let go of for a flush. More than one takes, should it come: with rows names
+ * would be lost. */
+static int room_make(struct receiver *r, size_t rows)
 {
-    (void)pthread_mutex_lock(&r->lock);
-    bool full = r->pending.rows.len + rows > ROWS_MAX;
-    (void)pthread_mutex_unlock(&r->lock);
-    return full ? durable_step(r) : 0;
+    int rc = 0;
+    while (rc == 0 && r->pending.rows.len + rows > ROWS_MAX) {
+        (void)pthread_mutex_unlock(&r->lock);
+        rc = durable_step(r);
+        (void)pthread_mutex_lock(&r->lock);
+    }
+    return rc;
 }
 
 /* Under lock. The disk is to have something to do from the first second on: what is written at the
@@ -119,8 +123,8 @@ static bool is_early(const struct receiver *r)
 int durable_note(struct rlane *l)
 {
     struct receiver *r = l->r;
-    int rc = room_for(r, l->placed.rows.len);
     (void)pthread_mutex_lock(&r->lock);
+    int rc = room_make(r, l->placed.rows.len);
     if (placed_is_empty(&r->pending))
         r->flushed_ms = clock_mono_ms(); /* the age of the oldest unflushed thing */
     buf_put(&r->pending.rows, l->placed.rows.data, l->placed.rows.len);
