@@ -49,20 +49,28 @@ static bool piece_clone(const struct delta_piece *p)
     return n > 0 && ioctl(p->in->fd, FICLONERANGE, &range) == 0;
 }
 
-/* What is not there, or cannot be read, counts as zeros: then the source's differs. */
-static void old_read(int fd, uint8_t *to, size_t n, uint64_t at)
+/* What is not there, or cannot be read, counts as zeros: then the source's differs. How much of n
+ * is as it stands there, with what is behind its end. */
+static size_t old_read(int fd, uint8_t *to, size_t n, uint64_t at)
 {
-    while (n > 0) {
-        ssize_t k = pread(fd, to, n, (off_t)at);
+    size_t got = 0;
+    ssize_t k = 1;
+    while (got < n && k != 0) {
+        k = pread(fd, to + got, n - got, (off_t)(at + got));
         if (k < 0 && errno == EINTR)
             continue;
-        if (k <= 0)
+        if (k < 0)
             break;
-        to += k;
-        n -= (size_t)k;
-        at += (uint64_t)k;
+        got += (size_t)k;
     }
-    memset(to, 0, n);
+    memset(to + got, 0, n - got);
+    return k == 0 ? n : got;
+}
+
+static void mark_changed(struct delta_piece *p, uint64_t from, uint64_t to)
+{
+    for (uint64_t b = from / DELTA_BLOCK; b * DELTA_BLOCK < to; b++)
+        p->changed[b / 64] |= 1ULL << (b % 64);
 }
 
 /* A file that shares its blocks shares no cache: what is in the older one's is of no use, and what
@@ -105,7 +113,9 @@ void delta_piece_fill(struct delta_piece *p, XXH3_state_t *hash, uint8_t retdige
     for (uint64_t at = 0; at < p->len; at += step) {
         uint64_t n = p->len - at < step ? p->len - at : step;
         size_t k = direct < 0 ? 0 : direct_read(direct, p->data + at, n, start + at);
-        old_read(fd, p->data + at + k, n - k, start + at + k);
+        k += old_read(fd, p->data + at + k, n - k, start + at + k);
+        if (k < n) /* the file that was cloned may have something there all the same */
+            mark_changed(p, at + k, at + n);
         holes_clear(p, &hole, at, at + n);
         (void)XXH3_128bits_update(hash, p->data + at, n);
     }
@@ -119,8 +129,7 @@ void delta_piece_fill(struct delta_piece *p, XXH3_state_t *hash, uint8_t retdige
 void delta_piece_change(struct delta_piece *p, uint64_t at, const void *data, size_t n)
 {
     memcpy(p->data + at, data, n);
-    for (uint64_t b = at / DELTA_BLOCK; b * DELTA_BLOCK < at + n; b++)
-        p->changed[b / 64] |= 1ULL << (b % 64);
+    mark_changed(p, at, at + n);
 }
 
 static bool is_changed(const struct delta_piece *p, uint64_t block)

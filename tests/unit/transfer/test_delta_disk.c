@@ -91,6 +91,25 @@ size_t __wrap_direct_read(int fd, uint8_t *to, size_t n, uint64_t at)
     return some;
 }
 
+/* Where the destination's new file, which shares the older one's blocks, cannot be read once. */
+static atomic_ulong bad_dev;
+static atomic_uint bad_reads;
+#define BAD_AT (PIECE_BYTES + 4 * DELTA_BLOCK)
+
+ssize_t __real_pread64(int fd, void *to, size_t n, off_t at);
+ssize_t __wrap_pread64(int fd, void *to, size_t n, off_t at);
+ssize_t __wrap_pread64(int fd, void *to, size_t n, off_t at)
+{
+    struct stat st;
+    bool there = (uint64_t)at <= BAD_AT && (uint64_t)at + n > BAD_AT;
+    if (!there || !atomic_load(&bad_dev) || fstat(fd, &st) < 0 ||
+        st.st_dev != atomic_load(&bad_dev))
+        return __real_pread64(fd, to, n, at);
+    (void)atomic_fetch_add(&bad_reads, 1);
+    errno = EIO;
+    return -1;
+}
+
 /* ── a file here and there ── */
 
 static char *in(const char *dir)
@@ -323,6 +342,39 @@ static void what_cannot_be_read_that_way_is_read_through_memory(void **state_)
     grounds_unmount(source);
 }
 
+/* What the source has there as zeros is written, though it looks the same as what was not read. */
+static void blocks_that_are_shared_and_not_read_are_no_zeros_on(const char *kind)
+{
+    static const uint8_t zeros[DELTA_BLOCK];
+    struct stat st;
+    struct both b;
+    ground(kind, destination);
+    first_copy();
+    char *path = in(source);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, zeros, sizeof zeros, (off_t)BAD_AT), sizeof zeros);
+    (void)close(fd);
+    free(path);
+    assert_int_equal(stat(destination, &st), 0);
+    atomic_store(&bad_reads, 0);
+    atomic_store(&bad_dev, st.st_dev);
+    transfer(&b, &on);
+    atomic_store(&bad_dev, 0);
+    assert_true(atomic_load(&bad_reads) > 0);
+    assert_done(&b);
+    assert_same_trees();
+    grounds_unmount(destination);
+}
+
+static void blocks_that_are_shared_and_not_read_are_no_zeros(void **state_)
+{
+    (void)state_;
+    blocks_that_are_shared_and_not_read_are_no_zeros_on("btrfs");
+    assert_int_equal(trees_teardown(NULL), 0);
+    assert_int_equal(trees_setup(NULL), 0);
+    blocks_that_are_shared_and_not_read_are_no_zeros_on("xfs");
+}
+
 /* It is sent anew, as it is then. */
 static void a_source_that_is_cut_short_meanwhile_arrives_as_it_is_then(void **state_)
 {
@@ -496,6 +548,7 @@ int main(void)
         CASE(other_sources_are_read_through_memory),
         CASE(a_source_that_is_to_be_spared_is_read_through_memory),
         CASE(what_cannot_be_read_that_way_is_read_through_memory),
+        CASE(blocks_that_are_shared_and_not_read_are_no_zeros),
         CASE(a_source_that_is_cut_short_meanwhile_arrives_as_it_is_then),
         CASE(the_next_piece_is_read_while_one_is_written),
         CASE(several_lanes_write_one_file),
