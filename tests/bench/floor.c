@@ -7,28 +7,23 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
+#include "tests/bench/floor_sides.h"
 
 #define RECORD_BYTES (512U << 10)
 #define SEND_AT (256U << 10) /* as Godwit's batches */
-#define THREADS_MAX 16U
 
 struct entry { /* of a record; the name and the content follow */
     uint32_t name_len, size;
@@ -42,19 +37,11 @@ static size_t nfolders;
 static atomic_size_t next_folder;
 static atomic_ulong temp_number;
 
-static void must(long rc, const char *what)
-{
-    if (rc >= 0)
-        return;
-    perror(what);
-    exit(1);
-}
-
 static void all_out(int fd, const uint8_t *p, size_t n)
 {
     while (n > 0) {
         ssize_t k = write(fd, p, n);
-        must(k, "send");
+        floor_must(k, "send");
         p += k;
         n -= (size_t)k;
     }
@@ -64,7 +51,7 @@ static bool all_in(int fd, uint8_t *p, size_t n)
 {
     while (n > 0) {
         ssize_t k = read(fd, p, n);
-        must(k, "receive");
+        floor_must(k, "receive");
         if (k == 0)
             return false;
         p += k;
@@ -106,15 +93,15 @@ static void put_file(struct record *r, int dir, const char *name)
 {
     struct stat st;
     int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOATIME);
-    must(fd, name);
-    must(fstat(fd, &st), name);
+    floor_must(fd, name);
+    floor_must(fstat(fd, &st), name);
     (void)flistxattr(fd, NULL, 0);
     if (S_ISREG(st.st_mode) && st.st_size <= RECORD_BYTES / 2) {
         struct entry e = {(uint32_t)strlen(name), (uint32_t)st.st_size, st.st_mtim, st.st_mode};
         put(r, &e, name);
-        must(pread(fd, r->data + r->len, e.size, 0), name);
+        floor_must(pread(fd, r->data + r->len, e.size, 0), name);
         r->len += e.size;
-        must(fstat(fd, &st), name);
+        floor_must(fstat(fd, &st), name);
     }
     (void)close(fd);
 }
@@ -123,7 +110,7 @@ static void send_folder(struct record *r, const char *path)
 {
     char *whole = xasprintf("%s/%s", from, path);
     DIR *dir = opendir(whole);
-    must(dir ? 0 : -1, whole);
+    floor_must(dir ? 0 : -1, whole);
     put_folder(r, path);
     for (struct dirent *d; (d = readdir(dir));) {
         if (d->d_type != DT_REG)
@@ -147,7 +134,7 @@ static void *source_run(void *arg)
             record_send(&r);
     }
     record_send(&r);
-    must(shutdown(r.sock, SHUT_WR), "shutdown");
+    floor_must(shutdown(r.sock, SHUT_WR), "shutdown");
     free(r.data);
     return NULL;
 }
@@ -175,7 +162,7 @@ static int folder_make(const char *name, uint32_t len)
     }
     (void)mkdir(path, 0755);
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    must(fd, path);
+    floor_must(fd, path);
     free(path);
     return fd;
 }
@@ -189,11 +176,11 @@ static void file_make(int dir, const struct entry *e, const char *name, const ui
     (void)snprintf(text, sizeof text, "%.*s", (int)e->name_len, name);
     int fd =
         openat(dir, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, e->mode & 07777U);
-    must(fd, temp);
-    must(pwrite(fd, data, e->size, 0), temp);
-    must(futimens(fd, times), temp);
+    floor_must(fd, temp);
+    floor_must(pwrite(fd, data, e->size, 0), temp);
+    floor_must(futimens(fd, times), temp);
     (void)close(fd);
-    must(renameat(dir, temp, dir, text), temp);
+    floor_must(renameat(dir, temp, dir, text), temp);
 }
 
 static void *destination_run(void *arg)
@@ -202,7 +189,7 @@ static void *destination_run(void *arg)
     uint8_t *data = xmalloc(RECORD_BYTES);
     for (uint32_t len; all_in(sock, data, sizeof len);) {
         memcpy(&len, data, sizeof len);
-        must(len <= RECORD_BYTES && all_in(sock, data, len - sizeof len) ? 0 : -1, "record");
+        floor_must(len <= RECORD_BYTES && all_in(sock, data, len - sizeof len) ? 0 : -1, "record");
         for (uint32_t at = 0; at < len - sizeof len;) {
             struct entry e;
             memcpy(&e, data + at, sizeof e);
@@ -221,66 +208,15 @@ static void *destination_run(void *arg)
     return NULL;
 }
 
-/* ── both ── */
-
-static void run(void *(*side)(void *), int *socks, unsigned n)
-{
-    pthread_t threads[THREADS_MAX];
-    for (unsigned i = 0; i < n; i++)
-        must(-pthread_create(&threads[i], NULL, side, &socks[i]), "thread");
-    for (unsigned i = 0; i < n; i++)
-        (void)pthread_join(threads[i], NULL);
-}
-
-static void connect_all(int out[], int in[], unsigned n)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof a;
-    int one = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    must(bind(listener, (struct sockaddr *)&a, len), "bind");
-    must(listen(listener, (int)n), "listen");
-    must(getsockname(listener, (struct sockaddr *)&a, &len), "port");
-    for (unsigned i = 0; i < n; i++) {
-        out[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        must(connect(out[i], (struct sockaddr *)&a, len), "connect");
-        in[i] = accept(listener, NULL, NULL);
-        must(in[i], "accept");
-        (void)setsockopt(out[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    }
-    (void)close(listener);
-}
-
-static double cpu_of(int who)
-{
-    struct rusage u;
-    (void)getrusage(who, &u);
-    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
-}
-
 int main(int argc, char **argv)
 {
-    int out[THREADS_MAX], in[THREADS_MAX], status = 0;
-    unsigned n = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 2;
-    if (argc < 3 || n < 1 || n > THREADS_MAX) {
-        (void)fprintf(stderr, "usage: godwit-floor SOURCE DESTINATION [THREADS]\n");
+    unsigned n = floor_threads(argc, argv, "godwit-floor");
+    if (n == 0)
         return 2;
-    }
     from = argv[1];
     to = argv[2];
     (void)umask(0);
     int64_t began = clock_mono_us();
-    must(nftw(from, found, 64, FTW_PHYS), from);
-    connect_all(out, in, n);
-    pid_t pid = fork();
-    must(pid, "fork");
-    for (unsigned i = 0; i < n; i++)
-        (void)close(pid == 0 ? out[i] : in[i]);
-    run(pid == 0 ? destination_run : source_run, pid == 0 ? in : out, n);
-    if (pid == 0)
-        return 0;
-    must(waitpid(pid, &status, 0), "wait");
-    (void)printf("seconds %.3f cpu %.3f\n", (double)(clock_mono_us() - began) / 1e6,
-                 cpu_of(RUSAGE_SELF) + cpu_of(RUSAGE_CHILDREN));
-    return status == 0 ? 0 : 1;
+    floor_must(nftw(from, found, 64, FTW_PHYS), from);
+    return floor_run(n, source_run, destination_run, began);
 }

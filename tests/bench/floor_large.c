@@ -8,29 +8,25 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/lane/lane_gcm.h"
 #include "agent/transfer/flight.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
+#include "tests/bench/floor_sides.h"
 
 #define CHUNK (256U << 10) /* as Godwit's */
 #define ROOM (1U << 20)
 #define ROOMS 4U
 #define FILES_MAX 1024U
-#define THREADS_MAX 16U
 
 struct head { /* of a record; sealed content and the tag follow */
     uint32_t file, number;
@@ -45,19 +41,11 @@ static char *names[FILES_MAX];
 static uint32_t nfiles;
 static atomic_uint next_file;
 
-static void must(long rc, const char *what)
-{
-    if (rc >= 0)
-        return;
-    perror(what);
-    exit(1);
-}
-
 static struct gcm_key *key_new(void)
 {
     static const uint8_t key[GCM_KEY_BYTES] = {1};
     struct gcm_key *k = gcm_best()->key_new(key);
-    must(k ? 0 : -1, "key");
+    floor_must(k ? 0 : -1, "key");
     return k;
 }
 
@@ -77,13 +65,13 @@ static void send_file(int sock, uint32_t file, struct gcm_key *key, uint8_t *dat
     struct stat st;
     uint8_t nonce[GCM_NONCE_BYTES];
     int fd = openat(from, names[file], O_RDONLY | O_CLOEXEC);
-    must(fd < 0 ? fd : fstat(fd, &st), names[file]);
+    floor_must(fd < 0 ? fd : fstat(fd, &st), names[file]);
     for (uint32_t i = 0; i < st.st_size / CHUNK; i++) {
-        must(pread(fd, data, CHUNK, (off_t)i * CHUNK), "read");
+        floor_must(pread(fd, data, CHUNK, (off_t)i * CHUNK), "read");
         f->head = (struct head){file, i};
         struct gcm_record r = record_of(f, nonce, data, f->text);
-        must(gcm_best()->seal(key, &r, f->tag), "seal");
-        must(send(sock, f, sizeof *f, 0) == (ssize_t)sizeof *f ? 0 : -1, "send");
+        floor_must(gcm_best()->seal(key, &r, f->tag), "seal");
+        floor_must(send(sock, f, sizeof *f, 0) == (ssize_t)sizeof *f ? 0 : -1, "send");
     }
     (void)close(fd);
 }
@@ -96,7 +84,7 @@ static void *source_run(void *arg)
     struct frame *f = xmalloc(sizeof *f);
     for (uint32_t file; (file = atomic_fetch_add(&next_file, 1)) < nfiles;)
         send_file(sock, file, key, data, f);
-    must(shutdown(sock, SHUT_WR), "shutdown");
+    floor_must(shutdown(sock, SHUT_WR), "shutdown");
     (void)gcm_best()->key_free(key);
     free(data);
     free(f);
@@ -116,7 +104,7 @@ struct writing {
 
 static void land(struct writing *w, uint64_t room)
 {
-    must(flight_end(&w->flights[room % ROOMS]) == ROOM ? 0 : -1, "write");
+    floor_must(flight_end(&w->flights[room % ROOMS]) == ROOM ? 0 : -1, "write");
 }
 
 static void file_end(struct writing *w)
@@ -126,10 +114,11 @@ static void file_end(struct writing *w)
         return;
     for (uint64_t i = w->begun < ROOMS - 1 ? 0 : w->begun - (ROOMS - 1); i < w->begun; i++)
         land(w, i);
-    must(pwrite(w->fd, w->rooms[w->begun % ROOMS], w->filled, (off_t)w->begun * ROOM), "write");
+    floor_must(pwrite(w->fd, w->rooms[w->begun % ROOMS], w->filled, (off_t)w->begun * ROOM),
+               "write");
     (void)snprintf(temp, sizeof temp, ".floor-%u", w->file);
-    must(fdatasync(w->fd), "sync");
-    must(renameat(to, temp, to, names[w->file]), temp);
+    floor_must(fdatasync(w->fd), "sync");
+    floor_must(renameat(to, temp, to, names[w->file]), temp);
     (void)close(w->fd);
     w->fd = -1;
 }
@@ -141,9 +130,9 @@ static void file_begin(struct writing *w, uint32_t file)
     file_end(w);
     (void)snprintf(temp, sizeof temp, ".floor-%u", file);
     w->fd = openat(to, temp, O_WRONLY | O_CREAT | O_EXCL | O_DIRECT | O_CLOEXEC, 0600);
-    must(w->fd, temp);
-    must(fstatat(from, names[file], &st, 0), names[file]); /* as a message would tell it */
-    must(ftruncate(w->fd, st.st_size), "size");
+    floor_must(w->fd, temp);
+    floor_must(fstatat(from, names[file], &st, 0), names[file]); /* as a message would tell it */
+    floor_must(ftruncate(w->fd, st.st_size), "size");
     w->file = file;
     w->begun = w->filled = 0;
 }
@@ -155,7 +144,7 @@ static void chunk_put(struct writing *w, struct frame *f, struct gcm_key *key)
         file_begin(w, f->head.file);
     uint8_t *room = w->rooms[w->begun % ROOMS];
     struct gcm_record r = record_of(f, nonce, f->text, room + w->filled);
-    must(gcm_best()->open(key, &r, f->tag), "open");
+    floor_must(gcm_best()->open(key, &r, f->tag), "open");
     w->filled += CHUNK;
     if (w->filled < ROOM)
         return;
@@ -172,9 +161,9 @@ static void *destination_run(void *arg)
     struct frame *f = xmalloc(sizeof *f);
     struct writing w = {.fd = -1};
     for (unsigned i = 0; i < ROOMS; i++)
-        must(-posix_memalign((void **)&w.rooms[i], 4096, ROOM), "memory");
+        floor_must(-posix_memalign((void **)&w.rooms[i], 4096, ROOM), "memory");
     for (ssize_t n; (n = recv(sock, f, sizeof *f, MSG_WAITALL)) != 0;) {
-        must(n == (ssize_t)sizeof *f ? 0 : -1, "receive");
+        floor_must(n == (ssize_t)sizeof *f ? 0 : -1, "receive");
         chunk_put(&w, f, key);
     }
     file_end(&w);
@@ -193,7 +182,7 @@ static void files_find(void)
 {
     struct stat st;
     DIR *dir = fdopendir(dup(from));
-    must(dir ? 0 : -1, "source");
+    floor_must(dir ? 0 : -1, "source");
     for (struct dirent *d; nfiles < FILES_MAX && (d = readdir(dir));)
         if (fstatat(from, d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
             st.st_size % CHUNK == 0)
@@ -201,64 +190,16 @@ static void files_find(void)
     (void)closedir(dir);
 }
 
-static void run(void *(*side)(void *), int *socks, unsigned n)
-{
-    pthread_t threads[THREADS_MAX];
-    for (unsigned i = 0; i < n; i++)
-        must(-pthread_create(&threads[i], NULL, side, &socks[i]), "thread");
-    for (unsigned i = 0; i < n; i++)
-        (void)pthread_join(threads[i], NULL);
-}
-
-static void connect_all(int out[], int in[], unsigned n)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof a;
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    must(bind(listener, (struct sockaddr *)&a, len), "bind");
-    must(listen(listener, (int)n), "listen");
-    must(getsockname(listener, (struct sockaddr *)&a, &len), "port");
-    for (unsigned i = 0; i < n; i++) {
-        out[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        must(connect(out[i], (struct sockaddr *)&a, len), "connect");
-        in[i] = accept(listener, NULL, NULL);
-        must(in[i], "accept");
-    }
-    (void)close(listener);
-}
-
-static double cpu_of(int who)
-{
-    struct rusage u;
-    (void)getrusage(who, &u);
-    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
-}
-
 int main(int argc, char **argv)
 {
-    int out[THREADS_MAX], in[THREADS_MAX], status = 0;
-    unsigned n = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 2;
-    if (argc < 3 || n < 1 || n > THREADS_MAX) {
-        (void)fprintf(stderr, "usage: godwit-floor-large SOURCE DESTINATION [THREADS]\n");
+    unsigned n = floor_threads(argc, argv, "godwit-floor-large");
+    if (n == 0)
         return 2;
-    }
     int64_t began = clock_mono_us();
     from = open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     to = open(argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    must(from, argv[1]);
-    must(to, argv[2]);
+    floor_must(from, argv[1]);
+    floor_must(to, argv[2]);
     files_find();
-    connect_all(out, in, n);
-    pid_t pid = fork();
-    must(pid, "fork");
-    for (unsigned i = 0; i < n; i++)
-        (void)close(pid == 0 ? out[i] : in[i]);
-    run(pid == 0 ? destination_run : source_run, pid == 0 ? in : out, n);
-    if (pid == 0)
-        return 0;
-    must(waitpid(pid, &status, 0), "wait");
-    (void)printf("seconds %.3f cpu %.3f\n", (double)(clock_mono_us() - began) / 1e6,
-                 cpu_of(RUSAGE_SELF) + cpu_of(RUSAGE_CHILDREN));
-    return status == 0 ? 0 : 1;
+    return floor_run(n, source_run, destination_run, began);
 }
