@@ -58,6 +58,21 @@ bool lane_socket_is_long(int fd)
            info.tcpi_min_rtt > LONG_LINK_US && info.tcpi_min_rtt != UINT32_MAX;
 }
 
+unsigned lane_socket_resent(int fd, bool *retqueued)
+{
+    struct tcp_info info = {.tcpi_rtt = 0};
+    socklen_t len = sizeof info;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
+        info = (struct tcp_info){.tcpi_rtt = 0};
+    *retqueued = info.tcpi_rtt > info.tcpi_min_rtt + info.tcpi_min_rtt / 2;
+    return info.tcpi_total_retrans;
+}
+
+unsigned lane_resent(const struct lane *l, bool *retqueued)
+{
+    return lane_socket_resent(lane_fd(l), retqueued);
+}
+
 bool lane_is_long(const struct lane *l)
 {
     return lane_socket_is_long(lane_fd(l));

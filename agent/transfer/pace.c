@@ -10,6 +10,8 @@
 
 #define LOOKS_OF_A_LANE 2U /* seconds until it shows what a lane brings */
 #define LOOKS_OF_ENOUGH 30U
+#define LOSS_LOOK_MS 50
+#define LOST_SOME 3U /* one may be chance */
 
 /* Ticks of all processors since boot, of the whole machine: what else runs here, perhaps the other
  * side, needs them as well. False: this system does not say. */
@@ -82,8 +84,10 @@ static bool brings_more(struct pace *p, uint64_t rate)
 bool pace_wants_lane(struct sender *s, struct pace *p)
 {
     unsigned n = 0;
-    struct pace now = {
-        .at_us = clock_mono_us(), .best = p->best, .looks = p->looks + 1, .enough = p->enough};
+    struct pace now = *p;
+    now.at_us = clock_mono_us();
+    now.looks++;
+    now.blocked_us = now.wire_bytes = now.ticks = now.idle = 0;
     sum_up(s, &now, &n);
     uint64_t wall = (uint64_t)(now.at_us - p->at_us) + 1;
     uint64_t spent = now.blocked_us > p->blocked_us ? now.blocked_us - p->blocked_us : 0;
@@ -99,4 +103,44 @@ bool pace_wants_lane(struct sender *s, struct pace *p)
                 brings_more(&now, rate);
     *p = now;
     return more;
+}
+
+struct loss {
+    unsigned lanes; /* also those to come */
+    unsigned resent;
+    bool is_long, queued;
+};
+
+static void loss_now(struct sender *s, struct loss *ret)
+{
+    *ret = (struct loss){.lanes = atomic_load(&s->nconnecting)};
+    (void)pthread_mutex_lock(&s->lock);
+    for (struct worker *w = s->workers; w; w = w->next) {
+        bool queued = false;
+        if (!w->lane)
+            continue;
+        ret->is_long = ret->is_long || lane_is_long(w->lane);
+        ret->resent += lane_resent(w->lane, &queued);
+        ret->queued = ret->queued || queued;
+        ret->lanes++;
+    }
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+/* Until what was lost has come, a round trip and more, a lane sends no more than its send buffer
+ * takes: where one packet in a thousand is lost that is always. Lanes that come while the others
+ * still grow have their share soon. What is lost behind a full queue is another matter: more lanes
+ * lose more there. */
+unsigned pace_wants_for_loss(struct sender *s, struct pace *p)
+{
+    struct loss l;
+    int64_t now = clock_mono_ms();
+    if (p->loss_known || now - p->loss_looked_ms < LOSS_LOOK_MS || s->spec->options.lanes ||
+        bucket_is_limited(step_bucket(s->step)))
+        return 0;
+    p->loss_looked_ms = now;
+    loss_now(s, &l);
+    bool loses = l.is_long && !l.queued && l.resent >= LOST_SOME;
+    p->loss_known = loses || l.queued || (l.lanes > 0 && !l.is_long);
+    return loses && l.lanes < LANES_MOST ? LANES_MOST - l.lanes : 0;
 }

@@ -176,6 +176,8 @@ static void session_wait(struct sender *s)
         (void)pthread_mutex_unlock(&s->lock);
         if (step_cancelled(s->step))
             sender_broken(s, -ECANCELED);
+        for (unsigned more = pace_wants_for_loss(s, &pace); more > 0; more--)
+            lanes_add(s);
         if (clock_mono_ms() - told >= 1000) {
             told = clock_mono_ms();
             tell(s, finishing ? "finishing" : "sending");

@@ -224,9 +224,13 @@ struct pace { /* as of the last look */
     unsigned looks;       /* since then */
     bool enough;          /* it brought nothing */
     uint64_t ticks, idle; /* of the machine's processors */
+    int64_t loss_looked_ms;
+    bool loss_known; /* whether the link itself loses packets */
 };
 void pace_begin(struct pace *p);
 bool pace_wants_lane(struct sender *s, struct pace *p); /* and decides whether to compress */
+/* How many at once because the link itself loses packets. To be asked often. */
+unsigned pace_wants_for_loss(struct sender *s, struct pace *p);
 
 /* worker.c */
 void *worker_run(void *arg);
