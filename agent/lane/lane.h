@@ -29,6 +29,11 @@ struct lane_record {
  * ours; -ECANCELED; -ETIMEDOUT; other -errno of connecting. */
 int lane_connect(struct lane **ret, const struct lane_identity *id, const char *endpoint,
                  const uint8_t pin[LANE_PIN_BYTES], int cancel_fd);
+/* The same in two steps. The connection, a descriptor of the caller's, and how long a packet takes
+ * there and back; and the handshake on it, which takes it over, also when it fails. */
+int lane_dial(const char *endpoint, int cancel_fd, uint32_t *retrtt_us);
+int lane_connect_on(struct lane **ret, int fd, const struct lane_identity *id,
+                    const uint8_t pin[LANE_PIN_BYTES], int cancel_fd);
 /* Does anything take a connection there? Nothing is said to it. 0, or as lane_connect(). */
 int lane_reach(const char *endpoint, int cancel_fd);
 /* Packets of the size that such a connection sends, and whether they arrive uncut: what is as large

@@ -205,6 +205,16 @@ int lane_socket_connect(const char *endpoint, int cancel_fd)
     return rc;
 }
 
+int lane_dial(const char *endpoint, int cancel_fd, uint32_t *retrtt_us)
+{
+    struct tcp_info info = {.tcpi_rtt = 0};
+    socklen_t len = sizeof info;
+    int fd = lane_socket_connect(endpoint, cancel_fd);
+    bool known = fd >= 0 && getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0;
+    *retrtt_us = known && info.tcpi_min_rtt != UINT32_MAX ? info.tcpi_min_rtt : 0;
+    return fd;
+}
+
 int lane_reach(const char *endpoint, int cancel_fd)
 {
     int fd = lane_socket_connect(endpoint, cancel_fd);
@@ -218,12 +228,9 @@ static bool is_pinned(void *arg, const uint8_t pin[LANE_PIN_BYTES])
     return memcmp(arg, pin, LANE_PIN_BYTES) == 0;
 }
 
-int lane_connect(struct lane **ret, const struct lane_identity *id, const char *endpoint,
-                 const uint8_t pin[LANE_PIN_BYTES], int cancel_fd)
+int lane_connect_on(struct lane **ret, int fd, const struct lane_identity *id,
+                    const uint8_t pin[LANE_PIN_BYTES], int cancel_fd)
 {
-    int fd = lane_socket_connect(endpoint, cancel_fd);
-    if (fd < 0)
-        return fd;
     SSL_CTX *ctx = lane_context_new(id, false);
     if (!ctx) {
         (void)fd_close(fd);
@@ -239,4 +246,11 @@ int lane_connect(struct lane **ret, const struct lane_identity *id, const char *
         lane_set_cancel(*ret, cancel_fd);
     }
     return rc;
+}
+
+int lane_connect(struct lane **ret, const struct lane_identity *id, const char *endpoint,
+                 const uint8_t pin[LANE_PIN_BYTES], int cancel_fd)
+{
+    int fd = lane_socket_connect(endpoint, cancel_fd);
+    return fd < 0 ? fd : lane_connect_on(ret, fd, id, pin, cancel_fd);
 }

@@ -214,9 +214,11 @@ static int session_run(struct sender *s)
         rc = s->source->session_begin(s);
     if (rc == 0)
         rc = lanes_first(s, &l, &credit, &fresh);
-    if (rc < 0)
+    if (rc < 0) {
+        lanes_end(s);
         return rc;
-    unsigned want = lanes_wanted(s, l);
+    }
+    bool is_long = lane_is_long(l);
     rc = s->peer_shares && !s->source && !s->spec->options.dry_run ? reflink_begin(s) : 0;
     if (rc == 0)
         rc = stack_fill(s, fresh);
@@ -224,10 +226,10 @@ static int session_run(struct sender *s)
         rc = lanes_adopt(s, l, credit, 0);
     if (rc < 0) {
         (void)lane_free(l);
+        lanes_end(s);
         return rc;
     }
-    for (unsigned i = 1; i < want; i++)
-        lanes_add(s);
+    lanes_begin(s, is_long);
     session_wait(s);
     lanes_end(s);
     workers_join(s);

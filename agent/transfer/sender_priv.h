@@ -192,7 +192,8 @@ struct sender {
 
     struct joining *joining; /* threads that connect lanes; the step's thread alone */
     unsigned njoined;
-    int joining_stop; /* eventfd; open while njoined */
+    bool joining_is_open;
+    int joining_stop, joining_begun; /* eventfds: none comes any more; the first is there */
 
     pthread_mutex_t lock; /* all below */
     pthread_cond_t changed;
