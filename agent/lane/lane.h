@@ -58,9 +58,11 @@ bool lane_is_piped(const struct lane *l); /* to this very process: nothing is se
 const uint8_t *lane_peer_pin(const struct lane *l);
 /* The peer is more than a few milliseconds away: each connection is slow to grow. */
 bool lane_is_long(const struct lane *l);
-/* Packets that it has sent again, and whether those of now stand in a queue of the link: it takes
- * half as long again as at best. */
-unsigned lane_resent(const struct lane *l, bool *retqueued);
+struct lane_loss {
+    uint64_t sent, resent; /* packets since it began */
+    bool queued;           /* those of now stand in a queue of the link */
+};
+void lane_loss(const struct lane *l, struct lane_loss *ret);
 /* Lest orders wait behind what it sends: now and then while it sends. */
 void lane_shorten_queue(struct lane *l);
 /* Of a transfer that was told to stop: what waits in the socket is not sent any more, where that

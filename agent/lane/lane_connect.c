@@ -58,19 +58,21 @@ bool lane_socket_is_long(int fd)
            info.tcpi_min_rtt > LONG_LINK_US && info.tcpi_min_rtt != UINT32_MAX;
 }
 
-unsigned lane_socket_resent(int fd, bool *retqueued)
+void lane_socket_loss(int fd, struct lane_loss *ret)
 {
     struct tcp_info info = {.tcpi_rtt = 0};
     socklen_t len = sizeof info;
     if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
         info = (struct tcp_info){.tcpi_rtt = 0};
-    *retqueued = info.tcpi_rtt > info.tcpi_min_rtt + info.tcpi_min_rtt / 2;
-    return info.tcpi_total_retrans;
+    *ret =
+        (struct lane_loss){.sent = info.tcpi_data_segs_out,
+                           .resent = info.tcpi_total_retrans,
+                           .queued = info.tcpi_rtt > info.tcpi_min_rtt + info.tcpi_min_rtt / 4 * 3};
 }
 
-unsigned lane_resent(const struct lane *l, bool *retqueued)
+void lane_loss(const struct lane *l, struct lane_loss *ret)
 {
-    return lane_socket_resent(lane_fd(l), retqueued);
+    lane_socket_loss(lane_fd(l), ret);
 }
 
 bool lane_is_long(const struct lane *l)

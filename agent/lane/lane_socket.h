@@ -13,7 +13,7 @@ void lane_socket_choose_congestion(int fd);
 /* While it sends: where what we send waits in a queue of the link, as does what anybody else sends.
  */
 void lane_socket_shorten_queue(int fd);
-/* Packets that it sent again so far, and whether one stands in a queue on the way for long. */
-unsigned lane_socket_resent(int fd, bool *retqueued);
+struct lane_loss;
+void lane_socket_loss(int fd, struct lane_loss *ret);
 /* Before close: what it has not sent goes on being sent, unless that takes long. */
 void lane_socket_forsake(int fd);

@@ -11,7 +11,8 @@
 #define LOOKS_OF_A_LANE 2U /* seconds until it shows what a lane brings */
 #define LOOKS_OF_ENOUGH 30U
 #define LOSS_LOOK_MS 50
-#define LOST_SOME 3U /* one may be chance */
+#define LOST_SOME 3U     /* one may be chance */
+#define LOST_MUCH_OF 25U /* one of so many */
 
 /* Ticks of all processors since boot, of the whole machine: what else runs here, perhaps the other
  * side, needs them as well. False: this system does not say. */
@@ -107,8 +108,8 @@ bool pace_wants_lane(struct sender *s, struct pace *p)
 
 struct loss {
     unsigned lanes; /* also those to come */
-    unsigned resent;
-    bool is_long, queued;
+    bool is_long;
+    struct lane_loss all;
 };
 
 static void loss_now(struct sender *s, struct loss *ret)
@@ -116,12 +117,14 @@ static void loss_now(struct sender *s, struct loss *ret)
     *ret = (struct loss){.lanes = atomic_load(&s->nconnecting)};
     (void)pthread_mutex_lock(&s->lock);
     for (struct worker *w = s->workers; w; w = w->next) {
-        bool queued = false;
+        struct lane_loss l;
         if (!w->lane)
             continue;
+        lane_loss(w->lane, &l);
         ret->is_long = ret->is_long || lane_is_long(w->lane);
-        ret->resent += lane_resent(w->lane, &queued);
-        ret->queued = ret->queued || queued;
+        ret->all.sent += l.sent;
+        ret->all.resent += l.resent;
+        ret->all.queued = ret->all.queued || l.queued;
         ret->lanes++;
     }
     (void)pthread_mutex_unlock(&s->lock);
@@ -129,8 +132,8 @@ static void loss_now(struct sender *s, struct loss *ret)
 
 /* Until what was lost has come, a round trip and more, a lane sends no more than its send buffer
  * takes: where one packet in a thousand is lost that is always. Lanes that come while the others
- * still grow have their share soon. What is lost behind a full queue is another matter: more lanes
- * lose more there. */
+ * still grow have their share soon. What is lost behind a full queue, or many at once, is another
+ * matter: more lanes lose more there. */
 unsigned pace_wants_for_loss(struct sender *s, struct pace *p)
 {
     struct loss l;
@@ -140,7 +143,9 @@ unsigned pace_wants_for_loss(struct sender *s, struct pace *p)
         return 0;
     p->loss_looked_ms = now;
     loss_now(s, &l);
-    bool loses = l.is_long && !l.queued && l.resent >= LOST_SOME;
-    p->loss_known = loses || l.queued || (l.lanes > 0 && !l.is_long);
-    return loses && l.lanes < LANES_MOST ? LANES_MOST - l.lanes : 0;
+    bool lost = l.all.resent >= LOST_SOME, much = l.all.resent * LOST_MUCH_OF > l.all.sent;
+    p->loss_known = lost || l.all.queued || (l.lanes > 0 && !l.is_long);
+    return lost && !much && !l.all.queued && l.is_long && l.lanes < LANES_MOST
+               ? LANES_MOST - l.lanes
+               : 0;
 }

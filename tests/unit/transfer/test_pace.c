@@ -5,9 +5,11 @@
 
 static struct link {
     bool is_long, queued;
-    unsigned resent; /* of each lane */
+    unsigned resent; /* of each lane, of SENT packets */
 } now;
 static struct bucket bucket;
+
+#define SENT 1000
 
 bool __wrap_lane_is_long(const struct lane *l);
 bool __wrap_lane_is_long(const struct lane *l)
@@ -16,12 +18,11 @@ bool __wrap_lane_is_long(const struct lane *l)
     return now.is_long;
 }
 
-unsigned __wrap_lane_resent(const struct lane *l, bool *retqueued);
-unsigned __wrap_lane_resent(const struct lane *l, bool *retqueued)
+void __wrap_lane_loss(const struct lane *l, struct lane_loss *ret);
+void __wrap_lane_loss(const struct lane *l, struct lane_loss *ret)
 {
     (void)l;
-    *retqueued = now.queued;
-    return now.resent;
+    *ret = (struct lane_loss){.sent = SENT, .resent = now.resent, .queued = now.queued};
 }
 
 struct bucket *__wrap_step_bucket(struct step *s);
@@ -93,6 +94,17 @@ static void what_a_queue_drops_brings_no_lanes(void **state)
     assert_int_equal(look(&s, (struct link){.is_long = true, .resent = 9}), 0);
 }
 
+static void many_lost_at_once_bring_none(void **state)
+{
+    (void)state;
+    static struct session s;
+    session_of(&s, 4, 0);
+    assert_int_equal(look(&s, (struct link){.is_long = true, .resent = SENT / 20}), 0);
+    assert_int_equal(look(&s, (struct link){.is_long = true, .resent = 9}), 0);
+    session_of(&s, 4, 0);
+    assert_int_equal(look(&s, (struct link){.is_long = true, .resent = SENT / 50}), LANES_MOST - 4);
+}
+
 static void a_short_link_a_wish_or_a_rate_brings_none(void **state)
 {
     (void)state;
@@ -116,6 +128,7 @@ int main(void)
         cmocka_unit_test(a_link_that_loses_gets_all_lanes_at_once),
         cmocka_unit_test(a_look_follows_another_after_a_while),
         cmocka_unit_test(what_a_queue_drops_brings_no_lanes),
+        cmocka_unit_test(many_lost_at_once_bring_none),
         cmocka_unit_test(a_short_link_a_wish_or_a_rate_brings_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
