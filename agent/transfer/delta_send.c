@@ -6,8 +6,6 @@
 #include <string.h>
 
 #include "agent/transfer/delta.h"
-#include "agent/transfer/delta_piece.h"
-#include "agent/transfer/direct.h"
 #include "agent/transfer/sender_priv.h"
 #include "common/base/fault_point.h"
 #include "common/base/mem.h"
@@ -77,21 +75,11 @@ static void learn(struct sender *s, struct large *g, uint64_t sent, uint64_t of)
 
 /* ── offering ── */
 
-/* Past the page cache what is not in it: it would push out what the host's users have there, and
- * costs more than all else that is done to a piece. */
-static bool reads_direct(const struct offered *p)
+static int take_data(struct worker *w, const struct large *g, uint8_t *to, uint64_t at, uint64_t n)
 {
-    return p->g->direct_fd >= 0 && !direct_is_cached(p->g->fd, p->piece * PIECE_BYTES, p->len);
-}
-
-static int take_data(struct worker *w, const struct large *g, bool direct, uint8_t *to, uint64_t at,
-                     uint64_t n)
-{
-    size_t step = direct ? DIRECT_READ : CHUNK_BYTES;
     while (n > 0) {
-        size_t k = n < step ? n : step;
-        size_t got = direct ? direct_read(g->direct_fd, to, k, at) : 0;
-        int rc = got < k ? large_read(w, g, to + got, k - got, at + got) : 0;
+        size_t k = n < CHUNK_BYTES ? n : CHUNK_BYTES;
+        int rc = large_read(w, g, to, k, at);
         if (rc < 0)
             return rc;
         (void)XXH3_128bits_update(w->hash, to, k);
@@ -106,9 +94,7 @@ static int take_data(struct worker *w, const struct large *g, bool direct, uint8
 static int piece_read(struct worker *w, struct delta *d, struct offered *p)
 {
     uint64_t start = p->piece * PIECE_BYTES, at = start, end = start + p->len;
-    bool direct = reads_direct(p);
-    if (p->g->direct_fd < 0) /* else the piece that is read ahead would be found in the cache */
-        large_read_ahead(w, p->g, p->piece);
+    large_read_ahead(w, p->g, p->piece);
     d->nholes = 0;
     p->holes = 0;
     (void)XXH3_128bits_reset(w->hash);
@@ -123,7 +109,7 @@ static int piece_read(struct worker *w, struct delta *d, struct offered *p)
             memset(p->data + (at - start), 0, from - at);
             (void)XXH3_128bits_update(w->hash, p->data + (at - start), from - at);
         }
-        int rc = take_data(w, p->g, direct, p->data + (from - start), from, to - from);
+        int rc = take_data(w, p->g, p->data + (from - start), from, to - from);
         if (rc < 0)
             return rc;
         at = to;
@@ -157,7 +143,7 @@ static int piece_begin(struct worker *w, struct delta *d, struct large *g, uint3
         p->len = piece_len(g->meta.size, piece);
         p->answered = false;
         if (!p->data)
-            p->data = delta_piece_room();
+            p->data = xmalloc(PIECE_BYTES);
         int got = piece_read(w, d, p);
         offers = got == 0;
         if (offers) {

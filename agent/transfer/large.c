@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "agent/transfer/digest.h"
-#include "agent/transfer/direct.h"
 #include "agent/transfer/sender_priv.h"
 #include "common/base/cleanup.h"
 #include "common/base/fault_point.h"
@@ -377,16 +376,11 @@ int large_send(struct worker *w, struct folder *f, const char *name, int fd, con
     if (reflink_look(w, f, name, fd, m, &basis))
         return 0; /* its turn comes */
     struct large g = {.fd = fd,
-                      .direct_fd = -1,
                       .near = NEAR_NONE,
                       .meta = *m,
                       .sparse = has_holes(fd, m),
                       .basis = basis.path ? &basis : NULL};
-    /* Not where the source is to be spared: how long its disk takes is measured in large_read(). */
-    if (w->s->spec->options.delta && !g.sparse && !w->s->hold.max_us)
-        g.direct_fd = direct_open(f->fd, name, fd);
     int rc = send_whole(w, f, name, &g);
-    (void)fd_close(g.direct_fd);
     free(basis.path);
     return rc;
 }
@@ -394,6 +388,6 @@ int large_send(struct worker *w, struct folder *f, const char *name, int fd, con
 int large_send_file(struct worker *w, struct folder *f, const char *name, const void *file,
                     const struct meta *m)
 {
-    struct large g = {.fd = -1, .direct_fd = -1, .near = NEAR_NONE, .file = file, .meta = *m};
+    struct large g = {.fd = -1, .near = NEAR_NONE, .file = file, .meta = *m};
     return send_whole(w, f, name, &g);
 }

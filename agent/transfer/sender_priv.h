@@ -103,7 +103,6 @@ struct large {
     uint32_t npieces, next_piece, inflight;
     const struct reflink *basis; /* what it shares blocks with; NULL: nothing that is known */
     uint64_t old_size, seed;     /* of that, or of an older file, at the destination; 0: none */
-    int direct_fd;               /* of fd's file, past the page cache; -1: not that way */
     uint32_t useless, skip;      /* offers that led to nothing; pieces that go without one */
     uint8_t *bitmap;             /* pieces that the destination has */
     bool begun, dropped;
