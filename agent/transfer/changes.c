@@ -264,9 +264,9 @@ static int take_folder(struct sender *s, const char *path, size_t len)
     if (is_hidden(s, path, len))
         return 0;
     (void)pthread_mutex_lock(&c->lock);
-    bool push = !feed_list_covers(c->list, path, len) && found_is_new(c, path, len);
+    c->lost = c->lost || c->nfound == FOUND_MAX; /* no more is kept: a full scan finds the rest */
+    bool push = !c->lost && !feed_list_covers(c->list, path, len) && found_is_new(c, path, len);
     c->pushed += push;
-    c->lost = c->lost || c->nfound > FOUND_MAX;
     (void)pthread_mutex_unlock(&c->lock);
     return push ? pathstack_push(s->stack, path, len, WALK_CHANGED | WALK_FOUND) : 0;
 }
