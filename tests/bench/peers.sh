@@ -26,7 +26,7 @@ move_tar() {
     wait "$tar_end"
 }
 rclone_copy() { # HOST FROM TO
-    began_on "$1" $rclone copy -q --config /root/rclone.conf --transfers 8 --checkers 8 "$2" "$3"
+    began_on "$1" timeout "${rclone_limit:-0}" $rclone copy -q --config /root/rclone.conf --transfers 8 --checkers 8 "$2" "$3"
 }
 move_rclone_sftp() { rclone_copy fs1 /srv/ground/tree "new1sftp:$target"; }
 move_rclone_http() { rclone_copy new1 fs1http: "$target"; }
@@ -37,17 +37,18 @@ move_godwit() { # the phase that does what the peers do: none of them counts the
 }
 move_manifest() { move_godwit; }
 
-# Which of the two ways is faster here: both run once.
+# Which of the two ways is faster here: both run once, the second for little more than twice the first.
+rclone_try() { move_rclone || { [ $? = 124 ] && tried="given up after"; }; }
 rclone_choose() {
-    local by best=''
+    local by best='' tried
     for by in sftp http; do
-        rclone_by=$by
+        rclone_by=$by rclone_limit=${best:+$(awk "BEGIN {print int(2 * $best) + 5}")} tried=''
         prepare rclone
-        timed move_rclone
-        say "rclone by $by: $took s"
+        timed rclone_try
+        say "rclone by $by: ${tried:+$tried }$took s"
         if [ -z "$best" ] || awk "BEGIN {exit !($took < $best)}"; then best=$took faster=$by; fi
     done
-    rclone_by=$faster
+    rclone_by=$faster rclone_limit=''
 }
 
 # What the peers listen with, and how they get in.
