@@ -124,7 +124,7 @@ dies_at() { # SIDE POINT TIMES [OPTION…]
     arm "$side" "$point" "$times"
     if [ "$how" = --delta ]; then set -- --delta; else set --; fi
     job_start "$job" "$src" "$dst" --delete "$@"
-    job_end "$job" 60 done
+    job_end "$job" 150 done # a source that comes back to a destination that is over is given up after a minute
     ! armed "$side" || fail "$side never came to $point for the $times. time"
     same "$src" "$dst"
     no_temporaries "$dst"
