@@ -120,6 +120,17 @@ static void pieces_of_a_lost_file_are_not_believed(void **state_)
     }
 }
 
+/* A lane to a receiver that has so many pieces of the large file. */
+static struct lane *large_begun(pthread_t *retthread, struct step_result *received, uint32_t pieces)
+{
+    struct begun g;
+    assert_int_equal(pthread_create(retthread, NULL, byhand_receive, received), 0);
+    struct lane *l = byhand_lane();
+    byhand_begin_large(l, 0, &g);
+    assert_int_equal(g.bitmap.n, pieces);
+    return l;
+}
+
 /* A piece that is durable counts before its file is whole, also in the next run, and no more once
  * the file does. */
 static void a_file_in_pieces_counts_as_it_comes(void **state_)
@@ -129,12 +140,8 @@ static void a_file_in_pieces_counts_as_it_comes(void **state_)
     transfer(&keys, &(struct transfer_options){.dry_run = true}); /* makes the keys */
     for (uint32_t run = 0; run < 2; run++) {
         struct step_result received = {0};
-        struct begun g;
         pthread_t thread;
-        assert_int_equal(pthread_create(&thread, NULL, byhand_receive, &received), 0);
-        struct lane *l = byhand_lane();
-        byhand_begin_large(l, 0, &g);
-        assert_int_equal(g.bitmap.n, run);
+        struct lane *l = large_begun(&thread, &received, run);
         byhand_send_piece(l, run);
         if (run == 0)
             harness_cancel();
@@ -166,12 +173,8 @@ static void what_a_cut_piece_left_is_in_no_hole(void **state_)
     for (uint32_t run = 0; run < 2; run++) {
         struct step_result received = {0};
         struct lane_record r;
-        struct begun g;
         pthread_t thread;
-        assert_int_equal(pthread_create(&thread, NULL, byhand_receive, &received), 0);
-        struct lane *l = byhand_lane();
-        byhand_begin_large(l, 0, &g);
-        assert_int_equal(g.bitmap.n, run);
+        struct lane *l = large_begun(&thread, &received, run);
         if (run == 0) {
             byhand_send_piece(l, 0);
             for (uint64_t at = 0; at < PIECE_BYTES; at += CHUNK_BYTES)
